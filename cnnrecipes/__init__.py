@@ -1,0 +1,62 @@
+"""cnnrecipes: design, train, debug and hand over an image-classification CNN in Keras 3.
+
+>>> import cnnrecipes as cr
+>>> run = cr.fit("resnet8_digits")          # doctest: +SKIP
+>>> run.predict("photo.jpg")                # doctest: +SKIP
+
+The names below are imported when they are first used, so that `import cnnrecipes` is quick and imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from typing import Any
+
+__version__ = "0.1.0"
+
+# TensorFlow's own default asks for AVX-512; on other x86 processors, AMD's and Colab's among them, its oneDNN kernels
+# are off though they are faster there too (benchmarks/README.md). It reads this when it is imported; a value that is
+# already set stays.
+if platform.machine().lower() in ("x86_64", "amd64") and "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+_PUBLIC = {
+    "fit": "cnnrecipes.fitting",
+    "load": "cnnrecipes.run",
+    "Run": "cnnrecipes.run",
+    "Artefact": "cnnrecipes.artefact",
+    "Prediction": "cnnrecipes.artefact",
+    "build": "cnnrecipes.models",
+    "Recipe": "cnnrecipes.recipe",
+    "CNNRecipesError": "cnnrecipes.errors",
+    "RecipeError": "cnnrecipes.errors",
+    "UnknownNameError": "cnnrecipes.errors",
+    "DataError": "cnnrecipes.errors",
+    "ModelError": "cnnrecipes.errors",
+    "TrainingError": "cnnrecipes.errors",
+    "RunError": "cnnrecipes.errors",
+}
+
+__all__ = [*_PUBLIC, "recipes"]
+
+
+def recipes() -> list[str]:
+    """The names of the shipped recipes."""
+    from cnnrecipes import catalog
+
+    return catalog.names()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'cnnrecipes' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

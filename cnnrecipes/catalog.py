@@ -1,0 +1,70 @@
+"""Recipe names to files: the shipped folder, then a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cnnrecipes.errors import RecipeError, UnknownNameError
+from cnnrecipes.recipe import Recipe, merge, read_toml
+
+
+def folder() -> Path:
+    """The shipped recipes: beside the modules when installed, beside the package in a checkout."""
+    package = Path(__file__).parent
+    return next((p for p in (package / "recipes", package.parent / "recipes") if p.is_dir()), package / "recipes")
+
+
+def names() -> list[str]:
+    """The names of the shipped recipes, sorted."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def summary(name: str) -> str:
+    """The first comment line of a shipped recipe: what it is and where it comes from."""
+    first = find(name).read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+
+def find(name: str | Path, beside: Path | None = None) -> Path:
+    """The file of a recipe given by name or by path (relative paths also against the folder `beside`).
+
+    Raises:
+        RecipeError: a path that is no file.
+        UnknownNameError: no shipped recipe of this name; the message lists the nearest.
+    """
+    text = str(name)
+    if text.endswith(".toml") or "/" in text or "\\" in text:
+        for path in (Path(text).expanduser(), *([beside / text] if beside else [])):
+            if path.is_file():
+                return path
+        raise RecipeError(f"no recipe file at {text!r}; give the path of a .toml file, or one of {', '.join(names())}")
+    path = folder() / f"{text}.toml"
+    if text not in names():
+        raise UnknownNameError("recipe", text, names(), "`cnnrecipes list` shows all; a path must end in .toml")
+    return path
+
+
+def load(recipe: str | Path | Recipe) -> Recipe:
+    """A validated recipe from a shipped name, a path, or a Recipe (returned as it is)."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    path = find(recipe)
+    tables = _tables(path, ())
+    tables.setdefault("name", path.stem)
+    return Recipe.from_dict(tables, str(path))
+
+
+def _tables(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The tables of a file laid upon those that it extends."""
+    if path.resolve() in seen:
+        raise RecipeError(f"{path} extends itself, by way of {' -> '.join(p.name for p in seen)}")
+    tables = read_toml(path)
+    base = tables.pop("extends", None)
+    if base is None:
+        return tables
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}: extends = {base!r}; give the name or the path of a recipe")
+    parent = _tables(find(base, beside=path.parent), (*seen, path.resolve()))
+    parent.pop("name", None)
+    return merge(parent, tables)

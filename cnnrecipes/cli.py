@@ -1,0 +1,154 @@
+"""The command line: the public functions under the same words."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import cnnrecipes
+from cnnrecipes import catalog
+from cnnrecipes.errors import CNNRecipesError
+
+app = typer.Typer(
+    help="Design, train and use image-classification CNNs. A recipe is everything that decides a training; "
+    "`cnnrecipes list` shows those that come along, `cnnrecipes fit resnet8_digits` trains one in a minute.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True, highlight=False)
+
+RecipeArgument = Annotated[str, typer.Argument(help="A recipe's name, or the path of a .toml file.")]
+ChangesArgument = Annotated[
+    Optional[list[str]],  # noqa: UP045 (typer on Python 3.10 wants it so)
+    typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe, as train.epochs=5 model.norm=group."),
+]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder, or a model.keras.")]
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """List the recipes that come along."""
+    table = Table("recipe", "what it is", box=None, pad_edge=False)
+    for name in catalog.names():
+        table.add_row(name, catalog.summary(name))
+    out.print(table)
+
+
+@app.command()
+def show(recipe: RecipeArgument, changes: ChangesArgument = None) -> None:
+    """Print a recipe, complete with its defaults, as TOML."""
+    print(_changed(recipe, changes).to_toml(), end="")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipe files, for editors."""
+    from cnnrecipes.recipe import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def fit(
+    recipe: RecipeArgument,
+    changes: ChangesArgument = None,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A folder with one sub-folder of images a class, or a TFDS name; default: the recipe's."),
+    ] = None,
+    workdir: Annotated[Path, typer.Option(help="Where the run's folder goes.")] = Path("runs"),
+    seed: Annotated[Optional[int], typer.Option(help="Short for train.seed=...")] = None,  # noqa: UP045
+) -> None:
+    """Train a recipe and say how good the model is.
+
+    Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
+    """
+    spec = _changed(recipe, changes)
+    run = cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed)
+    metrics = run.metrics
+    for split in ("validation", "test"):
+        if split in metrics:
+            out.print(_sentence(split, metrics[split]))
+    out.print(f"epoch {metrics['epoch']} kept; the run is in {run.folder}")
+    out.print(f"next: cnnrecipes predict {run.folder} IMAGE")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[Optional[str], typer.Option(help="Other data of the same classes.")] = None,  # noqa: UP045
+    split: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="train, validation or test; default: test, or validation where there is no test."),
+    ] = None,
+) -> None:
+    """Measure a run's model on a split."""
+    opened = cnnrecipes.load(run)
+    if not isinstance(opened, cnnrecipes.Run):
+        raise cnnrecipes.RunError(f"{str(run)!r} is a file; evaluate wants the run folder it came from")
+    metrics = opened.evaluate(data=data, split=split)
+    out.print(_sentence(metrics["split"], metrics))
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every class's probability as JSON.")] = False,
+) -> None:
+    """Name what images show."""
+    predictions = cnnrecipes.load(run).predict(list(images))
+    if as_json:
+        print(json.dumps({str(i): p.probabilities for i, p in zip(images, predictions, strict=True)}, indent=2))
+        return
+    for image, prediction in zip(images, predictions, strict=True):
+        out.print(f"{image}: {prediction}", markup=False)
+
+
+def _changed(recipe: str, changes: list[str] | None):
+    from cnnrecipes.recipe import parse_override
+
+    return catalog.load(recipe).change(**dict(map(parse_override, changes or [])))
+
+
+def _sentence(split: str, metrics: dict) -> str:
+    low, high = metrics["accuracy_95"]
+    return (
+        f"{split} accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
+        f"cross entropy {metrics['cross_entropy']:.4f}"
+    )
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"cnnrecipes {cnnrecipes.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line on stderr and exit status 2."""
+    # TensorFlow's chatter about devices it looked for; its errors still come through.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except CNNRecipesError as error:
+        print(f"cnnrecipes: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("cnnrecipes: interrupted", file=sys.stderr)
+        sys.exit(130)

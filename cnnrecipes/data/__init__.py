@@ -1,0 +1,1 @@
+"""From what the user has to batches: sources, splits, statistics, augmentation, the pipeline."""

@@ -1,0 +1,193 @@
+"""The pipeline: batches as a pure function of (split, recipe, seed, epoch, position).
+
+There is no state to lose: order and augmentation are computed from the position, so the batches are the same whatever
+the threads or the process, and a training can start at any step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from cnnrecipes import operations, recipe
+from cnnrecipes.data.augment import augment
+from cnnrecipes.data.images import decode, resize
+from cnnrecipes.data.sources import Source, Split
+from cnnrecipes.data.standardize import Statistics, statistics
+from cnnrecipes.data.store import ArrayImages
+from cnnrecipes.errors import DataError
+
+# One shape for validation, test and prediction: kernels round differently for different batch sizes, and a prediction
+# is to be the validation's to the last bit.
+EVALUATION_BATCH = 32
+
+# The public index_shuffle has 4 rounds: orders of two epochs then correlate by up to 0.7. From 8 on they do not.
+_SHUFFLE_ROUNDS = 16
+
+
+def image_shape(split: Split, spec: recipe.Data) -> tuple[int, int, int]:
+    """(H, W, C) of the batches. Raises DataError where the images and the recipe do not fit."""
+    if isinstance(split.images, ArrayImages):
+        height, width, channels = split.images.shape
+        if spec.channels not in (None, channels):
+            raise DataError(
+                f"the images have {channels} channel(s), the recipe has data.channels = {spec.channels}; "
+                f"set data.channels={channels}"
+            )
+        return (spec.image_size or height, spec.image_size or width, channels)
+    if spec.image_size is None:
+        raise DataError("image files differ in size; set data.image_size, for example data.image_size=64")
+    return (spec.image_size, spec.image_size, spec.channels or split.images.channels)
+
+
+def steps_per_epoch(split: Split, spec: recipe.Data) -> int:
+    """Training batches in an epoch: whole ones only, each epoch leaving out other examples."""
+    return max(len(split) // spec.batch_size, 1)
+
+
+def training_batches(
+    split: Split,
+    whole: recipe.Recipe,
+    statistics: Statistics,
+    classes: int,
+    *,
+    first_step: int = 0,
+    last_step: int | None = None,
+    threads: int | None = None,
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches of steps `first_step` to `last_step` (the end of the training) of the recipe.
+
+    Args:
+        threads: size of the data set's own thread pool; None: TensorFlow's shared one. Does not change the batches.
+
+    Returns:
+        images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot. N is the recipe's batch size,
+        or the split's size where that is smaller.
+    """
+    spec, seed = whole.data, whole.train.seed
+    size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
+    ops = [operations.parse(text) for text in whole.augment.ops]
+
+    def choose(step):
+        epoch, step = step // steps, step % steps
+        return epoch, _shuffled(step * size + tf.range(size, dtype=tf.int64), len(split), seed, epoch)
+
+    def augmented(epoch, index, images, labels):
+        return augment(images, ops, seed=seed, epoch=epoch[0], index=index, mean=statistics.mean), labels
+
+    last_step = whole.train.epochs * steps if last_step is None else last_step
+    chosen = tf.data.Dataset.range(first_step, last_step)
+    chosen = chosen.map(choose).map(lambda epoch, index: (tf.fill([size], epoch), index))
+    loaded = _load(chosen, split, spec, classes, size)
+    batches = _finish(loaded.map(augmented, tf.data.AUTOTUNE), threads)
+    return batches.apply(tf.data.experimental.assert_cardinality(last_step - first_step))
+
+
+def evaluation_batches(
+    split: Split, spec: recipe.Data, classes: int, *, threads: int | None = None
+) -> tf.data.Dataset:
+    """Every example once, in order, unchanged but for resizing, in batches of one shape: the last is filled up.
+
+    Returns:
+        images (32, H, W, C) uint8 0..255, labels (32, classes) float32, one-hot, and weights (32,) float32: 1 for an
+        example, 0 for what fills up the last batch.
+    """
+    steps = -(-len(split) // EVALUATION_BATCH)
+
+    def choose(step):
+        place = step * EVALUATION_BATCH + tf.range(EVALUATION_BATCH, dtype=tf.int64)
+        return tf.zeros_like(place), tf.minimum(place, len(split) - 1)
+
+    chosen = tf.data.Dataset.range(steps).map(choose)
+    loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
+    weights = tf.data.Dataset.range(steps * EVALUATION_BATCH).map(lambda place: tf.cast(place < len(split), tf.float32))
+    batches = tf.data.Dataset.zip(loaded, weights.batch(EVALUATION_BATCH, drop_remainder=True))
+    return _finish(batches.map(lambda example, weight: (*example[2:], weight)), threads)
+
+
+def split_statistics(split: Split, spec: recipe.Data) -> Statistics:
+    """Mean and standard deviation over a split as the model will see it, resized. Raises DataError at a bad file."""
+    return statistics(images[weights > 0] for images, _, weights in arrays(split, spec, 1))
+
+
+def arrays(split: Split, spec: recipe.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The evaluation batches as NumPy arrays. Raises DataError naming a file that cannot be read."""
+    try:
+        yield from evaluation_batches(split, spec, classes).as_numpy_iterator()
+    except tf.errors.OpError as error:
+        raise (_unreadable(split, spec) or error) from None
+
+
+@contextlib.contextmanager
+def naming_unreadable(source: Source, spec: recipe.Data) -> Iterator[None]:
+    """Turn TensorFlow's error about a file into one that names the file."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = (_unreadable(source.split(name), spec) for name in ("train", "validation") if name in source.splits)
+        raise next(filter(None, found), error) from None
+
+
+def _unreadable(split: Split, spec: recipe.Data) -> DataError | None:
+    """The error that names the first image of a split that cannot be read, None where all can."""
+    if isinstance(split.images, ArrayImages):
+        return None
+    for position in split.positions.tolist():
+        try:
+            decode(split.images.read(position), spec.channels or split.images.channels)
+        except (OSError, tf.errors.OpError) as error:
+            reason = (getattr(error, "message", None) or str(error)).partition("\n")[0]
+            name = split.images.label(position)
+            return DataError(f"cannot read {name} ({split.name}): {reason}; repair the file or take it out")
+    return None
+
+
+def _shuffled(place: tf.Tensor, size: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Which examples stand at these places of an epoch's order, a permutation of 0..size-1 that is never stored."""
+    key = tf.stack([tf.constant(seed, tf.int64), epoch, tf.zeros_like(epoch)])
+    last = tf.constant(size - 1, tf.int64)
+    return tf.raw_ops.RandomIndexShuffle(index=place, seed=key, max_index=last, rounds=_SHUFFLE_ROUNDS)
+
+
+def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int, size: int) -> tf.data.Dataset:
+    """(epochs (N,), indices (N,)) to (epochs, indices, images, labels)."""
+    height, width, channels = image_shape(split, spec)
+    # Python reads, so that an array of any size stays where it is: a graph would hold a copy, and at most 2 GB.
+    positions, images = split.positions, split.images
+    labels = tf.constant(split.labels)
+
+    def with_label(epoch, index, image):
+        return epoch, index, image, tf.one_hot(tf.gather(labels, index), classes)
+
+    if isinstance(images, ArrayImages):
+
+        def gather(epoch, index):
+            batch = tf.numpy_function(lambda i: images.array[positions[i]], [index], tf.uint8, stateful=False)
+            batch = tf.ensure_shape(batch, (index.shape[0], *images.shape))
+            if (height, width) != images.shape[:2]:
+                batch = resize(batch, height, spec.resize)
+            return with_label(epoch, index, batch)
+
+        return chosen.map(gather, tf.data.AUTOTUNE)
+
+    def read(epoch, index):
+        encoded = tf.numpy_function(lambda i: images.read(int(positions[i])), [index], tf.string, stateful=False)
+        image = resize(decode(tf.ensure_shape(encoded, ()), channels), height, spec.resize)
+        return with_label(epoch, index, image)
+
+    return chosen.unbatch().map(read, tf.data.AUTOTUNE).batch(size, drop_remainder=True)
+
+
+def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    if threads is not None:
+        options.threading.private_threadpool_size = threads
+    # The batches are already this process' own: TensorFlow must not deal them out again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+

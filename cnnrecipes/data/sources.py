@@ -1,0 +1,118 @@
+"""Sources: random access to examples, their class names and splits, from arrays, a folder, TFDS or the digits.
+
+Images are held once: uint8 arrays as they were given, encoded files as paths (or bytes, from TFDS). A split is a
+list of positions into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnrecipes import recipe
+from cnnrecipes.data import arrays, folder, tfds
+from cnnrecipes.data.split import stratified
+from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
+from cnnrecipes.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some examples of a source: `positions` into its images and labels."""
+
+    name: str
+    images: ArrayImages | EncodedImages
+    labels: np.ndarray  # (N,) int32, one for each position
+    positions: np.ndarray  # (N,) int64, into images
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, index: int) -> tuple[np.ndarray | bytes, int]:
+        """Example `index` of this split: a uint8 (H, W, C) array or encoded bytes, and its label."""
+        return self.images.read(int(self.positions[index])), int(self.labels[index])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set: its name, its class names in label order, and its splits by name ("train", "validation", "test")."""
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+
+    def split(self, name: str) -> Split:
+        """One split. Raises DataError naming those there are."""
+        if name not in self.splits:
+            raise DataError(f"{self.name} has no {name} split; it has {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def check_class_names(self, expected: Sequence[str]) -> None:
+        """Raises DataError unless the classes are the expected ones, in the same order."""
+        if self.class_names != tuple(expected):
+            raise DataError(f"{self.name} has classes {_listed(self.class_names)}; the model knows {_listed(expected)}")
+
+
+def open_source(data: Any, spec: recipe.Data) -> Source:
+    """Open what the user has, with a validation split, and a test split where the recipe asks for one.
+
+    Args:
+        data: None (what `spec.name` says), a name or path, `(images, labels)`, or a mapping of split to
+            `(images, labels)` with an optional "class_names".
+        spec: the recipe's `data` table.
+
+    Raises:
+        DataError: it cannot be read, or images and labels do not fit; the message says what to do.
+    """
+    name, class_names, pools = _open(spec.name if data is None else data)
+    splits = {}
+    for split, pool in pools.items():
+        splits[split] = Split(split, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64))
+    shares = {s: share for s, share in (("test", spec.test), ("validation", spec.validation)) if s not in splits}
+    if any(shares.values()):
+        whole = splits["train"]
+        for split, positions in stratified(whole.labels, shares, spec.split_seed).items():
+            splits[split] = Split(split, whole.images, whole.labels[positions], positions)
+    source = Source(name, class_names, {s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
+    _check_classes(source)
+    return source
+
+
+def recipe_name(data: Any) -> str:
+    """What a recipe's `data.name` records for the argument `data`."""
+    return str(Path(data).absolute() if folder.is_path(str(data)) else data) if isinstance(data, (str, Path)) else "arrays"
+
+
+def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
+    if not isinstance(data, (str, Path)):
+        return ("arrays", *arrays.read(data))
+    text = str(data)
+    if text == "digits":
+        return ("digits", *arrays.read(arrays.digits()))
+    if text == "arrays":
+        raise DataError("this recipe was run on arrays, which are not kept; give them again as data=(images, labels)")
+    if isinstance(data, Path) or folder.is_path(text):
+        return (text, *folder.read(Path(text).expanduser()))
+    return (text, *tfds.read(text.removeprefix("tfds:")))
+
+
+def _check_classes(source: Source) -> None:
+    """At least two classes, and examples of each one to train on."""
+    if len(source.class_names) < 2:
+        raise DataError(f"{source.name} has {_listed(source.class_names)}; a classifier needs at least two classes")
+    counts = np.bincount(source.split("train").labels, minlength=len(source.class_names))
+    empty = [name for name, count in zip(source.class_names, counts, strict=True) if count == 0]
+    if empty:
+        raise DataError(
+            f"{source.name}: no training image of class {_listed(empty)}; add images, or remove the class everywhere"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, names))}" if names else "no class"

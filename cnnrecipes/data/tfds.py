@@ -1,0 +1,67 @@
+"""Image classification sets of TensorFlow Datasets, by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnrecipes.data.images import decode
+from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
+from cnnrecipes.errors import DataError, UnknownNameError
+
+
+def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
+    """Class names and splits of a TFDS set, downloaded and prepared by TFDS where it is not there yet.
+
+    Images of one fixed size are held decoded, others as encoded bytes: the set has to fit in memory.
+
+    Raises:
+        UnknownNameError: TFDS has no such set.
+        DataError: it cannot be downloaded, or is no image classification set.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        if name.partition("/")[0].partition(":")[0] not in known:
+            raise UnknownNameError("data set", name, known, "a folder is given as ./folder") from None
+        raise DataError(f"TFDS cannot open {name!r}: {error}") from None
+    if not {"image", "label"} <= set(builder.info.features or {}):
+        raise DataError(f"TFDS set {name!r} has no 'image' and 'label'; choose an image classification set")
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever the network, the disk or a checksum raised: TFDS has no base error
+        raise DataError(
+            f"TFDS set {name!r} is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}: {error}); "
+            "check the network, or point TFDS_DATA_DIR to where it is prepared"
+        ) from error
+    class_names = tuple(builder.info.features["label"].names)
+    known_splits = {"train": "train", "validation": "validation", "test": "test"}
+    return class_names, {s: _pool(builder, s) for s in known_splits if s in builder.info.splits}
+
+
+def _pool(builder, split: str) -> Pool:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    # In the order of the files, whatever TFDS thinks is fastest: positions are examples' names.
+    order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    feature = builder.info.features["image"]
+    raw = {"image": tfds.decode.SkipDecoding()}
+    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=raw, read_config=order)
+    size = builder.info.splits[split].num_examples
+    channels = feature.shape[-1] or 3
+    if None in feature.shape or feature.dtype != np.uint8:
+        items, labels = [], np.empty(size, np.int32)
+        for i, example in enumerate(dataset.as_numpy_iterator()):
+            items.append(example["image"])
+            labels[i] = example["label"]
+        return Pool(EncodedImages(items, channels), labels)
+    array, labels = np.empty((size, *feature.shape), np.uint8), np.empty(size, np.int32)
+    decoded = dataset.map(lambda e: (decode(e["image"], channels), e["label"]), tf.data.AUTOTUNE).batch(1024)
+    start = 0
+    for images, some_labels in decoded.as_numpy_iterator():
+        array[start : start + len(images)], labels[start : start + len(images)] = images, some_labels
+        start += len(images)
+    return Pool(ArrayImages(array), labels)

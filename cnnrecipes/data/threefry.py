@@ -1,0 +1,59 @@
+"""Random numbers as a function of what they are for: one draw for each (seed, epoch, example, counter).
+
+TensorFlow's stateless generators take one seed for a whole tensor; an example's draws would then depend on its place
+in the batch. `index_shuffle` takes a seed for each element, but is no generator: its numbers fail a test of uniformity.
+So this is the counter-based generator Threefry-2x32 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+3", section 3.2; also JAX's default), in whole-batch operations.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def threefry2x32(key: tuple, counter: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+    """Two random 32-bit words for each counter: 20 rounds of Threefry-2x32.
+
+    Args:
+        key, counter: pairs of uint32 tensors; all four broadcast against each other.
+
+    Returns:
+        two uint32 tensors of the broadcast shape.
+    """
+    schedule = (key[0], key[1], key[0] ^ key[1] ^ tf.constant(_PARITY, tf.uint32))
+    x0, x1 = counter[0] + schedule[0], counter[1] + schedule[1]
+    for i in range(5):
+        for distance in _ROTATIONS[i % 2]:
+            x0 += x1
+            x1 = _rotate_left(x1, distance) ^ x0
+        x0 += schedule[(i + 1) % 3]
+        x1 += schedule[(i + 2) % 3] + tf.constant(i + 1, tf.uint32)
+    return x0, x1
+
+
+def uniforms(seed, epoch, index, *, stream: int, count: int) -> tf.Tensor:
+    """Independent draws from [0, 1), the same for the same arguments whatever the batch around them.
+
+    Args:
+        seed, epoch: integer scalars.
+        index: (N,) integers, the examples; below 2**32.
+        stream: which use of randomness, so that two uses for one example differ.
+        count: draws for each example, at most 256.
+
+    Returns:
+        (N, count), float32, multiples of 2**-24.
+    """
+    counters = tf.range(stream * 256, stream * 256 + count)
+    word, _ = threefry2x32(
+        (tf.cast(seed, tf.uint32), tf.cast(epoch, tf.uint32)),
+        (tf.cast(index, tf.uint32)[:, None], tf.cast(counters, tf.uint32)[None, :]),
+    )
+    return tf.cast(tf.bitwise.right_shift(word, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+
+
+def _rotate_left(x: tf.Tensor, distance: int) -> tf.Tensor:
+    left = tf.bitwise.left_shift(x, tf.constant(distance, tf.uint32))
+    return left | tf.bitwise.right_shift(x, tf.constant(32 - distance, tf.uint32))

@@ -1,0 +1,51 @@
+"""Lengths of training with their unit: "5 epochs", "10%" (of the whole training), "400 steps"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(epochs?|steps?|%)\s*$"
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A non-negative amount and its unit, one of "epochs", "steps" and "%"."""
+
+    amount: float
+    unit: str
+
+    @classmethod
+    def parse(cls, text: object) -> Duration:
+        """Read "5 epochs", "0.5 epochs", "400 steps" or "10%". Raises ValueError for anything else."""
+        if isinstance(text, Duration):
+            return text
+        match = re.match(PATTERN, text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError('a duration is a text with its unit, as "5 epochs", "400 steps" or "10%"')
+        amount, unit = float(match[1]), match[2] if match[2] == "%" else match[2].rstrip("s") + "s"
+        if unit == "%" and amount > 100:
+            raise ValueError("a share of the training is at most 100%")
+        return cls(amount, unit)
+
+    def steps(self, steps_per_epoch: int, total_steps: int) -> int:
+        """This length in optimizer steps, rounded to the nearest."""
+        scale = {"steps": 1.0, "epochs": steps_per_epoch, "%": total_steps / 100}[self.unit]
+        return round(self.amount * scale)
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{'' if self.unit == '%' else ' '}{self.unit}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict:
+        return {"type": "string", "pattern": PATTERN, "examples": ["5 epochs", "400 steps", "10%"]}

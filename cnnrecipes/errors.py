@@ -1,0 +1,48 @@
+"""One family of errors; each message names the thing, what was received, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CNNRecipesError(Exception):
+    """The base of every error that cnnrecipes raises on purpose."""
+
+
+class RecipeError(CNNRecipesError, ValueError):
+    """A recipe file, key or value that is not allowed."""
+
+
+class DataError(CNNRecipesError, ValueError):
+    """A data set that cannot be read, or images and labels that do not fit."""
+
+
+class ModelError(CNNRecipesError, ValueError):
+    """An architecture that cannot be built as asked."""
+
+
+class TrainingError(CNNRecipesError, RuntimeError):
+    """A training that cannot go on."""
+
+
+class RunError(CNNRecipesError, RuntimeError):
+    """A run folder or model artefact that cannot be written or read."""
+
+
+class UnknownNameError(RecipeError):
+    """A name that is not among the known ones; the message lists the nearest."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str], remedy: str = ""):
+        known = sorted(known)
+        super().__init__(f"unknown {kind} {name!r}{nearest(str(name), known)}{remedy and '; ' + remedy}")
+        self.kind, self.name, self.known = kind, name, known
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?', or the whole list where nothing is near."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; known: {', '.join(known)}" if known else ""

@@ -1,0 +1,30 @@
+"""Activations by name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import keras
+
+from cnnrecipes.errors import UnknownNameError
+
+ActivationFactory = Callable[..., keras.Layer]
+
+NAMES = ("relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh")
+
+
+def activation(kind: str | ActivationFactory) -> ActivationFactory:
+    """The factory of one activation, of `keras.activations`: call it with `name=` to get a layer.
+
+    Args:
+        kind: one of `NAMES`, or a factory of your own, which is returned as it is.
+
+    Raises:
+        UnknownNameError: no such activation.
+    """
+    if callable(kind):
+        return kind
+    if kind not in NAMES:
+        raise UnknownNameError("activation", kind, NAMES)
+    return functools.partial(keras.layers.Activation, kind)

@@ -1,0 +1,82 @@
+"""Batch normalization on TensorFlow's fused kernel; Keras 3's own layer computes moments and gradients op by op."""
+
+from __future__ import annotations
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="cnnrecipes")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization`, faster: same arguments, values, gradients, moving statistics and weight files.
+
+    The fused kernel takes float activations of shape (N, H, W, C) normalized over the last axis. Everything else
+    (another backend or axis, masks, synchronized statistics, renormalization) runs Keras' own code.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None or not self._kernel_applies(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        if training and self.trainable:
+            return self._normalize_by_batch(inputs)
+        return self._normalize_by_moving_statistics(inputs)
+
+    def _kernel_applies(self, inputs) -> bool:
+        return (
+            keras.backend.backend() == "tensorflow"
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and not self.synchronized
+            and not getattr(self, "renorm", False)
+            and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "float16", "bfloat16")
+            and self.moving_mean.dtype == "float32"
+        )
+
+    def _normalize_by_batch(self, inputs):
+        import tensorflow as tf
+
+        outputs, mean, variance = self._kernel(inputs, mean=[], variance=[], is_training=True)
+        # The kernel's variance has Bessel's correction, n / (n - 1); Keras' moving variance is the biased one.
+        n = tf.cast(tf.size(inputs) / inputs.shape[-1], "float32")
+        variance *= (n - 1.0) / n
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return outputs
+
+    def _normalize_by_moving_statistics(self, inputs):
+        mean, variance = self.moving_mean.value, self.moving_variance.value
+        return self._kernel(inputs, mean=mean, variance=variance, is_training=False)[0]
+
+    def _kernel(self, inputs, *, mean, variance, is_training):
+        import tensorflow as tf
+
+        channels = inputs.shape[-1]
+        result = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma.value if self.scale else tf.ones([channels]),
+            offset=self.beta.value if self.center else tf.zeros([channels]),
+            mean=mean,
+            variance=variance,
+            epsilon=self.epsilon,
+            is_training=is_training,
+        )
+        return keras.ops.cast(result.y, self.compute_dtype), result.batch_mean, result.batch_variance
+
+
+def with_keras_norms(model: keras.Model) -> keras.Model:
+    """A copy of a functional model in which every fused norm is Keras' own: a file of it opens without cnnrecipes."""
+    return _exchange(model, FusedBatchNormalization, keras.layers.BatchNormalization)
+
+
+def with_fused_norms(model: keras.Model) -> keras.Model:
+    """A copy of a functional model, from keras.applications for example, in which every batch norm is the fused one."""
+    return _exchange(model, keras.layers.BatchNormalization, FusedBatchNormalization)
+
+
+def _exchange(model: keras.Model, old: type, new: type) -> keras.Model:
+    def clone(layer):
+        cls = new if type(layer) is old else type(layer)
+        return cls.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -1,0 +1,65 @@
+"""Normalization by name, for activations of shape (N, H, W, C); scale and shift are per channel in every kind.
+
+| kind     | statistics over                              | source                                   |
+|----------|----------------------------------------------|------------------------------------------|
+| batch    | N, H, W, for each channel                    | Ioffe & Szegedy 2015, algorithm 1        |
+| layer    | H, W, C, for each sample                     | Ba et al. 2016; Wu & He 2018, section 3  |
+| instance | H, W, for each sample and channel            | Ulyanov et al. 2016, eq. 7               |
+| group    | H, W and a group of channels, for each sample | Wu & He 2018, eq. 7                     |
+| channel  | C, for each sample and position              | what Keras calls LayerNormalization(-1)  |
+| none     | (no normalization; the layers before it get a bias) |                                   |
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import keras
+
+from cnnrecipes.errors import UnknownNameError
+from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
+
+NormFactory = Callable[..., keras.Layer]
+
+# The papers' and PyTorch's values; Keras' own defaults (0.99, 1e-3) lag behind in short trainings.
+MOMENTUM = 0.9
+EPSILON = 1e-5
+
+
+def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
+    """The factory of one kind of normalization: call it with `name=` (and `gamma_initializer=`) to get a layer.
+
+    Args:
+        kind: a name of the table above, or a factory of your own, which is returned as it is.
+        groups: number of groups of kind "group"; must divide the channels.
+
+    Returns:
+        the factory; that of "none" gives identities.
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
+    if callable(kind):
+        return kind
+    if kind not in KINDS:
+        raise UnknownNameError("normalization", kind, KINDS)
+    return KINDS[kind](groups)
+
+
+def _group_norm(groups: int) -> NormFactory:
+    return functools.partial(keras.layers.GroupNormalization, groups=groups, epsilon=EPSILON)
+
+
+def _no_norm(*, name: str | None = None, gamma_initializer: str = "ones") -> keras.Layer:
+    return keras.layers.Identity(name=name)
+
+
+KINDS: dict[str, Callable[[int], NormFactory]] = {
+    "batch": lambda groups: functools.partial(FusedBatchNormalization, momentum=MOMENTUM, epsilon=EPSILON),
+    "layer": lambda groups: _group_norm(1),
+    "instance": lambda groups: _group_norm(-1),
+    "group": _group_norm,
+    "channel": lambda groups: functools.partial(keras.layers.LayerNormalization, axis=-1, epsilon=EPSILON),
+    "none": lambda groups: _no_norm,
+}

@@ -1,0 +1,221 @@
+"""The recipe: everything that decides a training, as one frozen, validated value. Written as TOML."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cnnrecipes import operations
+from cnnrecipes.duration import Duration
+from cnnrecipes.errors import RecipeError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
+Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
+
+
+def _readable_operation(text: str) -> str:
+    operations.parse(text)
+    return text
+
+
+class Section(BaseModel):
+    """A frozen table of a recipe; keys that it does not know are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    """Which images, at which size, in which splits."""
+
+    name: str = Field(description='"digits", a TFDS name as "cifar10", or a folder with one sub-folder a class')
+    batch_size: int = Field(default=128, ge=1)
+    image_size: int | None = Field(default=None, ge=4, description="height and width in pixels; none: as stored")
+    channels: Literal[1, 3] | None = Field(default=None, description="1 gray, 3 RGB; none: as stored, photos as RGB")
+    resize: Literal["crop", "pad"] = Field(
+        default="crop", description="crop: short side, then centre crop; pad: the whole image, black borders"
+    )
+    validation: Fraction = Field(default=0.1, description="share held out where the source has no validation split")
+    test: Fraction = Field(default=0.0, description="share held out where the source has no test split")
+    split_seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self):
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on")
+        return self
+
+
+class Augment(Section):
+    """What is done to training images at random, in order."""
+
+    ops: Annotated[tuple[Annotated[str, AfterValidator(_readable_operation)], ...], Field(strict=False)] = Field(
+        default=(), description='as ["pad_crop(4)", "flip_lr", "cutout(8)"]'
+    )
+
+
+class Model(Section):
+    """Which architecture, of which parts."""
+
+    name: str = Field(description='an architecture, as "resnet20"')
+    norm: Norm = "batch"
+    norm_groups: int = Field(default=8, ge=1, description='groups of norm "group"; divides every width')
+    activation: Activation = "relu"
+    dropout: Fraction = Field(default=0.0, description="before the last layer")
+    stem: Literal["cifar", "imagenet"] | None = Field(default=None, description="none: the architecture's own")
+    zero_init_residual: bool = Field(
+        default=True, description="residual blocks start as the identity (Goyal et al. 2017, section 5.1)"
+    )
+
+
+class Train(Section):
+    """How long, with which optimizer and schedule."""
+
+    epochs: int = Field(ge=1)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(default=0.1, gt=0, description="the peak of the schedule")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
+    weight_decay: float = Field(
+        default=5e-4, ge=0, description="sgd: added to the gradient, as in PyTorch; adamw: decoupled; not on norms, biases"
+    )
+    schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
+    warmup: Duration = Field(default=Duration(0, "epochs"), description="linear from 0; of cosine and constant")
+    label_smoothing: Fraction = 0.0
+    artefact: Literal["best", "last"] = Field(
+        default="best", description="the weights that are kept: highest validation accuracy, or the last epoch's"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class Recipe(Section):
+    """A validated recipe. `Recipe.read(path)`, `.change(**{"train.epochs": 5})`, `.to_toml()`."""
+
+    name: str = "unnamed"
+    data: Data
+    augment: Augment = Augment()
+    model: Model
+    train: Train
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
+        """Validate nested tables. Raises RecipeError naming `origin`, the key, the value and what is allowed."""
+        try:
+            return cls.model_validate(tables)
+        except ValidationError as error:
+            raise RecipeError(f"{origin}: " + "; ".join(_explain(item) for item in error.errors())) from None
+
+    def change(self, **changes: Any) -> Recipe:
+        """A copy with dotted keys replaced, checked like a file: `change(**{"train.epochs": 5})`."""
+        tables = self.to_dict()
+        for key, value in changes.items():
+            known = all_keys()
+            if key not in known:
+                raise RecipeError(f"unknown key {key!r}{nearest(key, known)}")
+            *parents, leaf = key.split(".")
+            table = tables
+            for parent in parents:
+                table = table.setdefault(parent, {})
+            table[leaf] = value
+        return Recipe.from_dict(tables, "change of " + ", ".join(changes)) if changes else self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested tables of plain values, complete but for keys that are none."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """The complete recipe as a TOML document, readable by `Recipe.from_dict` again."""
+        return tomli_w.dumps(self.to_dict())
+
+
+def model_spec(model: str | Model, **options: Any) -> Model:
+    """A checked `model` table from an architecture's name or another table, and further keys of it."""
+    tables = {"name": model} if isinstance(model, str) else model.model_dump()
+    try:
+        return Model.model_validate({**tables, **options})
+    except ValidationError as error:
+        # The messages speak of recipe keys: an option is the recipe's key model.<option>.
+        items = ({**item, "loc": ("model", *item["loc"])} for item in error.errors())
+        raise RecipeError("; ".join(map(_explain, items))) from None
+
+
+def all_keys() -> list[str]:
+    """Every dotted key of a recipe, as "train.epochs"."""
+    sections = {name: field.annotation for name, field in Recipe.model_fields.items() if name != "name"}
+    return ["name"] + [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of one TOML file. Raises RecipeError when it cannot be read or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `over` laid upon it, table by table; neither is changed."""
+    result = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        both_tables = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both_tables else copy.deepcopy(value)
+    return result
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split "train.epochs=5" into its key and its value, read as TOML where it is TOML and as text otherwise."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"cannot read {text!r}; write a change as key=value, for example train.epochs=5")
+    try:
+        tables = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+    return key.strip(), tables["value"] if list(tables) == ["value"] else value
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe file, for editors; a file may leave out what it `extends`."""
+    schema = Recipe.model_json_schema()
+    schema["properties"]["extends"] = {"type": "string", "description": "a recipe's name or path to start from"}
+    schema.pop("required", None)
+    for section in schema["$defs"].values():
+        section.pop("required", None)
+    return schema
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    """One pydantic error as a sentence: the key, the value, what is allowed."""
+    # A union adds the tried type's name to the place; a key is only as deep as the recipe's tables.
+    path = [str(part) for part in item["loc"]]
+    known = all_keys()
+    key = ".".join(path)
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest(key, [*known, 'data', 'augment', 'model', 'train', 'extends'])}"
+    key = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), key or "recipe")
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "missing":
+        return f"{key} is missing; it has no default"
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{key} = {item['input']!r}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
+    if item["type"] == "tuple_type":
+        message = f'give a list, as ["{item["input"]}"]'
+    return f"{key} = {item['input']!r}; {message[:1].lower() + message[1:]}"
+
+
+def _did_you_mean(name: str, allowed: list[str]) -> str:
+    hint = nearest(name, allowed)
+    return hint if "did you mean" in hint else ""

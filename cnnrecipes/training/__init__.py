@@ -1,0 +1,1 @@
+"""Training: schedule, optimizer, callbacks and Keras' own `fit`."""

@@ -1,0 +1,74 @@
+"""Progress with the time that is left: a bar on a terminal or in a notebook, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+_BAR_EVERY = 0.5  # seconds; reading the logs waits for the device, so not at every step
+_LINE_EVERY = 30.0
+
+
+class ProgressDisplay(keras.callbacks.Callback):
+    """One line an epoch; between them a bar on a terminal, and otherwise a line every 30 seconds."""
+
+    def __init__(self, steps_per_epoch: int, console: Console | None = None):
+        super().__init__()
+        self.steps_per_epoch = steps_per_epoch
+        self.console = console or Console()
+        self.live = self.console.is_terminal or self.console.is_jupyter
+        self.bar = None
+
+    def on_train_begin(self, logs=None):
+        self.epochs = self.params["epochs"]
+        self.start = self.shown = time.perf_counter()
+        if self.live:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.task = self.bar.add_task("starting", total=self.epochs * self.steps_per_epoch, numbers="")
+            self.bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if now - self.shown < (_BAR_EVERY if self.live else _LINE_EVERY):
+            return
+        self.shown = now
+        done = self.epoch * self.steps_per_epoch + batch + 1
+        numbers = f"loss {float(logs['loss']):.4f}  accuracy {float(logs['accuracy']):.1%}  ETA {self._left(done)}"
+        if self.live:
+            self.bar.update(self.task, completed=done, description=self._title(self.epoch), numbers=numbers)
+        else:
+            self._line(f"{self._title(self.epoch)}  step {batch + 1}/{self.steps_per_epoch}  {numbers}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        validation = f"  val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.1%}" if "val_loss" in logs else ""
+        left = self._left((epoch + 1) * self.steps_per_epoch)
+        self._line(
+            f"{self._title(epoch)}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.1%}{validation}"
+            f"  {logs['images_per_second']:.0f} images/s  ETA {left}"
+        )
+
+    def on_train_end(self, logs=None):
+        self.close()
+
+    def close(self):
+        """Take the bar from the terminal, also when the training ends with an error."""
+        if self.bar is not None:
+            self.bar.stop()
+
+    def _title(self, epoch: int) -> str:
+        return f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
+
+    def _left(self, done: int) -> str:
+        seconds = (time.perf_counter() - self.start) / done * (self.epochs * self.steps_per_epoch - done)
+        return str(timedelta(seconds=round(seconds)))
+
+    def _line(self, text: str) -> None:
+        (self.bar.console if self.bar else self.console).print(text, highlight=False, soft_wrap=True)
