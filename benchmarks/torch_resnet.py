@@ -1,4 +1,4 @@
-"""ResNets in PyTorch, with the layers, widths and shortcuts of `cnnrecipes.models.resnet`: the peer of train_step.py."""
+"""ResNets in PyTorch with the layers of `cnnrecipes.models.resnet`: the peer of train_step.py."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Block(nn.Module):
         super().__init__()
         widths = [inputs, *(width for _, width, _ in convolutions)]
         self.convolutions = nn.ModuleList(
-            conv_norm(w, width, kernel, s) for w, (kernel, width, s) in zip(widths, convolutions)  # noqa: B905
+            conv_norm(w, width, kernel, s)
+            for w, (kernel, width, s) in zip(widths, convolutions)  # noqa: B905
         )
         self.shortcut = nn.Identity()
         if stride != 1 or inputs != widths[-1]:

@@ -1,6 +1,7 @@
 """The artefact `model.keras`: weights, class names, preprocessing and recipe in one file that predicts alone.
 
-It is a Keras file with one entry more, cnnrecipes.json. Its layers are Keras' own, so that Keras without cnnrecipes opens it too.
+It is a Keras file with one entry more, cnnrecipes.json. Its layers are Keras' own, so that Keras without cnnrecipes
+opens it too.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class Artefact:
             model = with_fused_norms(keras.saving.load_model(path, compile=False))
             return cls(model, Recipe.from_dict(about["recipe"], str(path)), about["class_names"])
         except FileNotFoundError:
-            raise RunError(f"no model at {str(path)!r}; give the folder of a finished run, or its model.keras") from None
+            raise RunError(
+                f"no model at {str(path)!r}; give the folder of a finished run, or its model.keras"
+            ) from None
         except CNNRecipesError:
             raise
         except Exception as error:  # a damaged file fails in zipfile, json, h5py or Keras, each in its own way
@@ -127,7 +130,8 @@ class Artefact:
         images = as_images(array[None] if single else array, "the images")
         if images.shape[-1] != self.input_shape[-1]:
             raise DataError(
-                f"the images have {images.shape[-1]} channel(s), the model was trained on {self.input_shape[-1]}; convert them"
+                f"the images have {images.shape[-1]} channel(s), the model was trained on {self.input_shape[-1]}; "
+                "convert them"
             )
         return self._fit(images), single
 

@@ -47,9 +47,7 @@ def fit(
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data)
     with loop.seeded(recipe.train.seed):
-        model = models.build(
-            recipe.model, input_shape=shape, classes=classes, mean=statistics.mean, std=statistics.std
-        )
+        model = models.build(recipe.model, input_shape=shape, classes=classes, mean=statistics.mean, std=statistics.std)
         loop.compile_model(model, recipe.train, pipeline.steps_per_epoch(train, recipe.data))
         run = Run.create(workdir, recipe)
         batches = pipeline.training_batches(train, recipe, statistics, classes)
@@ -78,6 +76,8 @@ def _validation(source: Source, recipe: Recipe):
 def _finish(run: Run, artefact: Artefact, source: Source, epoch: int) -> Run:
     """Write the artefact and the metrics; only here is the test split read."""
     artefact.save(run.folder / "model.keras")
-    metrics = {split: evaluate(artefact, source.split(split)) for split in ("validation", "test") if split in source.splits}
+    metrics = {
+        split: evaluate(artefact, source.split(split)) for split in ("validation", "test") if split in source.splits
+    }
     run.write("metrics.json", json.dumps({"epoch": epoch, **metrics}, indent=2))
     return run

@@ -72,5 +72,7 @@ def parse(text: str) -> Operation:
         key = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise RecipeError(f"{text!r}: {name} has no parameter {key!r}{nearest(key, fields)}") from None
-        allowed = " or ".join(item["msg"].removeprefix("Input should be ") for item in error.errors() if item["loc"][0] == key)
+        allowed = " or ".join(
+            item["msg"].removeprefix("Input should be ") for item in error.errors() if item["loc"][0] == key
+        )
         raise RecipeError(f"{text!r}: {name}'s {key} is {first['input']!r}; it should be {allowed}") from None

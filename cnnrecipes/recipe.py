@@ -87,7 +87,9 @@ class Train(Section):
     learning_rate: float = Field(default=0.1, gt=0, description="the peak of the schedule")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
     weight_decay: float = Field(
-        default=5e-4, ge=0, description="sgd: added to the gradient, as in PyTorch; adamw: decoupled; not on norms, biases"
+        default=5e-4,
+        ge=0,
+        description="sgd: added to the gradient, as in PyTorch; adamw: decoupled; not on norms, biases",
     )
     schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
     warmup: Duration = Field(default=Duration(0, "epochs"), description="linear from 0; of cosine and constant")

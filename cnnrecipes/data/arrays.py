@@ -86,7 +86,9 @@ def _pair(split: str, pair: Any) -> tuple[Any, np.ndarray]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise DataError(f"{split} labels have shape {labels.shape}; give (N,), for one-hot labels labels.argmax(axis=1)")
+        raise DataError(
+            f"{split} labels have shape {labels.shape}; give (N,), for one-hot labels labels.argmax(axis=1)"
+        )
     if labels.dtype.kind == "f" and np.isfinite(labels).all() and np.array_equal(labels, labels.round()):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iuU" and not all(isinstance(label, str) for label in labels.tolist()):
@@ -106,6 +108,7 @@ def _classes(labels: list[np.ndarray], names: Any) -> tuple[tuple[str, ...], dic
     outside = [label for label in distinct if (label not in names if by_name else not 0 <= label < len(names))]
     if outside:
         raise DataError(
-            f"label {outside[0]!r} does not fit {len(names)} class names; give integers 0..{len(names) - 1}, or names of them"
+            f"label {outside[0]!r} does not fit {len(names)} class names; "
+            f"give integers 0..{len(names) - 1}, or names of them"
         )
     return names, {label: names.index(label) if by_name else label for label in distinct}

@@ -37,7 +37,9 @@ def read(root: Path) -> tuple[tuple[str, ...], dict[str, Pool]]:
         roots = {"train": root}
     class_names = _subfolders(roots["train"])
     if not class_names:
-        raise DataError(f"{str(roots['train'])!r} has no sub-folders; put the images of each class in a folder of its own")
+        raise DataError(
+            f"{str(roots['train'])!r} has no sub-folders; put the images of each class in a folder of its own"
+        )
     return tuple(class_names), {split: _read_split(path, split, class_names) for split, path in roots.items()}
 
 

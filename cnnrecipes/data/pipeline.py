@@ -86,9 +86,7 @@ def training_batches(
     return batches.apply(tf.data.experimental.assert_cardinality(last_step - first_step))
 
 
-def evaluation_batches(
-    split: Split, spec: recipe.Data, classes: int, *, threads: int | None = None
-) -> tf.data.Dataset:
+def evaluation_batches(split: Split, spec: recipe.Data, classes: int, *, threads: int | None = None) -> tf.data.Dataset:
     """Every example once, in order, unchanged but for resizing, in batches of one shape: the last is filled up.
 
     Returns:
@@ -189,5 +187,3 @@ def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
     # The batches are already this process' own: TensorFlow must not deal them out again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-

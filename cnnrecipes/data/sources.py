@@ -86,7 +86,9 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
 
 def recipe_name(data: Any) -> str:
     """What a recipe's `data.name` records for the argument `data`."""
-    return str(Path(data).absolute() if folder.is_path(str(data)) else data) if isinstance(data, (str, Path)) else "arrays"
+    return (
+        str(Path(data).absolute() if folder.is_path(str(data)) else data) if isinstance(data, (str, Path)) else "arrays"
+    )
 
 
 def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:

@@ -22,7 +22,7 @@ class Statistics:
 
 
 def statistics(batches: Iterable[np.ndarray]) -> Statistics:
-    """The statistics over batches of (N, H, W, C) uint8 images: sums of histograms, so nothing is rounded on the way."""
+    """The statistics over batches of (N, H, W, C) uint8 images, from histograms: nothing is rounded on the way."""
     counts = None
     for images in batches:
         per_channel = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]

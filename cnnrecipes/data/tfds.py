@@ -33,8 +33,8 @@ def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
         builder.download_and_prepare()
     except Exception as error:  # whatever the network, the disk or a checksum raised: TFDS has no base error
         raise DataError(
-            f"TFDS set {name!r} is not in {builder.data_dir} and could not be downloaded ({type(error).__name__}: {error}); "
-            "check the network, or point TFDS_DATA_DIR to where it is prepared"
+            f"TFDS set {name!r} is not in {builder.data_dir} and could not be downloaded "
+            f"({type(error).__name__}: {error}); check the network, or point TFDS_DATA_DIR to where it is prepared"
         ) from error
     class_names = tuple(builder.info.features["label"].names)
     known_splits = {"train": "train", "validation": "validation", "test": "test"}
@@ -52,7 +52,7 @@ def _pool(builder, split: str) -> Pool:
     dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=raw, read_config=order)
     size = builder.info.splits[split].num_examples
     channels = feature.shape[-1] or 3
-    if None in feature.shape or feature.dtype != np.uint8:
+    if None in feature.shape or feature.np_dtype != np.uint8:
         items, labels = [], np.empty(size, np.int32)
         for i, example in enumerate(dataset.as_numpy_iterator()):
             items.append(example["image"])

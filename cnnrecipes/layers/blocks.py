@@ -16,7 +16,10 @@ def conv_norm_act(x, width, kernel=3, *, conv, norm, activation, stride=1, name)
 
 
 def basic_block(x, width, *, conv, norm, activation, shortcut, stride=1, last_gamma="zeros", name):
-    """Two 3x3 convolutions beside a shortcut (He et al. 2015, fig. 2); with `last_gamma="zeros"` it starts as the shortcut."""
+    """Two 3x3 convolutions beside a shortcut (He et al. 2015, fig. 2).
+
+    With `last_gamma="zeros"` it starts as the shortcut alone.
+    """
     y = conv(x, width, 3, stride=stride, name=f"{name}_conv1")
     y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(y))
     y = conv(y, width, 3, stride=1, name=f"{name}_conv2")
@@ -25,7 +28,10 @@ def basic_block(x, width, *, conv, norm, activation, shortcut, stride=1, last_ga
 
 
 def bottleneck_block(x, width, *, conv, norm, activation, shortcut, stride=1, last_gamma="zeros", name):
-    """1x1, 3x3 and 1x1 to `width` channels, a quarter of them inside (He et al. 2015, fig. 5); the 3x3 strides ("v1.5")."""
+    """1x1, 3x3 and 1x1 convolutions to `width` channels, a quarter of them inside (He et al. 2015, fig. 5).
+
+    The 3x3 strides ("v1.5", as torchvision has it).
+    """
     y = conv(x, width // 4, 1, stride=1, name=f"{name}_conv1")
     y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(y))
     y = conv(y, width // 4, 3, stride=stride, name=f"{name}_conv2")
@@ -58,7 +64,10 @@ def projection_shortcut(x, width, *, stride, conv, norm, name):
 
 
 def vgg_stage(x, width, depth, *, conv, norm, activation, name):
-    """`depth` 3x3 convolutions and a 2x2 max pooling (Simonyan & Zisserman 2014, table 1). -> (N, H / 2, W / 2, width)"""
+    """`depth` 3x3 convolutions and a 2x2 max pooling (Simonyan & Zisserman 2014, table 1).
+
+    (N, H, W, C) -> (N, H // 2, W // 2, width)
+    """
     for i in range(1, depth + 1):
         x = conv_norm_act(x, width, conv=conv, norm=norm, activation=activation, name=f"{name}_{i}")
     return keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)

@@ -37,7 +37,8 @@ class EpochRecord(keras.callbacks.Callback):
                 logs["val_loss"] = cross_entropy
         if not math.isfinite(logs["loss"]):
             raise TrainingError(
-                f"the loss is {logs['loss']} in epoch {epoch + 1}; try a tenth of train.learning_rate, or a longer train.warmup"
+                f"the loss is {logs['loss']} in epoch {epoch + 1}; "
+                "try a tenth of train.learning_rate, or a longer train.warmup"
             )
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         logs["seconds"] = time.perf_counter() - self.start

@@ -48,7 +48,9 @@ class ProgressDisplay(keras.callbacks.Callback):
             self._line(f"{self._title(self.epoch)}  step {batch + 1}/{self.steps_per_epoch}  {numbers}")
 
     def on_epoch_end(self, epoch, logs=None):
-        validation = f"  val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.1%}" if "val_loss" in logs else ""
+        validation = (
+            f"  val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.1%}" if "val_loss" in logs else ""
+        )
         left = self._left((epoch + 1) * self.steps_per_epoch)
         self._line(
             f"{self._title(epoch)}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.1%}{validation}"

@@ -47,7 +47,9 @@ class OneCycle(Schedule):
     stays as it is.
     """
 
-    def __init__(self, peak: float, total_steps: int, rise: float = 0.3, start_ratio: float = 25.0, end_ratio: float = 1e4):
+    def __init__(
+        self, peak: float, total_steps: int, rise: float = 0.3, start_ratio: float = 25.0, end_ratio: float = 1e4
+    ):
         self.peak, self.total_steps, self.rise = peak, total_steps, rise
         self.start_ratio, self.end_ratio = start_ratio, end_ratio
 

@@ -1,0 +1,54 @@
+"""Data and runs that many tests share; what lies in ../shared is skipped, with the reason, where that is absent."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if (SHARED / "tfds").is_dir():
+    os.environ.setdefault("TFDS_DATA_DIR", str(SHARED / "tfds"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real test data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real data at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def flowers(shared, tmp_path_factory) -> Path:
+    """600 photos in five class folders."""
+    return _unpacked(shared / "photos" / "flowers.tar", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def hymenoptera(shared, tmp_path_factory) -> Path:
+    """Ants and bees, in train/ and val/."""
+    return _unpacked(shared / "photos" / "hymenoptera.tar", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory):
+    """A real, short training on the digits; tests read it and change nothing."""
+    import cnnrecipes as cr
+
+    return cr.fit(
+        "resnet8_digits",
+        workdir=tmp_path_factory.mktemp("runs"),
+        progress=False,
+        **{"train.epochs": 6, "train.warmup": "1 epoch"},
+    )
+
+
+def _unpacked(archive: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp(archive.stem)
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return next(path for path in folder.iterdir() if path.is_dir())
