@@ -14,7 +14,7 @@ lint:               ## what ruff has to say
 	$(VENV)/bin/ruff format --check .
 
 recipes-table:      ## recipes/README.md from the recipes
-	$(VENV)/bin/python recipes/make_table.py
+	$(VENV)/bin/python docs/recipes_table.py
 
 benchmark:          ## benchmarks/README.md's first table; TORCH is a Python that has torch==2.13.0
 	$(VENV)/bin/python benchmarks/train_step.py $(if $(TORCH),--torch-python $(TORCH))

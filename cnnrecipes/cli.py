@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -19,7 +20,6 @@ from cnnrecipes.errors import CNNRecipesError
 app = typer.Typer(
     help="Design, train and use image-classification CNNs. A recipe is everything that decides a training; "
     "`cnnrecipes list` shows those that come along, `cnnrecipes fit resnet8_digits` trains one in a minute.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -72,6 +72,7 @@ def fit(
     Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
     """
     spec = _changed(recipe, changes)
+    _import_tensorflow()
     run = cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed)
     metrics = run.metrics
     for split in ("validation", "test"):
@@ -91,6 +92,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a run's model on a split."""
+    _import_tensorflow()
     opened = cnnrecipes.load(run)
     if not isinstance(opened, cnnrecipes.Run):
         raise cnnrecipes.RunError(f"{str(run)!r} is a file; evaluate wants the run folder it came from")
@@ -105,12 +107,33 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print every class's probability as JSON.")] = False,
 ) -> None:
     """Name what images show."""
+    _import_tensorflow()
     predictions = cnnrecipes.load(run).predict(list(images))
     if as_json:
         print(json.dumps({str(i): p.probabilities for i, p in zip(images, predictions, strict=True)}, indent=2))
         return
     for image, prediction in zip(images, predictions, strict=True):
         out.print(f"{image}: {prediction}", markup=False)
+
+
+def _import_tensorflow() -> None:
+    """Import it without its chatter about devices it looked for, which no log level stops; shown if the import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+        except BaseException:
+            chatter.seek(0)
+            os.write(screen, chatter.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 def _changed(recipe: str, changes: list[str] | None):
@@ -144,13 +167,18 @@ def _options(
 
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and exit status 2."""
-    # TensorFlow's chatter about devices it looked for; its errors still come through.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 130)
     except CNNRecipesError as error:
-        print(f"cnnrecipes: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("cnnrecipes: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _fail(str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer raises for a wrong use of the command line
+            raise
+        _fail(f"{error.format_message()} See `cnnrecipes --help`.")
+
+
+def _fail(message: str, status: int = 2) -> None:
+    print(f"cnnrecipes: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

@@ -40,9 +40,9 @@ class UnknownNameError(RecipeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean ...?', or the whole list where nothing is near."""
+    """' (did you mean ...?)', or the whole list where nothing is near."""
     known = sorted(known)
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if close:
-        return f"; did you mean {' or '.join(close)}?"
+        return f" (did you mean {' or '.join(close)}?)"
     return f"; known: {', '.join(known)}" if known else ""
