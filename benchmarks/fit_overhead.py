@@ -17,12 +17,13 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as cnnrecipes does where it is imported first
 
-import cnnrecipes as cr
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+import cnnrecipes as cr
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.sources import open_source

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import importlib.metadata
 import json
 import os
@@ -36,10 +37,8 @@ CONTENDERS = ("cnnrecipes", "keras", "keras+onednn", "torch")
 def keras_steps(contender: str, name: str) -> list[float]:
     """Seconds of each timed step of cnnrecipes or stock Keras."""
     size, batch, classes, warmup, steps = CASES[name]
-    if contender == "keras+onednn":
-        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
-    if contender == "keras":
-        import tensorflow  # noqa: F401 (before cnnrecipes, which would turn oneDNN on)
+    # cnnrecipes turns oneDNN on if it is imported before TensorFlow; "keras" gets TensorFlow as it comes.
+    importlib.import_module("tensorflow" if contender == "keras" else "cnnrecipes")
     import keras
     import numpy as np
     import tensorflow as tf

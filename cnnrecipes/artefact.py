@@ -92,7 +92,7 @@ class Artefact:
 
     def probabilities(self, inputs: Any) -> np.ndarray:
         """(N, classes) for what `predict` takes."""
-        return tf.nn.softmax(self.logits(self._read(inputs)[0])).numpy()
+        return softmax(self.logits(self._read(inputs)[0]))
 
     def predict(self, inputs: Any) -> Prediction | list[Prediction]:
         """Class names and probabilities; no preprocessing to remember.
@@ -108,7 +108,7 @@ class Artefact:
             DataError: a file that cannot be read, a wrong rank, values out of range, channels that do not match.
         """
         images, single = self._read(inputs)
-        predictions = [self._name(p) for p in tf.nn.softmax(self.logits(images)).numpy()]
+        predictions = [self._name(p) for p in softmax(self.logits(images))]
         return predictions[0] if single else predictions
 
     def _name(self, probabilities: np.ndarray) -> Prediction:
@@ -153,3 +153,9 @@ class Artefact:
         if height != width:
             raise DataError(f"images are {images.shape[-3:-1]}, the model wants ({height}, {width}); resize them")
         return resize(tf.constant(images), height, self.recipe.data.resize).numpy()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, classes) probabilities, float32, rounded from float64: the same for a row whatever the rows around it."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def summary(name: str) -> str:
 
 
 def find(name: str | Path, beside: Path | None = None) -> Path:
-    """The file of a recipe given by name or by path (relative paths also against the folder `beside`).
+    """The file of a recipe given by name or by path (relative paths first against the folder `beside`).
 
     Raises:
         RecipeError: a path that is no file.
@@ -35,7 +36,7 @@ def find(name: str | Path, beside: Path | None = None) -> Path:
     """
     text = str(name)
     if text.endswith(".toml") or "/" in text or "\\" in text:
-        for path in (Path(text).expanduser(), *([beside / text] if beside else [])):
+        for path in (*([beside / text] if beside else []), Path(os.path.expanduser(text))):
             if path.is_file():
                 return path
         raise RecipeError(f"no recipe file at {text!r}; give the path of a .toml file, or one of {', '.join(names())}")

@@ -117,7 +117,7 @@ def predict(
 
 
 def _import_tensorflow() -> None:
-    """Import it without its chatter about devices it looked for, which no log level stops; shown if the import fails."""
+    """Import it without its chatter about devices, which no log level stops; it is shown if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     screen = os.dup(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -38,7 +39,8 @@ class Duration:
         return round(self.amount * scale)
 
     def __str__(self) -> str:
-        return f"{self.amount:g}{'' if self.unit == '%' else ' '}{self.unit}"
+        amount = f"{Decimal(repr(self.amount)).normalize():f}"  # every digit, and never an exponent
+        return f"{amount}{'' if self.unit == '%' else ' '}{self.unit}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

@@ -57,7 +57,9 @@ def parse(text: str) -> Operation:
         positional = [ast.literal_eval(arg) for arg in args]
         named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
         name = name.id
-    except (SyntaxError, ValueError, AttributeError):
+        if None in named:
+            raise ValueError("a dictionary of values")
+    except (SyntaxError, ValueError, AttributeError, TypeError):
         raise RecipeError(f"cannot read the operation {text!r}; write it as 'name' or 'name(4, key=5)'") from None
     if name not in OPERATIONS:
         raise UnknownNameError("augmentation", name, OPERATIONS)

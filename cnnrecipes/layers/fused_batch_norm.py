@@ -6,11 +6,12 @@ import keras
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
-class FusedBatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, faster: same arguments, values, gradients, moving statistics and weight files.
 
     The fused kernel takes float activations of shape (N, H, W, C) normalized over the last axis. Everything else
-    (another backend or axis, masks, synchronized statistics, renormalization) runs Keras' own code.
+    (another backend or axis, masks, synchronized statistics, renormalization) runs Keras' own code. The class has
+    Keras' name because weight files name their groups after classes.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -62,21 +63,29 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return keras.ops.cast(result.y, self.compute_dtype), result.batch_mean, result.batch_variance
 
 
+FusedBatchNormalization = BatchNormalization
+
+
 def with_keras_norms(model: keras.Model) -> keras.Model:
-    """A copy of a functional model in which every fused norm is Keras' own: a file of it opens without cnnrecipes."""
+    """An uncompiled copy of a functional model whose fused norms are Keras' own: its file opens without cnnrecipes."""
     return _exchange(model, FusedBatchNormalization, keras.layers.BatchNormalization)
 
 
 def with_fused_norms(model: keras.Model) -> keras.Model:
-    """A copy of a functional model, from keras.applications for example, in which every batch norm is the fused one."""
+    """An uncompiled copy of a functional model, as of keras.applications, whose batch norms are the fused one."""
     return _exchange(model, keras.layers.BatchNormalization, FusedBatchNormalization)
 
 
 def _exchange(model: keras.Model, old: type, new: type) -> keras.Model:
     def clone(layer):
+        if isinstance(layer, keras.Model):
+            return _exchange(layer, old, new)
         cls = new if type(layer) is old else type(layer)
         return cls.from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
-    return copy
+    # Without the optimizer that a clone takes along.
+    if isinstance(copy, keras.Sequential):
+        return keras.Sequential(copy.layers, name=model.name)
+    return keras.Model(copy.input, copy.output, name=model.name)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
 
 from cnnrecipes import layers, recipe
 from cnnrecipes.errors import ModelError, UnknownNameError
+from cnnrecipes.layers.activation import ActivationFactory
+from cnnrecipes.layers.norm import NormFactory
 from cnnrecipes.models import resnet, vgg
 
 # name -> features(x, spec, conv=, norm=, activation=), the layers between the input and the head
@@ -30,8 +34,8 @@ def build(
     classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    norm: Any = None,
-    activation: Any = None,
+    norm: str | NormFactory | None = None,
+    activation: str | ActivationFactory | None = None,
     **options: Any,
 ) -> keras.Model:
     """A functional model: images (N, H, W, C) with values 0..255 in, logits (N, classes) in float32 out.
@@ -49,18 +53,30 @@ def build(
         RecipeError: an unknown or ill-typed option.
         ModelError: an input shape or a number of classes that the architecture cannot have.
     """
+    named = {"norm": norm, "activation": activation}
+    options |= {key: value for key, value in named.items() if isinstance(value, str)}
     spec = recipe.model_spec(model, **options)
     features = find(spec.name)
     _check_sizes(spec.name, input_shape, classes)
     parts = {
         "conv": functools.partial(layers.conv2d, use_bias=(norm or spec.norm) == "none"),
-        "norm": layers.norm(norm or spec.norm, spec.norm_groups),
-        "activation": layers.activation(activation or spec.activation),
+        "norm": norm if callable(norm) else layers.norm(spec.norm, spec.norm_groups),
+        "activation": activation if callable(activation) else layers.activation(spec.activation),
     }
     x = images = keras.Input(tuple(input_shape), name="images")
     if mean is not None:
         x = standardize(mean, std)(x)
-    x = features(x, spec, **parts)
+    try:
+        x = features(x, spec, **parts)
+    except ValueError as error:
+        # Keras names both numbers, the wrong way round.
+        found = re.match(r"Number of groups \((\d+)\).*number of channels \((\d+)\)", str(error))
+        if found is None:
+            raise
+        groups, channels = found.groups()
+        raise ModelError(
+            f"{spec.name}: {groups} groups do not divide {channels} channels; take a divisor as model.norm_groups"
+        ) from None
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     if spec.dropout:
         x = keras.layers.Dropout(spec.dropout, name="dropout")(x)
@@ -76,7 +92,10 @@ def standardize(mean: Sequence[float], std: Sequence[float]) -> keras.Layer:
 
 
 def _check_sizes(name: str, input_shape: Sequence[int], classes: int) -> None:
-    if len(input_shape) != 3 or not all(isinstance(n, int) and n > 0 for n in input_shape):
-        raise ModelError(f"input_shape is {tuple(input_shape)}; give (height, width, channels) as positive integers")
+    sizes = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
+    if len(sizes) != 3 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        raise ModelError(f"input_shape is {input_shape!r}; give (height, width, channels) as positive integers")
+    if not isinstance(classes, Integral):
+        raise ModelError(f"classes is {classes!r}; give the number of classes as an integer")
     if classes < 2:
         raise ModelError(f"{name} for {classes} class(es); a classifier needs at least 2")
