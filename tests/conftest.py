@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import cnnrecipes as cr  # before any test imports TensorFlow, as it asks for
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if (SHARED / "tfds").is_dir():
@@ -37,8 +39,6 @@ def hymenoptera(shared, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
     """A real, short training on the digits; tests read it and change nothing."""
-    import cnnrecipes as cr
-
     return cr.fit(
         "resnet8_digits",
         workdir=tmp_path_factory.mktemp("runs"),

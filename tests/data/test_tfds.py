@@ -1,0 +1,124 @@
+"""Sets of TensorFlow Datasets, prepared in a folder of the test's own: TFDS reads TFDS_DATA_DIR once a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnrecipes.data.sources import open_source
+from cnnrecipes.errors import DataError, UnknownNameError
+from cnnrecipes.recipe import Data
+
+# A set whose image i is all i and of class i % 3, each split from another number on; then what reading them gives.
+PROGRAM = """
+import json, sys
+import numpy as np
+import tensorflow_datasets as tfds
+from cnnrecipes.data.images import decode
+from cnnrecipes.data.sources import open_source
+from cnnrecipes.errors import CNNRecipesError
+from cnnrecipes.recipe import Data
+
+class Numbered(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=self.shape), "label": tfds.features.ClassLabel(names=list("xyz"))}
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+    def _split_generators(self, downloads):
+        return {"train": self.examples(0, 30), "validation": self.examples(30, 36), "test": self.examples(60, 72)}
+    def examples(self, start, stop):
+        for i in range(start, stop):
+            height, width, channels = self.shape
+            shape = (height or 4 + i % 5, width or 6, channels)
+            yield i, {"image": np.full(shape, i, np.uint8), "label": i % 3}
+
+class TinyGray(Numbered):
+    shape = (5, 6, 1)
+
+class TinyPhotos(Numbered):
+    shape = (None, None, 3)
+
+def found(name):
+    source = open_source(name, Data(name=name))
+    splits = {}
+    for split in source.splits.values():
+        examples = [split.read(i) for i in range(len(split))]
+        images = [image if isinstance(image, np.ndarray) else decode(image, 3).numpy() for image, _ in examples]
+        splits[split.name] = {
+            "numbers": [int(image.max()) for image in images],
+            "flat": all(image.min() == image.max() for image in images),
+            "shapes": sorted({image.shape for image in images}),
+            "labels": [label for _, label in examples],
+        }
+    return {"class_names": source.class_names, "splits": splits}
+
+report = {name: found(name) for name in ("tiny_gray", "tiny_photos")}
+report["again"] = found("tiny_gray") == report["tiny_gray"]
+try:
+    open_source("mnist", Data(name="mnist"))
+except CNNRecipesError as error:
+    report["mnist"] = f"{type(error).__name__}: {error}"
+print(json.dumps(report))
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> dict:
+    """What a process found whose TFDS folder cannot take MNIST: a file stands where its folder would go."""
+    folder = tmp_path_factory.mktemp("tfds")
+    (folder / "sets").mkdir()
+    (folder / "sets" / "mnist").write_text("in the way")
+    (folder / "program.py").write_text(PROGRAM)
+    environment = {**os.environ, "TFDS_DATA_DIR": str(folder / "sets"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, str(folder / "program.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["tiny_gray", "tiny_photos"])
+def test_every_image_comes_once_with_its_label(report, name):
+    assert report[name]["class_names"] == list("xyz")
+    for split, numbers in {"train": range(30), "validation": range(30, 36), "test": range(60, 72)}.items():
+        found = report[name]["splits"][split]
+        assert found["flat"]
+        assert sorted(found["numbers"]) == list(numbers)
+        np.testing.assert_array_equal(found["labels"], np.array(found["numbers"]) % 3)
+
+
+def test_sizes_and_channels_are_the_sets(report):
+    gray, photos = (report[name]["splits"]["train"]["shapes"] for name in ("tiny_gray", "tiny_photos"))
+    assert gray == [[5, 6, 1]]
+    assert photos == [[height, 6, 3] for height in range(4, 9)]
+
+
+def test_reading_again_gives_the_same_order(report):
+    assert report["again"]
+
+
+def test_a_set_that_cannot_be_prepared_says_where_it_was_sought(report):
+    assert report["mnist"].startswith("DataError: TFDS set 'mnist'")
+    assert "TFDS_DATA_DIR" in report["mnist"]
+
+
+@pytest.mark.parametrize("name", ["cifar10:9.9.9", "tfds:cifar10/foo"])
+def test_a_version_or_variant_that_is_not_there_is_explained(name):
+    with pytest.raises(DataError, match="cifar10"):
+        open_source(name, Data(name=name))
+
+
+def test_a_set_without_images_is_refused():
+    with pytest.raises(DataError, match="imdb_reviews.*'image' and 'label'"):
+        open_source("imdb_reviews", Data(name="imdb_reviews"))
+
+
+@pytest.mark.parametrize(("name", "near"), [("cifar1", "cifar10"), ("fashionmnist", "fashion_mnist"), ("digit", "")])
+def test_a_misspelt_name_comes_with_the_nearest(name, near):
+    with pytest.raises(UnknownNameError, match=f"{name}.*{near}"):
+        open_source(name, Data(name=name))

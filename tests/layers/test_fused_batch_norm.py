@@ -1,0 +1,143 @@
+"""The fused batch norm is Keras' own, faster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnrecipes.layers import FusedBatchNormalization, with_fused_norms, with_keras_norms
+
+BOTH = (FusedBatchNormalization, keras.layers.BatchNormalization)
+
+
+def both(shape, dtype="float32", trainable=True, **options):
+    """One layer of each class with the same, non-trivial weights."""
+    random = np.random.default_rng(1)
+    made = []
+    for cls in BOTH:
+        layer = cls(momentum=0.9, epsilon=1e-5, dtype=dtype, **options)
+        layer.build(shape)
+        layer.trainable = trainable
+        made.append(layer)
+    weights = [random.uniform(0.5, 2, w.shape) for w in made[0].get_weights()]
+    for layer in made:
+        layer.set_weights(weights)
+    return made
+
+
+def outcome(layer, inputs, training):
+    """Output, gradients and moving statistics."""
+    direction = tf.constant(np.random.default_rng(2).normal(size=inputs.shape), "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs, training=training)
+        loss = tf.reduce_sum(tf.cast(outputs, "float32") * direction)
+    watched = [inputs, *(w.value for w in (layer.gamma, layer.beta) if w is not None)]
+    gradients = tape.gradient(loss, watched)
+    return outputs, gradients, [layer.moving_mean.numpy(), layer.moving_variance.numpy()]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(4, 6, 6, 3), (3, 5, 7, 8), (8, 1, 1, 2), (1, 4, 4, 2), (1, 1, 1, 3)])
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}, {"trainable": False}])
+def test_values_gradients_and_moving_statistics_are_keras(shape, training, options):
+    inputs = tf.constant(np.random.default_rng(0).normal(3, 2, shape), "float32")
+    fused, stock = (outcome(layer, inputs, training) for layer in both(shape, **options))
+    np.testing.assert_allclose(fused[0], stock[0], atol=1e-4)
+    for ours, theirs in zip(fused[1] + fused[2], stock[1] + stock[2], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 4e-3), ("mixed_bfloat16", 3e-2)])
+@pytest.mark.parametrize("training", [True, False])
+def test_mixed_precision_keeps_statistics_in_float32(policy, tolerance, training):
+    inputs = tf.constant(np.random.default_rng(0).normal(3, 2, (8, 5, 5, 4)), "float32")
+    fused, stock = (outcome(layer, inputs, training) for layer in both((8, 5, 5, 4), dtype=policy))
+    assert fused[0].dtype == stock[0].dtype == policy.removeprefix("mixed_")
+    np.testing.assert_allclose(tf.cast(fused[0], "float32"), tf.cast(stock[0], "float32"), atol=tolerance)
+    for ours, theirs in zip(fused[2], stock[2], strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "mask"),
+    [
+        ((4, 3, 5, 5), {"axis": 1}, None),
+        ((6, 3), {}, None),
+        ((4, 7, 3), {}, None),
+        ((4, 5, 5, 3), {}, np.arange(100).reshape(4, 5, 5) % 3 > 0),
+    ],
+)
+def test_where_the_kernel_does_not_apply_it_is_keras_own(shape, options, mask):
+    inputs = tf.constant(np.random.default_rng(0).normal(size=shape), "float32")
+    fused, stock = both(shape, **options)
+    assert mask is not None or not fused._kernel_applies(inputs)
+    arguments = {"training": True, "mask": None if mask is None else tf.constant(mask)}
+    np.testing.assert_array_equal(fused(inputs, **arguments), stock(inputs, **arguments))
+
+
+def small_model(cls):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    x = cls(name="norm")(x)
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(keras.layers.GlobalAveragePooling2D(name="pool")(x)))
+
+
+@pytest.mark.parametrize(("writer", "reader"), [BOTH, BOTH[::-1]])
+def test_weight_files_are_exchangeable(tmp_path, writer, reader):
+    images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype("float32")
+    one, other = small_model(writer), small_model(reader)
+    one.compile("sgd", "mse")
+    one.fit(images, np.ones((5, 2)), verbose=0)
+    one.save_weights(tmp_path / "x.weights.h5")
+    other.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_allclose(one(images), other(images), atol=1e-6)
+
+
+def test_a_model_with_keras_norms_opens_without_cnnrecipes(tmp_path):
+    images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype("float32")
+    fused = with_fused_norms(small_model(keras.layers.BatchNormalization))
+    assert type(fused.get_layer("norm")) is FusedBatchNormalization
+    with_keras_norms(fused).save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    code = """
+        import sys, keras, numpy as np
+        model = keras.saving.load_model(sys.argv[1] + "/model.keras")
+        np.save(sys.argv[1] + "/out.npy", model(np.load(sys.argv[1] + "/images.npy")))
+        assert "cnnrecipes" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), fused(images), atol=1e-5)
+
+
+def test_under_mirrored_strategy_it_trains_as_keras_own(tmp_path):
+    code = """
+        import sys, keras, numpy as np, tensorflow as tf
+        from cnnrecipes.layers import FusedBatchNormalization
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        images = np.random.default_rng(0).normal(2, 3, (16, 6, 6, 3)).astype("float32")
+        results = []
+        for cls in (FusedBatchNormalization, keras.layers.BatchNormalization):
+            with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+                keras.utils.set_random_seed(0)
+                x = inputs = keras.Input((6, 6, 3))
+                x = cls(momentum=0.9)(keras.layers.Conv2D(4, 3)(x))
+                model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+                model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
+            data = tf.data.Dataset.from_tensor_slices((images, np.ones((16, 2), "float32"))).batch(8)
+            model.fit(data, epochs=3, verbose=0, shuffle=False)
+            results.append(model.get_weights())
+        for ours, theirs in zip(*results, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        assert np.abs(results[0][4]).max() > 0.01, "the moving mean has moved"
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]

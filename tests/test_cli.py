@@ -1,0 +1,126 @@
+"""The command line, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnrecipes import catalog, cli
+from cnnrecipes.recipe import read_toml, tomllib
+
+
+def command(*arguments, cwd=None):
+    """Run the installed console script."""
+    script = Path(sys.executable).with_name("cnnrecipes")
+    return subprocess.run([script, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def inside(monkeypatch, *arguments):
+    """Run the command line in this process; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["cnnrecipes", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return caught.value.code or 0
+
+
+def test_the_whole_way_in_an_empty_folder(tmp_path):
+    fitted = command("fit", "resnet8_digits", "train.epochs=1", "train.warmup=0 epochs", "data.test=0.5", cwd=tmp_path)
+    assert fitted.returncode == 0, fitted.stderr
+    assert fitted.stderr == ""
+    assert "test accuracy" in fitted.stdout
+    run = next((tmp_path / "runs").iterdir())
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    predicted = command("predict", run, tmp_path / "a.png", tmp_path / "a.png", cwd=tmp_path)
+    assert predicted.returncode == 0, predicted.stderr
+    assert len(predicted.stdout.splitlines()) == 2
+    assert predicted.stdout.startswith(f"{tmp_path / 'a.png'}: ")
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "a.png"}
+
+
+def test_list_shows_every_recipe(monkeypatch, capsys):
+    assert inside(monkeypatch, "list") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in catalog.names())
+
+
+def test_show_is_a_recipe_again(monkeypatch, capsys):
+    assert inside(monkeypatch, "show", "resnet20_cifar", "train.epochs=3", "model.norm=group") == 0
+    tables = tomllib.loads(capsys.readouterr().out)
+    assert (tables["train"]["epochs"], tables["model"]["norm"]) == (3, "group")
+
+
+def test_schema_is_one(monkeypatch, capsys):
+    assert inside(monkeypatch, "schema") == 0
+    jsonschema.validate(read_toml(catalog.find("resnet8_digits")), json.loads(capsys.readouterr().out))
+
+
+def test_evaluate_and_predict_a_run(monkeypatch, capsys, digits_run, tmp_path):
+    assert inside(monkeypatch, "evaluate", digits_run.folder) == 0
+    accuracy = digits_run.metrics["test"]["accuracy"]
+    assert f"test accuracy {accuracy:.2%} (n = 359" in capsys.readouterr().out
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    assert inside(monkeypatch, "predict", "--json", digits_run.folder / "model.keras", tmp_path / "a.png") == 0
+    shown = json.loads(capsys.readouterr().out)[str(tmp_path / "a.png")]
+    assert set(shown) == set("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("fit", ["recipe", "KEY=VALUE", "--data", "--workdir", "--seed"]),
+        ("predict", ["run", "images", "--json"]),
+        ("evaluate", ["run", "--data", "--split"]),
+        ("show", ["recipe", "KEY=VALUE"]),
+    ],
+)
+def test_help_says_what_to_give(monkeypatch, capsys, name, words):
+    assert inside(monkeypatch, name, "--help") == 0
+    shown = capsys.readouterr().out
+    assert all(word.lower() in shown.lower() for word in words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit"], "recipe"),
+        (["fitt"], "fit"),
+        (["fit", "resnet8_digit"], "resnet8_digits"),
+        (["fit", "resnet8_digits", "train.epoch=3"], "train.epochs"),
+        (["fit", "resnet8_digits", "train.epochs=many"], "'many'"),
+        (["fit", "resnet8_digits", "epochs"], "key=value"),
+        (["fit", "resnet8_digits", "--sed", "3"], "--seed"),
+        (["fit", "resnet8_digits", "--seed", "-3"], "train.seed = -3"),
+        (["fit", "resnet8_digits", "model.name=resnet9"], "resnet8"),
+        (["fit", "resnet20_photos"], "photos"),
+        (["fit", "resnet20_photos", "--data", "/no/where"], "/no/where"),
+        (["fit", "resnet8_digits", "--workdir", "/dev/null/x"], "/dev/null/x"),
+        (["show", "nowhere.toml"], "nowhere.toml"),
+        (["predict", "/no/run", "a.jpg"], "/no/run"),
+        (["evaluate", "/no/run"], "/no/run"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_status_2(monkeypatch, capsys, arguments, words):
+    assert inside(monkeypatch, *arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("cnnrecipes: ")
+    assert words in lines[0]
+
+
+def test_the_installed_script_reports_a_mistake_without_a_traceback():
+    result = command("fit", "resnet20_cifr")
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+
+
+def test_version(monkeypatch, capsys):
+    import cnnrecipes
+
+    assert inside(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.strip() == f"cnnrecipes {cnnrecipes.__version__}"

@@ -1,0 +1,40 @@
+"""What is written about the package is true: README, CI, the recipe table, the notebooks."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "colab").glob("*.ipynb"))
+
+
+def test_ci_calls_the_readmes_test_command():
+    commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")]
+    assert len(commands) == 2
+    assert commands[1].endswith("python -m pytest")
+    assert commands[1] in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_recipe_table_is_up_to_date():
+    table = runpy.run_path(str(ROOT / "docs" / "recipes_table.py"))["table"]()
+    assert (ROOT / "recipes" / "README.md").read_text() == table
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_shows_pictures(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs for cell in code), "notebooks are committed without outputs"
+    settings = next(cell for cell in code if "parameters" in cell.metadata.get("tags", []))
+    settings.source = settings.source.replace("EPOCHS = 40", "EPOCHS = 3")
+    assert "EPOCHS = 3" in settings.source
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    pictures = [out for cell in code for out in cell.outputs if "image/png" in out.get("data", {})]
+    assert len(pictures) >= 2
+    assert list((tmp_path / "runs").glob("*/model.keras"))

@@ -1,0 +1,98 @@
+"""The spine: from a recipe to a run, on real images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import cnnrecipes as cr
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.arange(60) % 2
+# dark and bright images
+IMAGES = (RANDOM.integers(0, 100, (60, 8, 8, 3)) + 150 * LABELS[:, None, None, None]).astype(np.uint8)
+SMALL = {
+    "model.name": "resnet8",
+    "data.image_size": 8,
+    "data.batch_size": 16,
+    "train.epochs": 2,
+    "train.warmup": "0 epochs",
+    "augment.ops": [],
+}
+
+
+def fit(data, workdir, **changes):
+    return cr.fit("resnet20_cifar", data=data, workdir=workdir, progress=False, **{**SMALL, **changes})
+
+
+def test_arrays_are_learned_and_recorded(tmp_path):
+    run = fit((IMAGES, np.array(["dark", "bright"])[LABELS]), tmp_path, **{"train.epochs": 6})
+    assert run.metrics["validation"]["accuracy"] == 1
+    assert run.predict(np.full((8, 8, 3), 240, np.uint8)).name == "bright"
+    assert run.recipe.data.name == "arrays"
+    with pytest.raises(cr.DataError, match="give them again as data="):
+        cr.load(run.folder).evaluate()
+    assert cr.load(run.folder).evaluate((IMAGES, np.array(["dark", "bright"])[LABELS]))["n"] == 6
+
+
+def test_a_folder_of_photos(flowers, tmp_path):
+    run = cr.fit("resnet20_photos", data=flowers, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
+    assert run.class_names == ("daisy", "dandelion", "rose", "sunflower", "tulip")
+    photo = next((flowers / "rose").glob("*.jpg"))
+    assert set(run.predict(photo).probabilities) == set(run.class_names)
+    assert cr.load(run.folder).evaluate() == run.metrics["validation"]
+
+
+def test_the_same_seed_is_the_same_training(tmp_path):
+    data = (IMAGES, LABELS)
+    first, again, other = (fit(data, tmp_path, seed=seed) for seed in (3, 3, 4))
+    weights = [run.model.get_weights() for run in (first, again, other)]
+    assert all(np.array_equal(a, b) for a, b in zip(*weights[:2], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(*weights[::2], strict=True))
+
+
+def test_the_test_split_decides_nothing(tmp_path):
+    splits = {"train": (IMAGES, LABELS), "test": (IMAGES[:20], LABELS[:20])}
+    scrambled = {**splits, "test": (IMAGES[:20], 1 - LABELS[:20])}
+    first, other = fit(splits, tmp_path), fit(scrambled, tmp_path)
+    assert all(np.array_equal(a, b) for a, b in zip(first.model.get_weights(), other.model.get_weights(), strict=True))
+    assert first.metrics["test"]["accuracy"] == pytest.approx(1 - other.metrics["test"]["accuracy"])
+
+
+def test_training_without_validation(tmp_path):
+    run = fit((IMAGES, LABELS), tmp_path, **{"data.validation": 0.0})
+    assert "val_loss" not in run.history
+    assert run.metrics == {"epoch": 2}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "changes", "words"),
+    [
+        ("resnet20_cifr", None, {}, "resnet20_cifar"),
+        ("resnet20_cifar", None, {"train.epoch": 1}, "train.epochs"),
+        ("resnet20_cifar", None, {"train.epochs": 1.5}, "train.epochs = 1.5"),
+        ("resnet20_cifar", None, {"train.epochs": -1}, "train.epochs = -1"),
+        ("resnet20_cifar", (IMAGES, LABELS), {"model.name": "resnet21"}, "resnet21.*resnet"),
+        ("resnet20_cifar", "/no/where", {}, "/no/where.*does not exist"),
+        ("resnet20_cifar", (IMAGES[0], LABELS), {}, "images"),
+        ("resnet20_cifar", (IMAGES[..., :1], LABELS), {}, "data.channels"),
+        ("resnet20_cifar", (IMAGES, LABELS[:9]), {}, "60 images and 9 labels"),
+        ("resnet20_cifar", (IMAGES, LABELS), {"train.warmup": "90 epochs", "train.epochs": 2}, "warmup"),
+        ("vgg16_cifar", (IMAGES, LABELS), {"data.image_size": 8, "train.warmup": "0 epochs"}, "8x8.*32x32"),
+    ],
+)
+def test_a_mistake_is_explained_before_a_folder_is_made(tmp_path, recipe, data, changes, words):
+    with pytest.raises(cr.CNNRecipesError, match=words):
+        cr.fit(recipe, data=data, workdir=tmp_path / "runs", progress=False, **changes)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_photo_that_breaks_in_validation_is_named(flowers, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(flowers, tmp_path / "flowers")
+    source_files = sorted((copy / "rose").glob("*.jpg"))
+    for path in source_files[:60]:
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(cr.DataError, match=r"cannot read '.*rose.*\.jpg'.*take it out"):
+        cr.fit("resnet20_photos", data=copy, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
