@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.data.arrays import as_images
-from cnnrecipes.data.images import EXTENSIONS, decode, resize
+from cnnrecipes.data.images import EXTENSIONS, decode, reason, resize
 from cnnrecipes.data.pipeline import EVALUATION_BATCH
 from cnnrecipes.errors import CNNRecipesError, DataError, RunError
 from cnnrecipes.files import write_whole
@@ -76,9 +76,9 @@ class Artefact:
         except CNNRecipesError:
             raise
         except Exception as error:  # a damaged file fails in zipfile, json, h5py or Keras, each in its own way
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            what = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise RunError(
-                f"{str(path)!r} is not a whole model of cnnrecipes ({reason}); take another copy, or train again"
+                f"{str(path)!r} is not a whole model of cnnrecipes ({what}); take another copy, or train again"
             ) from error
 
     def logits(self, images: np.ndarray) -> np.ndarray:
@@ -142,8 +142,9 @@ class Artefact:
         try:
             return self._fit(decode(path.read_bytes(), self.input_shape[-1]).numpy())
         except (OSError, tf.errors.OpError) as error:
-            reason = (getattr(error, "message", None) or str(error)).partition("\n")[0]
-            raise DataError(f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason}") from None
+            raise DataError(
+                f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason(error)}"
+            ) from None
 
     def _fit(self, images: np.ndarray) -> np.ndarray:
         """The size of the model, by the recipe's own resizing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def read(data: Any) -> tuple[tuple[str, ...], dict[str, Pool]]:
 
 def as_images(array: Any, what: str) -> np.ndarray:
     """A uint8 array (N, H, W, C) of 1 or 3 channels; the same memory where `array` is one. Raises DataError."""
-    array = np.asarray(array)
+    array = _array(array, what)
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
@@ -82,7 +82,7 @@ def digits() -> Mapping[str, Any]:
 def _pair(split: str, pair: Any) -> tuple[Any, np.ndarray]:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise DataError(f"{split} is {type(pair).__name__}; {HOW}")
-    labels = np.asarray(pair[1])
+    labels = _array(pair[1], f"the {split} labels")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -96,11 +96,23 @@ def _pair(split: str, pair: Any) -> tuple[Any, np.ndarray]:
     return pair[0], labels
 
 
+def _array(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise DataError(f"{what} differ in shape among themselves; bring them to one shape, as one array") from None
+
+
 def _classes(labels: list[np.ndarray], names: Any) -> tuple[tuple[str, ...], dict[Any, int]]:
     """Class names, and label -> class number."""
-    distinct = sorted(set().union(*(np.unique(part).tolist() for part in labels)))
+    found = set().union(*(set(part.tolist()) for part in labels))
+    if len({isinstance(label, str) for label in found}) > 1:
+        raise DataError("labels are names in one place and numbers in another; give the same kind in every split")
+    distinct = sorted(found)
     if names is None:
         return tuple(str(label) for label in distinct), {label: i for i, label in enumerate(distinct)}
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(f"class_names is {names!r}; give a list of names")
     names = tuple(str(name) for name in names)
     if len(set(names)) != len(names):
         raise DataError(f"class_names repeat a name: {list(names)}")

@@ -31,8 +31,10 @@ def read(root: Path) -> tuple[tuple[str, ...], dict[str, Pool]]:
         reason = "is not a folder" if root.exists() else "does not exist"
         raise DataError(f"{str(root)!r} {reason}; give a folder with one sub-folder of images for each class")
     folders = _subfolders(root)
-    if "train" in folders and set(folders) <= set(SPLIT_NAMES):
-        roots = {SPLIT_NAMES[name]: root / name for name in folders}
+    if folders and {name.lower() for name in folders} <= set(SPLIT_NAMES):
+        roots = {SPLIT_NAMES[name.lower()]: root / name for name in folders}
+        if "train" not in roots or len(roots) < len(folders):
+            raise DataError(f"{str(root)!r} has {', '.join(folders)}; give train, and at most one val and one test")
     else:
         roots = {"train": root}
     class_names = _subfolders(roots["train"])
@@ -56,6 +58,10 @@ def _read_split(root: Path, split: str, class_names: list[str]) -> Pool:
             )
         paths += files
         labels += [label] * len(files)
+    if not paths:
+        raise DataError(
+            f"{str(root)!r} has no images in folders of the classes {', '.join(class_names)}; add or remove it"
+        )
     return Pool(EncodedImages(paths), np.asarray(labels, np.int32))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import tensorflow as tf
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
@@ -24,6 +26,10 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _decode_other(encoded, channels):
+    header = tf.pad(tf.io.decode_raw(tf.strings.substr(encoded, 0, 30), tf.uint8), [[0, 30]])
+    # TensorFlow gives the palette's indices as if they were gray.
+    palette = (header[0] == ord("B")) & (header[1] == ord("M")) & (header[28] <= 8)
+    tf.debugging.assert_equal(palette, False, message="a BMP with a palette is not supported; save it as PNG")
     rgb = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     return rgb if channels == 3 else tf.image.rgb_to_grayscale(rgb)
 
@@ -55,7 +61,17 @@ def _crop(images, shape, size):
 
 
 def _pad(images, shape, size):
-    return tf.image.resize_with_pad(images, size, size, antialias=True)
+    long = tf.cast(tf.reduce_max(shape), tf.float64)
+    scaled = tf.maximum(tf.cast(tf.round(tf.cast(shape, tf.float64) * size / long), tf.int32), 1)
+    images = tf.image.resize(images, scaled, antialias=True)
+    top, left = tf.unstack((size - scaled) // 2)
+    return tf.image.pad_to_bounding_box(images, top, left, size, size)
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a file, in a line, without TensorFlow's names of graph nodes."""
+    text = getattr(error, "message", None) or str(error)
+    return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", text.partition("\n")[0])
 
 
 def _to_uint8(images):

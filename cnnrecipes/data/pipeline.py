@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cnnrecipes import operations, recipe
 from cnnrecipes.data.augment import augment
-from cnnrecipes.data.images import decode, resize
+from cnnrecipes.data.images import decode, reason, resize
 from cnnrecipes.data.sources import Source, Split
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.data.store import ArrayImages
@@ -138,9 +138,8 @@ def _unreadable(split: Split, spec: recipe.Data) -> DataError | None:
         try:
             decode(split.images.read(position), spec.channels or split.images.channels)
         except (OSError, tf.errors.OpError) as error:
-            reason = (getattr(error, "message", None) or str(error)).partition("\n")[0]
             name = split.images.label(position)
-            return DataError(f"cannot read {name} ({split.name}): {reason}; repair the file or take it out")
+            return DataError(f"cannot read {name} ({split.name}): {reason(error)}; repair the file or take it out")
     return None
 
 

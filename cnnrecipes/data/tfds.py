@@ -22,7 +22,7 @@ def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
 
     try:
         builder = tfds.builder(name)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+    except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
         known = tfds.list_builders(with_community_datasets=False)
         if name.partition("/")[0].partition(":")[0] not in known:
             raise UnknownNameError("data set", name, known, "a folder is given as ./folder") from None

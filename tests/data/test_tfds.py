@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -28,11 +29,13 @@ from cnnrecipes.recipe import Data
 class Numbered(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     def _info(self):
-        features = {"image": tfds.features.Image(shape=self.shape), "label": tfds.features.ClassLabel(names=list("xyz"))}
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+        image, label = tfds.features.Image(shape=self.shape), tfds.features.ClassLabel(names=list("xyz"))
+        features = tfds.features.FeaturesDict({"image": image, "label": label})
+        return tfds.core.DatasetInfo(builder=self, features=features)
     def _split_generators(self, downloads):
-        return {"train": self.examples(0, 30), "validation": self.examples(30, 36), "test": self.examples(60, 72)}
-    def examples(self, start, stop):
+        ranges = {"train": (0, 30), "validation": (30, 36), "test": (60, 72)}
+        return {split: self._generate_examples(*limits) for split, limits in ranges.items()}
+    def _generate_examples(self, start, stop):
         for i in range(start, stop):
             height, width, channels = self.shape
             shape = (height or 4 + i % 5, width or 6, channels)
@@ -122,3 +125,8 @@ def test_a_set_without_images_is_refused():
 def test_a_misspelt_name_comes_with_the_nearest(name, near):
     with pytest.raises(UnknownNameError, match=f"{name}.*{near}"):
         open_source(name, Data(name=name))
+
+
+def test_what_tfds_imports_and_does_not_declare_is_installed():
+    """tensorflow-datasets 4.9.10 needs it to download any set."""
+    assert importlib.util.find_spec("importlib_resources")
