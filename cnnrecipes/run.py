@@ -67,7 +67,10 @@ class Run:
         path = self.folder / "history.csv"
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch")
-        return pd.read_csv(path)
+        try:
+            return pd.read_csv(path)
+        except (ValueError, OSError) as error:
+            raise RunError(f"cannot read {str(path)!r} ({error}); restore it, or train again") from None
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -75,7 +78,10 @@ class Run:
         path = self.folder / "metrics.json"
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish")
-        return json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise RunError(f"cannot read {str(path)!r} ({error}); `evaluate` measures again") from None
 
     @cached_property
     def artefact(self) -> Artefact:

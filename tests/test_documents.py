@@ -37,4 +37,5 @@ def test_a_notebook_runs_and_shows_pictures(path, tmp_path):
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     pictures = [out for cell in code for out in cell.outputs if "image/png" in out.get("data", {})]
     assert len(pictures) >= 2
+    assert "Warning" not in str([out for cell in code for out in cell.outputs])
     assert list((tmp_path / "runs").glob("*/model.keras"))

@@ -177,6 +177,16 @@ def test_evaluation_repeats_the_numbers(digits_run):
         opened.evaluate(split="banana")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("metrics.json", "{"), ("metrics.json", ""), ("history.csv", ""), ("history.csv", '"a\nb')]
+)
+def test_a_damaged_file_of_a_run_is_named(digits_run, tmp_path, name, content):
+    folder = shutil.copytree(digits_run.folder, tmp_path / "run")
+    (folder / name).write_text(content)
+    with pytest.raises(cr.RunError, match=name):
+        getattr(cr.load(folder), name.partition(".")[0])
+
+
 def test_other_classes_are_refused(digits_run):
     data = (np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", "b"])
     with pytest.raises(cr.DataError, match="'a', 'b'.*the model knows '0'"):

@@ -62,7 +62,7 @@ def as_images(array: Any, what: str) -> np.ndarray:
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 255):
         raise DataError(f"{what} have values {low:g}..{high:g}; give 0..255")
-    if array.dtype.kind == "f" and high <= 1:
+    if array.dtype.kind == "f" and 0 < high <= 1:
         raise DataError(f"{what} have values {low:g}..{high:g}, as scaled to 0..1; give (images * 255).round(), 0..255")
     rounded = array.astype(np.uint8)
     if array.dtype.kind == "f" and not np.array_equal(rounded, array):

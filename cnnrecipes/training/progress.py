@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from datetime import timedelta
 
@@ -20,7 +21,9 @@ class ProgressDisplay(keras.callbacks.Callback):
         super().__init__()
         self.steps_per_epoch = steps_per_epoch
         self.console = console or Console()
-        self.live = self.console.is_terminal or self.console.is_jupyter
+        # In a notebook rich wants ipywidgets for its bar, and warns at every line where they are missing.
+        widgets = importlib.util.find_spec("ipywidgets") is not None
+        self.live = widgets if self.console.is_jupyter else self.console.is_terminal
         self.bar = None
 
     def on_train_begin(self, logs=None):

@@ -24,7 +24,9 @@ def schedule(spec: recipe.Train, steps_per_epoch: int) -> Schedule:
     total = spec.epochs * steps_per_epoch
     warmup = spec.warmup.steps(steps_per_epoch, total)
     if warmup >= total:
-        raise RecipeError(f"train.warmup = '{spec.warmup}' is {warmup} steps of a training of {total}; make it shorter")
+        raise RecipeError(
+            f"train.warmup = '{spec.warmup}' is {warmup} steps of a training of {total}; make it shorter, as train.warmup='5%'"
+        )
     if spec.schedule == "one_cycle":
         if warmup:
             raise RecipeError(f"train.warmup = '{spec.warmup}' with one_cycle, which has its own; set it to '0 epochs'")
