@@ -25,7 +25,7 @@ def schedule(spec: recipe.Train, steps_per_epoch: int) -> Schedule:
     warmup = spec.warmup.steps(steps_per_epoch, total)
     if warmup >= total:
         raise RecipeError(
-            f"train.warmup = '{spec.warmup}' is {warmup} steps of a training of {total}; make it shorter, as train.warmup='5%'"
+            f"train.warmup = '{spec.warmup}' is {warmup} steps of a training of {total}; make it shorter, as '5%'"
         )
     if spec.schedule == "one_cycle":
         if warmup:
