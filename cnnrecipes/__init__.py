@@ -17,9 +17,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# TensorFlow's own default asks for AVX-512; on other x86 processors, AMD's and Colab's among them, its oneDNN kernels
-# are off though they are faster there too (benchmarks/README.md). It reads this when it is imported; a value that is
-# already set stays.
+# TensorFlow leaves its oneDNN kernels off on some x86 processors where they are faster all the same: see
+# benchmarks/README.md. It reads this when it is imported; a value that is already set stays.
 if platform.machine().lower() in ("x86_64", "amd64") and "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
