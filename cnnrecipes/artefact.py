@@ -127,6 +127,11 @@ class Artefact:
         if array.ndim not in (2, 3, 4) or (array.ndim == 4 and len(array) == 0):
             raise DataError(f"an image has shape {array.shape}; give (H, W, C), (H, W) for gray, or (N, H, W, C)")
         single = array.ndim < 4
+        if array.ndim == 3 and array.shape[-1] not in (1, 3):
+            raise DataError(
+                f"an array of shape {array.shape} is read as one image (H, W, C) of 1 or 3 channels; "
+                "give gray images (N, H, W) as images[..., None]"
+            )
         images = as_images(array[None] if single else array, "the images")
         if images.shape[-1] != self.input_shape[-1]:
             raise DataError(

@@ -46,6 +46,7 @@ def fit(
     train, classes = source.split("train"), len(source.class_names)
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data)
+    pipeline.check_readable(source, recipe.data)
     with loop.seeded(recipe.train.seed):
         model = models.build(recipe.model, input_shape=shape, classes=classes, mean=statistics.mean, std=statistics.std)
         loop.compile_model(model, recipe.train, pipeline.steps_per_epoch(train, recipe.data))
@@ -74,7 +75,7 @@ def _validation(source: Source, recipe: Recipe):
 
 
 def _finish(run: Run, artefact: Artefact, source: Source, epoch: int) -> Run:
-    """Write the artefact and the metrics; only here is the test split read."""
+    """Write the artefact and the metrics; only here is the test split measured."""
     artefact.save(run.folder / "model.keras")
     metrics = {
         split: evaluate(artefact, source.split(split)) for split in ("validation", "test") if split in source.splits

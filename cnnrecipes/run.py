@@ -42,6 +42,8 @@ class Run:
         Raises:
             RunError: the folder cannot be written.
         """
+        if not isinstance(workdir, (str, Path)):
+            raise RunError(f"workdir is {workdir!r}; give the folder that run folders go into")
         base = f"{date.today().isoformat()}_{recipe.name}"
         try:
             Path(workdir).mkdir(parents=True, exist_ok=True)
@@ -130,6 +132,8 @@ def load(path: str | Path) -> Run | Artefact:
     Raises:
         RunError: neither a run folder nor a whole model of cnnrecipes.
     """
+    if not isinstance(path, (str, Path)):
+        raise RunError(f"a run is opened by its path; received {path!r}")
     path = Path(path)
     if path.is_file():
         return Artefact.load(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import cnnrecipes as cr
 
@@ -84,6 +85,17 @@ def test_training_without_validation(tmp_path):
 def test_a_mistake_is_explained_before_a_folder_is_made(tmp_path, recipe, data, changes, words):
     with pytest.raises(cr.CNNRecipesError, match=words):
         cr.fit(recipe, data=data, workdir=tmp_path / "runs", progress=False, **changes)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_broken_photo_outside_training_is_named_before_training(tmp_path, split):
+    for place in ("train/a", "train/b", f"{split}/a"):
+        (tmp_path / "photos" / place).mkdir(parents=True)
+        Image.fromarray(IMAGES[0]).save(tmp_path / "photos" / place / "x.png")
+    (tmp_path / "photos" / split / "a" / "broken.png").write_bytes(b"\x89PNG")
+    with pytest.raises(cr.DataError, match=r"broken\.png"):
+        fit(tmp_path / "photos", tmp_path / "runs", **{"data.validation": 0.0})
     assert not (tmp_path / "runs").exists()
 
 

@@ -109,6 +109,7 @@ def test_images_come_in_many_ways(digits_run, validation, tmp_path):
         (np.zeros((8, 8, 3), np.uint8), "3 channel.*trained on 1"),
         (np.full((8, 8), 0.5), "0..1"),
         (np.full((8, 8), 300), "300.*0..255"),
+        (np.zeros((5, 8, 8), np.uint8), r"\(5, 8, 8\).*one image.*images\[..., None\]"),
     ],
 )
 def test_what_cannot_be_predicted_is_explained(digits_run, given, words):
@@ -149,6 +150,10 @@ def test_a_model_of_another_program_and_a_missing_one(tmp_path):
         cr.load(tmp_path / "other.keras")
     with pytest.raises(cr.RunError, match="not a run folder"):
         cr.load(tmp_path)
+    with pytest.raises(cr.RunError, match="received None"):
+        cr.load(None)
+    with pytest.raises(cr.RunError, match="workdir is None"):
+        cr.Run.create(None, catalog.load("resnet8_digits"))
     with pytest.raises(cr.RunError, match=r"no model at.*model\.keras"):
         cr.Run(tmp_path).predict("x.png")
 

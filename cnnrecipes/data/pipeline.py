@@ -25,7 +25,7 @@ from cnnrecipes.errors import DataError
 # depend on the row's place either.
 EVALUATION_BATCH = 16
 
-# The public index_shuffle has 4 rounds: orders of two epochs then correlate by up to 0.7. From 8 on they do not.
+# The public index_shuffle has 4 rounds, with which the orders of two epochs correlate; tests/data/test_pipeline.py shows it.
 _SHUFFLE_ROUNDS = 16
 
 
@@ -110,6 +110,14 @@ def evaluation_batches(split: Split, spec: recipe.Data, classes: int, *, threads
 def split_statistics(split: Split, spec: recipe.Data) -> Statistics:
     """Mean and standard deviation over a split as the model will see it, resized. Raises DataError at a bad file."""
     return statistics(images[weights > 0] for images, _, weights in arrays(split, spec, 1))
+
+
+def check_readable(source: Source, spec: recipe.Data) -> None:
+    """Decode the files that training reads late or last, so that a bad one is named now. Raises DataError naming it."""
+    for name in {"validation", "test"} & set(source.splits):
+        if not isinstance(source.split(name).images, ArrayImages):
+            for _ in arrays(source.split(name), spec, 1):
+                pass
 
 
 def arrays(split: Split, spec: recipe.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
