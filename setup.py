@@ -6,6 +6,7 @@ setup(
     packages=[
         "cnnrecipes",
         "cnnrecipes.data",
+        "cnnrecipes.debug",
         "cnnrecipes.layers",
         "cnnrecipes.models",
         "cnnrecipes.training",

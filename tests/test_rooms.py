@@ -25,6 +25,8 @@ ROOMS = {
     "evaluation": 6,
     "run": 6,
     "fitting": 7,
+    "debug": 8,
+    "experiments": 8,
     "cli": 9,
     "__init__": 9,
 }

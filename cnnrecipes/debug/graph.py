@@ -1,0 +1,84 @@
+"""A model as a flat list of its layer calls; nested models are opened. The one place that reads Keras' graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+from cnnrecipes.errors import ModelError
+
+
+class Call(NamedTuple):
+    """One call of one layer. Shapes are Keras', without values for unknown sizes: (None, H, W, C)."""
+
+    name: str  # the layer's; "outer/inner" inside a nested model
+    layer: keras.layers.Layer
+    sources: tuple[int, ...]  # places of the inputs in the list
+    input_shapes: tuple[tuple[int | None, ...], ...]
+    output_shape: tuple[int | None, ...]
+    node: Any  # Keras' record of the call
+
+    @property
+    def stage(self) -> str:
+        """The part of the name before the first underscore: "stage2" of "stage2_block1_conv1"."""
+        return self.name.rpartition("/")[2].partition("_")[0]
+
+
+def calls(model: keras.Model) -> list[Call]:
+    """Every layer call of a functional or sequential model, inputs before what uses them.
+
+    Raises:
+        ModelError: a subclassed model, which has no graph to read, or one that was never built.
+    """
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"expected a keras.Model, got {type(model).__name__}")
+    found: list[Call] = []
+    _collect(model, "", {}, found)
+    return found
+
+
+def run(found: Sequence[Call], images: Any, *, training: bool = False) -> Iterator[tuple[Call, Any]]:
+    """Run a model's `calls` on a batch (N, H, W, C), eagerly; each call with what it gives, in order.
+
+    A value can be watched by a gradient tape of the caller. Layers with several outputs are not supported.
+    """
+    made: list[Any] = []
+    for call in found:
+        if not call.sources:
+            value = images
+        else:
+            symbols = call.node.input_tensors
+            given = {id(symbol): made[place] for symbol, place in zip(symbols, call.sources, strict=True)}
+            args, kwargs = call.node.arguments.fill_in(given)
+            if getattr(call.layer, "_call_has_training_arg", False):
+                kwargs["training"] = training
+            value = call.layer(*args, **kwargs)
+        made.append(value)
+        yield call, value
+
+
+def _collect(model: keras.Model, prefix: str, places: dict[int, int], found: list[Call]) -> None:
+    """Append the calls of `model`; `places` maps the ids of tensors that are already made to where they were made."""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    if not isinstance(graph, keras.Model) or not hasattr(graph, "_nodes_by_depth"):
+        raise ModelError(f"{model.name} has no graph of layers; give a functional or a built sequential model")
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            layer, inputs, outputs = node.operation, node.input_tensors, node.output_tensors
+            if all(id(tensor) in places for tensor in outputs):  # the input of a nested model
+                continue
+            name = prefix + layer.name
+            if isinstance(layer, keras.Model):
+                inner = layer._functional if isinstance(layer, keras.Sequential) else layer
+                if hasattr(inner, "inputs"):
+                    places |= {id(own): places[id(given)] for own, given in zip(inner.inputs, inputs, strict=True)}
+                _collect(layer, f"{name}/", places, found)
+                places |= {id(own): places[id(made)] for own, made in zip(outputs, inner.outputs, strict=True)}
+                continue
+            sources = tuple(places[id(tensor)] for tensor in inputs)
+            shapes = tuple(tuple(tensor.shape) for tensor in inputs)
+            for tensor in outputs:
+                places[id(tensor)] = len(found)
+            found.append(Call(name, layer, sources, shapes, tuple(outputs[0].shape), node))
