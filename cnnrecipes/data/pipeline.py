@@ -25,7 +25,7 @@ from cnnrecipes.errors import DataError
 # depend on the row's place either.
 EVALUATION_BATCH = 16
 
-# The public index_shuffle has 4 rounds, with which orders of two epochs correlate (tests/data/test_pipeline.py shows it).
+# The public index_shuffle has 4 rounds, with which the orders of two epochs correlate (tests/data/test_pipeline.py).
 _SHUFFLE_ROUNDS = 16
 
 
