@@ -22,7 +22,7 @@ from cnnrecipes.data.images import EXTENSIONS, decode, reason, resize
 from cnnrecipes.data.pipeline import EVALUATION_BATCH
 from cnnrecipes.errors import CNNRecipesError, DataError, RunError
 from cnnrecipes.files import write_whole
-from cnnrecipes.layers import with_fused_norms, with_keras_norms
+from cnnrecipes.layers import with_fast_norms, with_keras_norms
 from cnnrecipes.recipe import Recipe
 
 ENTRY = "cnnrecipes.json"
@@ -67,7 +67,7 @@ class Artefact:
                 if (bad := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"its part {bad} is damaged")
                 about = json.loads(archive.read(ENTRY))
-            model = with_fused_norms(keras.saving.load_model(path, compile=False))
+            model = with_fast_norms(keras.saving.load_model(path, compile=False))
             return cls(model, Recipe.from_dict(about["recipe"], str(path)), about["class_names"])
         except FileNotFoundError:
             raise RunError(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cnnrecipes import operations
+from cnnrecipes import initialization, operations
 from cnnrecipes.duration import Duration
 from cnnrecipes.errors import RecipeError, nearest
 
@@ -21,12 +21,18 @@ else:
     import tomli as tomllib
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
 Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
 
 
 def _readable_operation(text: str) -> str:
     operations.parse(text)
+    return text
+
+
+def _readable_init(text: str) -> str:
+    initialization.parse(text)
     return text
 
 
@@ -66,17 +72,36 @@ class Augment(Section):
 
 
 class Model(Section):
-    """Which architecture, of which parts."""
+    """Which architecture, of which parts. A part that is none is the architecture's own."""
 
     name: str = Field(description='an architecture, as "resnet20"')
-    norm: Norm = "batch"
+    norm: Norm | None = Field(default=None, description='normalization; "none" for a net without')
     norm_groups: int = Field(default=8, ge=1, description='groups of norm "group"; divides every width')
     activation: Activation = "relu"
-    dropout: Fraction = Field(default=0.0, description="before the last layer")
-    stem: Literal["cifar", "imagenet"] | None = Field(default=None, description="none: the architecture's own")
-    zero_init_residual: bool = Field(
-        default=True, description="residual blocks start as the identity (Goyal et al. 2017, section 5.1)"
+    init: Annotated[str, AfterValidator(_readable_init)] = Field(
+        default="he_normal", description='as "glorot_uniform", "he_normal(0.5)" for half of it, "fixed(0.01)"'
     )
+    pool: Literal["max", "average", "blur"] | None = None
+    head: Literal["average", "max", "classic"] | None = Field(
+        default=None, description="global average or maximum; classic: two layers of 4096 units with dropout"
+    )
+    dropout: Fraction | None = Field(
+        default=None, description="before the last layer; none: 0.5 in the classic head, 0 in the others"
+    )
+    block_dropout: Fraction | None = Field(default=None, description="inside each residual block")
+    spatial_dropout: Fraction = Field(default=0.0, description="of whole channels, inside each block or after a stage")
+    stem: Literal["cifar", "imagenet"] | None = None
+    variant: Literal["v1", "v1.5", "v2", "d"] | None = Field(default=None, description="of ResNets")
+    shortcut: Literal["A", "B", "C", "none"] | None = Field(default=None, description="of residual blocks")
+    zero_init_residual: bool | None = Field(
+        default=None, description="residual blocks start as the identity (Goyal et al. 2017, section 5.1)"
+    )
+    stochastic_depth: Fraction = Field(
+        default=0.0, description="share of times the last block is skipped; growing linearly from the first"
+    )
+    squeeze_excite: int | None = Field(default=None, ge=1, description="channels a unit inside; none: without")
+    depths: Sizes | None = Field(default=None, description="blocks, or convolutions, of each stage")
+    widths: Sizes | None = Field(default=None, description="channels of each stage")
 
 
 class Train(Section):

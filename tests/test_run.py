@@ -21,7 +21,7 @@ from cnnrecipes.artefact import softmax
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.evaluation import wilson
-from cnnrecipes.layers import with_fused_norms
+from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import Recipe, tomllib
 
 
@@ -32,7 +32,7 @@ def validation(digits_run):
     batches = list(pipeline.evaluation_batches(split, digits_run.recipe.data, 10).as_numpy_iterator())
     images, labels, weights = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     model = keras.saving.load_model(digits_run.folder / "model.keras", compile=False)
-    forward = with_fused_norms(model).predict(pipeline.evaluation_batches(split, digits_run.recipe.data, 10), verbose=0)
+    forward = with_fast_norms(model).predict(pipeline.evaluation_batches(split, digits_run.recipe.data, 10), verbose=0)
     return images[weights > 0], labels[weights > 0].argmax(1), softmax(forward[weights > 0])
 
 

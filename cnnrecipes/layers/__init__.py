@@ -1,21 +1,53 @@
 """Layer factories and blocks: every part of a CNN, chosen by name or given as a callable."""
 
 from cnnrecipes.layers.activation import activation
-from cnnrecipes.layers.blocks import basic_block, bottleneck_block, conv_norm_act, vgg_stage
-from cnnrecipes.layers.conv import conv2d, max_pool
-from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization, with_fused_norms, with_keras_norms
+from cnnrecipes.layers.blocks import (
+    basic_block,
+    bottleneck_block,
+    conv_norm_act,
+    dense_act,
+    nothing,
+    preactivation_basic_block,
+    preactivation_bottleneck_block,
+    squeeze_excite,
+    vgg_stage,
+)
+from cnnrecipes.layers.conv import conv2d
+from cnnrecipes.layers.exchange import with_fast_norms, with_keras_norms
+from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
+from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
+from cnnrecipes.layers.init import initializer
 from cnnrecipes.layers.norm import norm
+from cnnrecipes.layers.pool import BlurPool, average_pool, blurred_max_pool, global_pool, max_pool, pool
+from cnnrecipes.layers.regularize import dropout, spatial_dropout, stochastic_depth
+from cnnrecipes.layers.shortcuts import SHORTCUTS
 
 __all__ = [
+    "SHORTCUTS",
+    "BlurPool",
+    "FastGroupNormalization",
     "FusedBatchNormalization",
     "activation",
+    "average_pool",
     "basic_block",
+    "blurred_max_pool",
     "bottleneck_block",
     "conv2d",
     "conv_norm_act",
+    "dense_act",
+    "dropout",
+    "global_pool",
+    "initializer",
     "max_pool",
     "norm",
+    "nothing",
+    "pool",
+    "preactivation_basic_block",
+    "preactivation_bottleneck_block",
+    "spatial_dropout",
+    "squeeze_excite",
+    "stochastic_depth",
     "vgg_stage",
-    "with_fused_norms",
+    "with_fast_norms",
     "with_keras_norms",
 ]

@@ -1,12 +1,21 @@
 """Blocks; each receives its convolution, normalization and activation and names none of them.
 
 `conv(x, width, kernel, stride=, name=)` returns activations; `norm(name=)` and `activation(name=)` return layers.
-Activations are (N, H, W, C) -> (N, H / stride, W / stride, width).
+Activations are (N, H, W, C) -> (N, H / stride, W / stride, width). A residual block takes besides:
+
+- `shortcut(x, width, stride=, conv=, norm=, name=)`: what its branch is added to; `layers/shortcuts.py` has them;
+- `between(y, name=)`: what stands between its convolutions, as dropout; `end(y, name=)`: what closes its branch, as
+  squeeze-excite and stochastic depth. Both return activations of the same shape.
 """
 
 from __future__ import annotations
 
 import keras
+
+
+def nothing(x, *, name):
+    """No layer."""
+    return x
 
 
 def conv_norm_act(x, width, kernel=3, *, conv, norm, activation, stride=1, name):
@@ -15,59 +24,135 @@ def conv_norm_act(x, width, kernel=3, *, conv, norm, activation, stride=1, name)
     return activation(name=f"{name}_act")(norm(name=f"{name}_norm")(x))
 
 
-def basic_block(x, width, *, conv, norm, activation, shortcut, stride=1, last_gamma="zeros", name):
+def dense_act(x, width, *, activation, init, dropout=0.0, name):
+    """A fully connected layer, its activation, and dropout: (N, C) -> (N, width)."""
+    x = keras.layers.Dense(width, kernel_initializer=init(), name=name)(x)
+    x = activation(name=f"{name}_act")(x)
+    return keras.layers.Dropout(dropout, name=f"{name}_dropout")(x) if dropout else x
+
+
+def basic_block(
+    x, width, *, conv, norm, activation, shortcut, stride=1, last_gamma="zeros", between=nothing, end=nothing, name
+):
     """Two 3x3 convolutions beside a shortcut (He et al. 2015, fig. 2).
 
     With `last_gamma="zeros"` it starts as the shortcut alone.
     """
     y = conv(x, width, 3, stride=stride, name=f"{name}_conv1")
     y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(y))
+    y = between(y, name=name)
     y = conv(y, width, 3, stride=1, name=f"{name}_conv2")
     y = norm(gamma_initializer=last_gamma, name=f"{name}_norm2")(y)
-    return _add(x, y, stride, shortcut, conv, norm, activation, name)
+    y = _add(end(y, name=name), shortcut(x, width, stride=stride, conv=conv, norm=norm, name=f"{name}_shortcut"), name)
+    return activation(name=f"{name}_out")(y)
 
 
-def bottleneck_block(x, width, *, conv, norm, activation, shortcut, stride=1, last_gamma="zeros", name):
-    """1x1, 3x3 and 1x1 convolutions to `width` channels, a quarter of them inside (He et al. 2015, fig. 5).
+def bottleneck_block(
+    x,
+    width,
+    *,
+    conv,
+    norm,
+    activation,
+    shortcut,
+    inner=None,
+    groups=1,
+    stride=1,
+    first_strides=False,
+    last_gamma="zeros",
+    between=nothing,
+    end=nothing,
+    name,
+):
+    """1x1, 3x3 and 1x1 convolutions to `width` channels, `inner` of them inside (He et al. 2015, fig. 5).
 
-    The 3x3 strides ("v1.5", as torchvision has it).
+    Args:
+        inner: channels of the first two convolutions; None: width // 4.
+        groups: of the 3x3 (Xie et al. 2016, fig. 3c).
+        first_strides: the first 1x1 strides, as in the paper ("v1"); else the 3x3, as torchvision has it ("v1.5").
     """
-    y = conv(x, width // 4, 1, stride=1, name=f"{name}_conv1")
+    inner = inner or width // 4
+    first, second = (stride, 1) if first_strides else (1, stride)
+    y = conv(x, inner, 1, stride=first, name=f"{name}_conv1")
     y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(y))
-    y = conv(y, width // 4, 3, stride=stride, name=f"{name}_conv2")
+    y = conv(y, inner, 3, stride=second, groups=groups, name=f"{name}_conv2")
     y = activation(name=f"{name}_act2")(norm(name=f"{name}_norm2")(y))
+    y = between(y, name=name)
     y = conv(y, width, 1, stride=1, name=f"{name}_conv3")
     y = norm(gamma_initializer=last_gamma, name=f"{name}_norm3")(y)
-    return _add(x, y, stride, shortcut, conv, norm, activation, name)
+    y = _add(end(y, name=name), shortcut(x, width, stride=stride, conv=conv, norm=norm, name=f"{name}_shortcut"), name)
+    return activation(name=f"{name}_out")(y)
 
 
-def _add(x, y, stride, shortcut, conv, norm, activation, name):
-    if stride != 1 or x.shape[-1] != y.shape[-1]:
-        x = shortcut(x, y.shape[-1], stride=stride, conv=conv, norm=norm, name=f"{name}_shortcut")
-    return activation(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([x, y]))
+def preactivation_basic_block(
+    x, width, *, conv, norm, activation, shortcut, stride=1, between=nothing, end=nothing, name
+):
+    """Normalization and activation before each of two 3x3 convolutions (He et al. 2016, fig. 1b and eq. 5).
+
+    A shortcut that changes the shape branches off after the first activation.
+    """
+    y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(x))
+    beside = y if stride != 1 or x.shape[-1] != width else x
+    beside = shortcut(beside, width, stride=stride, conv=conv, norm=None, name=f"{name}_shortcut")
+    y = conv(y, width, 3, stride=stride, name=f"{name}_conv1")
+    y = activation(name=f"{name}_act2")(norm(name=f"{name}_norm2")(y))
+    y = between(y, name=name)
+    y = conv(y, width, 3, stride=1, name=f"{name}_conv2")
+    return _add(end(y, name=name), beside, name)
 
 
-def pad_shortcut(x, width, *, stride, conv, norm, name):
-    """Option A of He et al. 2015: every stride-th pixel, zeros in the new channels; no parameters."""
-    if stride > 1:
-        x = keras.layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsample")(x)
-    before = (width - x.shape[-1]) // 2
-    after = width - x.shape[-1] - before
-    # Seen as "channels first", the last two axes are W and C: Keras' own layer pads channels, and any Keras loads it.
-    padding = ((0, 0), (before, after))
-    return keras.layers.ZeroPadding2D(padding, data_format="channels_first", name=f"{name}_channels")(x)
+def preactivation_bottleneck_block(
+    x,
+    width,
+    *,
+    conv,
+    norm,
+    activation,
+    shortcut,
+    inner=None,
+    groups=1,
+    stride=1,
+    between=nothing,
+    end=nothing,
+    name,
+):
+    """Normalization and activation before a 1x1, a striding 3x3 and a 1x1 convolution (He et al. 2016, appendix)."""
+    inner = inner or width // 4
+    y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(x))
+    beside = y if stride != 1 or x.shape[-1] != width else x
+    beside = shortcut(beside, width, stride=stride, conv=conv, norm=None, name=f"{name}_shortcut")
+    y = conv(y, inner, 1, stride=1, name=f"{name}_conv1")
+    y = activation(name=f"{name}_act2")(norm(name=f"{name}_norm2")(y))
+    y = conv(y, inner, 3, stride=stride, groups=groups, name=f"{name}_conv2")
+    y = activation(name=f"{name}_act3")(norm(name=f"{name}_norm3")(y))
+    y = between(y, name=name)
+    y = conv(y, width, 1, stride=1, name=f"{name}_conv3")
+    return _add(end(y, name=name), beside, name)
 
 
-def projection_shortcut(x, width, *, stride, conv, norm, name):
-    """Option B of He et al. 2015: a 1x1 convolution and normalization."""
-    return norm(name=f"{name}_norm")(conv(x, width, 1, stride=stride, name=f"{name}_conv"))
+def squeeze_excite(x, reduction: int, *, conv, activation, name):
+    """Weigh each channel by a small net that sees all channels' means (Hu et al. 2017, fig. 3).
+
+    Args:
+        reduction: the small net has C // reduction units inside, at least 1.
+    """
+    channels = x.shape[-1]
+    w = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    w = conv(w, max(1, channels // reduction), 1, use_bias=True, name=f"{name}_reduce")
+    w = conv(activation(name=f"{name}_act")(w), channels, 1, use_bias=True, name=f"{name}_expand")
+    w = keras.layers.Activation("sigmoid", name=f"{name}_gate")(w)
+    return keras.layers.Multiply(name=f"{name}_excite")([x, w])
 
 
-def vgg_stage(x, width, depth, *, conv, norm, activation, name):
-    """`depth` 3x3 convolutions and a 2x2 max pooling (Simonyan & Zisserman 2014, table 1).
+def vgg_stage(x, width, depth, *, conv, norm, activation, pool, name):
+    """`depth` 3x3 convolutions and a 2x2 pooling (Simonyan & Zisserman 2014, table 1).
 
     (N, H, W, C) -> (N, H // 2, W // 2, width)
     """
     for i in range(1, depth + 1):
         x = conv_norm_act(x, width, conv=conv, norm=norm, activation=activation, name=f"{name}_{i}")
-    return keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+    return pool(x, 2, stride=2, name=f"{name}_pool")
+
+
+def _add(branch, beside, name):
+    return branch if beside is None else keras.layers.Add(name=f"{name}_add")([beside, branch])

@@ -1,4 +1,4 @@
-"""Convolution and pooling with symmetric padding, as the papers' code and PyTorch have it.
+"""Convolution with symmetric padding, as the papers' code and PyTorch have it.
 
 TensorFlow's "same" pads only bottom and right where a stride of 2 meets an even size; a checkpoint carried
 over from PyTorch would see every such image shifted by a pixel. So padding that strides is a layer of its own.
@@ -8,33 +8,55 @@ from __future__ import annotations
 
 import keras
 
+from cnnrecipes.errors import ModelError
+from cnnrecipes.layers.init import InitializerFactory, initializer
 
-def conv2d(x, width: int, kernel: int = 3, *, stride: int = 1, use_bias: bool = False, name: str):
-    """A convolution padded by (kernel - 1) / 2 on every side, initialized with `he_normal` (He et al. 2015b, eq. 10).
+
+def conv2d(
+    x,
+    width: int,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    padding: int | None = None,
+    groups: int = 1,
+    use_bias: bool = False,
+    init: str | InitializerFactory = "he_normal",
+    name: str,
+):
+    """A convolution padded on every side.
 
     Args:
         x: (N, H, W, C), float.
         width: output channels.
-        kernel: odd kernel size.
+        kernel: kernel size.
+        padding: pixels on every side; None: (kernel - 1) / 2, for which the kernel is odd.
+        groups: groups of channels that are convolved apart (Krizhevsky et al. 2012; Xie et al. 2016); divides both.
+        init: see `layers.initializer`.
 
     Returns:
-        (N, ceil(H / stride), ceil(W / stride), width).
+        (N, ceil(H / stride), ceil(W / stride), width) for the padding of None.
+
+    Raises:
+        ModelError: an even kernel without a padding, or groups that do not divide the channels.
     """
-    padding = "same"
-    if stride > 1 and kernel > 1:
-        x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-        padding = "valid"
+    if padding is None and kernel % 2 == 0:
+        raise ModelError(
+            f"{name}: an even kernel of {kernel} has no symmetric padding; give padding=, or an odd kernel"
+        )
+    if x.shape[-1] % groups or width % groups:
+        raise ModelError(f"{name}: {groups} groups do not divide {x.shape[-1]} channels into {width}")
+    keeps_size = padding is None and (stride == 1 or kernel == 1)
+    pixels = kernel // 2 if padding is None else padding
+    if not keeps_size and pixels:
+        x = keras.layers.ZeroPadding2D(pixels, name=f"{name}_pad")(x)
     return keras.layers.Conv2D(
-        width, kernel, strides=stride, padding=padding, use_bias=use_bias, kernel_initializer="he_normal", name=name
+        width,
+        kernel,
+        strides=stride,
+        padding="same" if keeps_size else "valid",
+        groups=groups,
+        use_bias=use_bias,
+        kernel_initializer=initializer(init)(),
+        name=name,
     )(x)
-
-
-def max_pool(x, window: int, *, stride: int, name: str):
-    """Max pooling; an odd window is padded by (window - 1) / 2 on every side. Expects values >= 0, as after a ReLU.
-
-    Returns:
-        (N, ceil(H / stride), ceil(W / stride), C) for an odd window, (N, H // stride, W // stride, C) for an even one.
-    """
-    if window % 2:
-        x = keras.layers.ZeroPadding2D(window // 2, name=f"{name}_pad")(x)
-    return keras.layers.MaxPooling2D(window, strides=stride, name=name)(x)

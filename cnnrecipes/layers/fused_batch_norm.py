@@ -64,28 +64,3 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 FusedBatchNormalization = BatchNormalization
-
-
-def with_keras_norms(model: keras.Model) -> keras.Model:
-    """An uncompiled copy of a functional model whose fused norms are Keras' own: its file opens without cnnrecipes."""
-    return _exchange(model, FusedBatchNormalization, keras.layers.BatchNormalization)
-
-
-def with_fused_norms(model: keras.Model) -> keras.Model:
-    """An uncompiled copy of a functional model, as of keras.applications, whose batch norms are the fused one."""
-    return _exchange(model, keras.layers.BatchNormalization, FusedBatchNormalization)
-
-
-def _exchange(model: keras.Model, old: type, new: type) -> keras.Model:
-    def clone(layer):
-        if isinstance(layer, keras.Model):
-            return _exchange(layer, old, new)
-        cls = new if type(layer) is old else type(layer)
-        return cls.from_config(layer.get_config())
-
-    copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
-    # Without the optimizer that a clone takes along.
-    if isinstance(copy, keras.Sequential):
-        return keras.Sequential(copy.layers, name=model.name)
-    return keras.Model(copy.input, copy.output, name=model.name)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import keras
 
 from cnnrecipes.errors import UnknownNameError
+from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 
 NormFactory = Callable[..., keras.Layer]
@@ -48,7 +49,7 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
 
 
 def _group_norm(groups: int) -> NormFactory:
-    return functools.partial(keras.layers.GroupNormalization, groups=groups, epsilon=EPSILON)
+    return functools.partial(FastGroupNormalization, groups=groups, epsilon=EPSILON)
 
 
 def _no_norm(*, name: str | None = None, gamma_initializer: str = "ones") -> keras.Layer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
@@ -12,16 +11,21 @@ import keras
 
 from cnnrecipes import layers, recipe
 from cnnrecipes.errors import ModelError, UnknownNameError
-from cnnrecipes.layers.activation import ActivationFactory
-from cnnrecipes.layers.norm import NormFactory
-from cnnrecipes.models import resnet, vgg
+from cnnrecipes.models import alexnet, fast_cnn, plain, resnet, resnext, vgg, wide_resnet
+from cnnrecipes.models.architecture import Architecture
+from cnnrecipes.models.heads import head
 
-# name -> features(x, spec, conv=, norm=, activation=), the layers between the input and the head
-ARCHITECTURES: dict[str, Callable] = {**resnet.ARCHITECTURES, **vgg.ARCHITECTURES}
+FAMILIES = (alexnet, vgg, plain, resnet, wide_resnet, resnext, fast_cnn)
+ARCHITECTURES: dict[str, Architecture] = {
+    name: row for family in FAMILIES for name, row in family.ARCHITECTURES.items()
+}
+
+# After these, padding a maximum with zeros is padding it with what never wins.
+NONNEGATIVE = ("relu", "sigmoid")
 
 
-def find(name: str) -> Callable:
-    """The builder of an architecture. Raises UnknownNameError listing the nearest names."""
+def find(name: str) -> Architecture:
+    """The row of an architecture. Raises UnknownNameError listing the nearest names."""
     if name not in ARCHITECTURES:
         raise UnknownNameError("model", name, ARCHITECTURES)
     return ARCHITECTURES[name]
@@ -34,8 +38,10 @@ def build(
     classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    norm: str | NormFactory | None = None,
-    activation: str | ActivationFactory | None = None,
+    norm: str | Callable | None = None,
+    activation: str | Callable | None = None,
+    init: str | Callable | None = None,
+    pool: str | Callable | None = None,
     **options: Any,
 ) -> keras.Model:
     """A functional model: images (N, H, W, C) with values 0..255 in, logits (N, classes) in float32 out.
@@ -45,43 +51,43 @@ def build(
         input_shape: (H, W, C) of the images.
         classes: number of classes, at least 2.
         mean, std: per channel, on the scale 0..255; constants of the first layer. None: no standardization.
-        norm, activation: a name or a factory; None: as `model` says.
+        norm, activation, init, pool: a name, or a factory as `cnnrecipes.layers` makes them; None: as `model` says.
         options: other keys of a recipe's `model` table, as `stem="cifar"`.
 
     Raises:
-        UnknownNameError: no such architecture, norm or activation.
+        UnknownNameError: no such architecture or part.
         RecipeError: an unknown or ill-typed option.
-        ModelError: an input shape or a number of classes that the architecture cannot have.
+        ModelError: an option, an input shape or a number of classes that the architecture cannot have.
     """
-    named = {"norm": norm, "activation": activation}
-    options |= {key: value for key, value in named.items() if isinstance(value, str)}
+    given = {"norm": norm, "activation": activation, "init": init, "pool": pool}
+    options |= {key: value for key, value in given.items() if isinstance(value, str)}
+    callables = {key: value for key, value in given.items() if callable(value)}
     spec = recipe.model_spec(model, **options)
-    features = find(spec.name)
+    architecture = find(spec.name)
+    spec = architecture.complete(spec)
     _check_sizes(spec.name, input_shape, classes)
-    parts = {
-        "conv": functools.partial(layers.conv2d, use_bias=(norm or spec.norm) == "none"),
-        "norm": norm if callable(norm) else layers.norm(spec.norm, spec.norm_groups),
-        "activation": activation if callable(activation) else layers.activation(spec.activation),
-    }
     x = images = keras.Input(tuple(input_shape), name="images")
     if mean is not None:
         x = standardize(mean, std)(x)
-    try:
-        x = features(x, spec, **parts)
-    except ValueError as error:
-        # Keras names both numbers, the wrong way round.
-        found = re.match(r"Number of groups \((\d+)\).*number of channels \((\d+)\)", str(error))
-        if found is None:
-            raise
-        groups, channels = found.groups()
-        raise ModelError(
-            f"{spec.name}: {groups} groups do not divide {channels} channels; take a divisor as model.norm_groups"
-        ) from None
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    if spec.dropout:
-        x = keras.layers.Dropout(spec.dropout, name="dropout")(x)
-    logits = keras.layers.Dense(classes, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
+    parts = _parts(spec, callables)
+    init = parts.pop("init")
+    x = architecture.features(x, spec, **parts)
+    logits = head(x, spec, classes, activation=parts["activation"], init=init)
     return keras.Model(images, logits, name=spec.name)
+
+
+def _parts(spec: recipe.Model, callables: dict[str, Callable]) -> dict[str, Callable]:
+    """The factories that blocks receive; a callable stands for what the spec names."""
+    init = layers.initializer(callables.get("init", spec.init))
+    bare = "norm" not in callables and spec.norm == "none"
+    nonnegative = "activation" not in callables and spec.activation in NONNEGATIVE and spec.variant != "v2"
+    return {
+        "conv": functools.partial(layers.conv2d, use_bias=bare, init=init),
+        "norm": callables.get("norm") or layers.norm(spec.norm, spec.norm_groups),
+        "activation": callables.get("activation") or layers.activation(spec.activation),
+        "pool": layers.pool(callables.get("pool", spec.pool or "max"), nonnegative=nonnegative),
+        "init": init,
+    }
 
 
 def standardize(mean: Sequence[float], std: Sequence[float]) -> keras.Layer:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnnrecipes import layers
-from cnnrecipes.layers.blocks import pad_shortcut, projection_shortcut
+from cnnrecipes.layers.shortcuts import no_shortcut, pad_shortcut, projection_shortcut
 
 BLOCKS = [layers.basic_block, layers.bottleneck_block]
 
@@ -48,9 +48,11 @@ def test_both_ways_of_a_striding_block_meet_at_every_size(block, shortcut, shape
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_without_change_of_shape_needs_no_shortcut(block):
+def test_a_block_without_a_shortcut_adds_nothing(block):
     inputs = keras.Input((4, 4, 8))
-    assert block(inputs, 8, shortcut=None, name="b", **parts()).shape == (None, 4, 4, 8)
+    model = keras.Model(inputs, block(inputs, 8, shortcut=no_shortcut, name="b", **parts()))
+    assert model.output_shape == (None, 4, 4, 8)
+    assert not any(isinstance(layer, keras.layers.Add) for layer in model.layers)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -72,7 +74,7 @@ def test_the_parameter_free_shortcut_is_saved_in_layers_of_keras(tmp_path, shape
 
 def test_a_vgg_stage_is_its_convolutions_and_a_pooling():
     x, inputs = images(2, 8, 6, 3), keras.Input((8, 6, 3))
-    stage = functools.partial(layers.vgg_stage, **parts("none", "tanh"))
+    stage = functools.partial(layers.vgg_stage, pool=layers.max_pool, **parts("none", "tanh"))
     model = keras.Model(inputs, stage(inputs, 4, 2, name="s"))
     y = x
     for kernel in model.get_weights():

@@ -10,7 +10,7 @@ import pytest
 
 from cnnrecipes import layers
 from cnnrecipes.errors import UnknownNameError
-from cnnrecipes.layers.blocks import pad_shortcut, projection_shortcut
+from cnnrecipes.layers.shortcuts import pad_shortcut, projection_shortcut
 
 KINDS = ("batch", "layer", "instance", "group", "channel", "none")
 
@@ -126,7 +126,7 @@ def test_the_parameter_free_shortcut_subsamples_and_adds_empty_channels(channels
 def test_a_vgg_stage_convolves_and_halves():
     parts = {"conv": layers.conv2d, "norm": layers.norm("none"), "activation": layers.activation("relu")}
     inputs = keras.Input((9, 8, 3))
-    model = keras.Model(inputs, layers.vgg_stage(inputs, 5, 2, name="s", **parts))
+    model = keras.Model(inputs, layers.vgg_stage(inputs, 5, 2, pool=layers.max_pool, name="s", **parts))
     assert model.output_shape == (None, 4, 4, 5)
     assert [w.shape for w in model.weights] == [(3, 3, 3, 5), (3, 3, 5, 5)]
 

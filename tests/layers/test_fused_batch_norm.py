@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.layers import FusedBatchNormalization, with_fused_norms, with_keras_norms
+from cnnrecipes.layers import FusedBatchNormalization, with_fast_norms, with_keras_norms
 
 BOTH = (FusedBatchNormalization, keras.layers.BatchNormalization)
 
@@ -103,7 +103,7 @@ def test_weight_files_are_exchangeable(tmp_path, writer, reader):
 
 def test_a_model_with_keras_norms_opens_without_cnnrecipes(tmp_path):
     images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype("float32")
-    fused = with_fused_norms(small_model(keras.layers.BatchNormalization))
+    fused = with_fast_norms(small_model(keras.layers.BatchNormalization))
     assert type(fused.get_layer("norm")) is FusedBatchNormalization
     with_keras_norms(fused).save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)

@@ -1,0 +1,23 @@
+"""What drops something at random during training: units, channels, whole branches."""
+
+from __future__ import annotations
+
+import keras
+
+
+def dropout(x, rate: float, *, name: str):
+    """Zero each value with this probability, scale others by 1 / (1 - rate) (Srivastava et al. 2014, section 10)."""
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
+
+
+def spatial_dropout(x, rate: float, *, name: str):
+    """Zero whole channels of (N, H, W, C) with this probability (Tompson et al. 2014, section 3.3)."""
+    return keras.layers.SpatialDropout2D(rate, name=name)(x) if rate else x
+
+
+def stochastic_depth(x, rate: float, *, name: str):
+    """Zero the whole of (N, H, W, C) for a sample with this probability: that block is skipped (Huang et al. 2016).
+
+    The others are scaled by 1 / (1 - rate), so that nothing changes at inference.
+    """
+    return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=name)(x) if rate else x

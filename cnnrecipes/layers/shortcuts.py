@@ -1,0 +1,60 @@
+"""What a residual block's branch is added to (He et al. 2015, section 3.3 and table 3): options A, B, C, or nothing.
+
+Each takes (N, H, W, C) and returns (N, ceil(H / stride), ceil(W / stride), width). With `norm=None` a projection is a
+convolution alone, as before pre-activation blocks.
+"""
+
+from __future__ import annotations
+
+import keras
+
+
+def pad_shortcut(x, width, *, stride, conv, norm, name):
+    """Option A: every stride-th pixel, zeros in the new channels; no parameters."""
+    if stride > 1:
+        x = keras.layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsample")(x)
+    if x.shape[-1] == width:
+        return x
+    before = (width - x.shape[-1]) // 2
+    after = width - x.shape[-1] - before
+    # Seen as "channels first", the last two axes are W and C: Keras' own layer pads channels, and any Keras loads it.
+    padding = ((0, 0), (before, after))
+    return keras.layers.ZeroPadding2D(padding, data_format="channels_first", name=f"{name}_channels")(x)
+
+
+def projection_shortcut(x, width, *, stride, conv, norm, name):
+    """Option B: a 1x1 convolution and normalization where the shape changes, the input itself elsewhere."""
+    if stride == 1 and x.shape[-1] == width:
+        return x
+    return full_projection_shortcut(x, width, stride=stride, conv=conv, norm=norm, name=name)
+
+
+def full_projection_shortcut(x, width, *, stride, conv, norm, name):
+    """Option C: a 1x1 convolution and normalization in every block."""
+    x = conv(x, width, 1, stride=stride, name=f"{name}_conv")
+    return x if norm is None else norm(name=f"{name}_norm")(x)
+
+
+def averaging_shortcut(project):
+    """`project`, behind a 2x2 average instead of striding: no pixel is left unseen (He et al. 2018, fig. 2c, "D")."""
+
+    def shortcut(x, width, *, stride, conv, norm, name):
+        if stride > 1:
+            # "same" averages what there is at an odd border
+            x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_average")(x)
+        return project(x, width, stride=1, conv=conv, norm=norm, name=name)
+
+    return shortcut
+
+
+def no_shortcut(x, width, *, stride, conv, norm, name):
+    """None: a plain net."""
+    return None
+
+
+SHORTCUTS = {
+    "A": pad_shortcut,
+    "B": projection_shortcut,
+    "C": full_projection_shortcut,
+    "none": no_shortcut,
+}

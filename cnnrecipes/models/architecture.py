@@ -1,0 +1,59 @@
+"""What an architecture is to `build`: its layers, and the options that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from cnnrecipes import recipe
+from cnnrecipes.errors import ModelError
+
+# These every architecture has.
+COMMON = {"norm": "batch", "head": "average"}
+# A table of a recipe has these whatever the architecture.
+ALWAYS = ("name", "norm_groups", "activation", "init", "dropout", *COMMON)
+
+
+class Architecture(NamedTuple):
+    """A row of a family's table.
+
+    `features(x, spec, conv=, norm=, activation=, pool=)` makes the layers between the input and the head. `own` holds
+    the options that the architecture has, and their values unless a recipe says otherwise.
+    """
+
+    features: Callable[..., Any]
+    own: Mapping[str, Any]
+    source: str  # the paper
+
+    def complete(self, spec: recipe.Model) -> recipe.Model:
+        """`spec` with this architecture's own values where it has none.
+
+        Raises:
+            ModelError: an option that the architecture does not have.
+        """
+        own = {**COMMON, **self.own}
+        unset = recipe.Model(name=spec.name)
+        for key in recipe.Model.model_fields:
+            value = getattr(spec, key)
+            if key not in ALWAYS and key not in own and value != getattr(unset, key):
+                raise ModelError(
+                    f"{spec.name} has no {key} to choose; leave model.{key} = {value!r} out "
+                    f"(it has {', '.join(sorted({*own, *ALWAYS} - {'name'}))})"
+                )
+        return spec.model_copy(update={key: value for key, value in own.items() if getattr(spec, key) is None})
+
+
+def check_stages(spec: recipe.Model) -> None:
+    """Raise ModelError where the two stage lists do not have the same length."""
+    if len(spec.depths) != len(spec.widths):
+        raise ModelError(
+            f"{spec.name}: {len(spec.depths)} stages in depths {list(spec.depths)} but {len(spec.widths)} in widths "
+            f"{list(spec.widths)}; give model.depths and model.widths of one length"
+        )
+
+
+def check_size(x, least: int, spec: recipe.Model, halvings: str) -> None:
+    """Raise ModelError where the image (N, H, W, C) has fewer than `least` pixels a side."""
+    height, width = x.shape[1:3]
+    if min(height, width) < least:
+        raise ModelError(f"{spec.name} {halvings}; {height}x{width} is less than {least}x{least}")

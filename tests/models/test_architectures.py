@@ -1,0 +1,131 @@
+"""Every architecture: the published size, gradients everywhere, mixed precision, saving and exporting."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cnnrecipes as cr
+from cnnrecipes.models import ARCHITECTURES
+
+IMAGENET = {"input_shape": (224, 224, 3), "classes": 1000}
+CIFAR = {"input_shape": (32, 32, 3), "classes": 10}
+FAMILIES = ["alexnet", "vgg11", "plain20", "resnet20", "resnet50", "wrn16_4", "resnext50", "fast_cnn"]
+
+
+def trainable_parameters(model):
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def small(name: str, **options) -> keras.Model:
+    """An architecture for small images, without the units of a classic head that would make it slow."""
+    own = ARCHITECTURES[name].own
+    if "zero_init_residual" in own:
+        options = {"zero_init_residual": False, **options}
+    size = 63 if name == "alexnet" else 32
+    return cr.build(name, input_shape=(size, size, 3), classes=3, **{"head": "average", **options})
+
+
+def images(model: keras.Model, count: int = 4) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 2, (count, *model.input_shape[1:])).astype("float32")
+
+
+# Published: torchvision's counts, those of akamaster/pytorch_resnet_cifar10 (He et al. 2015, table 6), kuangliu's
+# and szagoruyko's of CIFAR nets, timm's of resnetv2_50 and resnet50d, and David Page's net with a bias in its last layer.
+@pytest.mark.parametrize(
+    ("name", "options", "published"),
+    [
+        ("alexnet", IMAGENET, 61_100_840),
+        ("vgg11", IMAGENET | {"norm": "none"}, 132_863_336),
+        ("vgg13", IMAGENET | {"norm": "none"}, 133_047_848),
+        ("vgg16", IMAGENET | {"norm": "none"}, 138_357_544),
+        ("vgg19", IMAGENET | {"norm": "none"}, 143_667_240),
+        ("vgg11", IMAGENET, 132_868_840),
+        ("vgg13", IMAGENET, 133_053_736),
+        ("vgg16", IMAGENET, 138_365_992),
+        ("vgg19", IMAGENET, 143_678_248),
+        ("vgg16", CIFAR | {"head": "average"}, 14_728_266),
+        ("resnet20", CIFAR, 269_722),
+        ("resnet32", CIFAR, 464_154),
+        ("resnet44", CIFAR, 658_586),
+        ("resnet56", CIFAR, 853_018),
+        ("resnet110", CIFAR, 1_727_962),
+        ("plain20", CIFAR, 269_722),
+        ("plain56", CIFAR, 853_018),
+        ("resnet18", IMAGENET, 11_689_512),
+        ("resnet34", IMAGENET, 21_797_672),
+        ("resnet50", IMAGENET, 25_557_032),
+        ("resnet101", IMAGENET, 44_549_160),
+        ("resnet152", IMAGENET, 60_192_808),
+        ("resnet18", CIFAR | {"stem": "cifar"}, 11_173_962),
+        ("resnet50", IMAGENET | {"variant": "v1"}, 25_557_032),
+        ("resnet50", IMAGENET | {"variant": "v2"}, 25_549_352),
+        ("resnet50", IMAGENET | {"variant": "d"}, 25_576_264),
+        ("resnext50", IMAGENET, 25_028_904),
+        ("wrn16_4", CIFAR, 2_748_890),
+        ("wrn28_10", CIFAR, 36_479_194),
+        ("fast_cnn", CIFAR, 6_573_130),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(name, options, published):
+    assert trainable_parameters(cr.build(name, **options)) == published
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_weight_gets_a_gradient(name):
+    keras.utils.set_random_seed(0)
+    check_gradients(small(name))
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer", "instance", "group", "channel", "none"])
+@pytest.mark.parametrize("name", ["resnet8", "vgg16", "wrn16_4"])
+def test_every_weight_gets_a_gradient_with_every_norm(name, kind):
+    keras.utils.set_random_seed(0)
+    # instance norm of one pixel is 0 whatever the weights, so VGG needs an image that leaves two
+    size = 64 if name == "vgg16" else 16
+    check_gradients(cr.build(name, input_shape=(size, size, 3), classes=3, norm=kind, head="average", **unzeroed(name)))
+
+
+def unzeroed(name: str) -> dict:
+    return {"zero_init_residual": False} if "zero_init_residual" in ARCHITECTURES[name].own else {}
+
+
+def check_gradients(model: keras.Model) -> None:
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(images(model), training=True) * tf.constant([1.0, -2.0, 3.0]))
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        assert gradient is not None, weight.path
+        assert np.abs(gradient).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_in_mixed_precision_weights_are_float32_and_logits_near_those_of_full_precision(name):
+    keras.utils.set_random_seed(0)
+    full = small(name)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = small(name)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    mixed.set_weights(full.get_weights())
+    assert {weight.dtype for weight in mixed.trainable_weights} == {"float32"}
+    expected, logits = full(images(full)).numpy(), mixed(images(full))
+    assert logits.dtype == "float32"
+    assert np.abs(logits - expected).max() < 0.1 * np.abs(expected).max() + 0.01
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_model_saves_loads_and_exports(name, tmp_path):
+    model = small(name)
+    expected = model(images(model)).numpy()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images(model)), expected)
+    model.export(tmp_path / "exported", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "exported")).serve(images(model))
+    np.testing.assert_allclose(served, expected, rtol=1e-5, atol=1e-5)
