@@ -15,12 +15,16 @@ import platform
 import sys
 from typing import Any
 
+from cnnrecipes.registration import register_layers_with_keras
+
 __version__ = "0.1.0"
 
 # TensorFlow leaves its oneDNN kernels off on some x86 processors where they are faster all the same: see
 # benchmarks/README.md. It reads this when it is imported; a value that is already set stays.
 if platform.machine().lower() in ("x86_64", "amd64") and "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+register_layers_with_keras()
 
 _PUBLIC = {
     "fit": "cnnrecipes.fitting",

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "cnnrecipes"
 ROOMS = {
     "errors": 0,
     "files": 0,
+    "registration": 0,
     "recipe": 1,
     "catalog": 1,
     "duration": 1,

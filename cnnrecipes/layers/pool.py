@@ -98,18 +98,11 @@ class BlurPool(keras.layers.Layer):
         super().__init__(**kwargs)
         self.stride = stride
 
-    def build(self, input_shape):
-        height, width = input_shape[1:3]
-        if 1 in (height, width):
-            raise ModelError(
-                f"{self.name}: cannot blur {height}x{width} pixels; give a larger image or another pooling"
-            )
-        super().build(input_shape)
-
     def call(self, inputs):
         row = keras.ops.convert_to_tensor([0.25, 0.5, 0.25], dtype=inputs.dtype)
         kernel = (row[:, None] * row)[:, :, None, None]
-        padded = keras.ops.pad(inputs, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+        mode = "symmetric" if 1 in inputs.shape[1:3] else "reflect"  # one pixel has no neighbour to reflect
+        padded = keras.ops.pad(inputs, [(0, 0), (1, 1), (1, 1), (0, 0)], mode=mode)
         return keras.ops.depthwise_conv(
             padded, keras.ops.repeat(kernel, inputs.shape[-1], axis=2), strides=self.stride, padding="valid"
         )

@@ -60,7 +60,7 @@ def resnet(x, spec, *, bottleneck=False, stem_width=64, inner=None, groups=1, po
         ModelError: stage lists of two lengths; options that exclude each other.
     """
     check_stages(spec)
-    last_gamma = {} if spec.variant == "v2" else {"last_gamma": "zeros" if starts_as_identity(spec) else "ones"}
+    last_gamma = "zeros" if starts_as_identity(spec) else "ones"
     x = _stem(x, spec, stem_width, pool, parts)
     block = _block(spec, bottleneck, groups)
     rates = np.linspace(0, spec.stochastic_depth, sum(spec.depths) + 1)[1:].tolist()
@@ -76,7 +76,7 @@ def resnet(x, spec, *, bottleneck=False, stem_width=64, inner=None, groups=1, po
                 end=functools.partial(_end, spec=spec, rate=rates.pop(0), parts=parts),
                 name=f"stage{s}_block{b}",
                 **sizes,
-                **last_gamma,
+                **({} if spec.variant == "v2" else {"last_gamma": last_gamma}),
                 **parts,
             )
     if spec.variant == "v2":

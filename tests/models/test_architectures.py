@@ -35,7 +35,7 @@ def images(model: keras.Model, count: int = 4) -> np.ndarray:
 
 
 # Published: torchvision's counts, those of akamaster/pytorch_resnet_cifar10 (He et al. 2015, table 6), kuangliu's
-# and szagoruyko's of CIFAR nets, timm's of resnetv2_50 and resnet50d, and David Page's net with a bias in its last layer.
+# and szagoruyko's of CIFAR nets, timm's of resnetv2_50 and resnet50d, David Page's net with a bias in its last layer.
 @pytest.mark.parametrize(
     ("name", "options", "published"),
     [
@@ -127,5 +127,5 @@ def test_a_model_saves_loads_and_exports(name, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images(model)), expected)
     model.export(tmp_path / "exported", verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "exported")).serve(images(model))
-    np.testing.assert_allclose(served, expected, rtol=1e-5, atol=1e-5)
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(served.serve(images(model)), expected, rtol=1e-5, atol=1e-5)
