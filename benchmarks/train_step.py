@@ -18,16 +18,11 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib
-import importlib.metadata
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
+
+import side_by_side
 
 # model -> (pixels, batch, classes, warm-up steps, timed steps a round)
 CASES = {"resnet20": (32, 128, 10, 3, 10), "resnet18": (32, 64, 10, 2, 5), "resnet50": (224, 16, 1000, 2, 4)}
@@ -37,8 +32,7 @@ CONTENDERS = ("cnnrecipes", "keras", "keras+onednn", "torch")
 def keras_steps(contender: str, name: str) -> list[float]:
     """Seconds of each timed step of cnnrecipes or stock Keras."""
     size, batch, classes, warmup, steps = CASES[name]
-    # cnnrecipes turns oneDNN on if it is imported before TensorFlow; "keras" gets TensorFlow as it comes.
-    importlib.import_module("tensorflow" if contender == "keras" else "cnnrecipes")
+    side_by_side.import_for(contender)
     import keras
     import numpy as np
     import tensorflow as tf
@@ -86,44 +80,20 @@ def torch_steps(name: str) -> list[float]:
     return step_seconds(name, size, batch, classes, warmup, steps, time.perf_counter)
 
 
-def run(contender: str, name: str, torch_python: str | None) -> list[float]:
-    """One round of one contender in a fresh process."""
-    python = torch_python if contender == "torch" else sys.executable
-    command = [python, __file__, "--worker", contender, "--model", name]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if result.returncode:
-        sys.exit(f"{contender} on {name} failed:\n{result.stderr[-2000:]}")
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-def processor() -> str:
-    """The processor's own name where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torch-python", help="a Python with torch==2.13.0")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--models", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--model", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        steps = torch_steps(options.model) if options.worker == "torch" else keras_steps(options.worker, options.model)
+        steps = torch_steps(options.case) if options.worker == "torch" else keras_steps(options.worker, options.case)
         print(json.dumps(steps))
         return
     contenders = [c for c in CONTENDERS if c != "torch" or options.torch_python]
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("tensorflow", "keras"))
-    print(
-        f"{processor()}, {os.cpu_count()} cores; {versions}; Python {platform.python_version()}; "
-        f"{options.rounds} rounds\n"
-    )
+    print(side_by_side.machine(options.rounds) + "\n")
     print("| model | pixels | batch | " + " | ".join(f"{c}, images/s" for c in contenders), end=" | ")
     print(" | ".join(f"ours / {c}" for c in contenders[1:]) + " |")
     print("|" + "---|" * (3 + len(contenders) + len(contenders) - 1))
@@ -131,7 +101,7 @@ def main() -> None:
         seconds: dict[str, list[float]] = {c: [] for c in contenders}
         for _ in range(options.rounds):
             for contender in contenders:
-                seconds[contender] += run(contender, name, options.torch_python)
+                seconds[contender] += side_by_side.run(__file__, contender, name, options.torch_python)
         size, batch, *_ = CASES[name]
         rates = {c: batch / statistics.median(s) for c, s in seconds.items()}
         cells = [f"{rate:.1f}" for rate in rates.values()]

@@ -43,7 +43,9 @@ _PUBLIC = {
     "RunError": "cnnrecipes.errors",
 }
 
-__all__ = [*_PUBLIC, "recipes"]
+_MODULES = ("debug", "experiments", "layers")
+
+__all__ = [*_PUBLIC, *_MODULES, "recipes"]
 
 
 def recipes() -> list[str]:
@@ -54,6 +56,8 @@ def recipes() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"cnnrecipes.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'cnnrecipes' has no attribute {name!r}")
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
@@ -62,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted({*globals(), *__all__})
