@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +25,11 @@ GAP = 0.24  # between boxes
 PAD = 0.09  # in boxes, around the text
 SIDE = 0.16  # between a box and its column's frame
 BULGE = 0.34  # how far a link swings out
-HEADER = 0.62  # of a column: its name and output size
-FOOTER = 0.62  # under a column: what it costs
+HEADER = 0.8  # of a column: its name, its output size and the arrow into its first block
+FOOTER = 0.72  # under a column: what it costs
 TITLE = 0.62
+LEGEND = 0.3
+ROW = 11.0  # width of a page; what is wider goes on in another row
 
 INK, QUIET, LINK = "#222222", "#555555", "#c8511b"
 FILLS = {"linked": "#dcebf7", "conv": "#e6f2e0", "pool": "#fdf0d5", "dense": "#ece4f5", "other": "#eeeeee"}
@@ -46,44 +50,69 @@ def diagram(model: keras.Model, path: str | os.PathLike | None = None) -> Figure
     """
     path = path and drawable(path, (".svg", ".png"))
     stages = outline(model)
-    widths = [_width(stage) for stage in stages]
-    inner = max(_height(stage.blocks) for stage in stages)
-    width = sum(widths) + GAP * (len(stages) + 1)
-    height = TITLE + HEADER + inner + FOOTER + 0.35
+    rows = _rows(stages)
+    inner = [max(_height(stage.blocks) for stage in row) for row in rows]
     # A narrow model still needs room for its title and legend.
-    figure = Figure(figsize=(max(width, 7.5), height), dpi=150)
+    width = max([GAP + sum(_width(stage) + GAP for stage in row) for row in rows] + [7.5])
+    height = TITLE + sum(inner) + len(rows) * (HEADER + FOOTER) + LEGEND
+    figure = Figure(figsize=(width, height), dpi=150)
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, max(width, 7.5)), ylim=(height, 0))
+    axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
     _title(axes, model, stages, height)
-    left = GAP
-    for i, (stage, wide) in enumerate(zip(stages, widths, strict=True)):
-        if i:
-            _arrow(axes, (left - GAP, TITLE + HEADER / 2), (left, TITLE + HEADER / 2))
-        _column(axes, stage, left, wide, inner)
-        left += wide + GAP
+    top = TITLE
+    for row, depth in zip(rows, inner, strict=True):
+        _row(axes, row, top, depth, first=row is rows[0], last=row is rows[-1])
+        top += HEADER + depth + FOOTER
     if path:
         save(figure, path)
     return figure
 
 
-def _column(axes: Any, stage: Stage, left: float, width: float, inner: float) -> None:
-    _box(axes, left, TITLE, width, HEADER + inner, "#f7f7f7", "#bbbbbb")
-    linked = any(block.link is not None for block in stage.blocks)
+def _rows(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """Stages in as few rows as a page allows, about equally wide."""
+    total = sum(_width(stage) + GAP for stage in stages)
+    share = total / math.ceil(total / ROW)
+    rows: list[list[Stage]] = [[]]
+    done = 0.0
+    for stage in stages:
+        wide = _width(stage) + GAP
+        # A row ends where the middle of the next stage lies beyond its share.
+        if rows[-1] and done + wide / 2 > share * len(rows):
+            rows.append([])
+        rows[-1].append(stage)
+        done += wide
+    return rows
+
+
+def _row(axes: Any, row: Sequence[Stage], top: float, depth: float, *, first: bool, last: bool) -> None:
+    left = GAP
+    for stage in row:
+        if not first or stage is not row[0]:
+            _arrow(axes, (left - GAP, top + 0.3), (left, top + 0.3))
+        _column(axes, stage, left, top, depth)
+        left += _width(stage) + GAP
+    if not last:
+        _arrow(axes, (left - GAP, top + 0.3), (left, top + 0.3))
+
+
+def _column(axes: Any, stage: Stage, left: float, top: float, depth: float) -> None:
+    width, linked = _width(stage), _is_linked(stage)
+    _box(axes, left, top, width, HEADER + depth, "#f7f7f7", "#bbbbbb")
     middle = left + (width - BULGE * linked) / 2
-    axes.text(left + width / 2, TITLE + 0.2, stage.name, ha="center", va="center", size=11, weight="bold", color=INK)
-    axes.text(left + width / 2, TITLE + 0.43, stage.output, ha="center", va="center", size=10, color=INK)
-    top = TITLE + HEADER
-    for i, block in enumerate(stage.blocks):
-        if i:
-            _arrow(axes, (middle, top - GAP), (middle, top))
-        _draw(axes, block, middle, top, width - 2 * SIDE - BULGE * linked)
-        top += _block_height(block) + GAP
-    bottom = TITLE + HEADER + inner + 0.22
+    axes.text(left + width / 2, top + 0.19, stage.name, ha="center", va="center", size=11, weight="bold", color=INK)
+    axes.text(left + width / 2, top + 0.42, stage.output, ha="center", va="center", size=10, color=INK)
+    y = top + HEADER
+    for block in stage.blocks:
+        if block.lines != ("image",):
+            _arrow(axes, (middle, y - GAP), (middle, y))
+        _draw(axes, block, middle, y, width - 2 * SIDE - BULGE * linked)
+        y += _block_height(block) + GAP
+    y = top + HEADER + depth + 0.2
     for line, count in enumerate(
         (f"{_short(stage.parameters)} parameters", f"{_short(stage.multiply_adds)} mult-adds")
     ):
-        axes.text(left + width / 2, bottom + 0.2 * line, count, ha="center", va="center", size=POINTS, color=QUIET)
+        axes.text(left + width / 2, y + 0.19 * line, count, ha="center", va="center", size=POINTS, color=QUIET)
 
 
 def _draw(axes: Any, block: Block, middle: float, top: float, width: float) -> None:
@@ -93,9 +122,11 @@ def _draw(axes: Any, block: Block, middle: float, top: float, width: float) -> N
         _box(axes, left + 0.05, top + 0.05, width, height, "white", "#999999")
     _box(axes, left, top, width, height, FILLS[_kind(block)], "#777777")
     lines = _text(block)
+    # Many branches read as a list.
+    x, side = (left + PAD, "left") if block.lines[0].endswith("branches:") else (middle, "center")
     for i, (line, color) in enumerate(lines):
         y = top + PAD + LINE * (i + 0.5)
-        axes.text(middle, y, line, ha="center", va="center_baseline", size=POINTS, color=color)
+        axes.text(x, y, line, ha=side, va="center_baseline", size=POINTS, color=color)
     if block.link is not None:
         _link(axes, middle, left + width, top, top + PAD + LINE * (len(lines) - 0.5))
     if block.repeats > 1:
@@ -120,9 +151,9 @@ def _title(axes: Any, model: keras.Model, stages: Sequence[Stage], height: float
     axes.text(GAP, 0.24, model.name, size=14, weight="bold", va="center", color=INK)
     axes.text(GAP, 0.47, text, size=10, va="center", color=QUIET)
     legend = "/2: every second position, both ways"
-    if any(block.link is not None for stage in stages for block in stage.blocks):
+    if any(map(_is_linked, stages)):
         legend += "; arrows around a block: its link, with the layers on it in the same color"
-    axes.text(GAP, height - 0.15, legend, size=POINTS, va="center", color=QUIET)
+    axes.text(GAP, height - 0.2, legend, size=POINTS, va="center", color=QUIET)
 
 
 def _text(block: Block) -> list[tuple[str, str]]:
@@ -130,7 +161,15 @@ def _text(block: Block) -> list[tuple[str, str]]:
     colored = [(line, INK) for line in block.lines]
     if block.link:
         colored.insert(-1, (f"link: {block.link}", LINK))
-    return [(part, color) for line, color in colored for part in textwrap.wrap(line, WRAP, subsequent_indent="  ")]
+    return [(part, color) for line, color in colored for part in _wrap(line)]
+
+
+def _wrap(line: str) -> list[str]:
+    """A line of text broken between layers, never inside one."""
+    kept = re.sub(r"(?<![,>:|]) ", "\N{NO-BREAK SPACE}", line)
+    indent = "   " if line.startswith("- ") else ""
+    parts = textwrap.wrap(kept, WRAP, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    return [part.replace("\N{NO-BREAK SPACE}", " ") for part in parts]
 
 
 def _kind(block: Block) -> str:
@@ -142,9 +181,12 @@ def _kind(block: Block) -> str:
 
 def _width(stage: Stage) -> float:
     lines = [line for block in stage.blocks for line, _ in _text(block)]
-    linked = any(block.link is not None for block in stage.blocks)
-    longest = max(map(len, [*lines, stage.output, stage.name, "16.36 M parameters"]))
-    return longest * CHARACTER + 2 * PAD + 2 * SIDE + BULGE * linked
+    longest = max(map(len, [*lines, stage.output, stage.name, "99.9 M parameters"]))
+    return longest * CHARACTER + 2 * PAD + 2 * SIDE + BULGE * _is_linked(stage)
+
+
+def _is_linked(stage: Stage) -> bool:
+    return any(block.link is not None for block in stage.blocks)
 
 
 def _block_height(block: Block) -> float:

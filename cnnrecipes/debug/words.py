@@ -46,7 +46,7 @@ def words(call: Call) -> str:
         # One value for a whole image: stochastic depth, whose rate differs in every block.
         return "drop path" if layer.noise_shape else f"dropout {layer.rate:g}"
     if is_norm(call):
-        return _norm(layer)
+        return _norm(call)
     name = activation(call)
     return {"": _split(type(layer).__name__), "linear": ""}.get(name, name)
 
@@ -93,10 +93,11 @@ def _pool(layer: Any, kind: str) -> str:
     return text if layer.strides == layer.pool_size else text + (_stride(layer.strides) or " /1")
 
 
-def _norm(layer: Any) -> str:
-    if isinstance(layer, L.GroupNormalization):
-        return {1: "layer norm", -1: "instance norm"}.get(layer.groups, "group norm")
-    return "norm" if isinstance(layer, L.BatchNormalization) else "channel norm"
+def _norm(call: Call) -> str:
+    if isinstance(call.layer, L.GroupNormalization):
+        # Keras turns -1 groups, one a channel, into the channels' number.
+        return {1: "layer norm", call.input_shapes[0][-1]: "instance norm"}.get(call.layer.groups, "group norm")
+    return "norm" if isinstance(call.layer, L.BatchNormalization) else "channel norm"
 
 
 def _activation(layer: Any) -> str:
@@ -118,4 +119,4 @@ def _one(sizes: tuple[int, ...]) -> str:
 
 
 def _split(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
