@@ -200,8 +200,9 @@ def _height(blocks: Sequence[Block]) -> float:
 def _short(count: int) -> str:
     """A count in three digits: "25.6 M"."""
     for unit, name in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
-        if count >= unit:
-            return f"{count / unit:.3g}{name}" if count < 999.5 * unit else f"{count / unit:.0f}{name}"
+        # From here on three digits round to the unit, as 999,500 to 1.00 M.
+        if count >= 0.9995 * unit:
+            return f"{count / unit:#.3g}".rstrip(".") + name
     return str(count)
 
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import cnnrecipes as cr
-from cnnrecipes.debug.diagram import diagram
+from cnnrecipes.debug.diagram import _short, diagram
 
 MODELS = {
     "resnet20": lambda: cr.build("resnet20", input_shape=(32, 32, 3), classes=10),
@@ -47,6 +47,23 @@ def test_what_it_says():
         assert text in said
     # torchvision's 60.19 M parameters, and the moving statistics.
     assert any(text.startswith("60.3 M parameters, ") for text in said)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0"), (650, "650"), (999, "999"), (1000, "1.00 k"), (999_499, "999 k"), (999_500, "1.00 M"), (15e9, "15.0 G")],
+)
+def test_counts_have_three_digits(count, expected):
+    assert _short(int(count)) == expected
+
+
+def test_several_inputs_and_outputs_are_drawn():
+    one, two = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
+    x = keras.layers.Add()([one, keras.layers.Conv2D(1, 3, padding="same")(two)])
+    model = keras.Model([one, two], [keras.layers.Flatten()(x), keras.layers.ReLU()(x)], name="forked")
+    said = [text for text, _ in texts(diagram(model))]
+    assert "forked" in said
+    assert "10 parameters, 576 multiply-adds for one image" in said
 
 
 def test_a_page_is_not_wider_than_11_inches_and_a_stage():
