@@ -17,14 +17,14 @@ from cnnrecipes.debug.grouping import is_map
 from cnnrecipes.debug.receptive_field import geometry, read
 from cnnrecipes.errors import ModelError, UnknownNameError
 
-# A pixel belongs to the effective field above 1 - 95.45 % of the peak (Luo et al. 2016, section 3.2).
+# A pixel belongs to the effective field above 1 - 95.45 % of the peak (two deviations of a Gaussian, as Luo et al. 2016 count).
 EFFECTIVE = 1 - 0.9545
 
 
 def effective_receptive_field(
     model: keras.Model, layer: str | None = None, images: np.ndarray | None = None
 ) -> np.ndarray:
-    """What the centre unit of a feature map really reacts to (Luo et al. 2016, arXiv:1701.04128, section 3).
+    """What the centre unit of a feature map really reacts to (Luo et al. 2016, arXiv:1701.04128).
 
     The gradient of the centre unit, summed over channels, with respect to the images, in inference mode; its
     absolute value averaged over images and channels.

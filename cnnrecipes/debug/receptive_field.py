@@ -118,7 +118,7 @@ def _window(layer: Any, axis: int) -> tuple[int, int]:
 
 
 def _through_window(span: Span, window: int, stride: int, size: int, padding: str) -> Span:
-    """Araujo et al. 2019, eq. 2 and 3, with TensorFlow's "same", which pads the odd pixel behind."""
+    """The recurrence of Araujo et al. 2019, with TensorFlow's "same", which pads the odd pixel behind."""
     before = 0
     if padding == "same":
         before = max((math.ceil(size / stride) - 1) * stride + window - size, 0) // 2

@@ -30,7 +30,7 @@ def test_it_is_smaller_than_in_theory_and_peaks_near_the_centre(model):
 
 
 def test_equal_weights_give_the_binomial_of_the_paper():
-    # Luo et al. 2016, section 2.3: m windows of k equal weights convolved with each other.
+    # Luo et al. 2016, the simplest case: windows of equal weights, convolved with each other.
     convs = [keras.layers.Conv2D(1, 3, padding="same", kernel_initializer="ones") for _ in range(3)]
     field = effective_receptive_field(keras.Sequential([keras.Input((15, 15, 1)), *convs]))
     line = np.convolve(np.convolve([1, 1, 1], [1, 1, 1]), [1, 1, 1]) / 7

@@ -59,7 +59,7 @@ def test_a_chain_has_no_links():
 def test_stages_fall_back_on_sizes_and_blocks_need_no_names():
     stages = {stage.name: stage for stage in outline(application("MobileNetV2", 224))}
     assert list(stages) == ["input", "112x112", "56x56", "28x28", "14x14", "7x7", "head"]
-    # Table 2 of Sandler et al. 2018: 3 strides of which the later two blocks of 28x28 add up.
+    # Sandler et al. 2018, table 2: three blocks of 32 channels, the first of which strides and has no link.
     expand_and_project = ("1x1 conv 192, norm, relu6", "3x3 depthwise conv, norm, relu6", "1x1 conv 32, norm", "add")
     assert Block(expand_and_project, "", 2) in stages["28x28"].blocks
 

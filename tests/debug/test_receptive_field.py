@@ -24,7 +24,7 @@ def application(name):
     return getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(224, 224, 3))
 
 
-# https://distill.pub/2019/computing-receptive-fields, table of common networks
+# The table of Araujo et al. 2019, also in the README of github.com/google-research/receptive_field.
 PUBLISHED = {
     "ResNet50": 483,
     "ResNet101": 1027,
@@ -39,6 +39,12 @@ def test_published_fields(name):
     last = receptive_field(application(name)).iloc[-1]
     assert last["size"] == (PUBLISHED[name],) * 2
     assert last["stride"] == (32, 32)
+
+
+def test_a_published_centre():
+    model = keras.applications.InceptionResNetV2(weights=None, include_top=False, input_shape=(299, 299, 3))
+    last = receptive_field(model).iloc[-1]
+    assert (last["size"], last["centre"]) == ((3039, 3039), (37, 37))
 
 
 def test_alexnet_as_published():
