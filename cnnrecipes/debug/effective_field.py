@@ -17,7 +17,7 @@ from cnnrecipes.debug.grouping import is_map
 from cnnrecipes.debug.receptive_field import geometry, read
 from cnnrecipes.errors import ModelError, UnknownNameError
 
-# A pixel belongs to the effective field above 1 - 95.45 % of the peak (two deviations of a Gaussian, as Luo et al. 2016 count).
+# A pixel belongs to the effective field above 1 - 95.45 % of the peak: two deviations, as Luo et al. 2016 count.
 EFFECTIVE = 1 - 0.9545
 
 
