@@ -1,0 +1,81 @@
+"""All that can be said of a model before it is trained: one table, and a folder of pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cnnrecipes.debug.activations import activation_statistics, plot_activation_statistics
+from cnnrecipes.debug.cost import cost
+from cnnrecipes.debug.diagram import diagram
+from cnnrecipes.debug.effective_field import plot_receptive_field
+from cnnrecipes.debug.features import plot_feature_maps, plot_filters
+from cnnrecipes.debug.receptive_field import receptive_field
+from cnnrecipes.errors import ModelError
+from cnnrecipes.files import write_whole
+
+# file -> what it shows
+PICTURES = {
+    "diagram.svg": "the model by stages, with its links",
+    "diagram.png": "the same",
+    "receptive_field.png": "what the last feature map's centre sees, in theory and in effect",
+    "activations.png": "deviation and dead channels of every layer, for the images",
+    "filters.png": "the first convolution's kernels",
+    "feature_maps.png": "what the first image gives in every stage",
+}
+
+
+class Inspection(NamedTuple):
+    """What `inspect` found: `stages` and `layers`, tables of costs, fields and activations; `files`, the pictures."""
+
+    stages: pd.DataFrame
+    layers: pd.DataFrame
+    files: tuple[Path, ...]
+
+
+def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | None = None) -> Inspection:
+    """Measure a model and draw it.
+
+    Args:
+        model: functional or sequential, of fixed input size, trained or not.
+        folder: is made; gets layers.csv and `PICTURES`, in place of older ones of these names.
+        images: (N, H, W, C), on the scale that the model takes; None: 8 of uniform noise, 0..255.
+
+    Returns:
+        the tables: of stages, as `cost(model, by="stage")` with the receptive field at each stage's end; of layers,
+        as `cost(model)` with the receptive field and the activations' statistics.
+
+    Raises:
+        ModelError: a model without a graph or without a fixed size, images of another shape, or a folder that cannot be.
+    """
+    folder = _made(folder)
+    if images is None:
+        images = np.random.default_rng(0).uniform(0, 255, (8, *model.input_shape[1:])).astype("float32")
+    stages, layers = cost(model, by="stage"), cost(model)
+    fields = receptive_field(model)
+    layers["receptive_field"], layers["stride"] = fields["size"], fields["stride"]
+    stages["receptive_field"] = layers.groupby("stage", sort=False)["receptive_field"].last()
+    statistics = activation_statistics(model, images)
+    layers = layers.merge(statistics.drop(columns=["type", "stage"]).drop_duplicates("layer"), on="layer", how="left")
+    write_whole(folder / "layers.csv", lambda path: layers.to_csv(path, index=False))
+    diagram(model, folder / "diagram.svg")
+    diagram(model, folder / "diagram.png")
+    plot_receptive_field(model, path=folder / "receptive_field.png")
+    plot_activation_statistics(statistics, path=folder / "activations.png")
+    plot_filters(model, path=folder / "filters.png")
+    plot_feature_maps(model, images[0], path=folder / "feature_maps.png")
+    return Inspection(stages, layers, (folder / "layers.csv", *(folder / name for name in PICTURES)))
+
+
+def _made(folder: str | os.PathLike) -> Path:
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"cannot make the folder {str(folder)!r} ({error.strerror}); give another") from None
+    return folder
