@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 import cnnrecipes
 from cnnrecipes import catalog
@@ -46,6 +46,63 @@ def list_recipes() -> None:
 def show(recipe: RecipeArgument, changes: ChangesArgument = None) -> None:
     """Print a recipe, complete with its defaults, as TOML."""
     print(_changed(recipe, changes).to_toml(), end="")
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A recipe, an architecture as resnet50, or a run folder.")],
+    changes: ChangesArgument = None,
+    folder: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where the pictures go; default: inspect/NAME."),
+    ] = None,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Whose images to look with; default: the recipe's, or noise for an architecture."),
+    ] = None,
+) -> None:
+    """Print what a model costs and sees, stage by stage, and draw it.
+
+    Examples: `cnnrecipes inspect resnet50`; `cnnrecipes inspect resnet20_cifar model.norm=group`
+    """
+    _import_tensorflow()
+    from cnnrecipes.debug import inspect, subject
+    from cnnrecipes.recipe import parse_override
+
+    name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
+    found = inspect(built, folder or Path("inspect") / name, images)
+    columns = ("stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees")
+    table = Table(columns[0], *(Column(name, justify="right") for name in columns[1:]), box=None, pad_edge=False)
+    for stage in found.stages.itertuples():
+        table.add_row(*_cells(stage), style="bold" if stage.Index == "total" else None)
+    out.print(table)
+    for path in found.files:
+        out.print(f"wrote {path}", markup=False)
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="plain_and_residual or norms_and_batches.")],
+    settings: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[KEY=VALUE]...", help="Of data, pixels, images, epochs, seed; as epochs=5."),
+    ] = None,
+    workdir: Annotated[Path, typer.Option(help="Where its folder goes; what is there is not trained again.")] = Path(
+        "experiments"
+    ),
+) -> None:
+    """Train the nets of an experiment and say what they show."""
+    from cnnrecipes.recipe import parse_override
+
+    _import_tensorflow()
+    asked = cnnrecipes.experiments.find(name)
+    out.print(asked.question)
+    frame = cnnrecipes.experiments.run(name, workdir=workdir, **dict(map(parse_override, settings or [])))
+    table = Table("kind", asked.size, "training loss", "training", "validation", box=None, pad_edge=False)
+    for row in cnnrecipes.experiments.summary(frame).itertuples():
+        table.add_row(row.kind, str(row.size), f"{row.loss:.3f}", f"{row.accuracy:.1%}", f"{row.val_accuracy:.1%}")
+    out.print(table)
+    out.print(f"wrote {workdir / name / 'histories.csv'}, {workdir / name / 'histories.png'}", markup=False)
 
 
 @app.command()
@@ -140,6 +197,14 @@ def _changed(recipe: str, changes: list[str] | None):
     from cnnrecipes.recipe import parse_override
 
     return catalog.load(recipe).change(**dict(map(parse_override, changes or [])))
+
+
+def _cells(stage) -> list[str]:
+    """A row of the table that `inspect` prints."""
+    sees = stage.receptive_field if isinstance(stage.receptive_field, tuple) else ()
+    shown = [stage.Index, str(stage.layers), "x".join(map(str, stage.output_shape[1:]))]
+    shown += [f"{stage.parameters:,}", f"{stage.multiply_adds:,}", f"{stage.activation_bytes / 2**20:,.1f} MiB"]
+    return [*shown, "x".join(map(str, sees))]
 
 
 def _sentence(split: str, metrics: dict) -> str:

@@ -184,6 +184,7 @@ def _train(case: Case, setting: Setting, data: Any, folder: Path, progress: bool
         "data.image_size": setting.pixels,
         "augment.ops": ("pad_crop(1)", "flip_lr"),  # the recipe's cutout would cover a third of such small images
         "train.epochs": setting.epochs,
+        "train.warmup": "5%",
         "train.artefact": "last",
         **case.changes,
     }

@@ -44,6 +44,25 @@ def test_the_whole_way_in_an_empty_folder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "a.png"}
 
 
+def test_inspect_prints_the_stages_and_writes_the_pictures(tmp_path):
+    done = command("inspect", "resnet8", "model.norm=group", "data.image_size=16", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "16x16x16" in done.stdout
+    assert "75,290" in done.stdout  # the total
+    for path in (line.removeprefix("wrote ") for line in done.stdout.splitlines() if line.startswith("wrote ")):
+        assert (tmp_path / path).stat().st_size > 1000
+    assert done.stdout.count("wrote ") == len(list((tmp_path / "inspect" / "resnet8").iterdir())) == 7
+
+
+def test_an_experiment_says_what_it_asks_and_found(tmp_path):
+    small = ("data=digits", "pixels=8", "images=60", "epochs=1")
+    done = command("experiment", "plain_and_residual", *small, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Do deeper nets train worse" in done.stdout
+    assert done.stdout.count("plain") == 2 + done.stdout.count("plain_and_residual")
+    assert (tmp_path / "experiments" / "plain_and_residual" / "histories.png").stat().st_size > 10_000
+
+
 def test_list_shows_every_recipe(monkeypatch, capsys):
     assert inside(monkeypatch, "list") == 0
     shown = capsys.readouterr().out

@@ -25,6 +25,17 @@ def test_the_recipe_table_is_up_to_date():
     assert (ROOT / "recipes" / "README.md").read_text() == table
 
 
+def test_the_page_of_architectures_is_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs" / "architectures_table.py"))
+    assert (ROOT / "docs" / "architectures.md").read_text() == made["page"]()
+    for line in made["page"]().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 10 and cells[5].replace(".", "").isdigit():
+            digits = len(cells[5].partition(".")[2])
+            assert f"{int(cells[4].replace(',', '')) / 1e6:.{digits}f}" == cells[5], line
+    assert {name for name, _ in made["ROWS"]} == set(made["ARCHITECTURES"])
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_pictures(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)

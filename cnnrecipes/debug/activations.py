@@ -32,7 +32,7 @@ _RECTIFIERS = ("relu", "relu6")
 
 
 def activation_statistics(model: keras.Model, images: np.ndarray, training: bool = True) -> pd.DataFrame:
-    """What a batch makes of every layer. The model is left as it was, moving statistics too.
+    """What a batch makes of every layer. The model is left as it was, moving statistics and seeds too.
 
     Args:
         images: (N, H, W, C), on the scale that the model takes, 0..255 for ours; of several images.
@@ -50,7 +50,7 @@ def activation_statistics(model: keras.Model, images: np.ndarray, training: bool
     """
     found = calls(model)
     images = _batch(model, images)
-    moving = [(weight, weight.numpy()) for weight in model.non_trainable_weights]
+    kept = [(variable, np.array(variable)) for variable in model.non_trainable_variables]  # also dropout's seeds
     try:
         rows = [
             _row(call, stage, value)
@@ -58,8 +58,8 @@ def activation_statistics(model: keras.Model, images: np.ndarray, training: bool
             if not isinstance(call.layer, _SILENT)
         ]
     finally:
-        for weight, value in moving:
-            weight.assign(value)
+        for variable, value in kept:
+            variable.assign(value)
     return pd.DataFrame(rows)
 
 

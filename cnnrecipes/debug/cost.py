@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from cnnrecipes.debug.graph import Call, calls
+from cnnrecipes.debug.graph import Call, calls, parameters
 from cnnrecipes.debug.grouping import require_sizes, stages
 from cnnrecipes.errors import UnknownNameError
 
@@ -28,8 +28,8 @@ def cost(model: keras.Model, by: str = "layer") -> pd.DataFrame:
     """The cost of one image, of any functional or sequential model; nested models are opened.
 
     Multiply-adds are counted as torchvision and fvcore do: products of convolutions and dense layers; biases,
-    normalizations, activations, pooling and additions count 0. Parameters are all weights, the untrained ones
-    (moving statistics) too, each counted at its first call: they sum to `model.count_params()`. Activation bytes
+    normalizations, activations, pooling and additions count 0. Parameters are the weights made to be trained, frozen
+    or not, as published counts have them, without moving statistics; each counts at its first call. Activation bytes
     are those of each call's output in its own dtype; their sum is about what a training step keeps per image.
 
     Args:
@@ -70,7 +70,7 @@ def multiply_adds(call: Call) -> int:
 
 
 def _row(call: Call, stage: str, seen: set[int]) -> dict[str, Any]:
-    weights = [w for w in getattr(call.layer, "weights", ()) if id(w) not in seen]
+    weights = [w for w in parameters(call.layer) if id(w) not in seen]
     seen |= {id(w) for w in weights}
     outputs = call.node.output_tensors
     return {

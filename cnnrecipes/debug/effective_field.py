@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -27,7 +28,8 @@ def effective_receptive_field(
     """What the centre unit of a feature map really reacts to (Luo et al. 2016, arXiv:1701.04128).
 
     The gradient of the centre unit, summed over channels, with respect to the images, in inference mode; its
-    absolute value averaged over images and channels.
+    absolute value averaged over images and channels. Norms whose scales are all 0 count with scales of 1: in a fresh
+    residual net each block ends in one, and until it is trained the net would seem to see through its shortcuts alone.
 
     Args:
         layer: name of the layer, its last call counts; None: the last feature map before the head.
@@ -46,7 +48,7 @@ def effective_receptive_field(
     target = _target(found, layer)
     images = tf.convert_to_tensor(_images(model, images), dtype="float32")
     row, column = ((n - 1) // 2 for n in found[target].output_shape[1:3])
-    with tf.GradientTape() as tape:
+    with _awake(model), tf.GradientTape() as tape:
         tape.watch(images)
         _, value = next(itertools.islice(run(found, images), target, None))
         unit = tf.reduce_sum(tf.cast(value[:, row, column, :], "float32"))
@@ -97,6 +99,19 @@ def plot_receptive_field(
 def effective_size(field: np.ndarray) -> float:
     """The edge, in pixels, of a square as large as the part of an effective field above 4.55 % of its peak."""
     return float(np.sqrt(np.count_nonzero(field > EFFECTIVE * field.max())))
+
+
+@contextlib.contextmanager
+def _awake(model: keras.Model) -> Iterator[None]:
+    """Scales that are all 0 are 1 in here."""
+    asleep = [w for w in model.weights if w.name == "gamma" and not np.any(keras.ops.convert_to_numpy(w))]
+    for gamma in asleep:
+        gamma.assign(keras.ops.ones_like(gamma))
+    try:
+        yield
+    finally:
+        for gamma in asleep:
+            gamma.assign(keras.ops.zeros_like(gamma))
 
 
 def _limits(corner: float, size: float, pixels: int) -> tuple[float, float]:

@@ -59,6 +59,13 @@ def run(found: Sequence[Call], images: Any, *, training: bool = False) -> Iterat
         yield call, value
 
 
+def parameters(layer: Any) -> list[keras.Variable]:
+    """The weights of a layer that are made to be trained, also while it is frozen; no moving statistics or seeds."""
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    return [weight for part in layer._flatten_layers() for weight in part._trainable_variables]
+
+
 def _collect(model: keras.Model, prefix: str, places: dict[int, int], found: list[Call]) -> None:
     """Append the calls of `model`; `places` maps the ids of tensors that are already made to where they were made."""
     graph = model._functional if isinstance(model, keras.Sequential) else model

@@ -51,7 +51,7 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
         as `cost(model)` with the receptive field and the activations' statistics.
 
     Raises:
-        ModelError: a model without a graph or without a fixed size, images of another shape, or a folder that cannot be.
+        ModelError: a model without a graph or without a fixed size, images of another shape, or a bad folder.
     """
     folder = _made(folder)
     if images is None:

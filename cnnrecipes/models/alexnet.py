@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 
 from cnnrecipes.layers import conv_norm_act, spatial_dropout
-from cnnrecipes.models.architecture import Architecture, check_size
+from cnnrecipes.models.architecture import IMAGENET, Architecture, check_size
 
 # channels and kernel of each convolution (the first's with the ImageNet stem), and whether a 3x3 pooling follows
 CONVOLUTIONS = ((64, 11, True), (192, 5, True), (384, 3, False), (256, 3, False), (256, 3, True))
@@ -37,5 +37,6 @@ ARCHITECTURES = {
         alexnet,
         {"norm": "none", "stem": "imagenet", "head": "classic", "pool": "max", "spatial_dropout": 0.0},
         "Krizhevsky 2014",
+        IMAGENET,
     )
 }

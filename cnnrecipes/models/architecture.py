@@ -14,6 +14,17 @@ COMMON = {"norm": "batch", "head": "average"}
 ALWAYS = ("name", "norm_groups", "activation", "init", "dropout", *COMMON)
 
 
+class Setting(NamedTuple):
+    """The images and classes that an architecture was published with."""
+
+    input_shape: tuple[int, int, int]
+    classes: int
+
+
+IMAGENET = Setting((224, 224, 3), 1000)
+CIFAR = Setting((32, 32, 3), 10)
+
+
 class Architecture(NamedTuple):
     """A row of a family's table.
 
@@ -24,6 +35,7 @@ class Architecture(NamedTuple):
     features: Callable[..., Any]
     own: Mapping[str, Any]
     source: str  # the paper
+    setting: Setting
 
     def complete(self, spec: recipe.Model) -> recipe.Model:
         """`spec` with this architecture's own values where it has none.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 
 from cnnrecipes.layers import conv_norm_act, spatial_dropout
-from cnnrecipes.models.architecture import Architecture, check_size, check_stages
+from cnnrecipes.models.architecture import CIFAR, Architecture, check_size, check_stages
 
 
 def fast_cnn(x, spec, *, pool, **parts):
@@ -34,5 +34,6 @@ ARCHITECTURES = {
         fast_cnn,
         {"depths": (1, 0, 1), "widths": (128, 256, 512), "head": "max", "pool": "max", "spatial_dropout": 0.0},
         "Page 2018, part 4",
+        CIFAR,
     )
 }

@@ -19,7 +19,7 @@ import numpy as np
 from cnnrecipes import layers
 from cnnrecipes.errors import ModelError
 from cnnrecipes.layers import conv_norm_act, shortcuts
-from cnnrecipes.models.architecture import Architecture, check_stages
+from cnnrecipes.models.architecture import CIFAR, IMAGENET, Architecture, check_stages
 
 # depth -> blocks in each of the three stages of 16, 32 and 64 channels: depth = 6 n + 2
 CIFAR_DEPTHS = {6 * n + 2: n for n in (1, 2, 3, 5, 7, 9, 18)}
@@ -157,7 +157,7 @@ cifar_resnet = functools.partial(resnet, stem_width=16)
 
 ARCHITECTURES = {
     **{
-        f"resnet{depth}": Architecture(cifar_resnet, cifar_options(n), "He et al. 2015, section 4.2")
+        f"resnet{depth}": Architecture(cifar_resnet, cifar_options(n), "He et al. 2015, section 4.2", CIFAR)
         for depth, n in CIFAR_DEPTHS.items()
     },
     **{
@@ -165,6 +165,7 @@ ARCHITECTURES = {
             functools.partial(resnet, bottleneck=bottleneck),
             imagenet_options(bottleneck, depths),
             "He et al. 2015, table 1",
+            IMAGENET,
         )
         for depth, (bottleneck, depths) in IMAGENET_DEPTHS.items()
     },

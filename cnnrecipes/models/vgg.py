@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 
 from cnnrecipes.layers import spatial_dropout, vgg_stage
-from cnnrecipes.models.architecture import Architecture, check_size, check_stages
+from cnnrecipes.models.architecture import IMAGENET, Architecture, check_size, check_stages
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -32,6 +32,7 @@ ARCHITECTURES = {
         vgg,
         {"depths": depths, "widths": WIDTHS, "head": "classic", "pool": "max", "spatial_dropout": 0.0},
         "Simonyan & Zisserman 2014, table 1",
+        IMAGENET,
     )
     for depth, depths in DEPTHS.items()
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from cnnrecipes.models.architecture import Architecture
+from cnnrecipes.models.architecture import CIFAR, Architecture
 from cnnrecipes.models.resnet import CIFAR_WIDTHS, RESIDUAL, resnet
 
 # (depth, widening factor k)
@@ -26,7 +26,7 @@ def _row(depth: int, k: int) -> Architecture:
         "block_dropout": 0.3,
     }
     features = functools.partial(resnet, stem_width=16)
-    return Architecture(features, own, "Zagoruyko & Komodakis 2016, table 1")
+    return Architecture(features, own, "Zagoruyko & Komodakis 2016, table 1", CIFAR)
 
 
 ARCHITECTURES = {f"wrn{depth}_{k}": _row(depth, k) for depth, k in SIZES}

@@ -37,11 +37,18 @@ def test_equal_weights_give_the_binomial_of_the_paper():
     np.testing.assert_allclose(field[4:11, 4:11], np.outer(line, line), rtol=1e-6)
 
 
-def test_a_zero_initialized_residual_branch_adds_nothing_to_the_field():
-    keras.utils.set_random_seed(0)
-    fresh = cr.build("resnet8", input_shape=(32, 32, 3), classes=4, zero_init_residual=True)
-    field = effective_receptive_field(fresh, "stage3_block1_out")
-    assert np.count_nonzero(field) <= 3 * 3  # the stem's window alone
+def test_a_zero_initialized_residual_branch_is_seen_through_and_left_at_zero():
+    """Its gradient would be that of the shortcuts alone: the stem's 3x3."""
+    fields = []
+    for zero in (True, False):
+        keras.utils.set_random_seed(0)
+        model = cr.build("resnet8", input_shape=(32, 32, 3), classes=4, zero_init_residual=zero)
+        before = model.get_weights()
+        fields.append(effective_receptive_field(model, "stage3_block1_out"))
+        for weight, again in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, again)
+    np.testing.assert_array_equal(*fields)
+    assert np.count_nonzero(fields[0]) > 10 * 3 * 3
 
 
 def test_own_images_are_taken_and_checked(model):
