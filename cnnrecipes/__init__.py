@@ -33,6 +33,7 @@ _PUBLIC = {
     "Artefact": "cnnrecipes.artefact",
     "Prediction": "cnnrecipes.artefact",
     "build": "cnnrecipes.models",
+    "load_state_dict": "cnnrecipes.models.convert",
     "Recipe": "cnnrecipes.recipe",
     "CNNRecipesError": "cnnrecipes.errors",
     "RecipeError": "cnnrecipes.errors",
