@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from cnnrecipes.debug.drawing import drawable, save
 from cnnrecipes.errors import DataError
 
 # More stages than this have no room for their names.
 _MOST_STAGES = 12
+_LETTER = 0.011  # the width of a letter of such a name, as a share of the panel's
 _STYLES = {"dead": ("-", "o", "dead: channels at the floor"), "saturated": ("--", "s", "saturated: values at a bound")}
 
 
@@ -42,10 +44,12 @@ def plot_activation_statistics(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for i, (label, frame) in enumerate(frames.items()):
         _draw_std(above, frame, label, f"C{i % 10}")
-        _draw_shares(below, frame, f"C{i % 10}", size=3 + 2.5 * (len(frames) - i))
+        _draw_shares(below, frame, f"C{i % 10}", size=3 + 8 * (1 - (i + 1) / len(frames)))
     above.set(yscale="log", ylabel="standard deviation of the output")
+    above.set_ylim(*_at_least_two_decades(*above.get_ylim()))
     above.legend(title="a layer multiplies it by", fontsize=9, title_fontsize=9)
     below.set(ylim=(-0.05, 1.05), ylabel="share", xlabel="depth: convolutions and dense layers")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
     _explain_shares(below, list(frames.values()))
     _draw_stages((above, below), list(frames.values()))
     for axes in (above, below):
@@ -110,10 +114,20 @@ def _draw_stages(panels: tuple[Any, ...], frames: list[pd.DataFrame]) -> None:
     runs = [(name, len(list(group))) for name, group in groupby(names)]
     if any(list(rows["stage"]) != names for rows in weighted) or len(runs) > _MOST_STAGES:
         return
-    start = 0.5
-    for name, length in runs:
-        middle = start + length / 2
-        panels[0].annotate(name, (middle, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", size=9)
-        start += length
-        for axes in panels if start < len(names) else ():
-            axes.axvline(start, color="0.8", linewidth=0.8, zorder=0)
+    ends = np.cumsum([0.5, *(length for _, length in runs)])
+    for axes in panels:
+        axes.vlines(ends[1:-1], 0, 1, transform=axes.get_xaxis_transform(), color="0.8", linewidth=0.8, zorder=0)
+    written: list[tuple[float, str]] = []
+    # The widest first: a narrow stage beside it may have no room for its name.
+    for k in sorted(range(len(runs)), key=lambda k: -runs[k][1]):
+        name, middle = runs[k][0], (ends[k] + ends[k + 1]) / 2
+        if all(abs(middle - m) / len(names) > _LETTER * (len(name) + len(n) + 2) / 2 for m, n in written):
+            written.append((middle, name))
+            place = {"xy": (middle, 1.01), "xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
+            panels[0].annotate(name, **place, size=9)
+
+
+def _at_least_two_decades(low: float, high: float) -> tuple[float, float]:
+    """Limits of a log axis on which what changes little looks so."""
+    middle = np.sqrt(low) * np.sqrt(high)
+    return min(low, middle / 10), max(high, middle * 10)
