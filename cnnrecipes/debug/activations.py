@@ -78,7 +78,7 @@ def activation_statistics(model: keras.Model, images: Any, training: bool = True
     """
     found = calls(model)
     images = batch_for(model, images)
-    kept = [(variable, np.array(variable)) for variable in model.non_trainable_variables]
+    kept = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.non_trainable_variables]
     try:
         values = run(found, images, training=training)
         rows = [
