@@ -107,6 +107,13 @@ def test_the_picture_shows_the_frames(frames, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["std.svg"]
 
 
+def test_a_stage_without_room_for_its_name_has_none():
+    stages = ["stem"] + ["stage1"] * 9 + ["stage2"] * 140 + ["logits"]
+    frame = pd.DataFrame({"kind": "weighted", "stage": stages, "std": 1.0, "dead": np.nan, "saturated": np.nan})
+    above = plot_activation_statistics(frame).axes[0]
+    assert sorted(text.get_text() for text in above.texts) == ["logits", "stage1", "stage2"]
+
+
 @pytest.mark.parametrize("std", [0.0, np.nan])
 def test_the_picture_says_what_a_log_axis_cannot_show(frames, std):
     frame = frames["he_normal"].copy()
