@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cnnrecipes.debug.activations import activation_statistics, plot_activation_statistics
+from cnnrecipes.debug.activation_plot import plot_activation_statistics
+from cnnrecipes.debug.activations import activation_statistics
 from cnnrecipes.debug.cost import cost
 from cnnrecipes.debug.diagram import diagram
 from cnnrecipes.debug.effective_field import plot_receptive_field
