@@ -1,0 +1,61 @@
+"""Every normalization trains under MirroredStrategy, on two logical CPUs of a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+KINDS = ["batch", "layer", "instance", "group", "channel", "none"]
+
+# Prints for each norm the losses, how far the replicas' weights are apart, and how far the weights are from those of a
+# training on one device with the whole batch.
+PROGRAM = """
+import json, sys
+import cnnrecipes as cr
+import keras, numpy as np, tensorflow as tf
+
+halves = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+rng = np.random.default_rng(0)
+images, labels = rng.normal(size=(32, 8, 8, 3)).astype("float32"), rng.integers(0, 3, 32)
+data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+
+def train(strategy, kind):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = cr.build("resnet8", input_shape=(8, 8, 3), classes=3, norm=kind)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+    return model, model.fit(data, epochs=3, verbose=0).history["loss"]
+
+results = {}
+for kind in sys.argv[1:]:
+    model, losses = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), kind)
+    single, _ = train(tf.distribute.get_strategy(), kind)
+    copies = [[part.numpy() for part in weight.value.values] for weight in model.trainable_weights]
+    results[kind] = {
+        "losses": losses,
+        "apart": max(float(np.abs(a - b).max()) for a, b in copies),
+        "from_single": max(float(np.abs(a - b).max()) for a, b in zip(model.get_weights(), single.get_weights())),
+    }
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def results():
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *KINDS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_norm_trains_on_two_devices(results, kind):
+    result = results[kind]
+    assert result["losses"][-1] < result["losses"][0]
+    assert result["apart"] == 0
+    if kind != "batch":  # whose statistics are each device's own
+        assert result["from_single"] < 1e-4

@@ -1,0 +1,87 @@
+"""Whole networks against PyTorch: outputs and gradients, weights carried over by `load_state_dict`.
+
+What PyTorch computes is recorded in tests/parity/values by tests/parity/record.py. Batch norm's moving statistics are
+not compared after a step: PyTorch updates the variance with Bessel's correction, Keras without.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cnnrecipes as cr
+
+PARITY = Path(__file__).parents[1] / "parity"
+cases = SimpleNamespace(**runpy.run_path(str(PARITY / "cases.py")))
+numbers = SimpleNamespace(**runpy.run_path(str(PARITY / "numbers_of.py")))
+TOLERANCE = 1e-4  # of the largest value
+
+
+def built(name: str, dtype: str = "float32") -> keras.Model:
+    (architecture, options), pixels, _ = cases.NETS[name]
+    keras.config.set_dtype_policy(dtype)
+    try:
+        return cr.build(architecture, input_shape=(pixels, pixels, 3), classes=cases.CLASSES, dropout=0, **options)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def read(name: str) -> tuple[dict, dict[str, tuple[int, ...]]]:
+    """What was recorded, and the names and shapes of PyTorch's state_dict."""
+    recorded = dict(np.load(PARITY / "values" / f"{name}.npz"))
+    return recorded, {key: tuple(shape) for key, shape in json.loads(str(recorded.pop("shapes"))).items()}
+
+
+def images_for(name: str, model: keras.Model) -> np.ndarray:
+    pixels = model.input_shape[1]
+    return numbers.draw(f"images of {name}", (cases.BATCH, 3, pixels, pixels)).transpose(0, 2, 3, 1)
+
+
+def assert_close(found, recorded, what: str) -> None:
+    scale = np.abs(recorded).max()
+    assert np.abs(found - recorded).max() <= TOLERANCE * scale, (what, np.abs(found - recorded).max() / scale)
+
+
+@pytest.mark.parametrize("name", cases.NETS)
+def test_outputs_are_pytorchs(name):
+    recorded, shapes = read(name)
+    model = built(name)
+    for mode in ("eval", "train"):
+        assert sorted(cr.load_state_dict(model, numbers.weights(shapes)).matched) == sorted(shapes)
+        outputs = model(images_for(name, model), training=mode == "train")
+        assert_close(outputs.numpy(), recorded[f"{mode}_outputs"], f"{mode} outputs")
+
+
+@pytest.mark.parametrize("name", cases.NETS)
+def test_gradients_are_pytorchs(name):
+    recorded, shapes = read(name)
+    model, directions = (built(name, "float32" if name in cases.SHALLOW else "float64") for _ in range(2))
+    cr.load_state_dict(directions, numbers.directions(shapes))  # in our order of axes
+    for mode in ("eval", "train"):
+        cr.load_state_dict(model, numbers.weights(shapes))
+        for_images, gradients = gradients_of(name, model, training=mode == "train")
+        flat = for_images.transpose(0, 3, 1, 2).ravel()[::7]
+        assert_close(flat, recorded[f"{mode}_images"], f"{mode} gradient for the images")
+        norms = [np.linalg.norm(gradient) for gradient in gradients]
+        assert_close(np.sort(norms), np.sort(recorded[f"{mode}_norms"]), f"{mode} norms of gradients")
+        products = [(g * d.numpy()).sum() for g, d in zip(gradients, directions.trainable_weights, strict=True)]
+        assert_close(np.sort(products), np.sort(recorded[f"{mode}_products"]), f"{mode} gradients along directions")
+
+
+def gradients_of(name: str, model: keras.Model, training: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The gradients, for the images and for each weight, of the outputs' product with a random direction."""
+    images = tf.constant(images_for(name, model), model.compute_dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = model(images, training=training)
+        loss = tf.reduce_sum(outputs * numbers.draw(f"outputs of {name}", (cases.BATCH, cases.CLASSES)))
+    weights = [weight.value for weight in model.trainable_weights]
+    for_images, *gradients = (g.numpy().astype("float64") for g in tape.gradient(loss, [images, *weights]))
+    return for_images, gradients
