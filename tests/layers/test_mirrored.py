@@ -32,8 +32,9 @@ def train(strategy, kind):
     return model, model.fit(data, epochs=3, verbose=0).history["loss"]
 
 results = {}
+mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for kind in sys.argv[1:]:
-    model, losses = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), kind)
+    model, losses = train(mirrored, kind)
     single, _ = train(tf.distribute.get_strategy(), kind)
     copies = [[part.numpy() for part in weight.value.values] for weight in model.trainable_weights]
     results[kind] = {
