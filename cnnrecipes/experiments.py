@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
@@ -24,6 +25,7 @@ from cnnrecipes.data.sources import Split, open_source
 from cnnrecipes.errors import DataError, RunError, UnknownNameError
 from cnnrecipes.files import write_whole
 from cnnrecipes.fitting import fit
+from cnnrecipes.pictures import Picture
 
 RECIPE = "resnet20_fashion"
 
@@ -106,7 +108,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
     """Training loss and validation accuracy over epochs: a colour for each kind, the largest size drawn full."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Picture(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     sizes = sorted(frame["size"].unique())
     for k, (kind, rows) in enumerate(frame.groupby("kind", sort=False)):
@@ -118,6 +120,8 @@ def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
             }
             left.plot(history.epoch, history.loss, **style)
             right.plot(history.epoch, 100 * history.val_accuracy, **style)
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
     right.set(xlabel="epoch", ylabel="validation accuracy, %")
     right.legend(frameon=False)
@@ -127,7 +131,7 @@ def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
 
 def plot_over_sizes(frame: pd.DataFrame, size: str) -> Figure:
     """Training loss and validation accuracy of the last epoch over the sizes, a line for each kind."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Picture(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for k, (kind, rows) in enumerate(summary(frame).groupby("kind", sort=False)):
         places = [str(each) for each in rows["size"]]

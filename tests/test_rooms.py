@@ -18,6 +18,7 @@ ROOMS = {
     "catalog": 1,
     "duration": 1,
     "operations": 1,
+    "pictures": 1,
     "initialization": 1,
     "layers": 2,
     "models": 3,

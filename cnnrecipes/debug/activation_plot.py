@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cnnrecipes.debug.drawing import drawable, save
 from cnnrecipes.errors import DataError
+from cnnrecipes.pictures import Picture, drawable, save
 
 # More stages than this have no room for their names.
 _MOST_STAGES = 12
@@ -40,7 +40,7 @@ def plot_activation_statistics(
     """
     path = path and drawable(path)
     frames = _placed({"": frames} if isinstance(frames, pd.DataFrame) else frames)
-    figure = Figure(figsize=(8.5, 7), layout="constrained")
+    figure = Picture(figsize=(8.5, 7), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for i, (label, frame) in enumerate(frames.items()):
         _draw_std(above, frame, label, f"C{i % 10}")

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 
-from cnnrecipes.debug.drawing import drawable, save
 from cnnrecipes.debug.outline import Block, Stage, outline
+from cnnrecipes.pictures import Picture, drawable, save
 
 POINTS = 9  # of the text in boxes
 LINE = 0.175  # height of a line of text
@@ -55,7 +55,7 @@ def diagram(model: keras.Model, path: str | os.PathLike | None = None) -> Figure
     # A narrow model still needs room for its title and legend.
     width = max([GAP + sum(_width(stage) + GAP for stage in row) for row in rows] + [7.5])
     height = TITLE + sum(inner) + len(rows) * (HEADER + FOOTER) + LEGEND
-    figure = Figure(figsize=(width, height), dpi=150)
+    figure = Picture(figsize=(width, height), dpi=150)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")

@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cnnrecipes.debug.drawing import drawable, save
 from cnnrecipes.debug.graph import Call, run
 from cnnrecipes.debug.grouping import is_map
 from cnnrecipes.debug.receptive_field import geometry, read
 from cnnrecipes.errors import ModelError, UnknownNameError
+from cnnrecipes.pictures import Picture, drawable, save
 
 # A pixel belongs to the effective field above 1 - 95.45 % of the peak: two deviations, as Luo et al. 2016 count.
 EFFECTIVE = 1 - 0.9545
@@ -79,7 +79,7 @@ def plot_receptive_field(
     centre = [(n - 1) // 2 for n in found[target].output_shape[1:3]]
     corner = [i * span.stride + span.first for i, span in zip(centre, spans[target], strict=True)]
     size = [span.size for span in spans[target]]
-    figure = Figure(figsize=(6.4, 6.2), layout="constrained")
+    figure = Picture(figsize=(6.4, 6.2), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(field, cmap="magma", vmin=0, vmax=1)
     # Half a pixel out: the middle of pixel (0, 0) is at (0, 0).

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from cnnrecipes.debug import map_sheet
 from cnnrecipes.debug.batch import batch_for, numbers
-from cnnrecipes.debug.drawing import drawable, save
 from cnnrecipes.debug.graph import Call, calls, run
 from cnnrecipes.debug.grouping import is_map, stages
 from cnnrecipes.debug.tiles import mosaic, shades, signed
 from cnnrecipes.errors import DataError, ModelError, UnknownNameError, nearest
+from cnnrecipes.pictures import Picture, drawable, save
 
 L = keras.layers
 
@@ -48,7 +48,7 @@ def plot_filters(model: keras.Model, layer: str | None = None, path: str | os.Pa
     image = mosaic(tiles, columns)
     width = min(7.0, 0.9 * columns)
     height = width * image.shape[0] / image.shape[1]
-    figure = Figure(figsize=(7.4, height + 1.1), layout="constrained")
+    figure = Picture(figsize=(7.4, height + 1.1), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(image, interpolation="nearest")
     axes.set_axis_off()

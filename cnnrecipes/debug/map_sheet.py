@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes.debug.tiles import spread
+from cnnrecipes.pictures import Picture
 
 COLUMNS = 16
 WIDTH = 12.0
@@ -33,7 +34,7 @@ def draw(
     columns = min(COLUMNS, channels)
     width = min(1.5, (WIDTH - 2 * MARGIN - (columns - 1) * GAP) / columns)
     across = max(7.5, 2 * MARGIN + columns * (width + GAP) - GAP)
-    figure = Figure()
+    figure = Picture()
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     _text(axes, MARGIN, 0.25, title, 10)

@@ -18,6 +18,9 @@ from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run, load
 from cnnrecipes.training.loop import seeded
 
+# Of the uniform noise, 0..255, that is looked at where there are no images.
+NOISE_MEAN, NOISE_STD = 127.5, 255 / 12**0.5
+
 
 class Subject(NamedTuple):
     """A model to look at, its name, and images for it: (N, H, W, C) 0..255, or None where there are none."""
@@ -56,9 +59,11 @@ def _bare(recipe: Recipe) -> Subject:
     (height, width, channels), classes = models.find(recipe.model.name).setting
     if recipe.data.image_size is not None:
         height = width = recipe.data.image_size
+    channels = recipe.data.channels or channels
+    statistics = {"mean": [NOISE_MEAN] * channels, "std": [NOISE_STD] * channels}
     with seeded(recipe.train.seed):
-        shape = (height, width, recipe.data.channels or channels)
-        return Subject(recipe.name, models.build(recipe.model, input_shape=shape, classes=classes), None)
+        model = models.build(recipe.model, input_shape=(height, width, channels), classes=classes, **statistics)
+    return Subject(recipe.name, model, None)
 
 
 def _untrained(recipe: Recipe, data: Any) -> Subject:

@@ -1,7 +1,8 @@
-"""Saving figures, which are made without pyplot's global state."""
+"""Pictures: figures that are made without pyplot's global state, shown in notebooks, and written whole."""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -11,6 +12,15 @@ from cnnrecipes.errors import ModelError
 from cnnrecipes.files import write_whole
 
 SUFFIXES = (".png", ".svg", ".pdf")
+
+
+class Picture(Figure):
+    """A matplotlib figure that a notebook shows by itself, also where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
 
 
 def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
