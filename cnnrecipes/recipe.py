@@ -21,7 +21,8 @@ else:
     import tomli as tomllib
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Sizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
+Depths = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
 Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
 
@@ -100,8 +101,8 @@ class Model(Section):
         default=0.0, description="share of times the last block is skipped; growing linearly from the first"
     )
     squeeze_excite: int | None = Field(default=None, ge=1, description="channels a unit inside; none: without")
-    depths: Sizes | None = Field(default=None, description="blocks, or convolutions, of each stage")
-    widths: Sizes | None = Field(default=None, description="channels of each stage")
+    depths: Depths | None = Field(default=None, description="blocks, or convolutions, of each stage")
+    widths: Widths | None = Field(default=None, description="channels of each stage")
 
 
 class Train(Section):

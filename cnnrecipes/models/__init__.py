@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import keras
+import numpy as np
 
 from cnnrecipes import layers, recipe
 from cnnrecipes.errors import ModelError, UnknownNameError
@@ -67,7 +68,8 @@ def build(
     spec = architecture.complete(spec)
     _check_sizes(spec.name, input_shape, classes)
     x = images = keras.Input(tuple(input_shape), name="images")
-    if mean is not None:
+    if mean is not None or std is not None:
+        _check_statistics(spec.name, mean, std, input_shape[2])
         x = standardize(mean, std)(x)
     parts = _parts(spec, callables)
     init = parts.pop("init")
@@ -95,6 +97,14 @@ def standardize(mean: Sequence[float], std: Sequence[float]) -> keras.Layer:
     variance = [float(s) ** 2 for s in std]
     mean = [float(m) for m in mean]
     return keras.layers.Normalization(mean=mean, variance=variance, dtype="float32", name="standardize")
+
+
+def _check_statistics(name: str, mean: Sequence[float], std: Sequence[float], channels: int) -> None:
+    for what, values in (("mean", mean), ("std", std)):
+        if values is None or np.shape(values) != (channels,) or not np.isfinite(values).all():
+            raise ModelError(f"{name}: {what} is {values!r}; give mean and std as {channels} numbers, one a channel")
+    if min(std) <= 0:
+        raise ModelError(f"{name}: std is {std!r}; a channel that never changes cannot be standardized, give it 1")
 
 
 def _check_sizes(name: str, input_shape: Sequence[int], classes: int) -> None:

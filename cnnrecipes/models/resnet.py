@@ -98,6 +98,8 @@ def starts_as_identity(spec) -> bool:
 def _stem(x, spec, width, pool, parts):
     bare = spec.variant == "v2"  # the first block brings the normalization and the activation
     if spec.stem == "cifar":
+        if spec.pool != "max":
+            raise ModelError(f"{spec.name}: nothing is pooled behind the CIFAR stem; leave pool = {spec.pool!r} out")
         if bare:
             return parts["conv"](x, width, 3, stride=1, name="stem_conv")
         return conv_norm_act(x, width, name="stem", **parts)
