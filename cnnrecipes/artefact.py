@@ -1,7 +1,7 @@
 """The artefact `model.keras`: weights, class names, preprocessing and recipe in one file that predicts alone.
 
 It is a Keras file with one entry more, cnnrecipes.json. Its layers are Keras' own, so that Keras without cnnrecipes
-opens it too.
+opens it too; only blurred pooling is a layer of ours, and needs `import cnnrecipes`.
 """
 
 from __future__ import annotations
