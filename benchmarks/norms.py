@@ -3,7 +3,7 @@
     python benchmarks/norms.py --torch-python TORCH_ENV/bin/python
 
 Each contender runs in a process of its own, in turn, several rounds; printed are medians over all timed calls, and the
-most memory that a process took beyond its inputs (its peak resident size less that before the first call).
+memory by which the calls raised the process' peak resident size, in MiB.
 
 The contenders:
     cnnrecipes      the layers that `cnnrecipes.layers.norm` makes, TensorFlow's oneDNN kernels on
