@@ -37,6 +37,8 @@ def parse(text: str) -> Initialization:
         UnknownNameError: no such initialization.
         RecipeError: not of that form, or a value that is no positive number.
     """
+    if not isinstance(text, str):
+        raise RecipeError(f"the initialization is {text!r}; give a name, as 'he_normal' or 'fixed(0.01)'")
     found = re.fullmatch(r"\s*(\w+)\s*(?:\(\s*([^()]*?)\s*\))?\s*", text)
     if found is None:
         raise RecipeError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -168,6 +169,8 @@ class Recipe(Section):
 
 def model_spec(model: str | Model, **options: Any) -> Model:
     """A checked `model` table from an architecture's name or another table, and further keys of it."""
+    if not isinstance(model, (str, Model)):
+        raise RecipeError(f"the model is {model!r}; give an architecture's name, or the model table of a recipe")
     tables = {"name": model} if isinstance(model, str) else model.model_dump()
     try:
         return Model.model_validate({**tables, **options})
@@ -240,7 +243,7 @@ def _explain(item: Mapping[str, Any]) -> str:
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return f"{key} = {item['input']!r}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
     if item["type"] == "tuple_type":
-        message = f'give a list, as ["{item["input"]}"]'
+        message = f"give a list, as {json.dumps([item['input']], default=str)}"
     return f"{key} = {item['input']!r}; {message[:1].lower() + message[1:]}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 
 from cnnrecipes.errors import UnknownNameError
+from cnnrecipes.layers.calling import takes
 
 ActivationFactory = Callable[..., keras.Layer]
 
@@ -18,13 +19,14 @@ def activation(kind: str | ActivationFactory) -> ActivationFactory:
     """The factory of one activation, of `keras.activations`: call it with `name=` to get a layer.
 
     Args:
-        kind: one of `NAMES`, or a factory of your own, which is returned as it is.
+        kind: one of `NAMES`; a factory of your own, called with `name=`, which is returned as it is; or a function of
+            activations, as `keras.activations.relu6`, which becomes a layer.
 
     Raises:
         UnknownNameError: no such activation.
     """
     if callable(kind):
-        return kind
+        return kind if takes(kind, "name") else functools.partial(keras.layers.Activation, kind)
     if kind not in NAMES:
         raise UnknownNameError("activation", kind, NAMES)
     return functools.partial(keras.layers.Activation, kind)

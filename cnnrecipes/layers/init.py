@@ -23,11 +23,15 @@ def initializer(kind: str | InitializerFactory) -> InitializerFactory:
     | fixed(s)                         | s, whatever the layer's size            |                             |
 
     Args:
-        kind: a name of the table, or a factory of your own, which is returned as it is.
+        kind: a name of the table; a factory of your own, which is returned as it is; or a Keras initializer, of which
+            each layer gets a copy that draws its own numbers.
 
     Raises:
         UnknownNameError, RecipeError: no such name, or a value that is no positive number.
     """
+    if isinstance(kind, keras.Initializer):
+        config = kind.get_config()
+        return lambda: type(kind).from_config({**config, "seed": None} if "seed" in config else config)
     if callable(kind):
         return kind
     name, value = initialization.parse(kind)

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import keras
 
-from cnnrecipes.errors import UnknownNameError
+from cnnrecipes.errors import ModelError, UnknownNameError
+from cnnrecipes.layers.calling import takes
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 
@@ -32,7 +33,8 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
     """The factory of one kind of normalization: call it with `name=` (and `gamma_initializer=`) to get a layer.
 
     Args:
-        kind: a name of the table above, or a factory of your own, which is returned as it is.
+        kind: a name of the table above, or a factory of your own, which takes `name=` and `gamma_initializer=` and is
+            returned as it is.
         groups: number of groups of kind "group"; must divide the channels.
 
     Returns:
@@ -40,8 +42,14 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
 
     Raises:
         UnknownNameError: no such kind.
+        ModelError: a factory that does not take these keywords.
     """
     if callable(kind):
+        for keyword in ("name", "gamma_initializer"):
+            if not takes(kind, keyword):
+                raise ModelError(
+                    f"the norm {kind!r} does not take {keyword}=; give a factory that does, as keras' layers"
+                )
         return kind
     if kind not in KINDS:
         raise UnknownNameError("normalization", kind, KINDS)

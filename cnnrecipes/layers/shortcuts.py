@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import keras
 
+from cnnrecipes.errors import ModelError
+
 
 def pad_shortcut(x, width, *, stride, conv, norm, name):
-    """Option A: every stride-th pixel, zeros in the new channels; no parameters."""
+    """Option A: every stride-th pixel, zeros in the new channels; no parameters. Fewer channels are a ModelError."""
     if stride > 1:
         x = keras.layers.MaxPooling2D(1, strides=stride, name=f"{name}_subsample")(x)
     if x.shape[-1] == width:
         return x
+    if x.shape[-1] > width:
+        raise ModelError(f"{name}: shortcut A adds channels and cannot make {x.shape[-1]} into {width}; take B or C")
     before = (width - x.shape[-1]) // 2
     after = width - x.shape[-1] - before
     # Seen as "channels first", the last two axes are W and C: Keras' own layer pads channels, and any Keras loads it.

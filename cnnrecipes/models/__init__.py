@@ -61,8 +61,11 @@ def build(
         ModelError: an option, an input shape or a number of classes that the architecture cannot have.
     """
     given = {"norm": norm, "activation": activation, "init": init, "pool": pool}
+    for key, value in given.items():
+        if not (value is None or isinstance(value, str) or callable(value) or isinstance(value, keras.Initializer)):
+            raise ModelError(f"{key} is {value!r}; give a name or a factory")
     options |= {key: value for key, value in given.items() if isinstance(value, str)}
-    callables = {key: value for key, value in given.items() if callable(value)}
+    callables = {key: value for key, value in given.items() if value is not None and not isinstance(value, str)}
     spec = recipe.model_spec(model, **options)
     architecture = find(spec.name)
     spec = architecture.complete(spec)
@@ -74,7 +77,7 @@ def build(
     parts = _parts(spec, callables)
     init = parts.pop("init")
     x = architecture.features(x, spec, **parts)
-    logits = head(x, spec, classes, activation=parts["activation"], init=init)
+    logits = head(x, spec, int(classes), activation=parts["activation"], init=init)
     return keras.Model(images, logits, name=spec.name)
 
 
@@ -85,8 +88,8 @@ def _parts(spec: recipe.Model, callables: dict[str, Callable]) -> dict[str, Call
     nonnegative = "activation" not in callables and spec.activation in NONNEGATIVE and spec.variant != "v2"
     return {
         "conv": functools.partial(layers.conv2d, use_bias=bare, init=init),
-        "norm": callables.get("norm") or layers.norm(spec.norm, spec.norm_groups),
-        "activation": callables.get("activation") or layers.activation(spec.activation),
+        "norm": layers.norm(callables.get("norm", spec.norm), spec.norm_groups),
+        "activation": layers.activation(callables.get("activation", spec.activation)),
         "pool": layers.pool(callables.get("pool", spec.pool or "max"), nonnegative=nonnegative),
         "init": init,
     }
@@ -108,7 +111,7 @@ def _check_statistics(name: str, mean: Sequence[float], std: Sequence[float], ch
 
 
 def _check_sizes(name: str, input_shape: Sequence[int], classes: int) -> None:
-    sizes = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
+    sizes = tuple(input_shape) if np.iterable(input_shape) else (input_shape,)
     if len(sizes) != 3 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
         raise ModelError(f"input_shape is {input_shape!r}; give (height, width, channels) as positive integers")
     if not isinstance(classes, Integral):

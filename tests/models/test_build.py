@@ -58,6 +58,12 @@ def test_a_norm_of_ones_own_is_used_everywhere():
         ("resnet8", {"mean": (1, 2, 3)}, "std is None; give mean and std as 3 numbers"),
         ("resnet8", {"mean": (1, 2), "std": (1, 2)}, "mean is \\(1, 2\\); give mean and std as 3 numbers"),
         ("resnet8", {"mean": (1, 2, 3), "std": (1, 0, 1)}, "std is \\(1, 0, 1\\); a channel that never changes"),
+        ("resnet8", {"norm": 5}, "norm is 5; give a name or a factory"),
+        ("resnet8", {"init": 0.1}, "init is 0.1; give a name"),
+        ("resnet8", {"norm": lambda name: None}, "does not take gamma_initializer="),
+        ("resnet8", {"widths": (32, 16, 8)}, "shortcut A adds channels and cannot make 32 into 16; take B or C"),
+        ("resnet8", {"depths": 3}, r"model.depths = 3; give a list, as \[3\]"),
+        (None, {}, "the model is None; give an architecture's name"),
         ("alexnet", {}, "32x32 is less than 63x63"),
         ("alexnet", {"input_shape": (14, 14, 3), "stem": "cifar"}, "14x14 is less than 15x15"),
         ("fast_cnn", {"input_shape": (7, 9, 3)}, "7x9 is less than 8x8"),
@@ -77,3 +83,14 @@ def test_what_cannot_be_built_is_explained(name, changes, words):
 
 def test_the_fused_norm_is_the_default():
     assert type(norm("batch")(name="n")) is cr.build("resnet8", **CIFAR).get_layer("stem_norm").__class__
+
+
+def test_parts_of_ones_own_can_be_layers_functions_or_initializers():
+    parts = {"activation": keras.activations.relu6, "init": keras.initializers.GlorotNormal(seed=1)}
+    model = cr.build("resnet8", **CIFAR, **parts)
+    assert model.get_layer("stem_act").activation is keras.activations.relu6
+    first, second = (model.get_layer(f"stage1_block1_conv{i}") for i in (1, 2))
+    assert isinstance(first.kernel_initializer, keras.initializers.GlorotNormal)
+    assert np.abs(first.kernel - second.kernel).max() > 0.01
+    layers = cr.build("resnet8", activation=keras.layers.PReLU, input_shape=np.array([16, 16, 3]), classes=3).layers
+    assert sum(isinstance(layer, keras.layers.PReLU) for layer in layers) == 7
