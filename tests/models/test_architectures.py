@@ -72,7 +72,7 @@ def images(model: keras.Model, count: int = 4) -> np.ndarray:
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, options, published):
-    assert trainable_parameters(cr.build(name, **options)) == published
+    assert trainable_parameters(cr.build(name, init=keras.initializers.Zeros, **options)) == published
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -121,7 +121,8 @@ def test_in_mixed_precision_weights_are_float32_and_logits_near_those_of_full_pr
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_model_saves_loads_and_exports(name, tmp_path):
-    model = small(name)
+    # One block of each kind tells; fifty take their time to export.
+    model = small(name, **({"depths": (1, 1, 1, 1)} if name in ("resnet50", "resnext50") else {}))
     expected = model(images(model)).numpy()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
