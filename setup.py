@@ -6,6 +6,7 @@ setup(
     packages=[
         "cnnrecipes",
         "cnnrecipes.data",
+        "cnnrecipes.data.augment",
         "cnnrecipes.debug",
         "cnnrecipes.layers",
         "cnnrecipes.models",

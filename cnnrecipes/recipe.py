@@ -28,9 +28,9 @@ Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
 
 
-def _readable_operation(text: str) -> str:
-    operations.parse(text)
-    return text
+def _readable_operations(texts: tuple[str, ...]) -> tuple[str, ...]:
+    operations.parse_list(texts)
+    return texts
 
 
 def _readable_init(text: str) -> str:
@@ -68,8 +68,14 @@ class Data(Section):
 class Augment(Section):
     """What is done to training images at random, in order."""
 
-    ops: Annotated[tuple[Annotated[str, AfterValidator(_readable_operation)], ...], Field(strict=False)] = Field(
-        default=(), description='as ["pad_crop(4)", "flip_lr", "cutout(8)"]'
+    ops: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_operations)] = Field(
+        default=(), description='as ["pad_crop(4)", "flip_lr", "cutout(8)"]; docs/augmentation.md lists them'
+    )
+    repeats: int = Field(
+        default=1, ge=1, description="how often an image stands in a batch, each time augmented otherwise"
+    )
+    device: Literal["auto", "host", "accelerator"] = Field(
+        default="auto", description="where: on the CPU ahead of the training step, or in it; auto: in it on a GPU"
     )
 
 

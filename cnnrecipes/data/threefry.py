@@ -8,6 +8,8 @@ So this is the counter-based generator Threefry-2x32 (Salmon et al. 2011, "Paral
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -46,12 +48,18 @@ def uniforms(seed, epoch, index, *, stream: int, count: int) -> tf.Tensor:
     Returns:
         (N, count), float32, multiples of 2**-24.
     """
-    counters = tf.range(stream * 256, stream * 256 + count)
+    return streams(seed, epoch, index, {stream: count})[stream]
+
+
+def streams(seed, epoch, index, counts: Mapping[int, int]) -> dict[int, tf.Tensor]:
+    """The `uniforms` of several streams, stream -> (N, count), for the price of one."""
+    counters = [stream * 256 + i for stream, count in counts.items() for i in range(count)]
     word, _ = threefry2x32(
         (tf.cast(seed, tf.uint32), tf.cast(epoch, tf.uint32)),
-        (tf.cast(index, tf.uint32)[:, None], tf.cast(counters, tf.uint32)[None, :]),
+        (tf.cast(index, tf.uint32)[:, None], tf.constant(counters, tf.uint32)[None, :]),
     )
-    return tf.cast(tf.bitwise.right_shift(word, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+    draws = tf.cast(tf.bitwise.right_shift(word, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+    return dict(zip(counts, tf.split(draws, list(counts.values()), axis=1), strict=True))
 
 
 def _rotate_left(x: tf.Tensor, distance: int) -> tf.Tensor:

@@ -1,0 +1,149 @@
+"""Operations that move pixels: crops, flips, and affine maps."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from cnnrecipes import operations
+
+
+def pad_crop(images: tf.Tensor, draws: tf.Tensor, op: operations.PadCrop, mean) -> tf.Tensor:
+    """Pad by `op.padding` and crop the original size; draws (N, 2) choose the offsets of rows and columns."""
+    height, width = images.shape[1:3]
+    offsets = crop_offsets(draws, op)
+    rows = offsets[:, :1] + tf.range(height)
+    columns = offsets[:, 1:] + tf.range(width)
+    if op.fill == "reflect":
+        return _take(images, reflect(rows, height), reflect(columns, width))
+    cropped = _take(images, tf.clip_by_value(rows, 0, height - 1), tf.clip_by_value(columns, 0, width - 1))
+    inside = within(rows, 0, height)[:, :, None] & within(columns, 0, width)[:, None, :]
+    return tf.where(inside[..., None], cropped, fill_colour(op.fill, mean))
+
+
+def flip_lr(images: tf.Tensor, draws: tf.Tensor, op: operations.FlipLR, mean) -> tf.Tensor:
+    """Mirror the images whose draw (N, 1) is below `op.probability`."""
+    return where(mirrored(draws, op), tf.reverse(images, [2]), images)
+
+
+def flip_ud(images: tf.Tensor, draws: tf.Tensor, op: operations.FlipUD, mean) -> tf.Tensor:
+    """Turn upside down, as mirrored in water, the images whose draw (N, 1) is below `op.probability`."""
+    return where(mirrored(draws, op), tf.reverse(images, [1]), images)
+
+
+def alternating_flip_lr(images: tf.Tensor, draws: tf.Tensor, op: operations.AlternatingFlipLR, mean) -> tf.Tensor:
+    """Mirror the images whose draw (N, 1) is below 1/2; the caller turns the draws about from epoch to epoch."""
+    return where(mirrored(draws, op), tf.reverse(images, [2]), images)
+
+
+def crop_offsets(draws: tf.Tensor, op: operations.PadCrop) -> tf.Tensor:
+    """Rows and columns (N, 2) that a crop lies below and right of the image, -padding to padding."""
+    return tf.cast(draws * (2 * op.padding + 1), tf.int32) - op.padding
+
+
+def mirrored(draws: tf.Tensor, op: operations.Operation) -> tf.Tensor:
+    """Which images (N,) a flip turns about."""
+    return draws[:, 0] < getattr(op, "probability", 0.5)
+
+
+def rotate(images: tf.Tensor, draws: tf.Tensor, op: operations.Rotate, mean) -> tf.Tensor:
+    """Turn counterclockwise by (2 draw - 1) * degrees; draws (N, 1)."""
+    return affine(images, rotation((2 * draws[:, 0] - 1) * op.degrees), fill_colour(op.fill, mean))
+
+
+def translate(images: tf.Tensor, draws: tf.Tensor, op: operations.Translate, mean) -> tf.Tensor:
+    """Shift by (2 draw - 1) * share of the width and the height; draws (N, 2)."""
+    height, width = images.shape[1:3]
+    shift = (2 * draws - 1) * op.share * [width, height]
+    return affine(images, translation(shift[:, 0], shift[:, 1]), fill_colour(op.fill, mean))
+
+
+def shear(images: tf.Tensor, draws: tf.Tensor, op: operations.Shear, mean) -> tf.Tensor:
+    """Slant rows by (2 draw - 1) * slope, and columns by another; draws (N, 2)."""
+    slope = (2 * draws - 1) * op.slope
+    return affine(images, shearing(slope[:, 0], slope[:, 1]), fill_colour(op.fill, mean))
+
+
+def rotation(degrees: tf.Tensor) -> tf.Tensor:
+    """(N,) counterclockwise angles to the (N, 2, 3) maps that `affine` takes."""
+    angle = degrees * (math.pi / 180)
+    return _maps(tf.cos(angle), -tf.sin(angle), 0.0, tf.sin(angle), tf.cos(angle), 0.0)
+
+
+def translation(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
+    """(N,) pixels that the content moves, to maps."""
+    return _maps(tf.ones_like(right), 0.0, -right, 0.0, 1.0, -down)
+
+
+def shearing(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """(N,) slopes: a result's row comes from x pixels further right for each pixel that it lies below the centre."""
+    return _maps(tf.ones_like(x), x, 0.0, y, 1.0, 0.0)
+
+
+def affine(images: tf.Tensor, maps: tf.Tensor, colour: tf.Tensor, interpolation: str = "BILINEAR") -> tf.Tensor:
+    """Draw each image through its own affine map about its centre.
+
+    Args:
+        images: (N, H, W, C), uint8.
+        maps: (N, 2, 3), from a result's (x, y, 1) to the image's (x, y), in pixels, the centre being (0, 0).
+        colour: uint8, (C,) or a scalar, of what lies outside.
+        interpolation: "BILINEAR" or "NEAREST".
+
+    Returns:
+        (N, H, W, C), uint8, rounded.
+    """
+    height, width = images.shape[1:3]
+    centre = tf.constant([(width - 1) / 2, (height - 1) / 2], tf.float32)
+    linear = maps[:, :, :2]
+    shift = maps[:, :, 2] + centre - tf.linalg.matvec(linear, centre)
+    rows = tf.reshape(tf.concat([linear, shift[:, :, None]], 2), (-1, 6))
+    rows = tf.concat([rows, tf.zeros_like(rows[:, :2])], 1)
+    colour = tf.cast(colour, tf.float32)
+    # The operation fills with one number: 0, on the scale where 0 is the colour.
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32) - colour,
+        transforms=rows,
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation=interpolation,
+        fill_mode="CONSTANT",
+    )
+    return to_uint8(moved + colour)
+
+
+def where(condition: tf.Tensor, yes: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
+    """Choose whole images; condition (N,). Copies images whole, where `tf.where` would ask for every value."""
+    return tf.compat.v1.where(condition, yes, no)
+
+
+def within(positions: tf.Tensor, start, stop) -> tf.Tensor:
+    """Whether start <= position < stop."""
+    return (positions >= start) & (positions < stop)
+
+
+def fill_colour(fill: str | int, mean) -> tf.Tensor:
+    """uint8: the mean colour (C,), or one gray value."""
+    return tf.cast(tf.round(mean), tf.uint8) if fill == "mean" else tf.constant(fill, tf.uint8)
+
+
+def to_uint8(values: tf.Tensor) -> tf.Tensor:
+    """Rounded, and cut off at 0 and 255."""
+    return tf.cast(tf.clip_by_value(tf.round(values), 0.0, 255.0), tf.uint8)
+
+
+def _maps(*numbers) -> tf.Tensor:
+    like = numbers[0]
+    return tf.reshape(tf.stack([n + tf.zeros_like(like) for n in numbers], 1), (-1, 2, 3))
+
+
+def _take(images, rows, columns):
+    """Each image's own rows (N, h) and columns (N, w)."""
+    return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+def reflect(positions: tf.Tensor, length: int) -> tf.Tensor:
+    """Mirror positions at the border pixels, which are not repeated, as often as needed."""
+    period = max(2 * (length - 1), 1)
+    positions %= period
+    return tf.minimum(positions, period - positions) if length > 1 else positions

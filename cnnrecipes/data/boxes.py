@@ -1,0 +1,43 @@
+"""Random boxes of an image: of a share of its area, and of certain proportions."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+ATTEMPTS = 10
+DRAWS = 2 * ATTEMPTS + 2
+
+
+def choose_box(draws: tf.Tensor, height, width, scale: tuple[float, float], ratio: tuple[float, float]):
+    """Boxes whose area and proportions are drawn until they fit, at most ten times; as torchvision's RandomResizedCrop.
+
+    Args:
+        draws: (N, 22) from [0, 1).
+        height, width: of the images; scalars or (N,).
+        scale: range of the box's area as a share of the image's, drawn uniformly.
+        ratio: range of its width to its height, drawn uniformly on a logarithmic scale.
+
+    Returns:
+        top, left, rows, columns: (N,) int32, in pixels, and found: (N,) bool, whether one of the boxes fits. Where
+        none does, the box is the largest centred one of the nearest allowed proportions.
+    """
+    height, width = (tf.cast(tf.broadcast_to(n, [tf.shape(draws)[0]]), tf.float32) for n in (height, width))
+    area = height * width
+    shares = scale[0] + (scale[1] - scale[0]) * draws[:, 0 : 2 * ATTEMPTS : 2]
+    low, high = tf.math.log(ratio[0]), tf.math.log(ratio[1])
+    ratios = tf.exp(low + (high - low) * draws[:, 1 : 2 * ATTEMPTS : 2])
+    columns = tf.round(tf.sqrt(area[:, None] * shares * ratios))
+    rows = tf.round(tf.sqrt(area[:, None] * shares / ratios))
+    fits = (columns <= width[:, None]) & (rows <= height[:, None]) & (columns > 0) & (rows > 0)
+    found = tf.reduce_any(fits, 1)
+    first = tf.argmax(tf.cast(fits, tf.int32), 1, output_type=tf.int32)
+    rows, columns = (tf.gather(sizes, first, batch_dims=1) for sizes in (rows, columns))
+    largest_rows = tf.minimum(height, tf.round(width / ratio[0]))
+    largest_columns = tf.minimum(width, tf.round(height * ratio[1]))
+    rows, columns = tf.where(found, rows, largest_rows), tf.where(found, columns, largest_columns)
+    place = tf.where(found[:, None], draws[:, -2:], 0.5)
+    top = tf.floor(place[:, 0] * (height - rows + 1))
+    left = tf.floor(place[:, 1] * (width - columns + 1))
+    # A draw just below 1 may round up to 1.
+    top, left = tf.minimum(top, height - rows), tf.minimum(left, width - columns)
+    return *(tf.cast(n, tf.int32) for n in (top, left, rows, columns)), found
