@@ -154,11 +154,11 @@ class Artefact:
     def _fit(self, images: np.ndarray) -> np.ndarray:
         """The size of the model, by the recipe's own resizing."""
         height, width, _ = self.input_shape
-        if images.shape[-3:-1] == (height, width):
+        if images.shape[-3:-1] == (height, width) and not self.recipe.data.short_side:
             return images
         if height != width:
             raise DataError(f"images are {images.shape[-3:-1]}, the model wants ({height}, {width}); resize them")
-        return resize(tf.constant(images), height, self.recipe.data.resize).numpy()
+        return resize(tf.constant(images), height, self.recipe.data.resize, self.recipe.data.short_side).numpy()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

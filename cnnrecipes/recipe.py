@@ -54,6 +54,9 @@ class Data(Section):
     resize: Literal["crop", "pad"] = Field(
         default="crop", description="crop: short side, then centre crop; pad: the whole image, black borders"
     )
+    short_side: int | None = Field(
+        default=None, ge=4, description="what the short side is resized to before the centre crop; none: image_size"
+    )
     validation: Fraction = Field(default=0.1, description="share held out where the source has no validation split")
     test: Fraction = Field(default=0.0, description="share held out where the source has no test split")
     split_seed: int = Field(default=0, ge=0, lt=2**31)
@@ -62,6 +65,14 @@ class Data(Section):
     def _leaves_training_data(self):
         if self.validation + self.test >= 1:
             raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on")
+        return self
+
+    @model_validator(mode="after")
+    def _covers_the_crop(self):
+        if self.short_side is not None and (self.resize != "crop" or self.short_side < (self.image_size or 4)):
+            raise ValueError(
+                f"short_side {self.short_side} is for resize = 'crop', and at least image_size {self.image_size}"
+            )
         return self
 
 

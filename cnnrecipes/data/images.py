@@ -2,59 +2,163 @@
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image, ImageOps
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+from cnnrecipes.data.header import MAX_PIXELS, read_header
+
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+
+# How to decode: 1 to 8 by TensorFlow, then turned by this EXIF orientation; BY_PILLOW altogether by Pillow.
+BY_PILLOW = 0
+# What a decoder of a part of a JPEG gets wrong at the edges, in columns: colour is stored for two of them together.
+_MARGIN = 2
 
 
-def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """JPEG, PNG, GIF (first frame) or BMP bytes to (H, W, channels) uint8; 1 channel is gray, 3 are RGB.
+def decode(content: bytes, channels: int) -> tf.Tensor:
+    """The bytes of a JPEG, PNG, GIF (first frame), BMP or WebP to (H, W, channels) uint8; 1 channel is gray, 3 are RGB.
 
-    JPEG goes through the exact DCT, so that the values are libjpeg's and Pillow's to the last bit.
+    Turned as EXIF says. Transparency is dropped, CMYK converted as Pillow does, 16 bits become the upper 8. JPEG goes
+    through the exact DCT, so that the values are libjpeg's and Pillow's to the last bit.
 
     Raises:
-        tf.errors.InvalidArgumentError: not an image, or a truncated one.
+        tf.errors.InvalidArgumentError: not an image, a truncated one, or one that claims more than MAX_PIXELS pixels.
     """
-    image = tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=channels, dct_method="INTEGER_ACCURATE"),
-        lambda: _decode_other(encoded, channels),
+    try:
+        route = choose_route(content)
+        if route == BY_PILLOW:
+            return tf.constant(_pillow(content, channels))
+    except (ValueError, OSError, SyntaxError) as error:  # what Pillow raises for damaged files
+        raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
+    return decode_routed(tf.constant(content), route, channels)
+
+
+def choose_route(content: bytes) -> int:
+    """How to decode a file, from its header. Raises ValueError where it is no image, or a too large one."""
+    header = read_header(content)
+    return BY_PILLOW if header.by_pillow else header.orientation
+
+
+def decode_routed(encoded: tf.Tensor, route: tf.Tensor, channels: int) -> tf.Tensor:
+    """`decode` inside a graph, with the route that `choose_route` gave for these bytes."""
+    route = tf.convert_to_tensor(route)
+    image = tf.case(
+        [
+            (route == BY_PILLOW, lambda: _by_pillow(encoded, channels)),
+            (tf.io.is_jpeg(encoded), lambda: _turn(_jpeg(encoded, channels), route)),
+        ],
+        default=lambda: _turn(_decode_other(encoded, channels), route),
     )
     return tf.ensure_shape(image, (None, None, channels))
 
 
+def decode_box(encoded: tf.Tensor, route: tf.Tensor, box: tuple, channels: int) -> tf.Tensor:
+    """A part of a decoded image; of an upright JPEG, no more than that is decoded. The same values either way.
+
+    Args:
+        box: top, left, rows, columns; int32 scalars, inside the image as it is seen, turned.
+    """
+    top, left, rows, columns = box
+    upright = (tf.convert_to_tensor(route) == 1) & tf.io.is_jpeg(encoded)
+
+    def part():
+        width = tf.io.extract_jpeg_shape(encoded)[1]
+        start, stop = tf.maximum(left - _MARGIN, 0), tf.minimum(left + columns + _MARGIN, width)
+        window = tf.stack([top, start, rows, stop - start])
+        image = tf.io.decode_and_crop_jpeg(encoded, window, channels=channels, dct_method="INTEGER_ACCURATE")
+        return image[:, left - start : left - start + columns]
+
+    def whole():
+        return decode_routed(encoded, route, channels)[top : top + rows, left : left + columns]
+
+    return tf.ensure_shape(tf.cond(upright, part, whole), (None, None, channels))
+
+
+def image_size(encoded: tf.Tensor, route: tf.Tensor) -> tf.Tensor:
+    """Height and width (2,) int32 of the image as it is seen, turned; from the header where the file is a JPEG."""
+
+    def other():
+        return tf.shape(decode_routed(encoded, route, 3))[:2]
+
+    def jpeg():
+        size = tf.io.extract_jpeg_shape(encoded)[:2]
+        return tf.where(route > 4, tf.reverse(size, [0]), size)
+
+    return tf.cond((tf.convert_to_tensor(route) != BY_PILLOW) & tf.io.is_jpeg(encoded), jpeg, other)
+
+
+def _jpeg(encoded, channels):
+    return tf.io.decode_jpeg(encoded, channels=channels, dct_method="INTEGER_ACCURATE")
+
+
 def _decode_other(encoded, channels):
-    header = tf.pad(tf.io.decode_raw(tf.strings.substr(encoded, 0, 30), tf.uint8), [[0, 30]])
-    # TensorFlow gives the palette's indices as if they were gray.
-    palette = (header[0] == ord("B")) & (header[1] == ord("M")) & (header[28] <= 8)
-    tf.debugging.assert_equal(palette, False, message="a BMP with a palette is not supported; save it as PNG")
     rgb = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     return rgb if channels == 3 else tf.image.rgb_to_grayscale(rgb)
 
 
-def resize(images: tf.Tensor, size: int, how: str) -> tf.Tensor:
+def _by_pillow(encoded, channels):
+    if tf.executing_eagerly():
+        # Outside a graph numpy_function would hand the bytes over without their last zeros, and WebP ends in those.
+        return tf.constant(_pillow(encoded.numpy(), channels))
+    return tf.numpy_function(lambda content: _pillow(content, channels), [encoded], tf.uint8, stateful=False)
+
+
+def _pillow(content: bytes, channels: int) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
+        with Image.open(io.BytesIO(content)) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise ValueError(f"it claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
+            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+    return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _turn(image, orientation):
+    """Upright, by EXIF's orientation: 5 to 8 lie on their side."""
+
+    def turned():
+        lies = tf.cond(orientation > 4, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
+        mirrored = tf.reduce_any(orientation == [2, 3, 6, 7])
+        lies = tf.cond(mirrored, lambda: tf.reverse(lies, [1]), lambda: lies)
+        upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
+        return tf.cond(upside_down, lambda: tf.reverse(lies, [0]), lambda: lies)
+
+    return tf.cond(orientation > 1, turned, lambda: image)
+
+
+def resize(images: tf.Tensor, size: int, how: str, short_side: int | None = None) -> tf.Tensor:
     """To (size, size) without changing proportions, antialiased, rounded to uint8; exact where the size is right.
 
     Args:
         images: (H, W, C) or (N, H, W, C), uint8.
-        how: "crop": the short side becomes `size`, the middle of the long side is kept; "pad": the long side
-            becomes `size`, black borders fill the rest.
+        how: "crop": the short side becomes `short_side`, the middle is kept; "pad": the long side becomes `size`,
+            black borders fill the rest.
+        short_side: at least `size`; None: `size`.
 
     Returns:
         (size, size, C) or (N, size, size, C), uint8.
     """
     shape = tf.shape(images)[-3:-1]
-    done = tf.reduce_all(shape == size)
-    scale = _crop if how == "crop" else _pad
-    resized = tf.cond(done, lambda: images, lambda: _to_uint8(scale(images, shape, size)))
+    short_side = short_side or size
+    done = tf.reduce_all(shape == size) & (short_side == size)
+    scale = (lambda *given: _crop(*given, short_side)) if how == "crop" else _pad
+    resized = tf.cond(done, lambda: images, lambda: to_uint8(scale(images, shape, size)))
     return tf.ensure_shape(resized, (*images.shape[:-3], size, size, images.shape[-1]))
 
 
-def _crop(images, shape, size):
+def scaled_shape(shape: tf.Tensor, short_side) -> tf.Tensor:
+    """Height and width (2,) int32 after resizing the short side to this length."""
     short = tf.cast(tf.reduce_min(shape), tf.float64)
-    scaled = tf.cast(tf.round(tf.cast(shape, tf.float64) * size / short), tf.int32)
+    return tf.cast(tf.round(tf.cast(shape, tf.float64) * tf.cast(short_side, tf.float64) / short), tf.int32)
+
+
+def _crop(images, shape, size, short_side):
+    scaled = scaled_shape(shape, short_side)
     images = tf.image.resize(images, scaled, antialias=True)
     top, left = tf.unstack((scaled - size) // 2)
     return images[..., top : top + size, left : left + size, :]
@@ -74,5 +178,6 @@ def reason(error: Exception) -> str:
     return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", text.partition("\n")[0])
 
 
-def _to_uint8(images):
+def to_uint8(images: tf.Tensor) -> tf.Tensor:
+    """Rounded, and cut off at 0 and 255."""
     return tf.saturate_cast(tf.round(images), tf.uint8)

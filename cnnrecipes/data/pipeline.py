@@ -13,12 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes import operations, recipe
-from cnnrecipes.data.augment import augment
-from cnnrecipes.data.images import decode, reason, resize
+from cnnrecipes.data.augment import Augmentation
+from cnnrecipes.data.framing import DRAWS, frame_batch, frame_file
+from cnnrecipes.data.images import choose_route, decode, decode_routed, reason, resize
 from cnnrecipes.data.sources import Source, Split
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.data.store import ArrayImages
-from cnnrecipes.errors import DataError
+from cnnrecipes.data.threefry import streams
+from cnnrecipes.errors import DataError, RecipeError
 
 # One shape for validation, test and prediction: kernels round differently for different batch sizes, and a prediction
 # is to be the validation's to the last bit. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
@@ -57,34 +59,46 @@ def training_batches(
     *,
     first_step: int = 0,
     last_step: int | None = None,
+    augmentation: Augmentation | None = None,
     threads: int | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches of steps `first_step` to `last_step` (the end of the training) of the recipe.
 
     Args:
+        augmentation: None: the recipe's. One that is done in the training step is left to it.
         threads: size of the data set's own thread pool; None: TensorFlow's shared one. Does not change the batches.
 
     Returns:
-        images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot. N is the recipe's batch size,
-        or the split's size where that is smaller.
+        images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot or, mixed, soft. N is the recipe's
+        batch size, or the split's size where that is smaller. For an augmentation in the training step instead of
+        the images: (images, keys (N,), epochs (N,)), which are what it wants.
+
+    Raises:
+        RecipeError: an operation whose size is not that of the batches; repeats that do not divide the batch.
     """
-    spec, seed = whole.data, whole.train.seed
+    spec, seed, repeats = whole.data, whole.train.seed, whole.augment.repeats
     size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
-    ops = [operations.parse(text) for text in whole.augment.ops]
+    distinct = _distinct(size, repeats)
+    augmentation = augmentation or Augmentation.of(whole, statistics)
+    framing = _framing(augmentation, image_shape(split, spec))
 
     def choose(step):
         epoch, step = step // steps, step % steps
-        return epoch, _shuffled(step * size + tf.range(size, dtype=tf.int64), len(split), seed, epoch)
-
-    def augmented(epoch, index, images, labels):
-        return augment(images, ops, seed=seed, epoch=epoch[0], index=index, mean=statistics.mean), labels
+        place = tf.range(size, dtype=tf.int64)
+        index = _shuffled(step * distinct + place % distinct, len(split), seed, epoch)
+        # A repeated image is augmented as if it were another example.
+        key = index + place // distinct * len(split)
+        draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(size)
+        return tf.fill([size], epoch), index, key, draws
 
     last_step = whole.train.epochs * steps if last_step is None else last_step
-    chosen = tf.data.Dataset.range(first_step, last_step)
-    chosen = chosen.map(choose).map(lambda epoch, index: (tf.fill([size], epoch), index))
-    loaded = _load(chosen, split, spec, classes, size)
-    batches = _finish(loaded.map(augmented, tf.data.AUTOTUNE), threads)
-    return batches.apply(tf.data.experimental.assert_cardinality(last_step - first_step))
+    chosen = tf.data.Dataset.range(first_step, last_step).map(choose)
+    loaded = _load(chosen, split, spec, classes, size, framing)
+    if augmentation.in_training_step:
+        batches = loaded.map(lambda epoch, key, images, labels: ((images, key, epoch), labels))
+    else:
+        batches = loaded.map(lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)
+    return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
 
 
 def evaluation_batches(split: Split, spec: recipe.Data, classes: int, *, threads: int | None = None) -> tf.data.Dataset:
@@ -98,7 +112,8 @@ def evaluation_batches(split: Split, spec: recipe.Data, classes: int, *, threads
 
     def choose(step):
         place = step * EVALUATION_BATCH + tf.range(EVALUATION_BATCH, dtype=tf.int64)
-        return tf.zeros_like(place), tf.minimum(place, len(split) - 1)
+        index = tf.minimum(place, len(split) - 1)
+        return tf.zeros_like(place), index, index, _no_draws(EVALUATION_BATCH)
 
     chosen = tf.data.Dataset.range(steps).map(choose)
     loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
@@ -158,31 +173,61 @@ def _shuffled(place: tf.Tensor, size: int, seed: int, epoch: tf.Tensor) -> tf.Te
     return tf.raw_ops.RandomIndexShuffle(index=place, seed=key, max_index=last, rounds=_SHUFFLE_ROUNDS)
 
 
-def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int, size: int) -> tf.data.Dataset:
-    """(epochs (N,), indices (N,)) to (epochs, indices, images, labels)."""
+def _distinct(size: int, repeats: int) -> int:
+    """Different images in a batch. Raises RecipeError unless each can stand in it equally often."""
+    if size % repeats:
+        raise RecipeError(f"augment.repeats = {repeats} does not divide a batch of {size}; set data.batch_size to fit")
+    return size // repeats
+
+
+def _no_draws(size: int) -> tf.Tensor:
+    """One column, since TensorFlow 2.21 crashes when it takes batches without columns apart."""
+    return tf.zeros((size, 1))
+
+
+def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operations.Framing | None:
+    """The operation that frames, if any. Raises RecipeError where its size is not the batches'."""
+    op = augmentation.framing
+    if op is not None and op.size not in (None, *shape[:2]):
+        raise RecipeError(f"augment.ops frames to {op.size} pixels, the images are {shape[:2]}; leave the size out")
+    return op
+
+
+def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int, size: int, framing=None):
+    """(epochs (N,), indices (N,), keys (N,), framing's draws (N, k)) to (epochs, keys, images, labels)."""
     height, width, channels = image_shape(split, spec)
     # Python reads, so that an array of any size stays where it is: a graph would hold a copy, and at most 2 GB.
     positions, images = split.positions, split.images
     labels = tf.constant(split.labels)
 
-    def with_label(epoch, index, image):
-        return epoch, index, image, tf.one_hot(tf.gather(labels, index), classes)
+    def with_label(epoch, index, key, image):
+        return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
 
     if isinstance(images, ArrayImages):
 
-        def gather(epoch, index):
+        def gather(epoch, index, key, draws):
             batch = tf.numpy_function(lambda i: images.array[positions[i]], [index], tf.uint8, stateful=False)
             batch = tf.ensure_shape(batch, (index.shape[0], *images.shape))
-            if (height, width) != images.shape[:2]:
-                batch = resize(batch, height, spec.resize)
-            return with_label(epoch, index, batch)
+            if framing:
+                batch = frame_batch(batch, draws, framing, (height, width))
+            elif (height, width) != images.shape[:2] or spec.short_side:
+                batch = resize(batch, height, spec.resize, spec.short_side)
+            return with_label(epoch, index, key, batch)
 
         return chosen.map(gather, tf.data.AUTOTUNE)
 
-    def read(epoch, index):
-        encoded = tf.numpy_function(lambda i: images.read(int(positions[i])), [index], tf.string, stateful=False)
-        image = resize(decode(tf.ensure_shape(encoded, ()), channels), height, spec.resize)
-        return with_label(epoch, index, image)
+    def content(index):
+        read = images.read(int(positions[index]))
+        return read, np.int32(choose_route(read))
+
+    def read(epoch, index, key, draws):
+        encoded, route = tf.numpy_function(content, [index], (tf.string, tf.int32), stateful=False)
+        encoded, route = tf.ensure_shape(encoded, ()), tf.ensure_shape(route, ())
+        if framing:
+            image = frame_file(encoded, route, draws, framing, (height, width), channels)
+        else:
+            image = resize(decode_routed(encoded, route, channels), height, spec.resize, spec.short_side)
+        return with_label(epoch, index, key, image)
 
     return chosen.unbatch().map(read, tf.data.AUTOTUNE).batch(size, drop_remainder=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnrecipes.data.images import decode
+from cnnrecipes.data.images import decode_routed
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError, UnknownNameError
 
@@ -59,7 +59,7 @@ def _pool(builder, split: str) -> Pool:
             labels[i] = example["label"]
         return Pool(EncodedImages(items, channels), labels)
     array, labels = np.empty((size, *feature.shape), np.uint8), np.empty(size, np.int32)
-    decoded = dataset.map(lambda e: (decode(e["image"], channels), e["label"]), tf.data.AUTOTUNE).batch(1024)
+    decoded = dataset.map(lambda e: (decode_routed(e["image"], 1, channels), e["label"]), tf.data.AUTOTUNE).batch(1024)
     start = 0
     for images, some_labels in decoded.as_numpy_iterator():
         array[start : start + len(images)], labels[start : start + len(images)] = images, some_labels

@@ -7,11 +7,14 @@ split's mean colour (C,), 0..255; it gives images of the same shape. The draws a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 
 from cnnrecipes import operations as spec
+from cnnrecipes import recipe
 from cnnrecipes.data.augment import colour, erase, filters, geometry, mixing, moves, policies
+from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.threefry import streams
 
 # operation -> (what it does, how many draws it takes for each image)
@@ -41,6 +44,33 @@ _APPLY = {
 }
 # Mixing stands last; its draws are apart from those of any list of operations.
 _MIX_STREAM = 2**16
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A recipe's augmentation, as a function of a batch; the same values wherever it is called."""
+
+    ops: tuple[spec.Operation, ...]
+    seed: int
+    mean: tuple[float, ...]
+    in_training_step: bool = False  # or ahead of it, in the pipeline
+
+    @classmethod
+    def of(cls, whole: recipe.Recipe, statistics: Statistics, *, in_training_step: bool = False) -> Augmentation:
+        """As a recipe has it; statistics of the training split, for its mean colour."""
+        ops = tuple(spec.parse_list(whole.augment.ops))
+        return cls(ops, whole.train.seed, statistics.mean, in_training_step)
+
+    @property
+    def framing(self) -> spec.Framing | None:
+        """The operation that is done while images are read."""
+        return self.ops[0] if self.ops and isinstance(self.ops[0], spec.Framing) else None
+
+    def __call__(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, epochs: tf.Tensor):
+        """Augmented images and labels of a batch; keys (N,) are what the draws depend on, epochs (N,) are all alike."""
+        what = {"seed": self.seed, "epoch": epochs[0], "index": keys}
+        images = augment(images, self.ops, mean=self.mean, **what)
+        return mix(images, labels, self.ops, **what)
 
 
 def augment(images: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, index, mean) -> tf.Tensor:
