@@ -10,11 +10,13 @@ from typing import Any
 from cnnrecipes import catalog, models
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
+from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.sources import Source, open_source, recipe_name
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run
 from cnnrecipes.training import loop
+from cnnrecipes.training.device_half import AugmentingModel, in_training_step
 
 
 def fit(
@@ -49,11 +51,14 @@ def fit(
     pipeline.check_readable(source, recipe.data)
     with loop.seeded(recipe.train.seed):
         model = models.build(recipe.model, input_shape=shape, classes=classes, mean=statistics.mean, std=statistics.std)
-        loop.compile_model(model, recipe.train, pipeline.steps_per_epoch(train, recipe.data))
+        augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
+        trained = AugmentingModel(model, augmentation) if augmentation.in_step else model
+        loop.compile_model(trained, recipe.train, pipeline.steps_per_epoch(train, recipe.data))
+        batches = pipeline.training_batches(train, recipe, statistics, classes, augmentation=augmentation)
+        validation = _validation(source, recipe)
         run = Run.create(workdir, recipe)
-        batches = pipeline.training_batches(train, recipe, statistics, classes)
         with pipeline.naming_unreadable(source, recipe.data):
-            epoch = loop.train(model, batches, _validation(source, recipe), recipe.train, run.folder, progress=progress)
+            epoch = loop.train(trained, batches, validation, recipe.train, run.folder, progress=progress)
     return _finish(run, Artefact(model, recipe, source.class_names), source, epoch)
 
 

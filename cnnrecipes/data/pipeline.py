@@ -94,7 +94,7 @@ def training_batches(
     last_step = whole.train.epochs * steps if last_step is None else last_step
     chosen = tf.data.Dataset.range(first_step, last_step).map(choose)
     loaded = _load(chosen, split, spec, classes, size, framing)
-    if augmentation.in_training_step:
+    if augmentation.in_step:
         batches = loaded.map(lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
         batches = loaded.map(lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from cnnrecipes import recipe
 from cnnrecipes.training.callbacks import Checkpoints, EpochRecord, HistoryFile
+from cnnrecipes.training.device_half import AugmentingModel
 from cnnrecipes.training.optimizers import optimizer
 from cnnrecipes.training.progress import ProgressDisplay
 from cnnrecipes.training.schedules import schedule
@@ -39,8 +40,10 @@ def compile_model(model: keras.Model, spec: recipe.Train, steps_per_epoch: int) 
             keras.metrics.CategoricalAccuracy(name="accuracy"),
             keras.metrics.CategoricalCrossentropy(from_logits=True, name="cross_entropy"),
         ],
-        # XLA makes convolutional nets slower on a CPU.
-        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+        # XLA makes convolutional nets slower on a CPU, and does not know the operations of every augmentation.
+        jit_compile="auto"
+        if tf.config.list_physical_devices("GPU") and not isinstance(model, AugmentingModel)
+        else False,
     )
 
 
@@ -56,7 +59,7 @@ def train(
     """Fit a compiled model as the recipe says, and leave the weights that it wants kept in the model.
 
     Args:
-        training: the batches of all `spec.epochs`, in whole epochs: images and one-hot labels.
+        training: the batches of all `spec.epochs`, in whole epochs, as `pipeline.training_batches` has them.
         validation: batches of images, one-hot labels and weights, or None.
         folder: gets history.csv, checkpoints/ and tensorboard/.
 
@@ -70,7 +73,7 @@ def train(
     checkpoints = Checkpoints(folder / "checkpoints")
     display = ProgressDisplay(steps_per_epoch) if progress else None
     callbacks = [
-        EpochRecord(training.element_spec[0].shape[0]),
+        EpochRecord(tf.nest.flatten(training.element_spec)[0].shape[0]),
         HistoryFile(folder / "history.csv"),
         checkpoints,
         keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),

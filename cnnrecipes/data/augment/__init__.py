@@ -53,13 +53,13 @@ class Augmentation:
     ops: tuple[spec.Operation, ...]
     seed: int
     mean: tuple[float, ...]
-    in_training_step: bool = False  # or ahead of it, in the pipeline
+    in_step: bool = False  # or ahead of it, in the pipeline
 
     @classmethod
-    def of(cls, whole: recipe.Recipe, statistics: Statistics, *, in_training_step: bool = False) -> Augmentation:
+    def of(cls, whole: recipe.Recipe, statistics: Statistics, *, in_step: bool = False) -> Augmentation:
         """As a recipe has it; statistics of the training split, for its mean colour."""
         ops = tuple(spec.parse_list(whole.augment.ops))
-        return cls(ops, whole.train.seed, statistics.mean, in_training_step)
+        return cls(ops, whole.train.seed, statistics.mean, in_step)
 
     @property
     def framing(self) -> spec.Framing | None:
