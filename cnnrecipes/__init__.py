@@ -33,6 +33,7 @@ _PUBLIC = {
     "Artefact": "cnnrecipes.artefact",
     "Prediction": "cnnrecipes.artefact",
     "build": "cnnrecipes.models",
+    "check_data": "cnnrecipes.data.check",
     "load_state_dict": "cnnrecipes.models.convert",
     "Recipe": "cnnrecipes.recipe",
     "CNNRecipesError": "cnnrecipes.errors",

@@ -113,6 +113,31 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
+@app.command("check-data")
+def check_data(
+    data: Annotated[str, typer.Argument(help="A folder with one sub-folder of images a class, or a TFDS name.")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where the report and its pictures go; default: check/NAME."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Find what is wrong with a data set: unreadable, odd, repeated and misplaced images.
+
+    The exit status is 0 if training may go on, without the unreadable files, and 1 if not.
+    """
+    _import_tensorflow()
+    report = cnnrecipes.check_data(data)
+    files = report.save(output or Path("check") / (Path(data).name or "data"))
+    if as_json:
+        print(report.to_json())
+    else:
+        _print_report(report)
+        for path in files:
+            out.print(f"wrote {path}", markup=False)
+    raise typer.Exit(0 if report.trainable else 1)
+
+
 @app.command()
 def fit(
     recipe: RecipeArgument,
@@ -171,6 +196,28 @@ def predict(
         return
     for image, prediction in zip(images, predictions, strict=True):
         out.print(f"{image}: {prediction}", markup=False)
+
+
+def _print_report(report) -> None:
+    """Counts and findings as tables, with the first files of each."""
+    counts = Table(
+        "class", *(Column(str(name), justify="right") for name in report.counts.columns), box=None, pad_edge=False
+    )
+    for row in report.counts.itertuples():
+        counts.add_row(str(row.Index), *map(str, row[1:]))
+    out.print(counts)
+    out.print()
+    styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
+    for finding in report.findings:
+        out.print(f"{finding.severity:8}", style=styles[finding.severity], end="")
+        out.print(finding.message, markup=False)
+        for file in finding.files[:3]:
+            why = report.unreadable.get(file)
+            # A name may hold anything, a new line too.
+            out.print(f"         {json.dumps(file, ensure_ascii=False)}{f': {why}' if why else ''}", markup=False)
+        if len(finding.files) > 3:
+            out.print(f"         and {len(finding.files) - 3} more")
+    out.print("training may go on" if report.trainable else "training may not go on", style="bold")
 
 
 def _import_tensorflow() -> None:

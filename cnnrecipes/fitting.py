@@ -11,6 +11,7 @@ from cnnrecipes import catalog, models
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.augment import Augmentation
+from cnnrecipes.data.check import quarantine, readable
 from cnnrecipes.data.sources import Source, open_source, recipe_name
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.recipe import Recipe
@@ -44,11 +45,10 @@ def fit(
     """
     recipe = _complete(catalog.load(recipe), data, seed, changes)
     models.find(recipe.model.name)
-    source = open_source(data, recipe.data)
+    source, unreadable = readable(open_source(data, recipe.data))
     train, classes = source.split("train"), len(source.class_names)
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data)
-    pipeline.check_readable(source, recipe.data)
     with loop.seeded(recipe.train.seed):
         model = models.build(recipe.model, input_shape=shape, classes=classes, mean=statistics.mean, std=statistics.std)
         augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
@@ -57,6 +57,7 @@ def fit(
         batches = pipeline.training_batches(train, recipe, statistics, classes, augmentation=augmentation)
         validation = _validation(source, recipe)
         run = Run.create(workdir, recipe)
+        _leave_out(unreadable, run, progress)
         with pipeline.naming_unreadable(source, recipe.data):
             epoch = loop.train(trained, batches, validation, recipe.train, run.folder, progress=progress)
     return _finish(run, Artefact(model, recipe, source.class_names), source, epoch)
@@ -70,6 +71,16 @@ def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str,
     if seed is not None:
         changes["train.seed"] = seed
     return recipe.change(**changes)
+
+
+def _leave_out(unreadable: Mapping[str, str], run: Run, progress: bool) -> None:
+    """Say which files cannot be read, and list them in the run's quarantine.txt."""
+    if unreadable:
+        run.write("quarantine.txt", quarantine(unreadable))
+        first, why = next(iter(unreadable.items()))
+        said = f"{len(unreadable)} files cannot be read and are left out, as {first!r}: {why}"
+        if progress:
+            print(f"{said}; all are listed in {run.folder / 'quarantine.txt'}")
 
 
 def _validation(source: Source, recipe: Recipe):

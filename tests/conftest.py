@@ -16,6 +16,14 @@ if (SHARED / "tfds").is_dir():
     os.environ.setdefault("TFDS_DATA_DIR", str(SHARED / "tfds"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory) -> Path:
+    """What cnnrecipes remembers of files, apart from the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["CNNRECIPES_CACHE"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real test data beside the checkout."""

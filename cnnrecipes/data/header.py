@@ -13,6 +13,7 @@ from typing import Literal
 MAX_PIXELS = 100_000_000
 
 _ORIENTATION_TAG = 0x0112
+_PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
 
@@ -25,12 +26,12 @@ class Header:
     width: int = 0
     height: int = 0
     orientation: int = 1  # EXIF's 1 to 8
-    components: int = 3  # values a pixel, as stored
+    mode: str = ""  # what is stored, in Pillow's words: "RGB", "L", "CMYK", "RGBA", "P", "I;16"; "" where not known
 
     @property
     def by_pillow(self) -> bool:
         """Whether TensorFlow cannot decode it, or not rightly: CMYK, BMP (palettes), WebP."""
-        return self.kind in ("bmp", "webp") or (self.kind == "jpeg" and self.components == 4)
+        return self.kind in ("bmp", "webp") or self.mode == "CMYK"
 
 
 def read_header(content: bytes) -> Header:
@@ -55,7 +56,7 @@ def _parse(content: bytes) -> Header:
         if content[:8] == b"\x89PNG\r\n\x1a\n":
             return _png(content)
         if content[:6] in (b"GIF87a", b"GIF89a"):
-            return Header("gif", *struct.unpack("<HH", content[6:10]))
+            return Header("gif", *struct.unpack("<HH", content[6:10]), mode="P")
         if content[:2] == b"BM":
             width, height = struct.unpack("<ii", content[18:26])
             return Header("bmp", abs(width), abs(height))
@@ -79,7 +80,7 @@ def _jpeg(content: bytes) -> Header:
         (length,) = struct.unpack(">H", content[place + 2 : place + 4])
         if marker in _START_OF_FRAME:
             height, width, components = struct.unpack(">HHB", content[place + 5 : place + 10])
-            return Header("jpeg", width, height, orientation, components)
+            return Header("jpeg", width, height, orientation, {1: "L", 4: "CMYK"}.get(components, "RGB"))
         if marker == 0xE1 and content[place + 4 : place + 10] == b"Exif\0\0":
             orientation = _orientation(content[place + 10 : place + 2 + length])
         place += 2 + max(length, 2)
@@ -87,7 +88,7 @@ def _jpeg(content: bytes) -> Header:
 
 
 def _png(content: bytes) -> Header:
-    width, height = struct.unpack(">II", content[16:24])
+    width, height, bits, colours = struct.unpack(">IIBB", content[16:26])
     place, orientation = 8, 1
     while place + 8 <= len(content):
         (length,) = struct.unpack(">I", content[place : place + 4])
@@ -97,7 +98,8 @@ def _png(content: bytes) -> Header:
         if kind == b"IDAT":
             break
         place += 12 + length
-    return Header("png", width, height, orientation)
+    mode = "I;16" if bits == 16 else _PNG_MODES.get(colours, "")
+    return Header("png", width, height, orientation, mode)
 
 
 def _webp(content: bytes) -> Header:

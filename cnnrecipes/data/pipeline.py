@@ -127,14 +127,6 @@ def split_statistics(split: Split, spec: recipe.Data) -> Statistics:
     return statistics(images[weights > 0] for images, _, weights in arrays(split, spec, 1))
 
 
-def check_readable(source: Source, spec: recipe.Data) -> None:
-    """Decode the files that training reads late or last, so that a bad one is named now. Raises DataError naming it."""
-    for name in {"validation", "test"} & set(source.splits):
-        if not isinstance(source.split(name).images, ArrayImages):
-            for _ in arrays(source.split(name), spec, 1):
-                pass
-
-
 def arrays(split: Split, spec: recipe.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The evaluation batches as NumPy arrays. Raises DataError naming a file that cannot be read."""
     try:

@@ -80,7 +80,7 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
         for split, positions in stratified(whole.labels, shares, spec.split_seed).items():
             splits[split] = Split(split, whole.images, whole.labels[positions], positions)
     source = Source(name, class_names, {s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
-    _check_classes(source)
+    check_classes(source)
     return source
 
 
@@ -104,8 +104,8 @@ def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
     return (text, *tfds.read(text.removeprefix("tfds:")))
 
 
-def _check_classes(source: Source) -> None:
-    """At least two classes, and examples of each one to train on."""
+def check_classes(source: Source) -> None:
+    """Raises DataError unless there are at least two classes, and examples of each one to train on."""
     if len(source.class_names) < 2:
         raise DataError(f"{source.name} has {_listed(source.class_names)}; a classifier needs at least two classes")
     counts = np.bincount(source.split("train").labels, minlength=len(source.class_names))

@@ -38,6 +38,11 @@ class EncodedImages:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def are_files(self) -> bool:
+        """Whether they lie in files, which may be damaged or vanish."""
+        return len(self.items) > 0 and not isinstance(self.items[0], bytes)
+
     def read(self, position: int) -> bytes:
         """The encoded file."""
         item = self.items[position]

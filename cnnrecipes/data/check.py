@@ -1,0 +1,182 @@
+"""What is wrong with a data set, before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cnnrecipes import recipe
+from cnnrecipes.data import findings, folder
+from cnnrecipes.data.facts import describe, facts
+from cnnrecipes.data.findings import Finding
+from cnnrecipes.data.images import EXTENSIONS
+from cnnrecipes.data.sources import Source, Split, check_classes, open_source
+from cnnrecipes.data.store import EncodedImages
+from cnnrecipes.errors import DataError
+from cnnrecipes.files import write_whole
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check_data` found. `trainable` says whether training may go on, with the unreadable files left out."""
+
+    name: str
+    trainable: bool
+    counts: pd.DataFrame  # readable images: classes down, splits across
+    findings: tuple[Finding, ...]  # errors first
+    unreadable: Mapping[str, str]  # file -> why
+
+    def to_json(self) -> str:
+        """Everything, as a JSON document."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "trainable": self.trainable,
+                "counts": self.counts.to_dict(),
+                "findings": [asdict(finding) for finding in self.findings],
+                "unreadable": dict(self.unreadable),
+            },
+            indent=2,
+        )
+
+    def save(self, output: str | Path) -> list[Path]:
+        """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths."""
+        from cnnrecipes.data.check_page import page
+
+        output = Path(output)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            texts = {
+                "report.json": self.to_json(),
+                "quarantine.txt": quarantine(self.unreadable),
+                "report.html": page(self),
+            }
+            for name, text in texts.items():
+                write_whole(output / name, lambda beside, text=text: beside.write_text(text, encoding="utf-8"))
+        except OSError as error:
+            raise DataError(
+                f"cannot write the report into {str(output)!r}: {error.strerror}; give another folder"
+            ) from None
+        return [output / name for name in texts]
+
+
+def check_data(data: Any, *, groups: Callable[[str], Any] | Mapping[str, Any] | None = None) -> Report:
+    """Look into every image of a data set: what cannot be read, is odd, occurs twice, or lies in the wrong place.
+
+    Args:
+        data: a folder with one sub-folder a class, or with train, val and test of such; or what `fit` takes besides.
+        groups: file -> what it belongs with (a patient, a scene), which should not be in two splits.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    path = Path(data).expanduser() if isinstance(data, (str, Path)) and folder.is_path(str(data)) else None
+    if path is None:
+        return _check_source(open_source(data, recipe.Data(name="arrays", validation=0.0, image_size=32)))
+    if not path.is_dir():
+        raise DataError(f"{str(data)!r} is no folder; give one with a sub-folder of images for each class")
+    places = {str(file): place for file, place in _places(path)}
+    images = [file for file in places if file.lower().endswith(EXTENSIONS)]
+    found = list(facts(images))
+    whole = [one for one in found if not one.error]
+    counts = findings.count(Counter(places[one.path] for one in whole))
+    trouble = [*_blocking(path, counts), *findings.odd_files(found), *findings.other_files(places, images)]
+    trouble += [*findings.repeated(whole, places), *findings.uneven_classes(counts)]
+    if groups is not None:
+        trouble += findings.leaks(whole, places, groups.get if isinstance(groups, Mapping) else groups)
+    return _report(str(data), counts, trouble, {one.path: one.error for one in found if one.error})
+
+
+def readable(source: Source) -> tuple[Source, dict[str, str]]:
+    """A source without the files that cannot be read, and those, with the reason.
+
+    Raises:
+        DataError: too little is left to train on.
+    """
+    bad: dict[str, str] = {}
+    splits = {}
+    for name, split in source.splits.items():
+        splits[name] = split
+        if isinstance(split.images, EncodedImages) and split.images.are_files:
+            found = facts([split.images.items[position] for position in split.positions])
+            errors = {place: one for place, one in enumerate(found) if one.error}
+            bad |= {one.path: one.error for one in errors.values()}
+            if errors:
+                kept = np.setdiff1d(np.arange(len(split)), list(errors))
+                splits[name] = Split(name, split.images, split.labels[kept], split.positions[kept])
+    if not bad:
+        return source, bad
+    left = Source(source.name, source.class_names, {name: split for name, split in splits.items() if len(split)})
+    first, why = next(iter(bad.items()))
+    try:
+        check_classes(left)
+    except DataError as error:
+        raise DataError(f"{error} ({len(bad)} files cannot be read, as {first!r}: {why})") from None
+    return left, bad
+
+
+def quarantine(unreadable: Mapping[str, str]) -> str:
+    """One unreadable file a line: its path, as a JSON string, a tab, and why."""
+    return "".join(
+        f"{json.dumps(file, ensure_ascii=False)}\t{' '.join(why.split())}\n" for file, why in unreadable.items()
+    )
+
+
+def _places(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Every file that is not hidden, with its split and class; links to folders are not followed."""
+    tops = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    has_splits = bool(tops) and {name.lower() for name in tops} <= set(folder.SPLIT_NAMES)
+    for parent, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        parts = Path(parent).relative_to(root).parts
+        split = folder.SPLIT_NAMES[parts[0].lower()] if has_splits and parts else "train"
+        label = parts[has_splits] if len(parts) > has_splits else ""
+        yield from ((os.path.join(parent, file), (split, label)) for file in sorted(files) if not file.startswith("."))
+
+
+def _blocking(path: Path, counts: pd.DataFrame) -> Iterator[Finding]:
+    """Why nothing can be trained on a folder, if so."""
+    try:
+        class_names, _ = folder.read(path)
+    except DataError as error:
+        yield Finding("error", "not trainable", str(error))
+        return
+    train = counts.get("train", {})
+    empty = [name for name in class_names if not train.get(name)]
+    if empty:
+        yield Finding(
+            "error", "not trainable", f"no image of {', '.join(empty)} can be read; add some, or remove the class"
+        )
+    elif len(class_names) < 2:
+        yield Finding(
+            "error", "not trainable", f"there is one class, {class_names[0]}; a classifier needs at least two"
+        )
+
+
+def _check_source(source: Source) -> Report:
+    """Counts, copies and images of one colour, for images in memory."""
+    found, places = [], {}
+    for name, split in source.splits.items():
+        for i in range(len(split)):
+            image, label = split.read(i)
+            path = f"{name}[{i}]"
+            places[path] = (name, source.class_names[label])
+            found.append(describe(path, image))
+    counts = findings.count(Counter(places.values()))
+    trouble = [*findings.odd_files(found), *findings.repeated(found, places), *findings.uneven_classes(counts)]
+    return _report(source.name, counts, trouble, {one.path: one.error for one in found if one.error})
+
+
+def _report(name: str, counts: pd.DataFrame, trouble: list[Finding], unreadable: dict[str, str]) -> Report:
+    order = ("error", "warning", "note")
+    trouble = sorted(trouble, key=lambda finding: order.index(finding.severity))
+    trainable = not any(finding.kind == "not trainable" for finding in trouble)
+    return Report(name, trainable, counts, tuple(trouble), unreadable)

@@ -1,0 +1,68 @@
+"""The page of pictures that goes with a check: every file that was found wanting, to be looked at."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+
+from PIL import Image, ImageOps
+
+from cnnrecipes.data.findings import Finding
+
+_SIDE = 128  # pixels of a thumbnail
+_SHOWN = 60  # files of one finding
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 1rem; color: #1f2328 }
+h1 { font-size: 1.6rem } h2 { font-size: 1.1rem; margin: 2rem 0 .3rem }
+table { border-collapse: collapse } td, th { padding: .2rem .9rem; border-bottom: 1px solid #d8dee4; text-align: right }
+td:first-child, th:first-child { text-align: left }
+.tag { border-radius: 1rem; padding: .1rem .6rem; font-size: .8rem; color: #fff; margin-right: .5rem }
+.error { background: #b42318 } .warning { background: #b25e09 } .note { background: #57606a }
+.files { display: flex; flex-wrap: wrap; gap: .8rem }
+figure { margin: 0; width: 136px; font-size: .72rem; overflow-wrap: anywhere; color: #57606a }
+figure img, figure div { width: 128px; height: 128px; object-fit: contain; background: #f0f2f4; border-radius: 4px }
+figure div { display: grid; place-items: center; text-align: center }
+@media (prefers-color-scheme: dark) {
+  body { background: #16191d; color: #e2e6ea } td, th { border-color: #333a42 }
+  figure img, figure div { background: #262b31 }
+}
+"""
+
+
+def page(report) -> str:
+    """One self-contained HTML document about a `check.Report`; needs no network."""
+    state = "Training may go on." if report.trainable else "Training may not go on."
+    counts = report.counts.to_html(border=0, index_names=False) if len(report.counts) else "<p>No readable image.</p>"
+    sections = "".join(_section(finding, report) for finding in report.findings) or "<p>Nothing was found.</p>"
+    return (
+        f"<!DOCTYPE html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        f"<title>Check of {html.escape(report.name)}</title><style>{_STYLE}</style>"
+        f"<h1>Check of {html.escape(report.name)}</h1><p>{state}</p>{counts}{sections}</html>"
+    )
+
+
+def _section(finding: Finding, report) -> str:
+    shown = "".join(_figure(file, report.unreadable.get(file)) for file in finding.files[:_SHOWN])
+    more = len(finding.files) - _SHOWN
+    rest = f"<p>and {more} more, in report.json</p>" if more > 0 else ""
+    return (
+        f"<h2><span class='tag {finding.severity}'>{finding.severity}</span>{html.escape(finding.kind)}</h2>"
+        f"<p>{html.escape(finding.message)}</p><div class='files'>{shown}</div>{rest}"
+    )
+
+
+def _figure(file: str, why: str | None) -> str:
+    name = html.escape(os.sep.join(file.split(os.sep)[-2:]))
+    try:
+        with Image.open(file) as image:
+            small = ImageOps.exif_transpose(image).convert("RGB")
+            small.thumbnail((_SIDE, _SIDE))
+            buffer = io.BytesIO()
+            small.save(buffer, "JPEG", quality=80)
+        picture = f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        picture = "<div>no picture</div>"
+    note = f"<br><b>{html.escape(why)}</b>" if why else ""
+    return f"<figure>{picture}{name}{note}</figure>"

@@ -1,0 +1,204 @@
+"""The check of a data set: a folder damaged in many ways, and what `fit` makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnnrecipes as cr
+from cnnrecipes.data import cache, duplicates, facts
+from cnnrecipes.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("CNNRECIPES_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def photos(flowers, tmp_path):
+    """Two classes of 12 photos in train, two of 4 in val."""
+    root = tmp_path / "my photos ü"
+    for name in ("rose", "tulip"):
+        files = sorted((flowers / name).glob("*.jpg"))
+        for split, some in (("train", files[:12]), ("val", files[12:16])):
+            for i, file in enumerate(some):
+                target = root / split / name / f"{i:02}.jpg"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
+    return root
+
+
+def damage(root):
+    """Damage a copy in ten ways and more; returns the files that can then not be read."""
+    rose, tulip = root / "train" / "rose", root / "train" / "tulip"
+    whole = (rose / "00.jpg").read_bytes()
+    (rose / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (rose / "empty.jpg").write_bytes(b"")
+    (rose / "page.jpg").write_text("<!DOCTYPE html><html>404</html>")
+    at = whole.index(b"\xff\xc0") + 5
+    (rose / "bomb.jpg").write_bytes(whole[:at] + struct.pack(">HH", 65_000, 65_000) + whole[at + 4 :])
+    (rose / "new\nline.jpg").write_bytes(whole[:-500])
+    photo = Image.open(rose / "01.jpg").convert("RGB")
+    photo.save(tulip / "really png.jpg", "PNG")
+    photo.convert("CMYK").save(tulip / "cmyk.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(rose / "02.jpg").save(rose / "turned.jpg", exif=exif)
+    Image.open(rose / "02.jpg").convert("RGB").resize((300, 300)).save(tulip / "copy.jpg", quality=60)
+    photo.resize((20, 20)).save(rose / "tiny.png")
+    Image.new("RGB", (128, 128), "white").save(rose / "white.png")
+    shutil.copy(tulip / "05.jpg", root / "val" / "tulip" / "leak.jpg")
+    (rose / "notes.txt").write_text("mine")
+    (root / "train" / "loose.jpg").write_bytes(whole)
+    (tulip / "loop").symlink_to(root)
+    bad = ["cut", "empty", "page", "bomb", "new\nline"]
+    if os.geteuid() != 0:  # root may read everything
+        shutil.copy(rose / "03.jpg", rose / "secret.jpg")
+        (rose / "secret.jpg").chmod(0)
+        bad.append("secret")
+    return {str(rose / f"{name}.jpg") for name in bad}
+
+
+def state(root):
+    return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in sorted(root.rglob("*"))}
+
+
+def test_everything_that_is_wrong_is_named_and_nothing_is_changed(photos, tmp_path):
+    bad = damage(photos)
+    before = state(photos)
+    report = cr.check_data(photos)
+    kinds = {finding.kind: {os.path.basename(file) for file in finding.files} for finding in report.findings}
+    assert set(report.unreadable) == bad
+    assert kinds["wrong extension"] == {"really png.jpg"}
+    assert kinds["tiny"] == {"tiny.png"}
+    assert kinds["one colour"] == {"white.png"}
+    assert kinds["mode CMYK"] == {"cmyk.jpg"}
+    assert kinds["turned"] == {"turned.jpg"}
+    assert kinds["other files"] == {"notes.txt"}
+    assert kinds["outside classes"] == {"loose.jpg"}
+    assert kinds["copies across splits"] == {"05.jpg", "leak.jpg"}
+    assert {"02.jpg", "copy.jpg"} <= kinds["near copies in different classes"]
+    assert report.trainable
+    assert report.counts.loc["tulip"].tolist() == [15, 5]
+    files = report.save(tmp_path / "out")
+    assert state(photos) == before
+    lines = (tmp_path / "out" / "quarantine.txt").read_text().splitlines()
+    assert {json.loads(line.split("\t")[0]) for line in lines} == bad
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["trainable"] is True
+    text = files[-1].read_text()
+    assert "65000 x 65000" in text
+    assert "http" not in re.sub(r"base64,[^']*", "", text)
+
+
+def test_fit_trains_on_the_rest_and_says_so(photos, tmp_path, capsys):
+    bad = damage(photos)
+    before = state(photos)
+    changes = {"data.image_size": 16, "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
+    run = cr.fit("resnet20_photos", data=photos, workdir=tmp_path / "runs", **changes, **{"train.warmup": "0 epochs"})
+    assert f"{len(bad)} files cannot be read and are left out" in capsys.readouterr().out
+    lines = (run.folder / "quarantine.txt").read_text().splitlines()
+    assert {json.loads(line.split("\t")[0]) for line in lines} == bad
+    assert run.metrics["validation"]["n"] == 9
+    assert state(photos) == before
+
+
+def test_a_class_of_unreadable_files_cannot_be_trained(photos, tmp_path):
+    for file in (photos / "train" / "rose").iterdir():
+        file.write_bytes(file.read_bytes()[:200])
+    report = cr.check_data(photos)
+    assert not report.trainable
+    assert "no image of rose can be read" in report.findings[0].message
+    with pytest.raises(DataError, match="no training image of class 'rose'.*12 files cannot be read"):
+        cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+
+
+def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeypatch):
+    files = sorted(map(str, (photos / "train").rglob("*.jpg")))
+    first = list(facts.facts(files))
+    monkeypatch.setattr(facts, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
+    assert list(facts.facts(files)) == first
+    monkeypatch.undo()
+    monkeypatch.setenv("CNNRECIPES_CACHE", str(cache.folder()))
+
+
+def test_a_changed_file_is_looked_at_again(photos):
+    file = photos / "train" / "rose" / "00.jpg"
+    (before,) = facts.facts([str(file)])
+    file.write_bytes(file.read_bytes()[:300])
+    (after,) = facts.facts([str(file)])
+    assert not before.error
+    assert after.error
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "unwritable", "other version"])
+def test_a_cache_that_cannot_be_used_is_done_without(photos, own_cache, monkeypatch, trouble):
+    if trouble == "damaged":
+        (own_cache / "files-1.sqlite").write_bytes(b"no database" * 500)
+    elif trouble == "other version":
+        with cache.table("files-1", ["a", "b"]) as table:
+            table.put({"x": (1, 2)})
+    else:
+        (own_cache / "file").write_text("")
+        monkeypatch.setenv("CNNRECIPES_CACHE", str(own_cache / "file" / "below"))
+    files = sorted(map(str, (photos / "val").rglob("*.jpg")))
+    assert [one.error for one in facts.facts(files)] == [""] * 8
+
+
+def test_a_file_that_vanishes_is_named(photos):
+    gone = str(photos / "train" / "rose" / "00.jpg")
+    os.unlink(gone)
+    (found,) = facts.facts([gone])
+    assert found.error == "No such file or directory"
+
+
+def test_groups_in_two_splits_leak(photos):
+    report = cr.check_data(photos, groups=lambda path: os.path.basename(path)[:2])
+    (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
+    assert leak.message.startswith("4 groups are in two splits")
+
+
+def test_arrays_are_checked_for_copies_and_flat_images():
+    images = np.random.default_rng(0).integers(0, 256, (20, 40, 40, 3), dtype=np.uint8)
+    images[3], images[7] = images[12], 9
+    report = cr.check_data((images, np.arange(20) % 2))
+    kinds = {finding.kind: finding.files for finding in report.findings}
+    assert kinds["copies in different classes"] == ("train[3]", "train[12]")
+    assert kinds["one colour"] == ("train[7]",)
+    assert report.counts["train"].tolist() == [10, 10]
+
+
+def test_near_finds_what_differs_in_a_few_bits_and_no_more():
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 2, (300, 128)).astype(np.uint8)
+    for i, flips in enumerate((0, 3, duplicates.NEAR, duplicates.NEAR + 1)):
+        bits[100 + i] = bits[i]
+        bits[100 + i, random.choice(128, flips, replace=False)] ^= 1
+    looks = [np.packbits(row).tobytes().hex() for row in bits]
+    assert duplicates.near(looks) == [(0, 100), (1, 101), (2, 102)]
+
+
+@pytest.mark.parametrize(("name", "status"), [("photos", 0), ("one", 1)])
+def test_the_exit_status_says_whether_training_may_go_on(photos, tmp_path, name, status):
+    if name == "one":
+        shutil.rmtree(photos / "train" / "rose")
+        shutil.rmtree(photos / "val")
+    command = [sys.executable, "-c", "from cnnrecipes.cli import main; main()"]
+    result = subprocess.run(
+        [*command, "check-data", str(photos), "--output", str(tmp_path / "out"), "--json"],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == status, result.stderr
+    assert json.loads(result.stdout)["trainable"] == (status == 0)
