@@ -18,6 +18,7 @@ from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run
 from cnnrecipes.training import loop
 from cnnrecipes.training.device_half import AugmentingModel, in_training_step
+from cnnrecipes.training.losses import class_weights
 
 
 def fit(
@@ -53,7 +54,8 @@ def fit(
         model = models.build(recipe.model, input_shape=shape, classes=classes, mean=statistics.mean, std=statistics.std)
         augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
         trained = AugmentingModel(model, augmentation) if augmentation.in_step else model
-        loop.compile_model(trained, recipe.train, pipeline.steps_per_epoch(train, recipe.data))
+        weights = class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
+        loop.compile_model(trained, recipe.train, pipeline.steps_per_epoch(train, recipe.data), weights)
         batches = pipeline.training_batches(train, recipe, statistics, classes, augmentation=augmentation)
         validation = _validation(source, recipe)
         run = Run.create(workdir, recipe)

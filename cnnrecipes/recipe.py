@@ -59,12 +59,24 @@ class Data(Section):
     )
     validation: Fraction = Field(default=0.1, description="share held out where the source has no validation split")
     test: Fraction = Field(default=0.0, description="share held out where the source has no test split")
+    split: Literal["stratified", "content"] = Field(
+        default="stratified",
+        description="stratified: shares of each class; content: by a hash, so that none moves later",
+    )
     split_seed: int = Field(default=0, ge=0, lt=2**31)
+    folds: int | None = Field(default=None, ge=2, description="the validation split is one of so many folds")
+    fold: int = Field(default=0, ge=0, description="which one, from 0")
+    balance: Literal["none", "class_weights", "sampling"] = Field(
+        default="none",
+        description="what is done about classes of different sizes: weights in the loss, or equal shares",
+    )
 
     @model_validator(mode="after")
     def _leaves_training_data(self):
         if self.validation + self.test >= 1:
             raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds; the first is 0, the last {self.folds - 1}")
         return self
 
     @model_validator(mode="after")

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from cnnrecipes.data.store import ArrayImages, Pool
+from cnnrecipes.data import datasets
+from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError, UnknownNameError
 
 KEYS = ("train", "validation", "test", "class_names")
@@ -24,6 +26,8 @@ def read(data: Any) -> tuple[tuple[str, ...], dict[str, Pool]]:
         DataError: shapes, ranges or labels that do not fit.
     """
     splits = dict(data) if isinstance(data, Mapping) else {"train": data}
+    if hasattr(data, "class_names"):  # of keras.utils.image_dataset_from_directory
+        splits["class_names"] = data.class_names
     for key in splits:
         if key not in KEYS:
             raise UnknownNameError("key of data", key, KEYS)
@@ -34,7 +38,8 @@ def read(data: Any) -> tuple[tuple[str, ...], dict[str, Pool]]:
     class_names, to_index = _classes([labels for _, labels in pairs.values()], given_names)
     pools = {}
     for split, (array, labels) in pairs.items():
-        images = ArrayImages(as_images(array, f"the {split} images"))
+        encoded = isinstance(array, EncodedImages)
+        images = array if encoded else ArrayImages(as_images(array, f"the {split} images"))
         indices = [to_index.get(label, -1) for label in labels.tolist()]
         unknown = [label for label, index in zip(labels.tolist(), indices, strict=True) if index < 0]
         if unknown:
@@ -42,7 +47,7 @@ def read(data: Any) -> tuple[tuple[str, ...], dict[str, Pool]]:
         if len(images) != len(labels):
             raise DataError(f"{split} has {len(images)} images and {len(labels)} labels; give one label for each image")
         pools[split] = Pool(images, np.asarray(indices, np.int32))
-    shapes = {split: pool.images.shape for split, pool in pools.items()}
+    shapes = {s: pool.images.shape for s, pool in pools.items() if isinstance(pool.images, ArrayImages)}
     if len(set(shapes.values())) > 1:
         raise DataError(f"the splits' images differ in shape: {shapes}; bring them to one size and channel count")
     return class_names, pools
@@ -80,6 +85,8 @@ def digits() -> Mapping[str, Any]:
 
 
 def _pair(split: str, pair: Any) -> tuple[Any, np.ndarray]:
+    if isinstance(pair, tf.data.Dataset):
+        pair = datasets.read(pair, split)
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise DataError(f"{split} is {type(pair).__name__}; {HOW}")
     labels = _array(pair[1], f"the {split} labels")

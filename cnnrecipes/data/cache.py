@@ -6,6 +6,7 @@ Nothing in it is needed: where it is missing, damaged or cannot be written, ever
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import sys
@@ -21,6 +22,12 @@ def folder() -> Path:
         return Path.home() / "Library" / "Caches" / "cnnrecipes"
     base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
     return Path(base or Path.home() / ".cache") / "cnnrecipes"
+
+
+def fingerprint(paths: Sequence[str]) -> str:
+    """A name for the present state of these files: their paths, sizes and times. Raises OSError."""
+    state = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
+    return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
 
 class Table:

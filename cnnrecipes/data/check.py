@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import findings, folder
+from cnnrecipes.data import findings, folder, places, tables
 from cnnrecipes.data.facts import describe, facts
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.data.images import EXTENSIONS
-from cnnrecipes.data.sources import Source, Split, check_classes, open_source
+from cnnrecipes.data.sources import Source, Split, check_classes, local_path, open_source
 from cnnrecipes.data.store import EncodedImages
 from cnnrecipes.errors import DataError
 from cnnrecipes.files import write_whole
@@ -78,20 +78,20 @@ def check_data(data: Any, *, groups: Callable[[str], Any] | Mapping[str, Any] | 
     Raises:
         DataError: there is no such data set.
     """
-    path = Path(data).expanduser() if isinstance(data, (str, Path)) and folder.is_path(str(data)) else None
-    if path is None:
+    root = local_path(data) if isinstance(data, (str, Path)) and folder.is_path(str(data)) else None
+    if root is None or tables.is_table(root):
         return _check_source(open_source(data, recipe.Data(name="arrays", validation=0.0, image_size=32)))
-    if not path.is_dir():
+    if not places.is_folder(root):
         raise DataError(f"{str(data)!r} is no folder; give one with a sub-folder of images for each class")
-    places = {str(file): place for file, place in _places(path)}
-    images = [file for file in places if file.lower().endswith(EXTENSIONS)]
+    located = dict(_located(root))
+    images = [file for file in located if file.lower().endswith(EXTENSIONS)]
     found = list(facts(images))
     whole = [one for one in found if not one.error]
-    counts = findings.count(Counter(places[one.path] for one in whole))
-    trouble = [*_blocking(path, counts), *findings.odd_files(found), *findings.other_files(places, images)]
-    trouble += [*findings.repeated(whole, places), *findings.uneven_classes(counts)]
+    counts = findings.count(Counter(located[one.path] for one in whole))
+    trouble = [*_blocking(root, counts), *findings.odd_files(found), *findings.other_files(located, images)]
+    trouble += [*findings.repeated(whole, located), *findings.uneven_classes(counts)]
     if groups is not None:
-        trouble += findings.leaks(whole, places, groups.get if isinstance(groups, Mapping) else groups)
+        trouble += findings.leaks(whole, located, groups.get if isinstance(groups, Mapping) else groups)
     return _report(str(data), counts, trouble, {one.path: one.error for one in found if one.error})
 
 
@@ -130,22 +130,20 @@ def quarantine(unreadable: Mapping[str, str]) -> str:
     )
 
 
-def _places(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+def _located(root: str) -> Iterator[tuple[str, tuple[str, str]]]:
     """Every file that is not hidden, with its split and class; links to folders are not followed."""
-    tops = {entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-    has_splits = bool(tops) and {name.lower() for name in tops} <= set(folder.SPLIT_NAMES)
-    for parent, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        parts = Path(parent).relative_to(root).parts
-        split = folder.SPLIT_NAMES[parts[0].lower()] if has_splits and parts else "train"
-        label = parts[has_splits] if len(parts) > has_splits else ""
-        yield from ((os.path.join(parent, file), (split, label)) for file in sorted(files) if not file.startswith("."))
+    splits = folder.has_splits(places.subfolders(root))
+    for parent, _, files in places.walk(root):
+        parts = [part for part in parent.removeprefix(root).replace(os.sep, "/").split("/") if part]
+        split = folder.SPLIT_NAMES[parts[0].lower()] if splits and parts else "train"
+        label = parts[splits] if len(parts) > splits else ""
+        yield from ((places.join(parent, file), (split, label)) for file in files)
 
 
-def _blocking(path: Path, counts: pd.DataFrame) -> Iterator[Finding]:
+def _blocking(root: str, counts: pd.DataFrame) -> Iterator[Finding]:
     """Why nothing can be trained on a folder, if so."""
     try:
-        class_names, _ = folder.read(path)
+        class_names, _ = folder.read(root)
     except DataError as error:
         yield Finding("error", "not trainable", str(error))
         return
@@ -163,15 +161,15 @@ def _blocking(path: Path, counts: pd.DataFrame) -> Iterator[Finding]:
 
 def _check_source(source: Source) -> Report:
     """Counts, copies and images of one colour, for images in memory."""
-    found, places = [], {}
+    found, located = [], {}
     for name, split in source.splits.items():
         for i in range(len(split)):
             image, label = split.read(i)
             path = f"{name}[{i}]"
-            places[path] = (name, source.class_names[label])
+            located[path] = (name, source.class_names[label])
             found.append(describe(path, image))
-    counts = findings.count(Counter(places.values()))
-    trouble = [*findings.odd_files(found), *findings.repeated(found, places), *findings.uneven_classes(counts)]
+    counts = findings.count(Counter(located.values()))
+    trouble = [*findings.odd_files(found), *findings.repeated(found, located), *findings.uneven_classes(counts)]
     return _report(source.name, counts, trouble, {one.path: one.error for one in found if one.error})
 
 

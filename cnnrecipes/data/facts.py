@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cnnrecipes.data import cache
+from cnnrecipes.data import cache, places
 from cnnrecipes.data.header import read_header
 from cnnrecipes.data.images import decode, reason
 
@@ -43,7 +43,7 @@ def facts(paths: Sequence[str]) -> Iterator[FileFacts]:
     with cache.table("files-1", columns) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
-            keys = [os.path.abspath(path) for path in chunk]
+            keys = [path if places.is_remote(path) else os.path.abspath(path) for path in chunk]
             remembered = known.find(keys)
             found = list(pool.map(lambda path, key: _of(path, remembered.get(key)), chunk, keys))  # noqa: B023
             fresh = {key: astuple(one)[1:] for key, one in zip(keys, found, strict=True) if one.modified}
@@ -53,14 +53,13 @@ def facts(paths: Sequence[str]) -> Iterator[FileFacts]:
 
 def _of(path: str, remembered: tuple | None) -> FileFacts:
     try:
-        status = os.stat(path)
-        if remembered and remembered[:2] == (status.st_size, status.st_mtime_ns):
+        size, modified = places.status(path)
+        if remembered and remembered[:2] == (size, modified):
             return FileFacts(path, *remembered)
-        with open(path, "rb") as file:
-            content = file.read()
+        content = places.read(path)
     except OSError as error:
         return FileFacts(path, error=error.strerror or str(error))
-    return describe(path, content, modified=status.st_mtime_ns)
+    return describe(path, content, modified=modified)
 
 
 def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> FileFacts:

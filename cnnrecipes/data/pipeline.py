@@ -7,7 +7,7 @@ the threads or the process, and a training can start at any step.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -81,11 +81,12 @@ def training_batches(
     distinct = _distinct(size, repeats)
     augmentation = augmentation or Augmentation.of(whole, statistics)
     framing = _framing(augmentation, image_shape(split, spec))
+    order = _balanced(split.labels, seed) if spec.balance == "sampling" else _order(len(split), seed)
 
     def choose(step):
         epoch, step = step // steps, step % steps
         place = tf.range(size, dtype=tf.int64)
-        index = _shuffled(step * distinct + place % distinct, len(split), seed, epoch)
+        index = order(step * distinct + place % distinct, epoch)
         # A repeated image is augmented as if it were another example.
         key = index + place // distinct * len(split)
         draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(size)
@@ -156,6 +157,34 @@ def _unreadable(split: Split, spec: recipe.Data) -> DataError | None:
             name = split.images.label(position)
             return DataError(f"cannot read {name} ({split.name}): {reason(error)}; repair the file or take it out")
     return None
+
+
+def _order(size: int, seed: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """(places in an epoch, the epoch) to examples: every example once."""
+    return lambda place, epoch: _shuffled(place, size, seed, epoch)
+
+
+def _balanced(labels: np.ndarray, seed: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """(places in an epoch, the epoch) to examples: every class equally often, and the examples of each in turn."""
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    counts = tf.constant([len(some) for some in members], tf.int64)
+    starts = tf.math.cumsum(counts, exclusive=True)
+    examples = tf.constant(np.concatenate(members), tf.int64)
+
+    def shuffled(place, key, sizes):
+        return tf.raw_ops.RandomIndexShuffle(index=place, seed=key, max_index=sizes - 1, rounds=_SHUFFLE_ROUNDS)
+
+    def choose(place, epoch):
+        # Each run of places has every class once; the visits to a class walk through its examples, round by round.
+        visit, turn = place // len(members), place % len(members)
+        same = tf.zeros_like(place)
+        what = [same + seed, same + epoch]
+        which = shuffled(turn, tf.stack([*what, visit], 1), same + len(members))
+        count = tf.gather(counts, which)
+        key = tf.stack([*what, 2**32 + (visit // count) * len(members) + which], 1)
+        return tf.gather(examples, tf.gather(starts, which) + shuffled(visit % count, key, count))
+
+    return choose
 
 
 def _shuffled(place: tf.Tensor, size: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:

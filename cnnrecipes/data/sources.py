@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import arrays, folder, tfds
-from cnnrecipes.data.split import stratified
+from cnnrecipes.data import arrays, folder, places, split, tables, tfds
+from cnnrecipes.data.facts import describe, facts
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError
 
@@ -63,8 +64,9 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
     """Open what the user has, with a validation split, and a test split where the recipe asks for one.
 
     Args:
-        data: None (what `spec.name` says), a name or path, `(images, labels)`, or a mapping of split to
-            `(images, labels)` with an optional "class_names".
+        data: None (what `spec.name` says), a name or path (of a folder, or of a table), a DataFrame of paths and
+            labels, `(images, labels)`, a `tf.data.Dataset` of (image, label), or a mapping of split to such with an
+            optional "class_names".
         spec: the recipe's `data` table.
 
     Raises:
@@ -72,13 +74,11 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
     """
     name, class_names, pools = _open(spec.name if data is None else data)
     splits = {}
-    for split, pool in pools.items():
-        splits[split] = Split(split, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64))
-    shares = {s: share for s, share in (("test", spec.test), ("validation", spec.validation)) if s not in splits}
-    if any(shares.values()):
-        whole = splits["train"]
-        for split, positions in stratified(whole.labels, shares, spec.split_seed).items():
-            splits[split] = Split(split, whole.images, whole.labels[positions], positions)
+    for part, pool in pools.items():
+        splits[part] = Split(part, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64))
+    whole = pools["train"]
+    for part, positions in _dealt(whole, set(splits), spec).items():
+        splits[part] = Split(part, whole.images, whole.labels[positions], positions)
     source = Source(name, class_names, {s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
     check_classes(source)
     return source
@@ -86,12 +86,48 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
 
 def recipe_name(data: Any) -> str:
     """What a recipe's `data.name` records for the argument `data`."""
-    return (
-        str(Path(data).absolute() if folder.is_path(str(data)) else data) if isinstance(data, (str, Path)) else "arrays"
-    )
+    if not isinstance(data, (str, Path)):
+        return "arrays"
+    here = (folder.is_path(str(data)) or tables.is_table(str(data))) and not places.is_remote(data)
+    return str(Path(data).absolute()) if here else str(data)
+
+
+def local_path(data: str | Path) -> str:
+    """A path with the home folder filled in; a URL as it is."""
+    return str(data) if places.is_remote(data) else str(Path(data).expanduser())
+
+
+def _dealt(pool: Pool, given: set[str], spec: recipe.Data) -> dict[str, np.ndarray]:
+    """Positions of the splits that are taken from the training images; none where nothing is to be taken."""
+    shares = {s: share for s, share in (("test", spec.test), ("validation", spec.validation)) if s not in given}
+    if spec.folds:
+        if "validation" in given:
+            raise DataError(f"data.folds = {spec.folds}, but the data has a validation split; leave one of them out")
+        counts = np.bincount(pool.labels)
+        if counts[counts > 0].min() < spec.folds:
+            raise DataError(f"data.folds = {spec.folds}, and a class has {counts[counts > 0].min()} images; take fewer")
+        return split.fold(pool.labels, pool.groups, spec.folds, spec.fold, spec.split_seed)
+    if not any(shares.values()):
+        return {}
+    if spec.split == "content":
+        return split.by_content(_contents(pool), shares, spec.split_seed)
+    if pool.groups is not None:
+        return split.grouped(pool.labels, pool.groups, shares, spec.split_seed)
+    return split.stratified(pool.labels, shares, spec.split_seed)
+
+
+def _contents(pool: Pool) -> list[str]:
+    """A text for each example that stands for its content, or, where groups are known, for its group."""
+    if pool.groups is not None:
+        return [str(group) for group in pool.groups]
+    if isinstance(pool.images, EncodedImages) and pool.images.are_files:
+        return [one.digest or one.path for one in facts(pool.images.items)]
+    return [describe("", pool.images.read(i)).digest for i in range(len(pool.images))]
 
 
 def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
+    if isinstance(data, pd.DataFrame):
+        return ("arrays", *tables.read(data))
     if not isinstance(data, (str, Path)):
         return ("arrays", *arrays.read(data))
     text = str(data)
@@ -99,8 +135,10 @@ def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
         return ("digits", *arrays.read(arrays.digits()))
     if text == "arrays":
         raise DataError("this recipe was run on arrays, which are not kept; give them again as data=(images, labels)")
+    if tables.is_table(text):
+        return (text, *tables.read(local_path(text)))
     if isinstance(data, Path) or folder.is_path(text):
-        return (text, *folder.read(Path(text).expanduser()))
+        return (text, *folder.read(local_path(text)))
     return (text, *tfds.read(text.removeprefix("tfds:")))
 
 

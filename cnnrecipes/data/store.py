@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+
+from cnnrecipes.data import places
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class EncodedImages:
     def read(self, position: int) -> bytes:
         """The encoded file."""
         item = self.items[position]
-        return item if isinstance(item, bytes) else Path(item).read_bytes()
+        return item if isinstance(item, bytes) else places.read(item)
 
     def label(self, position: int) -> str:
         """What to call this image in a message."""
@@ -60,3 +61,4 @@ class Pool:
 
     images: ArrayImages | EncodedImages
     labels: np.ndarray  # (N,) int32
+    groups: np.ndarray | None = None  # (N,) numbers of what belongs together, and into one split

@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from cnnrecipes.data.images import decode_routed
+from cnnrecipes.data.records import DataSourceImages, open_records
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError, UnknownNameError
+
+# Bytes of a split, as it is stored, above which it is not read into memory.
+MEMORY_LIMIT = 2 * 2**30
 
 
 def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
     """Class names and splits of a TFDS set, downloaded and prepared by TFDS where it is not there yet.
 
-    Images of one fixed size are held decoded, others as encoded bytes: the set has to fit in memory.
+    Up to MEMORY_LIMIT, images of one fixed size are held decoded, others as encoded bytes. Of a larger set they are
+    read when they are wanted: through `tfds.data_source` where it is stored as ArrayRecord, otherwise by an index.
 
     Raises:
         UnknownNameError: TFDS has no such set.
@@ -45,6 +50,9 @@ def _pool(builder, split: str) -> Pool:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    info = builder.info.splits[split]
+    if info.num_bytes > MEMORY_LIMIT:
+        return _lazy_pool(builder, split)
     # In the order of the files, whatever TFDS thinks is fastest: positions are examples' names.
     order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     feature = builder.info.features["image"]
@@ -65,3 +73,15 @@ def _pool(builder, split: str) -> Pool:
         array[start : start + len(images)], labels[start : start + len(images)] = images, some_labels
         start += len(images)
     return Pool(ArrayImages(array), labels)
+
+
+def _lazy_pool(builder, split: str) -> Pool:
+    """Images that stay in their files; only the labels are read now."""
+    import tensorflow_datasets as tfds
+
+    channels = builder.info.features["image"].shape[-1] or 3
+    if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
+        source = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+        labels = np.fromiter((example["label"] for example in source), np.int32, len(source))
+        return Pool(DataSourceImages(source, channels), labels)
+    return Pool(*open_records([str(path) for path in builder.info.splits[split].filepaths], channels))

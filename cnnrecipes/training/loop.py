@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -14,6 +14,7 @@ import tensorflow as tf
 from cnnrecipes import recipe
 from cnnrecipes.training.callbacks import Checkpoints, EpochRecord, HistoryFile
 from cnnrecipes.training.device_half import AugmentingModel
+from cnnrecipes.training.losses import WeightedCrossEntropy
 from cnnrecipes.training.optimizers import optimizer
 from cnnrecipes.training.progress import ProgressDisplay
 from cnnrecipes.training.schedules import schedule
@@ -31,11 +32,14 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(states[1])
 
 
-def compile_model(model: keras.Model, spec: recipe.Train, steps_per_epoch: int) -> None:
-    """Set optimizer, loss and metrics of a model that gives logits, for one-hot labels."""
+def compile_model(
+    model: keras.Model, spec: recipe.Train, steps_per_epoch: int, weights: Sequence[float] | None = None
+) -> None:
+    """Set optimizer, loss and metrics of a model that gives logits, for one-hot labels; weights are the classes'."""
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing)
     model.compile(
         optimizer=optimizer(spec, model, schedule(spec, steps_per_epoch)),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing),
+        loss=WeightedCrossEntropy(weights, spec.label_smoothing) if weights else loss,
         weighted_metrics=[
             keras.metrics.CategoricalAccuracy(name="accuracy"),
             keras.metrics.CategoricalCrossentropy(from_logits=True, name="cross_entropy"),

@@ -1,11 +1,27 @@
-"""The stratified split, for any labels and shares."""
+"""Splits: shares, groups, folds, and what moves when data is added; and what is done about uneven classes."""
 
 from __future__ import annotations
 
+from collections import Counter
+
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
-from cnnrecipes.data.split import stratified
+from cnnrecipes import catalog
+from cnnrecipes.data import pipeline
+from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.split import by_content, fold, grouped, stratified
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.errors import DataError, RecipeError
+from cnnrecipes.recipe import Data
+from cnnrecipes.training.losses import WeightedCrossEntropy, class_weights
+
+RANDOM = np.random.default_rng(0)
+LABELS = RANDOM.integers(0, 4, 400)
+GROUPS = RANDOM.integers(0, 60, 400)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -40,3 +56,106 @@ def test_the_seed_alone_decides_and_chance_is_fair():
         times[part] += 1
     # 60 expected; five standard deviations of a binomial
     assert np.abs(times - 60).max() < 5 * np.sqrt(300 * 0.2 * 0.8)
+
+
+def test_groups_stay_whole_and_shares_are_near():
+    parts = grouped(LABELS, GROUPS, {"test": 0.2, "validation": 0.1}, 0)
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(400))
+    groups = {name: set(GROUPS[part]) for name, part in parts.items()}
+    assert sum(map(len, groups.values())) == len(set(GROUPS))
+    assert abs(len(parts["test"]) / 400 - 0.2) < 0.05
+    assert abs(len(parts["validation"]) / 400 - 0.1) < 0.05
+
+
+@pytest.mark.parametrize("groups", [None, GROUPS])
+def test_folds_show_every_example_once(groups):
+    folds = [fold(LABELS, groups, 5, number, 3) for number in range(5)]
+    np.testing.assert_array_equal(np.sort(np.concatenate([one["validation"] for one in folds])), np.arange(400))
+    for one in folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate(list(one.values()))), np.arange(400))
+        assert np.abs(np.bincount(LABELS[one["validation"]]) - np.bincount(LABELS) / 5).max() < (
+            2 if groups is None else 12
+        )
+
+
+def test_adding_examples_moves_none_when_split_by_content():
+    contents = [f"photo {i}" for i in range(2000)]
+    shares = {"test": 0.2, "validation": 0.1}
+    before = {contents[i]: name for name, part in by_content(contents, shares, 0).items() for i in part}
+    more = [f"new {i}" for i in range(500)] + contents[::-1]
+    after = {more[i]: name for name, part in by_content(more, shares, 0).items() for i in part}
+    assert all(after[text] == name for text, name in before.items())
+    counts = Counter(before.values())
+    assert abs(counts["test"] - 400) < 90
+    assert abs(counts["validation"] - 200) < 67
+    other = by_content(contents, shares, 1)
+    assert len(set(other["test"]) & {i for i, text in enumerate(contents) if before[text] == "test"}) < 130
+
+
+def test_copies_of_a_photo_come_into_one_split(flowers, tmp_path):
+    spec = Data(name="x", image_size=8, validation=0.3, split="content")
+    images = np.repeat(RANDOM.integers(0, 256, (100, 8, 8, 3), dtype=np.uint8), 2, axis=0)
+    source = open_source((images, np.arange(200) // 2 % 2), spec)
+    pairs = [set(split.positions // 2) for split in source.splits.values()]
+    assert not pairs[0] & pairs[1]
+    assert {name: len(split) for name, split in open_source(flowers, spec).splits.items()}["validation"] in range(
+        140, 220
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data.folds": 4, "data.fold": 4}, "fold 4 of 4 folds"),
+        ({"data.folds": 30}, "data.folds = 30, and a class has 20 images"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(changes, words):
+    images = np.zeros((40, 8, 8, 3), np.uint8)
+    with pytest.raises((RecipeError, DataError), match=words):
+        open_source((images, np.arange(40) % 2), catalog.load("resnet20_cifar").change(**changes).data)
+
+
+def test_balanced_sampling_shows_classes_equally_often_and_their_examples_in_turn():
+    labels = np.repeat([0, 1, 2], [100, 17, 3])
+    images = np.broadcast_to(np.arange(120, dtype=np.uint8)[:, None, None, None], (120, 8, 8, 3))
+    recipe = catalog.load("resnet20_cifar").change(
+        **{
+            "data.balance": "sampling",
+            "data.batch_size": 30,
+            "data.image_size": 8,
+            "data.validation": 0.0,
+            "augment.ops": [],
+            "train.epochs": 3,
+        }
+    )
+    split = open_source((images, labels), recipe.data).split("train")
+    found = Statistics((120.0,) * 3, (60.0,) * 3)
+    shown = [images[:, 0, 0, 0] for images, _ in pipeline.training_batches(split, recipe, found, 3).as_numpy_iterator()]
+    for batch in shown:
+        assert np.bincount(labels[batch]).tolist() == [10, 10, 10]
+    epochs = np.concatenate(shown).reshape(3, 120)
+    for epoch in epochs:
+        counts = np.bincount(epoch, minlength=120)
+        assert counts[:100].max() == 1
+        assert set(counts[100:117]) == {2, 3}
+        assert set(counts[117:]) == {13, 14}
+    assert (epochs[0] != epochs[1]).any()
+
+
+def test_class_weights_are_scikit_learns():
+    labels = np.repeat([0, 1, 2], [100, 17, 3])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(class_weights(labels, 3), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_weighted_loss_counts_an_example_as_its_class(smoothing):
+    weights, logits = [0.5, 2.0, 3.0], RANDOM.normal(size=(6, 3)).astype(np.float32)
+    labels = np.array([0, 1, 2, 2, 1, 0])
+    plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing, reduction=None)
+    expected = np.mean(np.asarray(weights)[labels] * plain(np.eye(3)[labels], logits))
+    loss = WeightedCrossEntropy(weights, smoothing)
+    np.testing.assert_allclose(loss(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
+    again = WeightedCrossEntropy.from_config(loss.get_config())
+    np.testing.assert_allclose(again(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)

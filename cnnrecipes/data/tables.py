@@ -1,0 +1,124 @@
+"""A table of images: a CSV, TSV or Parquet file, or a DataFrame, with a path and a label in each row."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cnnrecipes.data import places
+from cnnrecipes.data.folder import SPLIT_NAMES
+from cnnrecipes.data.store import EncodedImages, Pool
+from cnnrecipes.errors import DataError
+
+ENDINGS = (".csv", ".tsv", ".parquet")
+# What people call the columns, the first one found counting.
+COLUMNS = {
+    "path": ("path", "file", "filename", "filepath", "file_name", "image", "image_path"),
+    "label": ("label", "class", "class_name", "target", "category"),
+    "split": ("split", "set", "subset", "partition"),
+    "group": ("group", "group_id", "patient", "patient_id", "subject", "subject_id"),
+}
+HOW = "; ".join(f"{use}: {', '.join(names)}" for use, names in COLUMNS.items())
+
+
+def is_table(text: str) -> bool:
+    """Whether a path means a table, by its ending."""
+    return text.lower().endswith(ENDINGS)
+
+
+def read(table: str | pd.DataFrame) -> tuple[tuple[str, ...], dict[str, Pool]]:
+    """Class names, sorted, and splits. Paths are relative to the table's folder, a DataFrame's to the working folder.
+
+    Columns: a path and a label; where there are, a split (train, val, validation, test) and a group, which keeps to
+    one split. Images that cannot be read are found when they are read.
+
+    Raises:
+        DataError: a table that cannot be read, without these columns, or with gaps in them.
+    """
+    name = "the DataFrame" if isinstance(table, pd.DataFrame) else repr(str(table))
+    frame = table if isinstance(table, pd.DataFrame) else _load(str(table), name)
+    columns = _columns(frame, name)
+    for use, column in columns.items():
+        gaps = np.flatnonzero(frame[column].isna())
+        if use != "group" and gaps.size:
+            raise DataError(f"{name} has no {use} in {gaps.size} rows, first in row {gaps[0] + 1}; fill or drop them")
+    base = "" if isinstance(table, pd.DataFrame) else places.parent(str(table))
+    paths = [_located(base, str(path)) for path in frame[columns["path"]]]
+    class_names, labels = _classes(frame[columns["label"]])
+    groups = pd.factorize(frame[columns["group"]])[0] if "group" in columns else None
+    if groups is not None:  # a row without a group is one of its own
+        alone = groups < 0
+        groups = np.where(alone, groups.max() + 1 + np.cumsum(alone), groups)
+    splits = _splits(frame[columns["split"]], name) if "split" in columns else np.full(len(frame), "train")
+    if "train" not in splits:
+        raise DataError(f"{name} has no row of split train")
+    pools = {}
+    for split in ("train", "validation", "test"):
+        rows = np.flatnonzero(splits == split)
+        if rows.size:
+            some = None if groups is None else groups[rows]
+            pools[split] = Pool(EncodedImages([paths[row] for row in rows]), labels[rows], some)
+    return class_names, pools
+
+
+def _load(path: str, name: str) -> pd.DataFrame:
+    try:
+        content = io.BytesIO(places.read(path))
+        if path.lower().endswith(".parquet"):
+            return pd.read_parquet(content)
+        separator = "\t" if path.lower().endswith(".tsv") else ","
+        header = pd.read_csv(content, sep=separator, header=None, nrows=1, dtype=str).iloc[0].tolist()
+        repeated = sorted({str(column) for column in header if header.count(column) > 1})
+        if repeated:
+            raise DataError(f"{name} has the column {repeated[0]!r} more than once; rename or remove one")
+        content.seek(0)
+        return pd.read_csv(content, sep=separator)
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {error.strerror or error}") from None
+    except (ValueError, ImportError) as error:  # what pandas raises for no table, and for no Parquet reader
+        raise DataError(f"cannot read {name} as a table: {str(error).partition(chr(10))[0]}") from None
+
+
+def _columns(frame: pd.DataFrame, name: str) -> dict[str, str]:
+    """use -> the column of it. Raises DataError where path or label are missing, or twice there."""
+    if frame.empty:
+        raise DataError(f"{name} has no rows")
+    found = {}
+    given = [str(column) for column in frame.columns]
+    lowered = [column.strip().lower() for column in given]
+    repeated = sorted({column for column in lowered if lowered.count(column) > 1})
+    if repeated:
+        raise DataError(f"{name} has the column {repeated[0]!r} more than once; rename or remove one")
+    for use, names in COLUMNS.items():
+        known = [lowered.index(column) for column in names if column in lowered]
+        if known:
+            found[use] = frame.columns[known[0]]
+    missing = [use for use in ("path", "label") if use not in found]
+    if missing:
+        raise DataError(f"{name} has the columns {', '.join(given)}, and none for the {missing[0]} ({HOW})")
+    return found
+
+
+def _classes(labels: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
+    if labels.dtype.kind == "f" and (labels == labels.round()).all():
+        labels = labels.astype(int)
+    codes, names = pd.factorize(labels, sort=True)
+    return tuple(str(name) for name in names), codes.astype(np.int32)
+
+
+def _splits(column: Sequence[str], name: str) -> np.ndarray:
+    lowered = [str(split).strip().lower() for split in column]
+    unknown = sorted(set(lowered) - set(SPLIT_NAMES))
+    if unknown:
+        raise DataError(f"{name} has the split {unknown[0]!r}; known: {', '.join(SPLIT_NAMES)}")
+    return np.asarray([SPLIT_NAMES[split] for split in lowered])
+
+
+def _located(base: str, path: str) -> str:
+    if places.is_remote(path) or not base or Path(path).is_absolute():
+        return path
+    return places.join(base, path)
