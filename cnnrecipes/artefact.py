@@ -24,6 +24,7 @@ from cnnrecipes.errors import CNNRecipesError, DataError, RunError
 from cnnrecipes.files import write_whole
 from cnnrecipes.layers import with_fast_norms, with_keras_norms
 from cnnrecipes.recipe import Recipe
+from cnnrecipes.tta import Scorer
 
 ENTRY = "cnnrecipes.json"
 
@@ -92,14 +93,18 @@ class Artefact:
 
     def probabilities(self, inputs: Any) -> np.ndarray:
         """(N, classes) for what `predict` takes."""
-        return softmax(self.logits(self._read(inputs)[0]))
+        return softmax(self.logits(self._fitted(self._read(inputs)[0])))
 
-    def predict(self, inputs: Any) -> Prediction | list[Prediction]:
+    def predict(
+        self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
+    ) -> Prediction | list[Prediction]:
         """Class names and probabilities; no preprocessing to remember.
 
         Args:
             inputs: a path; an array (H, W, C) or, gray, (H, W), with values 0..255; or a list of such, or an array
                 (N, H, W, C). Images of another size are brought to the model's as the validation images were.
+            tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
+            average: what of the views is averaged, "probabilities" or "logits".
 
         Returns:
             a Prediction, or a list of them for a list or an array of four dimensions.
@@ -108,7 +113,11 @@ class Artefact:
             DataError: a file that cannot be read, a wrong rank, values out of range, channels that do not match.
         """
         images, single = self._read(inputs)
-        predictions = [self._name(p) for p in softmax(self.logits(images))]
+        if tta:
+            scores = Scorer(self, tta, average).scores(images)
+            predictions = [self._name(np.exp(row)) for row in scores]
+        else:
+            predictions = [self._name(p) for p in softmax(self.logits(self._fitted(images)))]
         return predictions[0] if single else predictions
 
     def _name(self, probabilities: np.ndarray) -> Prediction:
@@ -116,13 +125,12 @@ class Artefact:
         named = {self.class_names[i]: float(probabilities[i]) for i in order}
         return Prediction(next(iter(named)), next(iter(named.values())), named)
 
-    def _read(self, inputs: Any) -> tuple[np.ndarray, bool]:
-        """Images of the model's size, and whether there was a single one."""
+    def _read(self, inputs: Any) -> tuple[list[np.ndarray], bool]:
+        """Images (H, W, C) of any size, and whether there was a single one."""
         if isinstance(inputs, (str, Path)):
-            return self._read_file(Path(inputs))[None], True
+            return [self._read_file(Path(inputs))], True
         if isinstance(inputs, (list, tuple)):
-            images = [self._read(item)[0] for item in inputs]
-            return np.concatenate(images) if images else np.empty((0, *self.input_shape), np.uint8), False
+            return [image for item in inputs for image in self._read(item)[0]], False
         array = np.asarray(inputs)
         if array.ndim not in (2, 3, 4) or (array.ndim == 4 and len(array) == 0):
             raise DataError(f"an image has shape {array.shape}; give (H, W, C), (H, W) for gray, or (N, H, W, C)")
@@ -138,18 +146,22 @@ class Artefact:
                 f"the images have {images.shape[-1]} channel(s), the model was trained on {self.input_shape[-1]}; "
                 "convert them"
             )
-        return self._fit(images), single
+        return list(images), single
 
     def _read_file(self, path: Path) -> np.ndarray:
         if not path.is_file():
             what = "is a folder; give the images in it" if path.is_dir() else "does not exist"
             raise DataError(f"the image {str(path)!r} {what}")
         try:
-            return self._fit(decode(path.read_bytes(), self.input_shape[-1]).numpy())
+            return decode(path.read_bytes(), self.input_shape[-1]).numpy()
         except (OSError, tf.errors.OpError) as error:
             raise DataError(
                 f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason(error)}"
             ) from None
+
+    def _fitted(self, images: list[np.ndarray]) -> np.ndarray:
+        """(N, H, W, C) of the model's size."""
+        return np.stack([self._fit(i) for i in images]) if images else np.empty((0, *self.input_shape), np.uint8)
 
     def _fit(self, images: np.ndarray) -> np.ndarray:
         """The size of the model, by the recipe's own resizing."""

@@ -30,6 +30,11 @@ ChangesArgument = Annotated[
     Optional[list[str]],  # noqa: UP045 (typer on Python 3.10 wants it so)
     typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe, as train.epochs=5 model.norm=group."),
 ]
+TTAOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(help="A view to average over, as flip_lr, shift(2), ten_crop, multi_scale; may be given again."),
+]
+AverageOption = Annotated[str, typer.Option(help="What of the views is averaged: probabilities or logits.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, or a model.keras.")]
 
 
@@ -172,14 +177,25 @@ def evaluate(
         Optional[str],  # noqa: UP045
         typer.Option(help="train, validation or test; default: test, or validation where there is no test."),
     ] = None,
+    tta: TTAOption = None,
+    average: AverageOption = "probabilities",
 ) -> None:
-    """Measure a run's model on a split."""
+    """Measure a run's model on a split.
+
+    Example: `cnnrecipes evaluate RUN --tta flip_lr --tta "shift(2)"`
+    """
     _import_tensorflow()
     opened = cnnrecipes.load(run)
     if not isinstance(opened, cnnrecipes.Run):
         raise cnnrecipes.RunError(f"{str(run)!r} is a file; evaluate wants the run folder it came from")
-    metrics = opened.evaluate(data=data, split=split)
-    out.print(_sentence(metrics["split"], metrics))
+    metrics = opened.evaluate(data=data, split=split, tta=tta, average=average)
+    if "plain" in metrics:
+        out.print("plain: " + _sentence(metrics["split"], metrics["plain"]), markup=False)
+        out.print(
+            f"{' + '.join(metrics['tta'])}, mean of {average}: {_sentence(metrics['split'], metrics)}", markup=False
+        )
+    else:
+        out.print(_sentence(metrics["split"], metrics))
 
 
 @app.command()
@@ -187,10 +203,12 @@ def predict(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every class's probability as JSON.")] = False,
+    tta: TTAOption = None,
+    average: AverageOption = "probabilities",
 ) -> None:
     """Name what images show."""
     _import_tensorflow()
-    predictions = cnnrecipes.load(run).predict(list(images))
+    predictions = cnnrecipes.load(run).predict(list(images), tta=tta, average=average)
     if as_json:
         print(json.dumps({str(i): p.probabilities for i, p in zip(images, predictions, strict=True)}, indent=2))
         return

@@ -3,37 +3,75 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
+from cnnrecipes.data.images import decode
 from cnnrecipes.data.sources import Split
 from cnnrecipes.errors import DataError
+from cnnrecipes.tta import Scorer, log_softmax
 
 
-def evaluate(artefact: Artefact, split: Split) -> dict[str, Any]:
+def evaluate(
+    artefact: Artefact, split: Split, tta: str | Sequence[str] | None = None, average: str = "probabilities"
+) -> dict[str, Any]:
     """Accuracy with its 95% interval, cross entropy, and n, over every example of a split once.
+
+    Args:
+        tta: None, or the views to average over, as "flip_lr" or ["ten_crop(short_side=256)"].
+        average: what of the views is averaged, "probabilities" or "logits".
 
     Returns:
         {"split", "accuracy", "accuracy_95": [low, high], "cross_entropy", "n"}; accuracies 0..1, cross entropy in nats.
+        With views also {"tta", "average", "plain": the same without them}.
 
     Raises:
         DataError: images that do not fit the model, or cannot be read.
+        RecipeError: an unknown view, or one that does not fit.
     """
     shape = pipeline.image_shape(split, artefact.recipe.data)
     if shape != artefact.input_shape:
         raise DataError(f"the images of {split.name} are {shape}, the model wants {artefact.input_shape}")
+    scorer = Scorer(artefact, tta, average) if tta else None
     correct, loss, n = 0, 0.0, 0
     for images, labels, weights in pipeline.arrays(split, artefact.recipe.data, len(artefact.class_names)):
         logits = artefact.logits(images)[weights > 0].astype(np.float64)
         truth = labels[weights > 0].argmax(axis=1)
         correct += int((logits.argmax(axis=1) == truth).sum())
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        log_probability = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        loss -= log_probability[np.arange(len(truth)), truth].sum()
+        loss -= log_softmax(logits)[np.arange(len(truth)), truth].sum()
         n += len(truth)
+    plain = _summary(split, correct, loss, n)
+    if scorer is None:
+        return plain
+    scores = np.stack(list(scorer.scores(_originals(split, artefact.input_shape[-1]))))
+    correct = int((scores.argmax(axis=1) == split.labels).sum())
+    loss = -scores[np.arange(n), split.labels].sum()
+    views = [tta] if isinstance(tta, str) else list(tta)
+    return {**_summary(split, correct, loss, n), "tta": views, "average": average, "plain": plain}
+
+
+def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
+    """Every image as it is stored, in order. Raises DataError naming one that cannot be read."""
+
+    def read(index: int) -> np.ndarray:
+        content, _ = split.read(index)
+        return decode(content, channels).numpy() if isinstance(content, bytes) else content
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(split), pipeline.EVALUATION_BATCH):
+            try:
+                yield from pool.map(read, range(start, min(start + pipeline.EVALUATION_BATCH, len(split))))
+            except (OSError, tf.errors.OpError) as error:
+                raise DataError(f"cannot read an image of {split.name}: {error}") from None
+
+
+def _summary(split: Split, correct: int, loss: float, n: int) -> dict[str, Any]:
     return {
         "split": split.name,
         "accuracy": correct / n,

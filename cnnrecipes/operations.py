@@ -6,7 +6,7 @@ A class here says what may be written; `data/augment.py` holds what each one doe
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -276,7 +276,7 @@ def parse_list(texts: Sequence[str]) -> list[Operation]:
     return ops
 
 
-def parse(text: str) -> Operation:
+def parse(text: str, known: Mapping[str, type[Operation]] = OPERATIONS, kind: str = "augmentation") -> Operation:
     """Read one operation: `flip_lr`, `pad_crop(4)` or `cutout(size=8, fill="mean")`; values are Python literals.
 
     Raises:
@@ -292,9 +292,9 @@ def parse(text: str) -> Operation:
             raise ValueError("a dictionary of values")
     except (SyntaxError, ValueError, AttributeError, TypeError):
         raise RecipeError(f"cannot read the operation {text!r}; write it as 'name' or 'name(4, key=5)'") from None
-    if name not in OPERATIONS:
-        raise UnknownNameError("augmentation", name, OPERATIONS)
-    cls = OPERATIONS[name]
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    cls = known[name]
     fields = list(cls.model_fields)
     if len(positional) > len(fields) or set(fields[: len(positional)]) & set(named):
         raise RecipeError(f"{text!r} gives too many values; {name} takes {', '.join(fields)}, each once")

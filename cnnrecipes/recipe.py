@@ -57,6 +57,10 @@ class Data(Section):
     short_side: int | None = Field(
         default=None, ge=4, description="what the short side is resized to before the centre crop; none: image_size"
     )
+    cache: Literal["none", "memory", "disk"] = Field(
+        default="none", description="where decoded photos are kept for the next epochs; the batches stay the same"
+    )
+    cache_gb: float = Field(default=4.0, gt=0, description="of decoded photos of a split, at most, in GiB")
     validation: Fraction = Field(default=0.1, description="share held out where the source has no validation split")
     test: Fraction = Field(default=0.0, description="share held out where the source has no test split")
     split: Literal["stratified", "content"] = Field(

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -100,23 +101,33 @@ class Run:
         """Class names in label order."""
         return self.artefact.class_names
 
-    def predict(self, inputs: Any) -> Prediction | list[Prediction]:
+    def predict(
+        self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
+    ) -> Prediction | list[Prediction]:
         """Names and probabilities for a path, an array or a list; see `Artefact.predict`."""
-        return self.artefact.predict(inputs)
+        return self.artefact.predict(inputs, tta, average)
 
-    def evaluate(self, data: Any = None, split: str | None = None) -> dict[str, Any]:
+    def evaluate(
+        self,
+        data: Any = None,
+        split: str | None = None,
+        tta: str | Sequence[str] | None = None,
+        average: str = "probabilities",
+    ) -> dict[str, Any]:
         """Accuracy with its interval, cross entropy and n on a split of the recipe's data, or of `data`.
 
         Args:
             data: as for `fit`; None: what the run was trained on. The class names must be the run's.
             split: "train", "validation" or "test"; None: the test split, or validation where there is none.
+            tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
+            average: what of the views is averaged, "probabilities" or "logits".
 
         Raises:
             DataError: the data cannot be read, or its classes or images do not fit; no such split.
         """
         source = open_source(data, self.recipe.data)
         source.check_class_names(self.class_names)
-        return evaluate(self.artefact, source.split(split or final_split(source)))
+        return evaluate(self.artefact, source.split(split or final_split(source)), tta, average)
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the folder, whole or not at all."""

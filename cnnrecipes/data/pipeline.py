@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes import operations, recipe
+from cnnrecipes.data import readers
 from cnnrecipes.data.augment import Augmentation
-from cnnrecipes.data.framing import DRAWS, frame_batch, frame_file
-from cnnrecipes.data.images import choose_route, decode, decode_routed, reason, resize
+from cnnrecipes.data.framing import DRAWS
+from cnnrecipes.data.images import decode, reason
 from cnnrecipes.data.sources import Source, Split
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.data.store import ArrayImages
@@ -216,41 +217,17 @@ def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operati
 
 def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int, size: int, framing=None):
     """(epochs (N,), indices (N,), keys (N,), framing's draws (N, k)) to (epochs, keys, images, labels)."""
-    height, width, channels = image_shape(split, spec)
-    # Python reads, so that an array of any size stays where it is: a graph would hold a copy, and at most 2 GB.
-    positions, images = split.positions, split.images
-    labels = tf.constant(split.labels)
+    labels, shape = tf.constant(split.labels), image_shape(split, spec)
 
     def with_label(epoch, index, key, image):
         return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
 
-    if isinstance(images, ArrayImages):
-
-        def gather(epoch, index, key, draws):
-            batch = tf.numpy_function(lambda i: images.array[positions[i]], [index], tf.uint8, stateful=False)
-            batch = tf.ensure_shape(batch, (index.shape[0], *images.shape))
-            if framing:
-                batch = frame_batch(batch, draws, framing, (height, width))
-            elif (height, width) != images.shape[:2] or spec.short_side:
-                batch = resize(batch, height, spec.resize, spec.short_side)
-            return with_label(epoch, index, key, batch)
-
-        return chosen.map(gather, tf.data.AUTOTUNE)
-
-    def content(index):
-        read = images.read(int(positions[index]))
-        return read, np.int32(choose_route(read))
-
-    def read(epoch, index, key, draws):
-        encoded, route = tf.numpy_function(content, [index], (tf.string, tf.int32), stateful=False)
-        encoded, route = tf.ensure_shape(encoded, ()), tf.ensure_shape(route, ())
-        if framing:
-            image = frame_file(encoded, route, draws, framing, (height, width), channels)
-        else:
-            image = resize(decode_routed(encoded, route, channels), height, spec.resize, spec.short_side)
-        return with_label(epoch, index, key, image)
-
-    return chosen.unbatch().map(read, tf.data.AUTOTUNE).batch(size, drop_remainder=True)
+    if isinstance(split.images, ArrayImages):
+        read = readers.from_array(split, spec, shape, framing)
+        return chosen.map(lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+    read = (readers.from_files if spec.cache == "none" else readers.from_kept)(split, spec, shape, framing)
+    examples = chosen.unbatch().map(lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+    return examples.batch(size, drop_remainder=True)
 
 
 def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
