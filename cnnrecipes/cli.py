@@ -118,6 +118,29 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
+@app.command("show-batch")
+def show_batch(
+    recipe: RecipeArgument,
+    changes: ChangesArgument = None,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A folder with one sub-folder of images a class, or a TFDS name; default: the recipe's."),
+    ] = None,
+    step: Annotated[int, typer.Option(help="Which step of the training, from 0.")] = 0,
+    images: Annotated[int, typer.Option(help="How many of its images.")] = 8,
+    per_op: Annotated[bool, typer.Option("--per-op", help="A row for each operation alone.")] = False,
+    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("batch.png"),
+) -> None:
+    """Draw what the network really sees: a training step before and after augmentation, with its labels.
+
+    Example: `cnnrecipes show-batch resnet20_photos --data photos/ --per-op`
+    """
+    spec = _changed(recipe, changes)
+    _import_tensorflow()
+    cnnrecipes.debug.plot_batch(spec, data=data, step=step, images=images, per_op=per_op, path=output)
+    out.print(f"wrote {output}", markup=False)
+
+
 @app.command("check-data")
 def check_data(
     data: Annotated[str, typer.Argument(help="A folder with one sub-folder of images a class, or a TFDS name.")],

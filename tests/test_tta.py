@@ -69,7 +69,9 @@ def test_a_whole_image_of_the_models_size_is_the_plain_one(artefact):
     square = RANDOM.integers(0, 256, (32, 32, 3), dtype=np.uint8)
     found = next(tta.Scorer(artefact, "multi_scale([32])").scores([square]))
     # Other batch shapes, other sums: equal to float32's rounding.
-    np.testing.assert_allclose(found, tta.log_softmax(artefact.logits(square[None])[0].astype(float)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        found, tta.log_softmax(artefact.logits(square[None])[0].astype(float)), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_whole_images_keep_their_proportions(artefact):

@@ -225,8 +225,13 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int
     if isinstance(split.images, ArrayImages):
         read = readers.from_array(split, spec, shape, framing)
         return chosen.map(lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
-    read = (readers.from_files if spec.cache == "none" else readers.from_kept)(split, spec, shape, framing)
-    examples = chosen.unbatch().map(lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+    if spec.cache == "none":
+        content, read = readers.contents(split), readers.from_files(split, spec, shape, framing)
+        chosen = chosen.map(lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
+        images = lambda i, draws, *file: read(*file, draws)  # noqa: E731
+    else:
+        images = readers.from_kept(split, spec, shape, framing)
+    examples = chosen.unbatch().map(lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
     return examples.batch(size, drop_remainder=True)
 
 

@@ -38,18 +38,26 @@ def from_array(split: Split, spec: recipe.Data, shape: Shape, framing: Framing |
     return read
 
 
-def from_files(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | None) -> Reader:
-    """(index, draws (k,)) to an image (H, W, C), from an encoded file."""
-    height, width, channels = shape
+def contents(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """indices (N,) to the files' bytes (N,) and how to decode them (N,): a batch at a time, as calling Python costs."""
     images, positions = split.images, split.positions
 
-    def content(index):
-        read = images.read(int(positions[index]))
-        return read, np.int32(choose_route(read))
+    def read_all(indices):
+        found = [images.read(int(positions[index])) for index in indices]
+        return np.asarray(found, object), np.asarray([choose_route(one) for one in found], np.int32)
 
-    def read(index, draws):
-        encoded, route = tf.numpy_function(content, [index], (tf.string, tf.int32), stateful=False)
-        encoded, route = tf.ensure_shape(encoded, ()), tf.ensure_shape(route, ())
+    def read(indices):
+        encoded, routes = tf.numpy_function(read_all, [indices], (tf.string, tf.int32), stateful=False)
+        return tf.ensure_shape(encoded, indices.shape), tf.ensure_shape(routes, indices.shape)
+
+    return read
+
+
+def from_files(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | None) -> Callable:
+    """(bytes, route, draws (k,)) to an image (H, W, C)."""
+    height, width, channels = shape
+
+    def read(encoded, route, draws):
         if framing:
             return frame_file(encoded, route, draws, framing, (height, width), channels)
         return resize(decode_routed(encoded, route, channels), height, spec.resize, spec.short_side)
@@ -58,7 +66,7 @@ def from_files(split: Split, spec: recipe.Data, shape: Shape, framing: Framing |
 
 
 def from_kept(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | None) -> Reader:
-    """As `from_files`, with the decoded images kept; resized already, unless each epoch frames them otherwise."""
+    """(index, draws (k,)) to an image (H, W, C), decoded once and kept; resized too, unless each epoch frames anew."""
     height, width, channels = shape
     images, positions = split.images, split.positions
 

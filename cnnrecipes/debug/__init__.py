@@ -2,6 +2,7 @@
 
 from cnnrecipes.debug.activation_plot import plot_activation_statistics
 from cnnrecipes.debug.activations import activation_statistics
+from cnnrecipes.debug.batch_sheet import plot_batch
 from cnnrecipes.debug.cost import cost
 from cnnrecipes.debug.diagram import diagram
 from cnnrecipes.debug.effective_field import effective_receptive_field, plot_receptive_field
@@ -21,6 +22,7 @@ __all__ = [
     "effective_receptive_field",
     "inspect",
     "plot_activation_statistics",
+    "plot_batch",
     "plot_feature_maps",
     "plot_filters",
     "plot_receptive_field",

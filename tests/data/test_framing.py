@@ -29,17 +29,36 @@ def test_a_framed_file_is_the_framed_image(text, hymenoptera):
         np.testing.assert_array_equal(from_file, framing.frame(decode(content, 3), draws, op, (64, 64)))
 
 
-def test_a_random_resized_crop_is_pillows_resized_box(hymenoptera):
+def test_a_random_resized_crop_is_its_box_resampled(hymenoptera):
     op = parse("random_resized_crop")
     for path in sorted(hymenoptera.rglob("*.jpg"))[::80]:
         image = decode(path.read_bytes(), 3)
         draws = tf.constant(RANDOM.random((1, boxes.DRAWS), np.float32))
         top, left, rows, columns, _ = (int(n[0]) for n in boxes.choose_box(draws, *image.shape[:2], op.scale, op.ratio))
-        found = framing.frame(image, draws[0], op, (48, 48)).numpy().astype(int)
-        box = Image.fromarray(image.numpy()).crop((left, top, left + columns, top + rows))
-        expected = np.asarray(box.resize((48, 48), Image.Resampling.BILINEAR), int)
-        # Pillow computes in whole numbers, in two rounded passes.
-        assert np.abs(found - expected).max() <= 1
+        box = image[top : top + rows, left : left + columns]
+        np.testing.assert_array_equal(framing.frame(image, draws[0], op, (48, 48)), framing.resample(box, (48, 48)))
+
+
+def coverage(length, size):
+    """(size, length): how much of each pixel lies in each of `size` equal parts, as shares of the part."""
+    edges = np.arange(size + 1) * length / size
+    starts = np.arange(length)
+    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+    return np.maximum(overlap, 0) * size / length
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (33, 90), (64, 32), (320, 77)])
+def test_resampling_takes_means_over_areas_where_it_shrinks(shape):
+    part = RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    expected = np.einsum("hr,rcx,wc->hwx", coverage(shape[0], 32), part.astype(float), coverage(shape[1], 32))
+    assert np.abs(framing.resample(tf.constant(part), (32, 32)).numpy() - expected).max() < 0.502
+
+
+@pytest.mark.parametrize("shape", [(20, 25), (9, 31), (32, 31)])
+def test_resampling_is_pillows_bilinear_where_it_enlarges(shape):
+    part = RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(part).resize((32, 32), Image.Resampling.BILINEAR), int)
+    assert np.abs(framing.resample(tf.constant(part), (32, 32)).numpy() - expected).max() <= 1
 
 
 def test_a_random_crop_is_a_part_of_the_resized_image():

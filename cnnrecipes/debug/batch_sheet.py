@@ -1,0 +1,109 @@
+"""What a network really sees: the images of a training step before and after augmentation, with their labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnnrecipes import catalog
+from cnnrecipes.data import pipeline
+from cnnrecipes.data.sources import Source, open_source
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.debug.tiles import shades
+from cnnrecipes.errors import RecipeError
+from cnnrecipes.pictures import Picture, drawable, save
+from cnnrecipes.recipe import Recipe
+
+TILE = 1.15  # inches
+_SAMPLE = 256  # images that the mean colour is taken of; a training takes all
+
+
+def plot_batch(
+    recipe: str | Path | Recipe,
+    *,
+    data: Any = None,
+    step: int = 0,
+    images: int = 8,
+    per_op: bool = False,
+    path: str | os.PathLike | None = None,
+    **changes: Any,
+) -> Figure:
+    """The first images of a training step as they are and as the network sees them, with their labels.
+
+    Args:
+        recipe: as for `fit`, and `data` and `changes` with it.
+        step: which step of the training, from 0.
+        images: how many of its images.
+        per_op: a row for each operation alone, instead of one for all of them in order.
+        path: where to write the picture, too; .png, .svg or .pdf.
+
+    Raises:
+        RecipeError: a step that the training does not have; fewer than one image.
+        CNNRecipesError: the recipe or the data is not as it should be.
+    """
+    recipe = catalog.load(recipe).change(**changes)
+    source = open_source(data, recipe.data)
+    steps = recipe.train.epochs * pipeline.steps_per_epoch(source.split("train"), recipe.data)
+    if not 0 <= step < steps:
+        raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
+    if images < 1:
+        raise RecipeError(f"images is {images}; show at least one")
+    where = None if path is None else drawable(path)
+    ops = recipe.augment.ops
+    lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
+    names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
+    mean = _mean_colour(source, recipe)
+    rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
+    figure = _draw(names, rows, source.class_names)
+    if where is not None:
+        save(figure, where)
+    return figure
+
+
+def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
+    """Near the training split's, from its first images."""
+    found = []
+    for shown, _, weights in pipeline.arrays(source.split("train"), recipe.data, 1):
+        found.append(shown[weights > 0])
+        if sum(map(len, found)) >= _SAMPLE:
+            break
+    pixels = np.concatenate(found).astype(float)
+    return Statistics(tuple(pixels.mean((0, 1, 2)).tolist()), tuple(pixels.std((0, 1, 2)).tolist()))
+
+
+def _step(source: Source, recipe: Recipe, mean: Statistics, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one step, the first `count` of them."""
+    train, classes = source.split("train"), len(source.class_names)
+    with pipeline.naming_unreadable(source, recipe.data):
+        batches = pipeline.training_batches(train, recipe, mean, classes, first_step=step, last_step=step + 1)
+        images, labels = next(batches.as_numpy_iterator())
+    return images[:count], labels[:count]
+
+
+def _draw(names: Sequence[str], rows: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> Figure:
+    columns = len(rows[0][0])
+    figure = Picture(figsize=(2.2 + TILE * columns, 0.35 + (TILE + 0.22) * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    per_line = len(rows) > 2
+    for line, name, (images, labels) in zip(grid, names, rows, strict=True):
+        for axes, image, label in zip(line, images, labels, strict=True):
+            axes.imshow(shades(image), vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(_words(label, class_names), size=7, pad=2)
+            axes.set(xticks=[], yticks=[])
+        # An operation breaks before its parameters, a list between its operations.
+        text = name.replace("(", "\n(", 1) if per_line else name.replace(" ", "\n")
+        line[0].set_ylabel(text if len(name) > 24 else name, size=8, rotation=0, ha="right", va="center")
+    return figure
+
+
+def _words(label: np.ndarray, class_names: Sequence[str]) -> str:
+    """The class, or the shares of a mixed label."""
+    order = [i for i in np.argsort(-label, kind="stable") if label[i] > 0]
+    if len(order) == 1:
+        return class_names[order[0]]
+    return " ".join(f"{class_names[i]} {label[i]:.0%}" for i in order)
