@@ -34,7 +34,8 @@ def fit(
 
     Args:
         recipe: a shipped recipe's name, the path of a TOML file, or a Recipe.
-        data: None for the recipe's own; a folder with one sub-folder a class; a TFDS name; `(images, labels)`; or
+        data: None for the recipe's own; a folder with one sub-folder a class; a table of paths and labels (CSV, TSV,
+            Parquet, DataFrame); a TFDS name; `(images, labels)`; a `tf.data.Dataset` of (image, label); or
             `{"train": (images, labels), "test": (...), "class_names": [...]}`. Images are 0..255.
         workdir: where run folders go.
         seed: short for `**{"train.seed": seed}`.
@@ -49,9 +50,9 @@ def fit(
     source, unreadable = readable(open_source(data, recipe.data))
     train, classes = source.split("train"), len(source.class_names)
     shape = pipeline.image_shape(train, recipe.data)
-    statistics = pipeline.split_statistics(train, recipe.data)
+    statistics = pipeline.split_statistics(train, recipe.data, progress=progress)
     with loop.seeded(recipe.train.seed):
-        model = models.build(recipe.model, input_shape=shape, classes=classes, mean=statistics.mean, std=statistics.std)
+        model = models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model)
         augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
         trained = AugmentingModel(model, augmentation) if augmentation.in_step else model
         weights = class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None

@@ -57,6 +57,10 @@ class Data(Section):
     short_side: int | None = Field(
         default=None, ge=4, description="what the short side is resized to before the centre crop; none: image_size"
     )
+    standardize: Literal["train", "imagenet", "image", "none"] = Field(
+        default="train",
+        description="mean and std of each channel over the training split, or ImageNet's; of each image; or not at all",
+    )
     cache: Literal["none", "memory", "disk"] = Field(
         default="none", description="where decoded photos are kept for the next epochs; the batches stay the same"
     )

@@ -10,8 +10,10 @@ import hashlib
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from cnnrecipes.data import places
 
 
 def folder() -> Path:
@@ -24,10 +26,12 @@ def folder() -> Path:
     return Path(base or Path.home() / ".cache") / "cnnrecipes"
 
 
-def fingerprint(paths: Sequence[str]) -> str:
-    """A name for the present state of these files: their paths, sizes and times. Raises OSError."""
-    state = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
-    return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
+def fingerprint(paths: Iterable[str], what: str = "") -> str:
+    """A name for the present state of these files: their paths, sizes and times, and `what` of them. Raises OSError."""
+    digest = hashlib.blake2b(what.encode(), digest_size=16)
+    for path in paths:
+        digest.update(repr((path, *places.status(path))).encode())
+    return digest.hexdigest()
 
 
 class Table:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from rich.progress import track
 
 from cnnrecipes import operations, recipe
-from cnnrecipes.data import readers
+from cnnrecipes.data import cache, readers
 from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.framing import DRAWS
 from cnnrecipes.data.images import decode, reason
@@ -124,9 +126,39 @@ def evaluation_batches(split: Split, spec: recipe.Data, classes: int, *, threads
     return _finish(batches.map(lambda example, weight: (*example[2:], weight)), threads)
 
 
-def split_statistics(split: Split, spec: recipe.Data) -> Statistics:
-    """Mean and standard deviation over a split as the model will see it, resized. Raises DataError at a bad file."""
-    return statistics(images[weights > 0] for images, _, weights in arrays(split, spec, 1))
+def split_statistics(split: Split, spec: recipe.Data, *, progress: bool = False) -> Statistics:
+    """What `data.standardize` says: of a split as the model will see it, resized, or named ones.
+
+    Those of unchanged files are remembered in the cache folder.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    if spec.standardize != "train":
+        return Statistics.named(spec.standardize, image_shape(split, spec)[2])
+    kept = _kept_statistics(split, spec)
+    found = Statistics.load(kept) if kept else None
+    if found is None:
+        batches = arrays(split, spec, 1)
+        if progress:
+            steps = -(-len(split) // EVALUATION_BATCH)
+            batches = track(batches, "mean and deviation of the training images", steps, transient=True)
+        found = statistics(images[weights > 0] for images, _, weights in batches)
+        if kept:
+            with contextlib.suppress(OSError):
+                found.save(kept)
+    return found
+
+
+def _kept_statistics(split: Split, spec: recipe.Data) -> Path | None:
+    """Where the statistics of these files at this size are kept; None for what lies in no files."""
+    if isinstance(split.images, ArrayImages) or not split.images.are_files:
+        return None
+    shown = repr((image_shape(split, spec), spec.resize, spec.short_side))
+    with contextlib.suppress(OSError):
+        files = (split.images.items[position] for position in split.positions)
+        return cache.folder() / "statistics" / f"{cache.fingerprint(files, shown)}.json"
+    return None
 
 
 def arrays(split: Split, spec: recipe.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -73,7 +73,7 @@ def _untrained(recipe: Recipe, data: Any) -> Subject:
     statistics = pipeline.split_statistics(train, recipe.data)
     with seeded(recipe.train.seed):
         shape = pipeline.image_shape(train, recipe.data)
-        made = {"input_shape": shape, "classes": classes, "mean": statistics.mean, "std": statistics.std}
+        made = {"input_shape": shape, "classes": classes, **statistics.for_model}
         model = models.build(recipe.model, **made)
     images, _, weights = next(itertools.islice(pipeline.arrays(train, recipe.data, classes), 1))
     return Subject(recipe.name, model, images[weights > 0])

@@ -39,6 +39,7 @@ def build(
     classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    per_image: bool = False,
     norm: str | Callable | None = None,
     activation: str | Callable | None = None,
     init: str | Callable | None = None,
@@ -52,6 +53,7 @@ def build(
         input_shape: (H, W, C) of the images.
         classes: number of classes, at least 2.
         mean, std: per channel, on the scale 0..255; constants of the first layer. None: no standardization.
+        per_image: standardize each image by its own mean and deviation, over all its values, instead.
         norm, activation, init, pool: a name, or a factory as `cnnrecipes.layers` makes them; None: as `model` says.
         options: other keys of a recipe's `model` table, as `stem="cifar"`.
 
@@ -74,6 +76,8 @@ def build(
     if mean is not None or std is not None:
         _check_statistics(spec.name, mean, std, input_shape[2])
         x = standardize(mean, std)(x)
+    elif per_image:
+        x = standardize_image()(x)
     parts = _parts(spec, callables)
     init = parts.pop("init")
     x = architecture.features(x, spec, **parts)
@@ -100,6 +104,12 @@ def standardize(mean: Sequence[float], std: Sequence[float]) -> keras.Layer:
     variance = [float(s) ** 2 for s in std]
     mean = [float(m) for m in mean]
     return keras.layers.Normalization(mean=mean, variance=variance, dtype="float32", name="standardize")
+
+
+def standardize_image() -> keras.Layer:
+    """The layer (x - mean) / sqrt(variance + 0.001) over all values of each image, in float32."""
+    axes = (1, 2, 3)
+    return keras.layers.LayerNormalization(axes, 1e-3, center=False, scale=False, dtype="float32", name="standardize")
 
 
 def _check_statistics(name: str, mean: Sequence[float], std: Sequence[float], channels: int) -> None:
