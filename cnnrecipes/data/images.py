@@ -114,7 +114,10 @@ def _pillow(content: bytes, channels: int) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"it claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
-            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+            try:
+                image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+            except Image.DecompressionBombError as error:  # a GIF's frame may claim more than the file does
+                raise ValueError(str(error)) from None
     return np.asarray(image).reshape(image.height, image.width, channels)
 
 
