@@ -54,16 +54,18 @@ def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
 
 def _is_batch(image: Any, label: Any, split: str) -> bool:
     """Whether an element is a batch. Raises DataError where it is neither that nor an image."""
-    if isinstance(image, bytes) or not isinstance(image, np.ndarray):
-        rank = 0 if isinstance(image, bytes) else -1
-    else:
-        rank = image.ndim if image.ndim > 1 or image.dtype == object else -1
-    if rank < 0 or rank > 4:
-        shape = getattr(image, "shape", None)
+    if isinstance(image, bytes):
+        return False
+    shape = image.shape if isinstance(image, np.ndarray) else ()
+    encoded = len(shape) == 1 and image.dtype == object
+    if not encoded and len(shape) not in (2, 3, 4):
         raise DataError(f"the {split} data set has images of type {type(image).__name__} and shape {shape}; {HOW}")
     # Gray images without an axis of channels, in a batch, have as many axes as one image has with it.
-    gray = rank == 3 and image.shape[-1] not in (1, 3) and np.shape(label)[:1] == image.shape[:1]
-    return rank in (1, 4) or gray
+    gray = len(shape) == 3 and shape[-1] not in (1, 3) and np.shape(label)[:1] == shape[:1]
+    batch = encoded or gray or len(shape) == 4
+    if batch and np.shape(label)[:1] != shape[:1]:
+        raise DataError(f"the {split} data set has images of shape {shape} with labels of {np.shape(label)}; {HOW}")
+    return batch
 
 
 def _label(label: Any) -> Any:

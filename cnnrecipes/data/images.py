@@ -14,6 +14,9 @@ from cnnrecipes.data.header import MAX_PIXELS, read_header
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 
+# What Pillow raises for damaged files; the last one where a frame of a GIF claims far more than the file does.
+_OF_PILLOW = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)
+
 # How to decode: 1 to 8 by TensorFlow, then turned by this EXIF orientation; BY_PILLOW altogether by Pillow.
 BY_PILLOW = 0
 # What a decoder of a part of a JPEG gets wrong at the edges, in columns: colour is stored for two of them together.
@@ -33,7 +36,7 @@ def decode(content: bytes, channels: int) -> tf.Tensor:
         route = choose_route(content)
         if route == BY_PILLOW:
             return tf.constant(_pillow(content, channels))
-    except (ValueError, OSError, SyntaxError) as error:  # what Pillow raises for damaged files
+    except _OF_PILLOW as error:
         raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
     return decode_routed(tf.constant(content), route, channels)
 
@@ -114,10 +117,7 @@ def _pillow(content: bytes, channels: int) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"it claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
-            try:
-                image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
-            except Image.DecompressionBombError as error:  # a GIF's frame may claim more than the file does
-                raise ValueError(str(error)) from None
+            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
     return np.asarray(image).reshape(image.height, image.width, channels)
 
 
