@@ -34,6 +34,11 @@ def fingerprint(paths: Iterable[str], what: str = "") -> str:
     return digest.hexdigest()
 
 
+def storable(text: str) -> str:
+    """The same text, with the bytes of a file name that is not UTF-8 written as JSON writes them, as \\udce4."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class Table:
     """Rows of text and numbers by a text key, in one SQLite file; without one it is always empty."""
 
@@ -44,12 +49,14 @@ class Table:
     def find(self, keys: Sequence[str]) -> dict[str, tuple]:
         """The rows there are, by key."""
         found: dict[str, tuple] = {}
+        called = {storable(key): key for key in keys}
+        keys = list(called)
         with contextlib.suppress(sqlite3.Error):
             for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
                 rows = self._database.execute(f"SELECT * FROM rows WHERE key IN ({marks})", some)
-                found |= {key: tuple(values) for key, *values in rows}
+                found |= {called[key]: tuple(values) for key, *values in rows}
         return found
 
     def put(self, rows: dict[str, tuple]) -> None:
@@ -58,7 +65,8 @@ class Table:
             marks = ",".join("?" * (1 + len(self.columns)))
             with contextlib.suppress(sqlite3.Error), self._database:
                 self._database.executemany(
-                    f"INSERT OR REPLACE INTO rows VALUES ({marks})", [(key, *values) for key, values in rows.items()]
+                    f"INSERT OR REPLACE INTO rows VALUES ({marks})",
+                    [(storable(key), *values) for key, values in rows.items()],
                 )
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import findings, folder, places, tables
+from cnnrecipes.data import cache, findings, folder, places, tables
 from cnnrecipes.data.facts import describe, facts
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.data.images import EXTENSIONS
@@ -57,7 +57,7 @@ class Report:
             texts = {
                 "report.json": self.to_json(),
                 "quarantine.txt": quarantine(self.unreadable),
-                "report.html": page(self),
+                "report.html": cache.storable(page(self)),
             }
             for name, text in texts.items():
                 write_whole(output / name, lambda beside, text=text: beside.write_text(text, encoding="utf-8"))
@@ -125,9 +125,8 @@ def readable(source: Source) -> tuple[Source, dict[str, str]]:
 
 def quarantine(unreadable: Mapping[str, str]) -> str:
     """One unreadable file a line: its path, as a JSON string, a tab, and why."""
-    return "".join(
-        f"{json.dumps(file, ensure_ascii=False)}\t{' '.join(why.split())}\n" for file, why in unreadable.items()
-    )
+    lines = (f"{json.dumps(file, ensure_ascii=False)}\t{' '.join(why.split())}\n" for file, why in unreadable.items())
+    return cache.storable("".join(lines))
 
 
 def _located(root: str) -> Iterator[tuple[str, tuple[str, str]]]:

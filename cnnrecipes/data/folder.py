@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnrecipes.data import places
+from cnnrecipes.data.cache import storable
 from cnnrecipes.data.images import EXTENSIONS
 from cnnrecipes.data.store import EncodedImages, Pool
 from cnnrecipes.errors import DataError
@@ -40,6 +41,9 @@ def read(root: str | Path) -> tuple[tuple[str, ...], dict[str, Pool]]:
     else:
         roots = {"train": root}
     class_names = places.subfolders(roots["train"])
+    odd = [name for name in class_names if name != storable(name)]
+    if odd:
+        raise DataError(f"the name of the folder {odd[0]!r} is not UTF-8; rename it, since it becomes a class name")
     if not class_names:
         raise DataError(f"{roots['train']!r} has no sub-folders; put the images of each class in a folder of its own")
     return tuple(class_names), {split: _read_split(path, split, class_names) for split, path in roots.items()}

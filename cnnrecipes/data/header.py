@@ -30,8 +30,8 @@ class Header:
 
     @property
     def by_pillow(self) -> bool:
-        """Whether TensorFlow cannot decode it, or not rightly: CMYK, BMP (palettes), WebP."""
-        return self.kind in ("bmp", "webp") or self.mode == "CMYK"
+        """Whether TensorFlow cannot decode it, or not rightly: CMYK, BMP (palettes), GIF (transparency), WebP."""
+        return self.kind in ("bmp", "gif", "webp") or self.mode == "CMYK"
 
 
 def read_header(content: bytes) -> Header:
@@ -58,7 +58,9 @@ def _parse(content: bytes) -> Header:
         if content[:6] in (b"GIF87a", b"GIF89a"):
             return Header("gif", *struct.unpack("<HH", content[6:10]), mode="P")
         if content[:2] == b"BM":
-            width, height = struct.unpack("<ii", content[18:26])
+            # The header of OS/2 is 12 bytes long, and has shorter numbers.
+            of_os2 = content[14:18] == b"\x0c\0\0\0"
+            width, height = struct.unpack("<HH", content[18:22]) if of_os2 else struct.unpack("<ii", content[18:26])
             return Header("bmp", abs(width), abs(height))
         if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
             return _webp(content)

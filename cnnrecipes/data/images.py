@@ -14,6 +14,9 @@ from cnnrecipes.data.header import MAX_PIXELS, read_header
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 
+# What Pillow raises for damaged files; the last one where a frame of a GIF claims far more than the file does.
+_OF_PILLOW = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)
+
 # How to decode: 1 to 8 by TensorFlow, then turned by this EXIF orientation; BY_PILLOW altogether by Pillow.
 BY_PILLOW = 0
 # What a decoder of a part of a JPEG gets wrong at the edges, in columns: colour is stored for two of them together.
@@ -33,7 +36,7 @@ def decode(content: bytes, channels: int) -> tf.Tensor:
         route = choose_route(content)
         if route == BY_PILLOW:
             return tf.constant(_pillow(content, channels))
-    except (ValueError, OSError, SyntaxError) as error:  # what Pillow raises for damaged files
+    except _OF_PILLOW as error:
         raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
     return decode_routed(tf.constant(content), route, channels)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import zipfile
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.data import cache
+from cnnrecipes.data import cache, places
 from cnnrecipes.errors import DataError
 from cnnrecipes.files import write_whole
 
@@ -35,7 +37,7 @@ class RecordImages:
 
     def read(self, position: int) -> bytes:
         """The encoded image."""
-        with open(self.files[self.numbers[position]], "rb") as file:
+        with _opened(self.files[self.numbers[position]]) as file:
             file.seek(int(self.offsets[position]))
             content = file.read(int(self.lengths[position]))
         return _feature(content, "image").bytes_list.value[0]
@@ -71,18 +73,30 @@ def open_records(files: Sequence[str], channels: int) -> tuple[RecordImages, np.
     Raises:
         DataError: a file is cut off, or its examples have no image and label.
     """
-    paths = [os.path.abspath(file) for file in files]
+    paths = [file if places.is_remote(file) else os.path.abspath(file) for file in files]
     kept = cache.folder() / "records" / f"{cache.fingerprint(paths)}.npz"
     try:
         with np.load(kept) as index:
             numbers, offsets, lengths, labels = (index[name] for name in ("numbers", "offsets", "lengths", "labels"))
-    except (OSError, ValueError, KeyError, EOFError):
-        rows = [(number, *row) for number, path in enumerate(paths) for row in _scan(path)]
-        numbers, offsets, lengths, labels = (np.asarray(column) for column in zip(*rows, strict=True))
-        numbers, offsets = numbers.astype(np.uint16), offsets.astype(np.uint64)
-        lengths, labels = lengths.astype(np.uint32), labels.astype(np.int32)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        numbers, offsets, lengths, labels = _index(paths)
         _keep(kept, numbers=numbers, offsets=offsets, lengths=lengths, labels=labels)
     return RecordImages(paths, numbers, offsets, lengths, channels), labels
+
+
+def _index(paths: Sequence[str]) -> list[np.ndarray]:
+    """File, offset, length and label of each record, gathered without a Python object for each."""
+    kinds = (np.uint16, np.uint64, np.uint32, np.int32)
+    columns = [array(np.dtype(kind).char) for kind in kinds]
+    for number, path in enumerate(paths):
+        for row in _scan(path):
+            for column, value in zip(columns, (number, *row), strict=True):
+                column.append(value)
+    return [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+
+
+def _opened(path: str):
+    return tf.io.gfile.GFile(path, "rb") if places.is_remote(path) else open(path, "rb")
 
 
 def _keep(path, **arrays: np.ndarray) -> None:
@@ -99,7 +113,7 @@ def _keep(path, **arrays: np.ndarray) -> None:
 
 def _scan(path: str) -> Iterator[tuple[int, int, int]]:
     """Offset, length and label of each record."""
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         offset = 0
         while header := file.read(_BEFORE):
             if len(header) < _BEFORE:

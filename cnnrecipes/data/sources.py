@@ -6,6 +6,7 @@ list of positions into them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 
 from cnnrecipes import recipe
 from cnnrecipes.data import arrays, folder, places, split, tables, tfds
-from cnnrecipes.data.facts import describe, facts
+from cnnrecipes.data.facts import facts
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError
 
@@ -100,20 +101,40 @@ def local_path(data: str | Path) -> str:
 def _dealt(pool: Pool, given: set[str], spec: recipe.Data) -> dict[str, np.ndarray]:
     """Positions of the splits that are taken from the training images; none where nothing is to be taken."""
     shares = {s: share for s, share in (("test", spec.test), ("validation", spec.validation)) if s not in given}
+    contents = _contents(pool) if spec.split == "content" and (spec.folds or any(shares.values())) else None
     if spec.folds:
         if "validation" in given:
             raise DataError(f"data.folds = {spec.folds}, but the data has a validation split; leave one of them out")
-        counts = np.bincount(pool.labels)
-        if counts[counts > 0].min() < spec.folds:
-            raise DataError(f"data.folds = {spec.folds}, and a class has {counts[counts > 0].min()} images; take fewer")
-        return split.fold(pool.labels, pool.groups, spec.folds, spec.fold, spec.split_seed)
-    if not any(shares.values()):
-        return {}
-    if spec.split == "content":
-        return split.by_content(_contents(pool), shares, spec.split_seed)
+        # The test split is the same for every fold.
+        shares.pop("validation")
+        parts = _in_shares(pool, contents, shares, spec) if any(shares.values()) else {}
+        rest = parts.pop("train", np.arange(len(pool.labels)))
+        return parts | {name: rest[some] for name, some in _fold(pool, contents, rest, spec).items()}
+    return _in_shares(pool, contents, shares, spec) if any(shares.values()) else {}
+
+
+def _in_shares(
+    pool: Pool, contents: list[str] | None, shares: Mapping[str, float], spec: recipe.Data
+) -> dict[str, np.ndarray]:
+    """The splits in shares, with what is left as "train"."""
+    if contents is not None:
+        return split.by_content(contents, shares, spec.split_seed, pool.labels)
     if pool.groups is not None:
         return split.grouped(pool.labels, pool.groups, shares, spec.split_seed)
     return split.stratified(pool.labels, shares, spec.split_seed)
+
+
+def _fold(pool: Pool, contents: list[str] | None, rest: np.ndarray, spec: recipe.Data) -> dict[str, np.ndarray]:
+    """The fold, of what is not for the test: positions into `rest`. Raises DataError where there are too many folds."""
+    labels, groups = pool.labels[rest], None if pool.groups is None else pool.groups[rest]
+    counts = np.bincount(labels)
+    if counts[counts > 0].min() < spec.folds:
+        raise DataError(f"data.folds = {spec.folds}, and a class has {counts[counts > 0].min()} images; take fewer")
+    if groups is not None and len(np.unique(groups)) < spec.folds:
+        raise DataError(f"data.folds = {spec.folds}, and there are {len(np.unique(groups))} groups; take fewer")
+    if contents is not None:
+        return split.fold_by_content([contents[place] for place in rest], spec.folds, spec.fold, spec.split_seed)
+    return split.fold(labels, groups, spec.folds, spec.fold, spec.split_seed)
 
 
 def _contents(pool: Pool) -> list[str]:
@@ -122,7 +143,7 @@ def _contents(pool: Pool) -> list[str]:
         return [str(group) for group in pool.groups]
     if isinstance(pool.images, EncodedImages) and pool.images.are_files:
         return [one.digest or one.path for one in facts(pool.images.items)]
-    return [describe("", pool.images.read(i)).digest for i in range(len(pool.images))]
+    return [hashlib.blake2b(pool.images.read(i), digest_size=16).hexdigest() for i in range(len(pool.images))]
 
 
 def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:

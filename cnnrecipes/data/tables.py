@@ -22,6 +22,9 @@ COLUMNS = {
     "split": ("split", "set", "subset", "partition"),
     "group": ("group", "group_id", "patient", "patient_id", "subject", "subject_id"),
 }
+# What stands for nothing in a cell of a text file.
+GAPS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "<NA>", "NULL", "null")
+_WHOLE = r"-?(?:0|[1-9]\d*)(?:\.0*)?"
 HOW = "; ".join(f"{use}: {', '.join(names)}" for use, names in COLUMNS.items())
 
 
@@ -45,10 +48,13 @@ def read(table: str | pd.DataFrame) -> tuple[tuple[str, ...], dict[str, Pool]]:
     for use, column in columns.items():
         gaps = np.flatnonzero(frame[column].isna())
         if use != "group" and gaps.size:
-            raise DataError(f"{name} has no {use} in {gaps.size} rows, first in row {gaps[0] + 1}; fill or drop them")
+            raise DataError(
+                f"{name} has no {use} in {gaps.size} rows, first in row {gaps[0] + 1}; fill or drop them "
+                f"({', '.join(GAPS[1:])} and an empty cell mean none)"
+            )
     base = "" if isinstance(table, pd.DataFrame) else places.parent(str(table))
     paths = [_located(base, str(path)) for path in frame[columns["path"]]]
-    class_names, labels = _classes(frame[columns["label"]])
+    class_names, labels = _classes(frame[columns["label"]], name)
     groups = pd.factorize(frame[columns["group"]])[0] if "group" in columns else None
     if groups is not None:  # a row without a group is one of its own
         alone = groups < 0
@@ -76,7 +82,13 @@ def _load(path: str, name: str) -> pd.DataFrame:
         if repeated:
             raise DataError(f"{name} has the column {repeated[0]!r} more than once; rename or remove one")
         content.seek(0)
-        return pd.read_csv(content, sep=separator)
+        # As text, since "007" is no number and "None" may be a class.
+        frame = pd.read_csv(content, sep=separator, dtype=str, keep_default_na=False, na_values=GAPS)
+        if not isinstance(frame.index, pd.RangeIndex):
+            raise DataError(f"{name} has more cells in its rows than columns in its first line; name every column")
+        return frame
+    except DataError:  # a ValueError too
+        raise
     except OSError as error:
         raise DataError(f"cannot read {name}: {error.strerror or error}") from None
     except (ValueError, ImportError) as error:  # what pandas raises for no table, and for no Parquet reader
@@ -103,11 +115,19 @@ def _columns(frame: pd.DataFrame, name: str) -> dict[str, str]:
     return found
 
 
-def _classes(labels: pd.Series) -> tuple[tuple[str, ...], np.ndarray]:
-    if labels.dtype.kind == "f" and (labels == labels.round()).all():
-        labels = labels.astype(int)
-    codes, names = pd.factorize(labels, sort=True)
-    return tuple(str(name) for name in names), codes.astype(np.int32)
+def _classes(labels: pd.Series, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names and (N,) labels; the names are in their order, that of numbers where all are whole ones."""
+    unfit = [label for label in labels if not isinstance(label, (str, int, float, np.number, np.bool_))]
+    unfit += [label for label in labels if isinstance(label, (float, np.floating)) and not np.isfinite(label)]
+    if unfit:
+        raise DataError(f"{name} has the label {unfit[0]!r}; give names or numbers")
+    texts = labels.astype(str)
+    if texts.str.fullmatch(_WHOLE).all():
+        texts = texts.str.partition(".")[0]
+        order = sorted(texts.unique(), key=int)
+    else:
+        order = sorted(texts.unique())
+    return tuple(order), pd.Categorical(texts, categories=order).codes.astype(np.int32)
 
 
 def _splits(column: Sequence[str], name: str) -> np.ndarray:
