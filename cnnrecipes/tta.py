@@ -70,7 +70,9 @@ class Scorer:
         logits = np.asarray(said, np.float64)
         if self.average == "logits":
             return log_softmax(logits.mean(0))
-        return np.log(np.exp(log_softmax(logits)).mean(0))
+        logs = log_softmax(logits)
+        highest = logs.max(0)  # what a probability of 0 in float64 would make infinite stays a number
+        return highest + np.log(np.exp(logs - highest).mean(0))
 
     def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
         rows = []

@@ -35,7 +35,9 @@ def of_size(height, width, name="resnet8", **options):
     recipe = cr.Recipe.from_dict(
         {"data": {"name": "arrays"}, "model": {"name": name, **options}, "train": {"epochs": 1}}, "test"
     )
-    return Artefact(cr.build(recipe.model, input_shape=(height, width, 3), classes=4), recipe, list("abcd"))
+    statistics = {"mean": [128] * 3, "std": [74] * 3}
+    model = cr.build(recipe.model, input_shape=(height, width, 3), classes=4, **statistics)
+    return Artefact(model, recipe, list("abcd"))
 
 
 def look(text):
@@ -66,6 +68,15 @@ def test_views_are_averaged(artefact, average):
     mean = logits.mean(0) if average == "logits" else np.log(np.exp(tta.log_softmax(logits)).mean(0))
     found = tta.Scorer(artefact, ["flip_lr", "five_crop(40)"], average).scores([IMAGE])
     np.testing.assert_allclose(next(found), tta.log_softmax(mean), atol=1e-6)
+
+
+def test_a_probability_below_the_smallest_number_is_none_of_infinity(artefact):
+    images = keras.Input((32, 32, 3))
+    logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(images))
+    sure = Artefact(keras.Model(images, logits), artefact.recipe, artefact.class_names)
+    sure.model.set_weights([np.zeros((3, 4)), np.float32([2000, 0, 0, 0])])
+    found = next(tta.Scorer(sure, "flip_lr").scores([IMAGE]))
+    np.testing.assert_allclose(found, [0, -2000, -2000, -2000])
 
 
 def test_ten_crops_of_a_symmetric_model_are_five(artefact):
