@@ -9,6 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from cnnrecipes.recipe import all_keys
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "colab").glob("*.ipynb"))
 
@@ -23,6 +25,17 @@ def test_ci_calls_the_readmes_test_command():
 def test_the_recipe_table_is_up_to_date():
     table = runpy.run_path(str(ROOT / "docs" / "recipes_table.py"))["table"]()
     assert (ROOT / "recipes" / "README.md").read_text() == table
+
+
+def test_the_page_of_augmentation_is_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs" / "augmentation_table.py"))
+    assert (ROOT / "docs" / "augmentation.md").read_text(encoding="utf-8") == made["page"]()
+
+
+def test_the_page_about_data_names_every_key_of_the_recipe_that_it_should():
+    page = (ROOT / "docs" / "data.md").read_text()
+    keys = {key for key in all_keys() if key.startswith("data.")} - {"data.name", "data.batch_size"}
+    assert not {key for key in keys if key not in page}
 
 
 def test_the_page_of_architectures_is_up_to_date():

@@ -101,12 +101,12 @@ def training_batches(
         return tf.fill([size], epoch), index, key, draws
 
     last_step = whole.train.epochs * steps if last_step is None else last_step
-    chosen = tf.data.Dataset.range(first_step, last_step).map(choose)
+    chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
     loaded = _load(chosen, split, spec, classes, size, framing)
     if augmentation.in_step:
-        batches = loaded.map(lambda epoch, key, images, labels: ((images, key, epoch), labels))
+        batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
-        batches = loaded.map(lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)
+        batches = _map(loaded, lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)
     return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
 
 
@@ -124,11 +124,12 @@ def evaluation_batches(split: Split, spec: recipe.Data, classes: int, *, threads
         index = tf.minimum(place, len(split) - 1)
         return tf.zeros_like(place), index, index, _no_draws(EVALUATION_BATCH)
 
-    chosen = tf.data.Dataset.range(steps).map(choose)
+    chosen = _map(tf.data.Dataset.range(steps), choose)
     loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
-    weights = tf.data.Dataset.range(steps * EVALUATION_BATCH).map(lambda place: tf.cast(place < len(split), tf.float32))
+    places = tf.data.Dataset.range(steps * EVALUATION_BATCH)
+    weights = _map(places, lambda place: tf.cast(place < len(split), tf.float32))
     batches = tf.data.Dataset.zip(loaded, weights.batch(EVALUATION_BATCH, drop_remainder=True))
-    return _finish(batches.map(lambda example, weight: (*example[2:], weight)), threads)
+    return _finish(_map(batches, lambda example, weight: (*example[2:], weight)), threads)
 
 
 def split_statistics(split: Split, spec: recipe.Data, *, progress: bool = False) -> Statistics:
@@ -261,15 +262,21 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int
 
     if isinstance(split.images, ArrayImages):
         read = readers.from_array(split, spec, shape, framing)
-        return chosen.map(lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+        return _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
     if spec.cache == "none":
         content, read = readers.contents(split), readers.from_files(split, spec, shape, framing)
-        chosen = chosen.map(lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
+        chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
         images = lambda i, draws, *file: read(*file, draws)  # noqa: E731
     else:
         images = readers.from_kept(split, spec, shape, framing)
-    examples = chosen.unbatch().map(lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
+    single = chosen.unbatch()
+    examples = _map(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
     return examples.batch(size, drop_remainder=True)
+
+
+def _map(dataset: tf.data.Dataset, function: Callable, parallel: int | None = None) -> tf.data.Dataset:
+    """`dataset.map` without autograph: nothing here wants its translation of Python, which takes seconds."""
+    return dataset.map(tf.autograph.experimental.do_not_convert(function), parallel)
 
 
 def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:

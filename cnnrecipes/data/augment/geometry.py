@@ -24,17 +24,17 @@ def pad_crop(images: tf.Tensor, draws: tf.Tensor, op: operations.PadCrop, mean) 
 
 def flip_lr(images: tf.Tensor, draws: tf.Tensor, op: operations.FlipLR, mean) -> tf.Tensor:
     """Mirror the images whose draw (N, 1) is below `op.probability`."""
-    return where(mirrored(draws, op), tf.reverse(images, [2]), images)
+    return _reverse(images, mirrored(draws, op), axis=2)
 
 
 def flip_ud(images: tf.Tensor, draws: tf.Tensor, op: operations.FlipUD, mean) -> tf.Tensor:
     """Turn upside down, as mirrored in water, the images whose draw (N, 1) is below `op.probability`."""
-    return where(mirrored(draws, op), tf.reverse(images, [1]), images)
+    return _reverse(images, mirrored(draws, op), axis=1)
 
 
 def alternating_flip_lr(images: tf.Tensor, draws: tf.Tensor, op: operations.AlternatingFlipLR, mean) -> tf.Tensor:
     """Mirror the images whose draw (N, 1) is below 1/2; the caller turns the draws about from epoch to epoch."""
-    return where(mirrored(draws, op), tf.reverse(images, [2]), images)
+    return _reverse(images, mirrored(draws, op), axis=2)
 
 
 def crop_offsets(draws: tf.Tensor, op: operations.PadCrop) -> tf.Tensor:
@@ -130,6 +130,13 @@ def fill_colour(fill: str | int, mean) -> tf.Tensor:
 def to_uint8(values: tf.Tensor) -> tf.Tensor:
     """Rounded, and cut off at 0 and 255."""
     return tf.cast(tf.clip_by_value(tf.round(values), 0.0, 255.0), tf.uint8)
+
+
+def _reverse(images, chosen, axis):
+    """Reverse the chosen images along an axis; the others are only copied."""
+    parts = tf.dynamic_partition(images, tf.cast(chosen, tf.int32), 2)
+    places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), tf.cast(chosen, tf.int32), 2)
+    return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], tf.reverse(parts[1], [axis])]), images.shape)
 
 
 def _maps(*numbers) -> tf.Tensor:
