@@ -111,9 +111,10 @@ class Artefact:
 
         Raises:
             DataError: a file that cannot be read, a wrong rank, values out of range, channels that do not match.
+            RecipeError, ModelError: an unknown view, or one that the model cannot look at.
         """
         images, single = self._read(inputs)
-        if tta:
+        if tta is not None:
             scores = Scorer(self, tta, average).scores(images)
             predictions = [self._name(np.exp(row)) for row in scores]
         else:

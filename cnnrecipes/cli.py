@@ -211,7 +211,7 @@ def evaluate(
     opened = cnnrecipes.load(run)
     if not isinstance(opened, cnnrecipes.Run):
         raise cnnrecipes.RunError(f"{str(run)!r} is a file; evaluate wants the run folder it came from")
-    metrics = opened.evaluate(data=data, split=split, tta=tta, average=average)
+    metrics = opened.evaluate(data=data, split=split, tta=tta or None, average=average)
     if "plain" in metrics:
         out.print("plain: " + _sentence(metrics["split"], metrics["plain"]), markup=False)
         out.print(
@@ -231,7 +231,7 @@ def predict(
 ) -> None:
     """Name what images show."""
     _import_tensorflow()
-    predictions = cnnrecipes.load(run).predict(list(images), tta=tta, average=average)
+    predictions = cnnrecipes.load(run).predict(list(images), tta=tta or None, average=average)
     if as_json:
         print(json.dumps({str(i): p.probabilities for i, p in zip(images, predictions, strict=True)}, indent=2))
         return

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.images import decode
+from cnnrecipes.data.images import decode, reason
 from cnnrecipes.data.sources import Split
 from cnnrecipes.errors import DataError
 from cnnrecipes.tta import Scorer, log_softmax
@@ -33,12 +33,12 @@ def evaluate(
 
     Raises:
         DataError: images that do not fit the model, or cannot be read.
-        RecipeError: an unknown view, or one that does not fit.
+        RecipeError, ModelError: an unknown view, or one that the model cannot look at.
     """
     shape = pipeline.image_shape(split, artefact.recipe.data)
     if shape != artefact.input_shape:
         raise DataError(f"the images of {split.name} are {shape}, the model wants {artefact.input_shape}")
-    scorer = Scorer(artefact, tta, average) if tta else None
+    scorer = Scorer(artefact, tta, average) if tta is not None else None
     correct, loss, n = 0, 0.0, 0
     for images, labels, weights in pipeline.arrays(split, artefact.recipe.data, len(artefact.class_names)):
         logits = artefact.logits(images)[weights > 0].astype(np.float64)
@@ -60,15 +60,16 @@ def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
     """Every image as it is stored, in order. Raises DataError naming one that cannot be read."""
 
     def read(index: int) -> np.ndarray:
-        content, _ = split.read(index)
-        return decode(content, channels).numpy() if isinstance(content, bytes) else content
+        try:
+            content, _ = split.read(index)
+            return decode(content, channels).numpy() if isinstance(content, bytes) else content
+        except (OSError, tf.errors.OpError) as error:
+            name = split.images.label(int(split.positions[index]))
+            raise DataError(f"cannot read {name} ({split.name}): {reason(error)}") from None
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(split), pipeline.EVALUATION_BATCH):
-            try:
-                yield from pool.map(read, range(start, min(start + pipeline.EVALUATION_BATCH, len(split))))
-            except (OSError, tf.errors.OpError) as error:
-                raise DataError(f"cannot read an image of {split.name}: {error}") from None
+            yield from pool.map(read, range(start, min(start + pipeline.EVALUATION_BATCH, len(split))))
 
 
 def _summary(split: Split, correct: int, loss: float, n: int) -> dict[str, Any]:

@@ -89,10 +89,10 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _covers_the_crop(self):
-        if self.short_side is not None and (self.resize != "crop" or self.short_side < (self.image_size or 4)):
-            raise ValueError(
-                f"short_side {self.short_side} is for resize = 'crop', and at least image_size {self.image_size}"
-            )
+        if self.short_side is not None and self.resize != "crop":
+            raise ValueError(f"short_side {self.short_side} is for resize = 'crop'; leave one of the two out")
+        if self.short_side is not None and self.short_side < (self.image_size or 0):
+            raise ValueError(f"short_side {self.short_side} is below image_size {self.image_size}; give at least that")
         return self
 
 
@@ -274,6 +274,8 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"unknown key {key!r}{nearest(key, [*known, 'data', 'augment', 'model', 'train', 'extends'])}"
     key = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), key or "recipe")
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error" and isinstance(item["input"], Mapping):
+        return f"{key}: {message}"  # of keys that do not fit together; the message names them
     if item["type"] == "missing":
         return f"{key} is missing; it has no default"
     if item["type"] == "literal_error" and isinstance(item["input"], str):

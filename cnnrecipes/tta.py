@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -11,11 +11,13 @@ import tensorflow as tf
 from cnnrecipes import recipe, views
 from cnnrecipes.data.images import resize, scaled_shape, to_uint8
 from cnnrecipes.data.pipeline import EVALUATION_BATCH
-from cnnrecipes.errors import ModelError, RecipeError
+from cnnrecipes.errors import DataError, ModelError, RecipeError
 from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.operations import Operation
 
 AVERAGES = ("probabilities", "logits")
+# Pixels of a whole image: 16 channels of float32 over them are 1 GiB, more is no photo but a mistake.
+MAX_WHOLE = 2**24
 
 
 class Scorer:
@@ -23,12 +25,13 @@ class Scorer:
 
     Args:
         artefact: the trained model with its preprocessing.
-        texts: a view or several, as "flip_lr" or ["ten_crop", "centre(short_side=288)"]; see `cnnrecipes.views`.
+        texts: a view or several, as "flip_lr" or ["ten_crop", "centre(short_side=288)"]; see `cnnrecipes.views`. Each
+            image that a view gives counts once; one that two views give counts twice.
         average: of "probabilities", or of "logits".
 
     Raises:
         RecipeError: an unknown view, or one that does not fit the model's size.
-        ModelError: a whole image is to go through a model that takes one size only.
+        ModelError: a whole image is to go through a model that takes one size only, or is too small for it.
     """
 
     def __init__(self, artefact, texts: str | Sequence[str], average: str = "probabilities"):
@@ -36,18 +39,17 @@ class Scorer:
             raise RecipeError(f"average is {average!r}; allowed: {', '.join(AVERAGES)}")
         self.artefact, self.average = artefact, average
         self.views = views.parse_views(texts)
-        size = min(artefact.input_shape[:2])
         for view in self.views:
-            side = getattr(view, "short_side", None)
-            if side is not None and side < size:
-                raise RecipeError(f"the view's short_side {side} is below the model's size {size}")
-            if isinstance(view, views.Shift) and view.pixels >= size:
-                raise RecipeError(f"a shift by {view.pixels} pixels leaves nothing of an image of {size}")
-        whole = any(isinstance(view, views.MultiScale) for view in self.views)
-        self._whole = fully_convolutional(artefact.model) if whole else None
+            _check(view, *artefact.input_shape[:2])
+        whole = [side for view in self.views if isinstance(view, views.MultiScale) for side in view.short_sides]
+        self._whole = fully_convolutional(artefact.model, whole) if whole else None
 
     def scores(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """For each image (H, W, C), uint8, of any size: its log probabilities (classes,), float64, over all views."""
+        """For each image (H, W, C), uint8, of any size: its log probabilities (classes,), float64, over all views.
+
+        Raises:
+            DataError: an image that cannot be brought to the model's size, or is too long for `multi_scale`.
+        """
         chunk: list[np.ndarray] = []
         for image in images:
             chunk.append(image)
@@ -68,19 +70,44 @@ class Scorer:
         logits = np.asarray(said, np.float64)
         if self.average == "logits":
             return log_softmax(logits.mean(0))
-        return np.log(np.exp(log_softmax(logits)).mean(0))
+        logs = log_softmax(logits)
+        highest = logs.max(0)  # what a probability of 0 in float64 would make infinite stays a number
+        return highest + np.log(np.exp(logs - highest).mean(0))
 
     def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
         rows = []
         for image in images:
-            size = scaled_shape(tf.constant(image.shape[:2]), short_side)
-            scaled = to_uint8(tf.image.resize(image, size, antialias=True)) if tuple(size) != image.shape[:2] else image
+            size = tuple(scaled_shape(tf.constant(image.shape[:2]), short_side).numpy().tolist())
+            if size[0] * size[1] > MAX_WHOLE:
+                raise DataError(
+                    f"an image of {_by(image.shape)} pixels would be {_by(size)} at short side {short_side}, more than "
+                    f"{MAX_WHOLE:,} pixels; leave it out, or use views of the model's size"
+                )
+            scaled = to_uint8(tf.image.resize(image, size, antialias=True)) if size != image.shape[:2] else image
             rows.append(self._whole(tf.constant(scaled)[None]).numpy()[0])
         return np.stack(rows)
 
 
+def _check(view: Operation, height: int, width: int) -> None:
+    """Raise RecipeError where a model of this size has no such view."""
+    side, size = getattr(view, "short_side", None), min(height, width)
+    if height != width and (side is not None or isinstance(view, views.FiveCrop)):
+        raise RecipeError(
+            f"five_crop, ten_crop and a view's short_side are for square images, the model takes {height}x{width}; "
+            "use flip_lr, shift or multi_scale"
+        )
+    if side is not None and side < size:
+        raise RecipeError(f"the view's short_side {side} is below the model's size {size}; give at least {size}")
+    if isinstance(view, views.Shift) and view.pixels >= size:
+        raise RecipeError(f"a shift by {view.pixels} pixels leaves nothing of an image of {size}; give fewer")
+
+
 def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: recipe.Data) -> list[np.ndarray]:
-    """The views of one image (H, W, C), each of the model's shape; the first is the plain one where there is one."""
+    """The views of one image (H, W, C), each of the model's shape; the first is the plain one where there is one.
+
+    Raises:
+        DataError: the model's images are not square, and this one is not of their size.
+    """
     height, width = shape[:2]
     if isinstance(view, views.FiveCrop):
         side = view.short_side or round(min(height, width) * 8 / 7)
@@ -92,6 +119,8 @@ def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: 
     short_side = getattr(view, "short_side", None) or spec.short_side
     plain = image
     if image.shape[:2] != (height, width) or short_side:
+        if height != width:
+            raise DataError(f"an image is {_by(image.shape)}, the model wants {height}x{width}; resize it")
         how = "crop" if getattr(view, "short_side", None) else spec.resize
         plain = resize(tf.constant(image), height, how, short_side).numpy()
     if isinstance(view, views.FlipLR):
@@ -103,25 +132,38 @@ def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: 
     return [plain]
 
 
-def fully_convolutional(model: keras.Model) -> tf.Module:
-    """A function of images (N, H, W, C) of any size to logits, with the model's weights.
+def fully_convolutional(model: keras.Model, short_sides: Sequence[int] = ()) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of images (N, H, W, C), uint8, of any size to logits (N, classes), with the model's weights.
+
+    Args:
+        short_sides: lengths of the images' short side that must be possible.
 
     Raises:
-        ModelError: its head takes one size only.
+        ModelError: its head takes one size only, or nothing is left of so small an image.
     """
     try:
         anyhow = keras.Input((None, None, model.input_shape[-1]), dtype=model.inputs[0].dtype)
         twin = keras.models.clone_model(model, input_tensors=anyhow)
         twin.set_weights(model.get_weights())
     except (ValueError, TypeError) as error:
-        why = str(error).partition("\n")[0]
+        flat = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Flatten)]
+        why = f"behind {flat[0]} every position has its own weights" if flat else str(error).partition("\n")[0]
         raise ModelError(
             f"{model.name} takes images of one size only, so that it cannot look at whole ones ({why}); "
             'use views of its size, or a model with head = "average"'
         ) from None
+    for side in sorted(short_sides):
+        try:
+            twin.compute_output_shape((1, side, side, model.input_shape[-1]))
+        except ValueError:
+            raise ModelError(f"{model.name} pools an image of short side {side} away; give a longer one") from None
     twin = with_fast_norms(twin)
     signature = tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.uint8)
     return tf.function(lambda images: twin(images, training=False), input_signature=[signature], autograph=False)
+
+
+def _by(shape: Sequence[int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from pydantic import Field
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.operations import Operation, parse
 
-Side = Annotated[int, Field(ge=4)]
+# A square of 4096 is all that a pass over a whole image may hold (tta.MAX_WHOLE).
+Side = Annotated[int, Field(ge=4, le=4096)]
 
 
 class Centre(Operation):

@@ -71,11 +71,11 @@ def test_company_changes_nothing_on_other_kernels(digits_run, images, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("how", ["crop", "pad"])
+@pytest.mark.parametrize("how", [{"data.resize": "crop"}, {"data.resize": "pad"}, {"data.short_side": 40}])
 def test_photo_files_predict_as_in_validation(flowers, tmp_path, how):
     """Decoding and resizing belong to the artefact."""
     recipe = catalog.load("resnet20_photos").change(
-        **{"data.name": str(flowers), "data.image_size": 32, "data.resize": how, "model.name": "resnet8"}
+        **{"data.name": str(flowers), "data.image_size": 32, "model.name": "resnet8", **how}
     )
     source = open_source(None, recipe.data)
     model = models.build(recipe.model, input_shape=(32, 32, 3), classes=5, mean=[110] * 3, std=[70] * 3)

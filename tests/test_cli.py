@@ -80,6 +80,20 @@ def test_schema_is_one(monkeypatch, capsys):
     jsonschema.validate(read_toml(catalog.find("resnet8_digits")), json.loads(capsys.readouterr().out))
 
 
+def test_views_are_averaged_and_the_gain_is_printed(monkeypatch, capsys, digits_run, tmp_path):
+    views = ("--tta", "shift(1)", "--tta", "centre(9)", "--average", "logits")
+    assert inside(monkeypatch, "evaluate", digits_run.folder, *views) == 0
+    plain, averaged = capsys.readouterr().out.splitlines()
+    assert plain.startswith("plain: test accuracy ")
+    assert averaged.startswith("shift(1) + centre(9), mean of logits: ")
+    assert plain.count("(n = ") == averaged.count("(n = ") == 1
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    assert inside(monkeypatch, "predict", digits_run.folder, tmp_path / "a.png", *views) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'a.png'}: ")
+    assert inside(monkeypatch, "predict", digits_run.folder, tmp_path / "a.png", "--tta", "flip") == 2
+    assert "flip_lr" in capsys.readouterr().err
+
+
 def test_evaluate_and_predict_a_run(monkeypatch, capsys, digits_run, tmp_path):
     assert inside(monkeypatch, "evaluate", digits_run.folder) == 0
     accuracy = digits_run.metrics["test"]["accuracy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +11,9 @@ import cnnrecipes as cr
 from cnnrecipes import tta, views
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data.images import resize
+from cnnrecipes.data.sources import open_source
 from cnnrecipes.errors import DataError, ModelError, RecipeError
+from cnnrecipes.evaluation import _originals, evaluate
 from cnnrecipes.recipe import Data
 
 RANDOM = np.random.default_rng(0)
@@ -25,6 +28,16 @@ def artefact():
         {"data": {"name": "arrays", "image_size": 32}, "model": {"name": "resnet8"}, "train": {"epochs": 1}}, "test"
     )
     return Artefact(cr.build("resnet8", input_shape=(32, 32, 3), classes=4), recipe, list("abcd"))
+
+
+def of_size(height, width, name="resnet8", **options):
+    """An untrained model of this size."""
+    recipe = cr.Recipe.from_dict(
+        {"data": {"name": "arrays"}, "model": {"name": name, **options}, "train": {"epochs": 1}}, "test"
+    )
+    statistics = {"mean": [128] * 3, "std": [74] * 3}
+    model = cr.build(recipe.model, input_shape=(height, width, 3), classes=4, **statistics)
+    return Artefact(model, recipe, list("abcd"))
 
 
 def look(text):
@@ -57,6 +70,29 @@ def test_views_are_averaged(artefact, average):
     np.testing.assert_allclose(next(found), tta.log_softmax(mean), atol=1e-6)
 
 
+def test_a_probability_below_the_smallest_number_is_none_of_infinity(artefact):
+    images = keras.Input((32, 32, 3))
+    logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(images))
+    sure = Artefact(keras.Model(images, logits), artefact.recipe, artefact.class_names)
+    sure.model.set_weights([np.zeros((3, 4)), np.float32([2000, 0, 0, 0])])
+    found = next(tta.Scorer(sure, "flip_lr").scores([IMAGE]))
+    np.testing.assert_allclose(found, [0, -2000, -2000, -2000])
+
+
+def test_ten_crops_of_a_symmetric_model_are_five(artefact):
+    """Of one that sees mean colours alone; NumPy knows what it says."""
+    images = keras.Input((32, 32, 3))
+    logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(images) / 255)
+    symmetric = Artefact(keras.Model(images, logits), artefact.recipe, artefact.class_names)
+    kernel, bias = symmetric.model.get_weights()
+    five, ten = (
+        next(tta.Scorer(symmetric, f"{name}(40)", "logits").scores([IMAGE])) for name in ("five_crop", "ten_crop")
+    )
+    mean = np.mean([crop.mean((0, 1)) / 255 @ kernel + bias for crop in look("five_crop(40)")], axis=0)
+    np.testing.assert_allclose(ten, five, atol=1e-6)
+    np.testing.assert_allclose(five, tta.log_softmax(mean), atol=1e-6)
+
+
 def test_many_images_are_scored_as_each_alone(artefact):
     images = [RANDOM.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8) for i in range(19)]
     scorer = tta.Scorer(artefact, ["ten_crop", "flip_lr"])
@@ -81,19 +117,54 @@ def test_whole_images_keep_their_proportions(artefact):
     np.testing.assert_allclose(found, tta.log_softmax(whole(scaled[None]).numpy()[0].astype(float)), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "vgg11", "fast_cnn", "resnext50"])
-@pytest.mark.parametrize("norm", [None, "group"])
-def test_the_twin_for_whole_images_has_the_models_weights(name, norm):
-    options = {"head": "average"} if name.startswith("vgg") else {}
-    model = cr.build(name, input_shape=(32, 32, 3), classes=4, **options, **({"norm": norm} if norm else {}))
-    images = RANDOM.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    np.testing.assert_allclose(tta.fully_convolutional(model)(images), model(images, training=False), atol=1e-4)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet8", {"norm": "group", "squeeze_excite": 4, "stochastic_depth": 0.2}),
+        ("resnet8", {"norm": "layer", "variant": "v2", "head": "max"}),
+        ("resnet8", {"norm": "instance", "shortcut": "A", "per_image": True}),
+        ("resnext50", {"depths": [1, 1, 1, 1], "stem": "imagenet", "pool": "blur", "norm": "channel"}),
+        ("vgg11", {"head": "average", "mean": [100] * 3, "std": [50] * 3}),
+        ("fast_cnn", {}),
+    ],
+)
+def test_the_twin_for_whole_images_has_the_models_weights(name, options):
+    """And it is not traced again for each size of an image."""
+    model = cr.build(name, input_shape=(32, 32, 3), classes=4, **options)
+    images, twin = RANDOM.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8), tta.fully_convolutional(model)
+    np.testing.assert_allclose(twin(images), model(images, training=False), rtol=1e-5, atol=1e-5)
+    assert twin(RANDOM.integers(0, 256, (1, 45, 62, 3), dtype=np.uint8)).shape == (1, 4)
+    assert twin.experimental_get_tracing_count() == 1
 
 
 def test_a_head_of_one_size_cannot_look_at_whole_images():
     model = cr.build("vgg11", input_shape=(32, 32, 3), classes=4, head="classic")
-    with pytest.raises(ModelError, match='one size only.*head = "average"'):
+    with pytest.raises(ModelError, match='one size only.*head_flatten.*head = "average"'):
         tta.fully_convolutional(model)
+
+
+def test_an_image_too_small_for_the_model_is_an_error():
+    with pytest.raises(ModelError, match="vgg11 pools an image of short side 16 away"):
+        tta.Scorer(of_size(32, 32, "vgg11", head="average"), "multi_scale([64, 16])")
+
+
+def test_an_image_too_long_is_an_error(artefact):
+    with pytest.raises(DataError, match="1x90000 pixels would be 640x57600000"):
+        artefact.predict(IMAGE[:1, :1].repeat(90000, axis=1), tta="multi_scale([640])")
+
+
+def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
+    oblong, image = of_size(24, 40), RANDOM.integers(0, 256, (24, 40, 3), dtype=np.uint8)
+    logits = oblong.logits(np.stack([image, image[:, ::-1]])).astype(float)
+    found = next(tta.Scorer(oblong, "flip_lr", "logits").scores([image]))
+    np.testing.assert_allclose(found, tta.log_softmax(logits.mean(0)), atol=1e-6)
+    found = next(tta.Scorer(oblong, "multi_scale([24])").scores([image]))
+    np.testing.assert_allclose(found, tta.log_softmax(logits[0]), atol=1e-5)
+    for text in ("ten_crop", "five_crop(60)", "centre(30)"):
+        with pytest.raises(RecipeError, match="square images, the model takes 24x40; use flip_lr"):
+            oblong.predict(image, tta=text)
+    with pytest.raises(DataError, match="an image is 32x32, the model wants 24x40"):
+        oblong.predict(PLAIN, tta="flip_lr")
 
 
 @pytest.mark.parametrize(
@@ -103,17 +174,19 @@ def test_a_head_of_one_size_cannot_look_at_whole_images():
         (["centre(short_side=16)"], "short_side 16 is below the model's size 32"),
         ("shift(32)", "32 pixels leaves nothing"),
         ("shift(-1)", "pixels is -1"),
+        ("ten_crop(short_side=-40)", "short_side is -40"),
+        ("ten_crop(5000)", "short_side is 5000.*4096"),
         ("multi_scale([])", "short_sides"),
         ([], r"tta is \[\]; give a view"),
+        ("", "cannot read the operation ''"),
         (3, "tta is 3; give a view"),
     ],
 )
 def test_views_that_cannot_be_are_named(artefact, given, words):
     with pytest.raises(RecipeError, match=words):
         tta.Scorer(artefact, given)
-    if given:
-        with pytest.raises(RecipeError, match=words):
-            artefact.predict(IMAGE, tta=given)
+    with pytest.raises(RecipeError, match=words):
+        artefact.predict(IMAGE, tta=given)
 
 
 def test_an_unknown_average_is_named(artefact):
@@ -126,25 +199,59 @@ def test_evaluate_says_both(digits_run):
     assert found["plain"] == digits_run.evaluate()
     assert found["n"] == found["plain"]["n"] == 359
     assert found["cross_entropy"] != found["plain"]["cross_entropy"]
-    again = digits_run.evaluate(tta=["shift(1)"])
-    assert again == found
+    assert cr.load(digits_run.folder).evaluate(tta=["shift(1)"]) == found
 
 
-def test_a_short_side_holds_for_validation_and_prediction_alike(flowers, tmp_path):
-    changes = {"data.image_size": 24, "data.short_side": 32, "model.name": "resnet8", "train.epochs": 1}
-    run = cr.fit(
-        "resnet20_photos", data=flowers, workdir=tmp_path, progress=False, **changes, **{"train.warmup": "0 epochs"}
-    )
-    files = sorted(flowers.rglob("*.jpg"))[::20]
-    plain = run.predict([str(file) for file in files])
-    centre = run.predict([str(file) for file in files], tta="centre(32)")
-    for one, other in zip(plain, centre, strict=True):
-        assert one.name == other.name
-        assert one.probability == pytest.approx(other.probability, abs=1e-6)
-    assert run.evaluate()["accuracy"] == run.metrics["validation"]["accuracy"]
+def test_the_centre_alone_is_the_plain_image(digits_run):
+    found = digits_run.evaluate(tta="centre")
+    assert found["accuracy"] == found["plain"]["accuracy"]
+    assert found["cross_entropy"] == pytest.approx(found["plain"]["cross_entropy"], rel=1e-12)
 
 
-@pytest.mark.parametrize("changes", [{"data.short_side": 16}, {"data.short_side": 64, "data.resize": "pad"}])
-def test_a_short_side_that_cannot_be_is_refused(changes):
-    with pytest.raises((RecipeError, DataError), match="short_side"):
+def test_views_of_arrays_are_reproducible(digits_run):
+    """Ten crops of digits enlarged from 8 to 9 pixels; to the last bit from a model that is read again."""
+    views = ["ten_crop", "flip_lr", "shift(1)", "multi_scale([8, 12])"]
+    images = RANDOM.integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
+    first, again = (cr.load(digits_run.folder).predict(images, tta=views) for _ in range(2))
+    assert first == again
+
+
+def test_a_photo_that_is_gone_is_named(flowers, artefact):
+    split = open_source(str(flowers), SPEC).split("validation")
+    split.images.items[int(split.positions[3])] = str(flowers / "rose" / "gone.jpg")
+    with pytest.raises(DataError, match=r"cannot read .*gone\.jpg"):
+        list(_originals(split, 3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data.short_side": 16}, "data: short_side 16 is below image_size 32; give at least that$"),
+        ({"data.short_side": 64, "data.resize": "pad"}, "data: short_side 64 is for resize = 'crop'; leave"),
+    ],
+)
+def test_a_short_side_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(RecipeError, match=words):
         cr.fit("resnet20_cifar", **changes)
+
+
+@pytest.mark.parametrize(("shape", "short_side"), [((8, 8), 6), ((8, 6), 12)])
+def test_a_short_side_of_arrays_wants_a_size_to_crop(tmp_path, shape, short_side):
+    data = (RANDOM.integers(0, 256, (20, *shape, 1), dtype=np.uint8), np.arange(20) % 2)
+    with pytest.raises(DataError, match=f"{shape[0]}x{shape[1]}.*short_side = {short_side}.*data.image_size"):
+        cr.fit("resnet8_digits", data=data, workdir=tmp_path, progress=False, **{"data.short_side": short_side})
+
+
+@pytest.mark.parametrize("changes", [{"resize": "pad"}, {"short_side": 20}, {"short_side": 16}])
+def test_arrays_are_brought_to_size_alike_everywhere(changes):
+    """Predictions of arrays of another size are the evaluation's, and the centre is the plain image."""
+    images, labels = RANDOM.integers(0, 256, (40, 24, 30, 3), dtype=np.uint8), np.arange(40) % 4
+    sized = of_size(16, 16)
+    sized.recipe = sized.recipe.change(**{"data.image_size": 16} | {f"data.{key}": to for key, to in changes.items()})
+    source = open_source((images, labels), sized.recipe.data.model_copy(update={"validation": 0.0}))
+    found = evaluate(sized, source.split("train"), "centre")
+    predicted = sized.predict(images)
+    assert np.mean([p.name == "abcd"[label] for p, label in zip(predicted, labels, strict=True)]) == found["accuracy"]
+    truths = [p.probabilities["abcd"[label]] for p, label in zip(predicted, labels, strict=True)]
+    assert found["cross_entropy"] == pytest.approx(-np.log(truths).mean(), rel=1e-5)
+    assert found["plain"]["cross_entropy"] == pytest.approx(found["cross_entropy"], rel=1e-12)
