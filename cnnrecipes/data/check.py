@@ -159,15 +159,18 @@ def _blocking(root: str, counts: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _check_source(source: Source) -> Report:
-    """Counts, copies and images of one colour, for images in memory."""
+    """Counts, copies, images of one colour and unreadable ones, of what lies in no folders of classes."""
     found, located = [], {}
     for name, split in source.splits.items():
-        for i in range(len(split)):
-            image, label = split.read(i)
-            path = f"{name}[{i}]"
-            located[path] = (name, source.class_names[label])
-            found.append(describe(path, image))
-    counts = findings.count(Counter(located.values()))
+        are_files = isinstance(split.images, EncodedImages) and split.images.are_files
+        if are_files:
+            some = list(facts([split.images.items[position] for position in split.positions]))
+        else:
+            some = [describe(f"{name}[{i}]", split.read(i)[0]) for i in range(len(split))]
+        found += some
+        labels = (source.class_names[label] for label in split.labels)
+        located |= {one.path: (name, label) for one, label in zip(some, labels, strict=True)}
+    counts = findings.count(Counter(located[one.path] for one in found if not one.error))
     trouble = [*findings.odd_files(found), *findings.repeated(found, located), *findings.uneven_classes(counts)]
     return _report(source.name, counts, trouble, {one.path: one.error for one in found if one.error})
 

@@ -94,9 +94,10 @@ def training_batches(
     def choose(step):
         epoch, step = step // steps, step % steps
         place = tf.range(size, dtype=tf.int64)
-        index = order(step * distinct + place % distinct, epoch)
-        # A repeated image is augmented as if it were another example.
-        key = index + place // distinct * len(split)
+        shown = step * distinct + place % distinct
+        index = order(shown, epoch)
+        # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
+        key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
         draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(size)
         return tf.fill([size], epoch), index, key, draws
 

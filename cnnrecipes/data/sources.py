@@ -143,7 +143,10 @@ def _contents(pool: Pool) -> list[str]:
         return [str(group) for group in pool.groups]
     if isinstance(pool.images, EncodedImages) and pool.images.are_files:
         return [one.digest or one.path for one in facts(pool.images.items)]
-    return [hashlib.blake2b(pool.images.read(i), digest_size=16).hexdigest() for i in range(len(pool.images))]
+    contents = (pool.images.read(i) for i in range(len(pool.images)))
+    # As bytes: an array may be a view, turned or cut.
+    texts = (one if isinstance(one, bytes) else one.tobytes() for one in contents)
+    return [hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts]
 
 
 def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:

@@ -159,3 +159,22 @@ def test_a_weighted_loss_counts_an_example_as_its_class(smoothing):
     np.testing.assert_allclose(loss(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
     again = WeightedCrossEntropy.from_config(loss.get_config())
     np.testing.assert_allclose(again(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
+
+
+def test_an_image_that_balance_shows_again_is_augmented_otherwise():
+    images = RANDOM.integers(0, 256, (22, 16, 16, 3), dtype=np.uint8)
+    changes = {"data.balance": "sampling", "data.batch_size": 20, "data.image_size": 16, "data.validation": 0.0}
+    recipe = catalog.load("resnet20_cifar").change(**changes, **{"augment.ops": ["noise"]})
+    split = open_source((images, np.repeat([0, 1], [20, 2])), recipe.data).split("train")
+    found = Statistics((120.0,) * 3, (60.0,) * 3)
+    batch, labels = next(pipeline.training_batches(split, recipe, found, 2).as_numpy_iterator())
+    rare = batch[labels[:, 1] == 1]
+    assert len(rare) == 10
+    assert len(np.unique(rare.reshape(10, -1), axis=0)) == 10
+
+
+@pytest.mark.parametrize("view", [np.s_[:, ::-1], np.s_[:, :, 2:6]])
+def test_arrays_that_are_views_can_be_split_by_content(view):
+    images = RANDOM.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)[view]
+    source = open_source((images, np.arange(60) % 2), Data(name="x", validation=0.3, split="content"))
+    assert 5 < len(source.split("validation")) < 35

@@ -123,6 +123,13 @@ def test_fit_leaves_missing_files_out_and_names_them(rows, tmp_path):
     assert run.evaluate(split="validation")["n"] == 6
 
 
+def test_a_table_can_be_checked_with_files_missing(rows, tmp_path):
+    (tmp_path / rows.file[5]).unlink()
+    report = cr.check_data(written(rows, tmp_path / "t.csv"))
+    assert list(report.unreadable) == [str(tmp_path / rows.file[5])]
+    assert report.counts["train"].sum() == 17
+
+
 def test_a_remote_folder_is_read_as_a_local_one(tmp_path):
     """ram:// is a file system of TensorFlow's own; gs:// and s3:// go the same way."""
     for split, n in (("train", 4), ("val", 2)):
