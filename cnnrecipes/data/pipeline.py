@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from rich.console import Console
 from rich.progress import track
 
 from cnnrecipes import operations, recipe
@@ -147,7 +148,8 @@ def split_statistics(split: Split, spec: recipe.Data, *, progress: bool = False)
     found = Statistics.load(kept) if kept else None
     if found is None:
         batches = arrays(split, spec, 1)
-        if progress:
+        # In a notebook rich wants ipywidgets for its bar, and warns where they are missing.
+        if progress and Console().is_terminal:
             steps = -(-len(split) // EVALUATION_BATCH)
             batches = track(batches, "mean and deviation of the training images", steps, transient=True)
         found = statistics(images[weights > 0] for images, _, weights in batches)
