@@ -156,7 +156,7 @@ def check_data(
     """
     _import_tensorflow()
     report = cnnrecipes.check_data(data)
-    files = report.save(output or Path("check") / (Path(data).name or "data"))
+    files = report.save(output or Path("check") / (Path(data).resolve().name or "data"))
     if as_json:
         print(report.to_json())
     else:

@@ -52,6 +52,11 @@ class Report:
         from cnnrecipes.data.check_page import page
 
         output = Path(output)
+        root = Path(self.name).expanduser()
+        if root.is_dir() and output.resolve().is_relative_to(root.resolve()):
+            raise DataError(
+                f"{str(output)!r} lies in the data set itself, which is not written to; give another folder"
+            )
         try:
             output.mkdir(parents=True, exist_ok=True)
             texts = {

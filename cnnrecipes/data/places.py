@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ def subfolders(folder: str) -> list[str]:
 def read(path: str) -> bytes:
     """The content of a file. Raises OSError, for a remote one too."""
     if not is_remote(path):
+        if not os.path.isfile(path) and os.path.exists(path):  # a pipe would be waited for without end
+            raise OSError(errno.EINVAL, "not a regular file", path)
         with open(path, "rb") as file:
             return file.read()
     try:

@@ -163,6 +163,22 @@ def test_a_file_that_vanishes_is_named(photos):
     assert found.error == "No such file or directory"
 
 
+def test_a_pipe_is_no_file_to_wait_for(photos):
+    pipe = photos / "train" / "rose" / "pipe.jpg"
+    os.mkfifo(pipe)
+    (found,) = facts.facts([str(pipe)])
+    assert found.error == "not a regular file"
+
+
+def test_the_report_is_never_written_into_the_data(photos, monkeypatch):
+    before = state(photos)
+    monkeypatch.chdir(photos)
+    for data, output in ((".", "check/photos"), (photos, photos / "train" / "out")):
+        with pytest.raises(DataError, match="lies in the data set itself"):
+            cr.check_data(data).save(output)
+    assert state(photos) == before
+
+
 def test_groups_in_two_splits_leak(photos):
     report = cr.check_data(photos, groups=lambda path: os.path.basename(path)[:2])
     (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
