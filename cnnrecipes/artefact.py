@@ -24,7 +24,7 @@ from cnnrecipes.errors import CNNRecipesError, DataError, RunError
 from cnnrecipes.files import write_whole
 from cnnrecipes.layers import with_fast_norms, with_keras_norms
 from cnnrecipes.recipe import Recipe
-from cnnrecipes.tta import Scorer
+from cnnrecipes.tta import scorer as tta_scorer
 
 ENTRY = "cnnrecipes.json"
 
@@ -114,9 +114,9 @@ class Artefact:
             RecipeError, ModelError: an unknown view, or one that the model cannot look at.
         """
         images, single = self._read(inputs)
-        if tta is not None:
-            scores = Scorer(self, tta, average).scores(images)
-            predictions = [self._name(np.exp(row)) for row in scores]
+        scorer = tta_scorer(self, tta, average)
+        if scorer:
+            predictions = [self._name(np.exp(row)) for row in scorer.scores(images)]
         else:
             predictions = [self._name(p) for p in softmax(self.logits(self._fitted(images)))]
         return predictions[0] if single else predictions

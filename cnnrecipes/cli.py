@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 import cnnrecipes
 from cnnrecipes import catalog
 from cnnrecipes.errors import CNNRecipesError
+from cnnrecipes.terminal import import_tensorflow, out, print_report, print_stages, sentence
 
 app = typer.Typer(
     help="Design, train and use image-classification CNNs. A recipe is everything that decides a training; "
@@ -23,12 +21,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True, highlight=False)
-
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe's name, or the path of a .toml file.")]
 ChangesArgument = Annotated[
     Optional[list[str]],  # noqa: UP045 (typer on Python 3.10 wants it so)
     typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe, as train.epochs=5 model.norm=group."),
+]
+DataOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="A folder with a sub-folder a class, a table, a URL or a TFDS name; default: the recipe's."),
 ]
 TTAOption = Annotated[
     Optional[list[str]],  # noqa: UP045
@@ -70,17 +70,13 @@ def inspect(
 
     Examples: `cnnrecipes inspect resnet50`; `cnnrecipes inspect resnet20_cifar model.norm=group`
     """
-    _import_tensorflow()
+    import_tensorflow()
     from cnnrecipes.debug import inspect, subject
     from cnnrecipes.recipe import parse_override
 
     name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
     found = inspect(built, folder or Path("inspect") / name, images)
-    columns = ("stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees")
-    table = Table(columns[0], *(Column(name, justify="right") for name in columns[1:]), box=None, pad_edge=False)
-    for stage in found.stages.itertuples():
-        table.add_row(*_cells(stage), style="bold" if stage.Index == "total" else None)
-    out.print(table)
+    print_stages(found.stages)
     for path in found.files:
         out.print(f"wrote {path}", markup=False)
 
@@ -99,7 +95,7 @@ def experiment(
     """Train the nets of an experiment and say what they show."""
     from cnnrecipes.recipe import parse_override
 
-    _import_tensorflow()
+    import_tensorflow()
     asked = cnnrecipes.experiments.find(name)
     out.print(asked.question)
     frame = cnnrecipes.experiments.run(name, workdir=workdir, **dict(map(parse_override, settings or [])))
@@ -122,10 +118,7 @@ def schema() -> None:
 def show_batch(
     recipe: RecipeArgument,
     changes: ChangesArgument = None,
-    data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="A folder with one sub-folder of images a class, or a TFDS name; default: the recipe's."),
-    ] = None,
+    data: DataOption = None,
     step: Annotated[int, typer.Option(help="Which step of the training, from 0.")] = 0,
     images: Annotated[int, typer.Option(help="How many of its images.")] = 8,
     per_op: Annotated[bool, typer.Option("--per-op", help="A row for each operation alone.")] = False,
@@ -136,14 +129,14 @@ def show_batch(
     Example: `cnnrecipes show-batch resnet20_photos --data photos/ --per-op`
     """
     spec = _changed(recipe, changes)
-    _import_tensorflow()
+    import_tensorflow()
     cnnrecipes.debug.plot_batch(spec, data=data, step=step, images=images, per_op=per_op, path=output)
     out.print(f"wrote {output}", markup=False)
 
 
 @app.command("check-data")
 def check_data(
-    data: Annotated[str, typer.Argument(help="A folder with one sub-folder of images a class, or a TFDS name.")],
+    data: Annotated[str, typer.Argument(help="A folder with a sub-folder a class, a table, a URL or a TFDS name.")],
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Where the report and its pictures go; default: check/NAME."),
@@ -154,13 +147,13 @@ def check_data(
 
     The exit status is 0 if training may go on, without the unreadable files, and 1 if not.
     """
-    _import_tensorflow()
+    import_tensorflow()
     report = cnnrecipes.check_data(data)
     files = report.save(output or Path("check") / (Path(data).resolve().name or "data"))
     if as_json:
         print(report.to_json())
     else:
-        _print_report(report)
+        print_report(report)
         for path in files:
             out.print(f"wrote {path}", markup=False)
     raise typer.Exit(0 if report.trainable else 1)
@@ -170,10 +163,7 @@ def check_data(
 def fit(
     recipe: RecipeArgument,
     changes: ChangesArgument = None,
-    data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="A folder with one sub-folder of images a class, or a TFDS name; default: the recipe's."),
-    ] = None,
+    data: DataOption = None,
     workdir: Annotated[Path, typer.Option(help="Where the run's folder goes.")] = Path("runs"),
     seed: Annotated[Optional[int], typer.Option(help="Short for train.seed=...")] = None,  # noqa: UP045
 ) -> None:
@@ -182,12 +172,12 @@ def fit(
     Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
     """
     spec = _changed(recipe, changes)
-    _import_tensorflow()
+    import_tensorflow()
     run = cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed)
     metrics = run.metrics
     for split in ("validation", "test"):
         if split in metrics:
-            out.print(_sentence(split, metrics[split]))
+            out.print(sentence(split, metrics[split]))
     out.print(f"epoch {metrics['epoch']} kept; the run is in {run.folder}")
     out.print(f"next: cnnrecipes predict {run.folder} IMAGE")
 
@@ -207,18 +197,18 @@ def evaluate(
 
     Example: `cnnrecipes evaluate RUN --tta flip_lr --tta "shift(2)"`
     """
-    _import_tensorflow()
+    import_tensorflow()
     opened = cnnrecipes.load(run)
     if not isinstance(opened, cnnrecipes.Run):
         raise cnnrecipes.RunError(f"{str(run)!r} is a file; evaluate wants the run folder it came from")
     metrics = opened.evaluate(data=data, split=split, tta=tta or None, average=average)
     if "plain" in metrics:
-        out.print("plain: " + _sentence(metrics["split"], metrics["plain"]), markup=False)
-        out.print(
-            f"{' + '.join(metrics['tta'])}, mean of {average}: {_sentence(metrics['split'], metrics)}", markup=False
-        )
+        out.print("plain: " + sentence(metrics["split"], metrics["plain"]), markup=False)
+        views = " + ".join(metrics["tta"])
+        found = sentence(metrics["split"], metrics)
+        out.print(f"{views}, mean of {average}: {found}", markup=False)
     else:
-        out.print(_sentence(metrics["split"], metrics))
+        out.print(sentence(metrics["split"], metrics))
 
 
 @app.command()
@@ -230,7 +220,7 @@ def predict(
     average: AverageOption = "probabilities",
 ) -> None:
     """Name what images show."""
-    _import_tensorflow()
+    import_tensorflow()
     predictions = cnnrecipes.load(run).predict(list(images), tta=tta or None, average=average)
     if as_json:
         print(json.dumps({str(i): p.probabilities for i, p in zip(images, predictions, strict=True)}, indent=2))
@@ -239,68 +229,10 @@ def predict(
         out.print(f"{image}: {prediction}", markup=False)
 
 
-def _print_report(report) -> None:
-    """Counts and findings as tables, with the first files of each."""
-    counts = Table(
-        "class", *(Column(str(name), justify="right") for name in report.counts.columns), box=None, pad_edge=False
-    )
-    for row in report.counts.itertuples():
-        counts.add_row(str(row.Index), *map(str, row[1:]))
-    out.print(counts)
-    out.print()
-    styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
-    for finding in report.findings:
-        out.print(f"{finding.severity:8}", style=styles[finding.severity], end="")
-        out.print(finding.message, markup=False)
-        for file in finding.files[:3]:
-            why = report.unreadable.get(file)
-            # A name may hold anything, a new line too.
-            out.print(f"         {json.dumps(file, ensure_ascii=False)}{f': {why}' if why else ''}", markup=False)
-        if len(finding.files) > 3:
-            out.print(f"         and {len(finding.files) - 3} more")
-    out.print("training may go on" if report.trainable else "training may not go on", style="bold")
-
-
-def _import_tensorflow() -> None:
-    """Import it without its chatter about devices, which no log level stops; it is shown if the import fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_logical_devices()
-        except BaseException:
-            chatter.seek(0)
-            os.write(screen, chatter.read())
-            raise
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
-
-
 def _changed(recipe: str, changes: list[str] | None):
     from cnnrecipes.recipe import parse_override
 
     return catalog.load(recipe).change(**dict(map(parse_override, changes or [])))
-
-
-def _cells(stage) -> list[str]:
-    """A row of the table that `inspect` prints."""
-    sees = stage.receptive_field if isinstance(stage.receptive_field, tuple) else ()
-    shown = [stage.Index, str(stage.layers), "x".join(map(str, stage.output_shape[1:]))]
-    shown += [f"{stage.parameters:,}", f"{stage.multiply_adds:,}", f"{stage.activation_bytes / 2**20:,.1f} MiB"]
-    return [*shown, "x".join(map(str, sees))]
-
-
-def _sentence(split: str, metrics: dict) -> str:
-    low, high = metrics["accuracy_95"]
-    return (
-        f"{split} accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
-        f"cross entropy {metrics['cross_entropy']:.4f}"
-    )
 
 
 def _version(value: bool) -> None:

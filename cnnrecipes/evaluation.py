@@ -15,7 +15,8 @@ from cnnrecipes.data import pipeline
 from cnnrecipes.data.images import decode, reason
 from cnnrecipes.data.sources import Split
 from cnnrecipes.errors import DataError
-from cnnrecipes.tta import Scorer, log_softmax
+from cnnrecipes.tta import log_softmax
+from cnnrecipes.tta import scorer as tta_scorer
 
 
 def evaluate(
@@ -38,7 +39,7 @@ def evaluate(
     shape = pipeline.image_shape(split, artefact.recipe.data)
     if shape != artefact.input_shape:
         raise DataError(f"the images of {split.name} are {shape}, the model wants {artefact.input_shape}")
-    scorer = Scorer(artefact, tta, average) if tta is not None else None
+    scorer = tta_scorer(artefact, tta, average)
     correct, loss, n = 0, 0.0, 0
     for images, labels, weights in pipeline.arrays(split, artefact.recipe.data, len(artefact.class_names)):
         logits = artefact.logits(images)[weights > 0].astype(np.float64)

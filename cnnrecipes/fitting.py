@@ -47,7 +47,7 @@ def fit(
     """
     recipe = _complete(catalog.load(recipe), data, seed, changes)
     models.find(recipe.model.name)
-    source, unreadable = readable(open_source(data, recipe.data))
+    source, unreadable = readable(open_source(data, recipe.data), progress=progress)
     train, classes = source.split("train"), len(source.class_names)
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data, progress=progress)

@@ -102,6 +102,15 @@ def _check(view: Operation, height: int, width: int) -> None:
         raise RecipeError(f"a shift by {view.pixels} pixels leaves nothing of an image of {size}; give fewer")
 
 
+def scorer(artefact, tta: str | Sequence[str] | None, average: str) -> Scorer | None:
+    """A Scorer for these views; None where there are none. Raises RecipeError for an average of nothing."""
+    if tta is not None:
+        return Scorer(artefact, tta, average)
+    if average != AVERAGES[0]:
+        raise RecipeError(f"average is {average!r}, and there are no views to average; give tta, as 'flip_lr'")
+    return None
+
+
 def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: recipe.Data) -> list[np.ndarray]:
     """The views of one image (H, W, C), each of the model's shape; the first is the plain one where there is one.
 

@@ -19,6 +19,7 @@ ROOMS = {
     "duration": 1,
     "operations": 1,
     "views": 1,
+    "waiting": 1,
     "pictures": 1,
     "initialization": 1,
     "layers": 2,
@@ -33,6 +34,7 @@ ROOMS = {
     "debug": 8,
     "experiments": 8,
     "cli": 9,
+    "terminal": 1,
     "__init__": 9,
 }
 # data reads recipes and knows no models.

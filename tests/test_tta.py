@@ -194,6 +194,11 @@ def test_an_unknown_average_is_named(artefact):
         artefact.predict(IMAGE, tta="flip_lr", average="median")
 
 
+def test_an_average_of_nothing_is_refused(artefact):
+    with pytest.raises(RecipeError, match="average is 'logits', and there are no views"):
+        artefact.predict(IMAGE, average="logits")
+
+
 def test_evaluate_says_both(digits_run):
     found = digits_run.evaluate(tta="shift(1)")
     assert found["plain"] == digits_run.evaluate()

@@ -85,6 +85,8 @@ class Table:
                 if tuple(found) != ("key", *self.columns):
                     raise sqlite3.DatabaseError("of another version")
                 return database
+            except sqlite3.OperationalError:  # another process holds it, or it cannot be written: done without
+                return None
             except sqlite3.DatabaseError:
                 with contextlib.suppress(OSError):
                     path.unlink()

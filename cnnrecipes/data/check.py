@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import cache, findings, folder, places, tables
+from cnnrecipes.data import cache, findings, folder, places, survey, tables
 from cnnrecipes.data.facts import describe, facts
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.data.images import EXTENSIONS
@@ -22,6 +21,7 @@ from cnnrecipes.data.sources import Source, Split, check_classes, local_path, op
 from cnnrecipes.data.store import EncodedImages
 from cnnrecipes.errors import DataError
 from cnnrecipes.files import write_whole
+from cnnrecipes.waiting import watch
 
 
 @dataclass(frozen=True)
@@ -73,53 +73,67 @@ class Report:
         return [output / name for name in texts]
 
 
-def check_data(data: Any, *, groups: Callable[[str], Any] | Mapping[str, Any] | None = None) -> Report:
+def check_data(
+    data: Any, *, groups: Callable[[str], Any] | Mapping[str, Any] | None = None, progress: bool = True
+) -> Report:
     """Look into every image of a data set: what cannot be read, is odd, occurs twice, or lies in the wrong place.
 
     Args:
         data: a folder with one sub-folder a class, or with train, val and test of such; or what `fit` takes besides.
-        groups: file -> what it belongs with (a patient, a scene), which should not be in two splits.
+        groups: file -> what it belongs with (a patient, a scene), which should not be in two splits; of a table, its
+            column of groups.
+        progress: show progress.
 
     Raises:
         DataError: there is no such data set.
     """
+    groups = groups.get if isinstance(groups, Mapping) else groups
     root = local_path(data) if isinstance(data, (str, Path)) and folder.is_path(str(data)) else None
     if root is None or tables.is_table(root):
-        return _check_source(open_source(data, recipe.Data(name="arrays", validation=0.0, image_size=32)))
+        return _check_source(open_source(data, recipe.Data(name="arrays", validation=0.0, image_size=32)), groups)
     if not places.is_folder(root):
         raise DataError(f"{str(data)!r} is no folder; give one with a sub-folder of images for each class")
-    located = dict(_located(root))
+    located, closed = survey.files(root)
     images = [file for file in located if file.lower().endswith(EXTENSIONS)]
-    found = list(facts(images))
+    found = list(watch(facts(images), f"looking into {len(images):,} images", len(images), progress))
     whole = [one for one in found if not one.error]
     counts = findings.count(Counter(located[one.path] for one in whole))
-    trouble = [*_blocking(root, counts), *findings.odd_files(found), *findings.other_files(located, images)]
-    trouble += [*findings.repeated(whole, located), *findings.uneven_classes(counts)]
+    trouble = [
+        *survey.blocking(root, counts, closed),
+        *findings.odd_files(found),
+        *findings.other_files(located, images),
+    ]
+    used = [one for one in whole if located[one.path][1]]
+    trouble += [*findings.repeated(used, located), *findings.uneven_classes(counts)]
     if groups is not None:
-        trouble += findings.leaks(whole, located, groups.get if isinstance(groups, Mapping) else groups)
+        trouble += findings.leaks(whole, located, groups)
     return _report(str(data), counts, trouble, {one.path: one.error for one in found if one.error})
 
 
-def readable(source: Source) -> tuple[Source, dict[str, str]]:
+def readable(source: Source, *, progress: bool = False) -> tuple[Source, dict[str, str]]:
     """A source without the files that cannot be read, and those, with the reason.
 
     Raises:
-        DataError: too little is left to train on.
+        DataError: too little is left to train on, or nothing of another split.
     """
     bad: dict[str, str] = {}
     splits = {}
     for name, split in source.splits.items():
         splits[name] = split
         if isinstance(split.images, EncodedImages) and split.images.are_files:
-            found = facts([split.images.items[position] for position in split.positions])
+            files = [split.images.items[position] for position in split.positions]
+            found = watch(facts(files), f"looking into {len(files):,} {name} images", len(files), progress)
             errors = {place: one for place, one in enumerate(found) if one.error}
             bad |= {one.path: one.error for one in errors.values()}
+            if len(errors) == len(split) and name != "train":
+                first, why = next(iter(bad.items()))
+                raise DataError(f"none of the {len(split)} {name} images can be read, as {first!r}: {why}")
             if errors:
                 kept = np.setdiff1d(np.arange(len(split)), list(errors))
                 splits[name] = Split(name, split.images, split.labels[kept], split.positions[kept])
     if not bad:
         return source, bad
-    left = Source(source.name, source.class_names, {name: split for name, split in splits.items() if len(split)})
+    left = Source(source.name, source.class_names, splits)
     first, why = next(iter(bad.items()))
     try:
         check_classes(left)
@@ -134,38 +148,9 @@ def quarantine(unreadable: Mapping[str, str]) -> str:
     return cache.storable("".join(lines))
 
 
-def _located(root: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Every file that is not hidden, with its split and class; links to folders are not followed."""
-    splits = folder.has_splits(places.subfolders(root))
-    for parent, _, files in places.walk(root):
-        parts = [part for part in parent.removeprefix(root).replace(os.sep, "/").split("/") if part]
-        split = folder.SPLIT_NAMES[parts[0].lower()] if splits and parts else "train"
-        label = parts[splits] if len(parts) > splits else ""
-        yield from ((places.join(parent, file), (split, label)) for file in files)
-
-
-def _blocking(root: str, counts: pd.DataFrame) -> Iterator[Finding]:
-    """Why nothing can be trained on a folder, if so."""
-    try:
-        class_names, _ = folder.read(root)
-    except DataError as error:
-        yield Finding("error", "not trainable", str(error))
-        return
-    train = counts.get("train", {})
-    empty = [name for name in class_names if not train.get(name)]
-    if empty:
-        yield Finding(
-            "error", "not trainable", f"no image of {', '.join(empty)} can be read; add some, or remove the class"
-        )
-    elif len(class_names) < 2:
-        yield Finding(
-            "error", "not trainable", f"there is one class, {class_names[0]}; a classifier needs at least two"
-        )
-
-
-def _check_source(source: Source) -> Report:
+def _check_source(source: Source, groups: Callable[[str], Any] | None) -> Report:
     """Counts, copies, images of one colour and unreadable ones, of what lies in no folders of classes."""
-    found, located = [], {}
+    found, located, group_of = [], {}, {}
     for name, split in source.splits.items():
         are_files = isinstance(split.images, EncodedImages) and split.images.are_files
         if are_files:
@@ -175,8 +160,11 @@ def _check_source(source: Source) -> Report:
         found += some
         labels = (source.class_names[label] for label in split.labels)
         located |= {one.path: (name, label) for one, label in zip(some, labels, strict=True)}
+        if split.groups is not None:
+            group_of |= {one.path: group for one, group in zip(some, split.groups.tolist(), strict=True)}
     counts = findings.count(Counter(located[one.path] for one in found if not one.error))
     trouble = [*findings.odd_files(found), *findings.repeated(found, located), *findings.uneven_classes(counts)]
+    trouble += findings.leaks(found, located, group_of.get if groups is None else groups)
     return _report(source.name, counts, trouble, {one.path: one.error for one in found if one.error})
 
 

@@ -21,8 +21,10 @@ td:first-child, th:first-child { text-align: left }
 .tag { border-radius: 1rem; padding: .1rem .6rem; font-size: .8rem; color: #fff; margin-right: .5rem }
 .error { background: #b42318 } .warning { background: #b25e09 } .note { background: #57606a }
 .files { display: flex; flex-wrap: wrap; gap: .8rem }
+.group { border-left: 3px solid #d8dee4; padding-left: .8rem; margin-bottom: .8rem }
 figure { margin: 0; width: 136px; font-size: .72rem; overflow-wrap: anywhere; color: #57606a }
-figure img, figure div { width: 128px; height: 128px; object-fit: contain; background: #f0f2f4; border-radius: 4px }
+figure img, figure div { width: 128px; height: 128px; object-fit: contain; background: #f0f2f4;
+  border-radius: 4px; outline: 1px solid #d8dee4 }
 figure div { display: grid; place-items: center; text-align: center }
 @media (prefers-color-scheme: dark) {
   body { background: #16191d; color: #e2e6ea } td, th { border-color: #333a42 }
@@ -44,12 +46,17 @@ def page(report) -> str:
 
 
 def _section(finding: Finding, report) -> str:
-    shown = "".join(_figure(file, report.unreadable.get(file)) for file in finding.files[:_SHOWN])
-    more = len(finding.files) - _SHOWN
+    shown, pictures = 0, ""
+    for group in finding.groups or [finding.files]:
+        files = group[: _SHOWN - shown]
+        shown += len(files)
+        figures = "".join(_figure(file, report.unreadable.get(file)) for file in files)
+        pictures += f"<div class='files{' group' if finding.groups else ''}'>{figures}</div>" if figures else ""
+    more = len(finding.files) - shown
     rest = f"<p>and {more} more, in report.json</p>" if more > 0 else ""
     return (
         f"<h2><span class='tag {finding.severity}'>{finding.severity}</span>{html.escape(finding.kind)}</h2>"
-        f"<p>{html.escape(finding.message)}</p><div class='files'>{shown}</div>{rest}"
+        f"<p>{html.escape(finding.message)}</p>{pictures}{rest}"
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 # Bits of 128 in which the looks of two copies differ: recompressed and resized copies of a photo differ in 0 to 6.
 NEAR = 7
+_ROUNDS = 200
 
 
 def same(keys: Sequence[str]) -> list[list[int]]:
@@ -20,8 +23,8 @@ def same(keys: Sequence[str]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near(looks: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of positions whose looks differ in at most NEAR bits of 128; empty looks are near to none.
+def near(looks: Sequence[str]) -> list[list[int]]:
+    """Positions of looks that differ in at most NEAR bits of 128 from another of their group; empty ones are near none.
 
     Of 8 bands of 16 bits, two that differ in 7 bits agree in one at least: only those are compared. What has hardly
     a rise anywhere, as a drawing on white, would be near to all of its kind, and is passed over.
@@ -33,20 +36,24 @@ def near(looks: Sequence[str]) -> list[tuple[int, int]]:
     rises = np.bitwise_count(bits).sum(1)
     telling = (rises >= 12) & (rises <= 116)
     positions, bits = positions[telling], bits[telling]
-    bands = bits.view(np.uint16)
-    pairs = set()
-    for band in bands.T:
-        order = np.argsort(band, kind="stable")
-        edges = np.flatnonzero(np.diff(band[order])) + 1
-        for group in np.split(order, edges):
-            pairs.update(_close(group, bits))
-    return sorted((int(positions[i]), int(positions[j])) for i, j in pairs)
+    links = [link for band in bits.view(np.uint16).T for link in _links(band, bits)]
+    rows, columns = np.asarray(links, int).reshape(-1, 2).T
+    _, group_of = connected_components(coo_array((np.ones(len(rows)), (rows, columns)), (len(bits), len(bits))))
+    groups = defaultdict(list)
+    for position, group in zip(positions.tolist(), group_of.tolist(), strict=True):
+        groups[group].append(position)
+    return [group for group in groups.values() if len(group) > 1]
 
 
-def _close(group: np.ndarray, bits: np.ndarray) -> list[tuple[int, int]]:
-    found = []
-    for place, i in enumerate(group[:-1]):
-        others = group[place + 1 :]
-        apart = np.bitwise_count(bits[others] ^ bits[i]).sum(1)
-        found += [(min(i, j), max(i, j)) for j in others[apart <= NEAR]]
-    return found
+def _links(band: np.ndarray, bits: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Near pairs among those that agree in a band; of many that are near to one, only the pairs with that one."""
+    order = np.argsort(band, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(band[order])) + 1):
+        # The limit is for a band that thousands share and that tells nothing: copies agree in others too.
+        for _ in range(_ROUNDS):
+            if len(group) < 2:
+                break
+            one, others = group[0], group[1:]
+            close = np.bitwise_count(bits[others] ^ bits[one]).sum(1) <= NEAR
+            yield from ((one, other) for other in others[close])
+            group = others[~close]

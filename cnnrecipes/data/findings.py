@@ -35,6 +35,7 @@ class Finding:
     kind: str
     message: str
     files: tuple[str, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()  # the same files, those together that belong together
 
 
 def odd_files(found: Sequence[FileFacts]) -> Iterator[Finding]:
@@ -69,7 +70,11 @@ def _those(found: Sequence[FileFacts], severity: str, kind: str, what: str, appl
     """A finding about the files to which something applies, if there are any."""
     files = tuple(one.path for one in found if applies(one))
     if files:
-        yield Finding(severity, kind, f"{len(files)} {'image' if len(files) == 1 else 'images'}: {what}", files)
+        yield Finding(severity, kind, f"{_counted(len(files), 'image')}: {what}", files)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _misnamed(one: FileFacts) -> bool:
@@ -82,17 +87,19 @@ def other_files(places: Places, images: Sequence[str]) -> Iterator[Finding]:
     others = tuple(file for file in places if file not in known)
     stray = tuple(file for file in images if not places[file][1])
     if others:
-        yield Finding("note", "other files", f"{len(others)} files have no image's extension; passed over", others)
+        message = f"{_counted(len(others), 'file')} without an image's extension; passed over"
+        yield Finding("note", "other files", message, others)
     if stray:
-        yield Finding("warning", "outside classes", f"{len(stray)} images lie in no class's folder; passed over", stray)
+        message = f"{_counted(len(stray), 'image')} in no class's folder; passed over"
+        yield Finding("warning", "outside classes", message, stray)
 
 
 def repeated(found: Sequence[FileFacts], places: Places) -> Iterator[Finding]:
     """Copies, exact and near: in different classes, in different splits, or only copies."""
     exact = duplicates.same([one.digest for one in found])
     first = {place: group[0] for group in exact for place in group}
-    pairs = duplicates.near([one.looks for one in found])
-    near = [[i, j] for i, j in pairs if first.get(i, i) != first.get(j, j)]
+    alike = duplicates.near([one.looks for one in found])
+    near = [group for group in alike if len({first.get(place, place) for place in group}) > 1]
     for kind, groups in (("copies", exact), ("near copies", near)):
         by_trouble = defaultdict(list)
         for group in groups:
@@ -101,8 +108,9 @@ def repeated(found: Sequence[FileFacts], places: Places) -> Iterator[Finding]:
         for trouble, some in by_trouble.items():
             severity, where, why = _TROUBLES[trouble]
             severity = "warning" if (kind, trouble) == ("near copies", "splits") else severity
-            files = tuple(found[i].path for group in some for i in group)
-            yield Finding(severity, f"{kind} {where}", f"{len(some)} groups of {kind} {where}{why}", files)
+            files = tuple(tuple(found[i].path for i in group) for group in some)
+            counted = f"{_counted(len(some), 'group')} of {kind} {where}{why}"
+            yield Finding(severity, f"{kind} {where}", counted, tuple(file for one in files for file in one), files)
 
 
 def leaks(found: Sequence[FileFacts], places: Places, group_of: Callable[[str], Any]) -> Iterator[Finding]:
@@ -110,13 +118,15 @@ def leaks(found: Sequence[FileFacts], places: Places, group_of: Callable[[str], 
     members = defaultdict(list, {None: []})  # None: of no group
     for one in found:
         members[group_of(one.path)].append(one.path)
-    leaking = {
-        group: files for group, files in members.items() if group is not None and len({places[f][0] for f in files}) > 1
-    }
+    del members[None]
+    leaking = {group: tuple(some) for group, some in members.items() if len({places[file][0] for file in some}) > 1}
     if leaking:
-        files = tuple(file for some in leaking.values() for file in some)
         names = ", ".join(map(str, list(leaking)[:3]))
-        yield Finding("error", "leaking groups", f"{len(leaking)} groups are in two splits, as {names}", files)
+        files = tuple(file for some in leaking.values() for file in some)
+        message = (
+            f"{_counted(len(leaking), 'group')} in two splits, as {names}: what is measured there was seen in training"
+        )
+        yield Finding("error", "leaking groups", message, files, tuple(leaking.values()))
 
 
 def count(places: Mapping[tuple[str, str], int]) -> pd.DataFrame:

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import track
 
 from cnnrecipes import operations, recipe
 from cnnrecipes.data import cache, readers
@@ -25,6 +23,7 @@ from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.data.store import ArrayImages
 from cnnrecipes.data.threefry import streams
 from cnnrecipes.errors import DataError, RecipeError
+from cnnrecipes.waiting import watch
 
 # One shape for validation, test and prediction: kernels round differently for different batch sizes, and a prediction
 # is to be the validation's to the last bit. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
@@ -147,11 +146,9 @@ def split_statistics(split: Split, spec: recipe.Data, *, progress: bool = False)
     kept = _kept_statistics(split, spec)
     found = Statistics.load(kept) if kept else None
     if found is None:
-        batches = arrays(split, spec, 1)
-        # In a notebook rich wants ipywidgets for its bar, and warns where they are missing.
-        if progress and Console().is_terminal:
-            steps = -(-len(split) // EVALUATION_BATCH)
-            batches = track(batches, "mean and deviation of the training images", steps, transient=True)
+        steps = -(-len(split) // EVALUATION_BATCH)
+        what = f"taking mean and deviation of {len(split):,} images"
+        batches = watch(arrays(split, spec, 1), what, steps, progress)
         found = statistics(images[weights > 0] for images, _, weights in batches)
         if kept:
             with contextlib.suppress(OSError):

@@ -40,9 +40,15 @@ def exists(path: str) -> bool:
 
 
 def walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Folders from the top, each with its sub-folders and files, sorted, without hidden ones and links to folders."""
+    """Folders from the top, each with its sub-folders and files, sorted, without hidden ones and links to folders.
+
+    Raises:
+        DataError: a folder that cannot be looked into.
+    """
     with _naming(folder):
-        for parent, folders, files in tf.io.gfile.walk(folder) if is_remote(folder) else os.walk(folder):
+        for parent, folders, files in (
+            tf.io.gfile.walk(folder) if is_remote(folder) else os.walk(folder, onerror=_raise)
+        ):
             folders[:] = sorted(name.rstrip("/") for name in folders if not name.startswith("."))
             yield parent, folders, sorted(name for name in files if not name.startswith("."))
 
@@ -95,4 +101,9 @@ class _naming:
     def __exit__(self, kind, error, trace):
         if isinstance(error, (OSError, tf.errors.OpError)):
             why = getattr(error, "message", None) or getattr(error, "strerror", None) or error
-            raise DataError(f"cannot look into {self.path!r}: {why}") from None
+            place = getattr(error, "filename", None) or self.path
+            raise DataError(f"cannot look into {place!r}: {why}") from None
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -32,6 +32,7 @@ class Split:
     images: ArrayImages | EncodedImages
     labels: np.ndarray  # (N,) int32, one for each position
     positions: np.ndarray  # (N,) int64, into images
+    groups: np.ndarray | None = None  # (N,) numbers of what belongs together
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -76,10 +77,12 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
     name, class_names, pools = _open(spec.name if data is None else data)
     splits = {}
     for part, pool in pools.items():
-        splits[part] = Split(part, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64))
+        everything = np.arange(len(pool.labels), dtype=np.int64)
+        splits[part] = Split(part, pool.images, pool.labels, everything, pool.groups)
     whole = pools["train"]
     for part, positions in _dealt(whole, set(splits), spec).items():
-        splits[part] = Split(part, whole.images, whole.labels[positions], positions)
+        groups = None if whole.groups is None else whole.groups[positions]
+        splits[part] = Split(part, whole.images, whole.labels[positions], positions, groups)
     source = Source(name, class_names, {s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
     check_classes(source)
     return source

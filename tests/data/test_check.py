@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -90,6 +91,9 @@ def test_everything_that_is_wrong_is_named_and_nothing_is_changed(photos, tmp_pa
     assert kinds["outside classes"] == {"loose.jpg"}
     assert kinds["copies across splits"] == {"05.jpg", "leak.jpg"}
     assert {"02.jpg", "copy.jpg"} <= kinds["near copies in different classes"]
+    assert "copies in different classes" not in kinds  # the loose one has no class
+    (leak,) = [finding for finding in report.findings if finding.kind == "copies across splits"]
+    assert [{os.path.basename(file) for file in group} for group in leak.groups] == [{"05.jpg", "leak.jpg"}]
     assert report.trainable
     assert report.counts.loc["tulip"].tolist() == [15, 5]
     files = report.save(tmp_path / "out")
@@ -119,9 +123,64 @@ def test_a_class_of_unreadable_files_cannot_be_trained(photos, tmp_path):
         file.write_bytes(file.read_bytes()[:200])
     report = cr.check_data(photos)
     assert not report.trainable
-    assert "no image of rose can be read" in report.findings[0].message
+    assert "no training image of rose can be read" in report.findings[0].message
     with pytest.raises(DataError, match="no training image of class 'rose'.*12 files cannot be read"):
         cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+
+
+def test_a_validation_split_of_which_nothing_can_be_read_is_not_dropped(photos, tmp_path):
+    for file in (photos / "val").rglob("*.jpg"):
+        file.write_bytes(file.read_bytes()[:200])
+    report = cr.check_data(photos)
+    assert not report.trainable
+    assert "no validation image can be read" in report.findings[0].message
+    with pytest.raises(DataError, match="none of the 8 validation images can be read.*jpg"):
+        cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+
+
+def test_everything_that_blocks_is_named_at_once(photos):
+    for file in (photos / "train" / "rose").iterdir():
+        file.unlink()
+    shutil.copytree(photos / "val" / "tulip", photos / "val" / "lily")
+    messages = " ".join(
+        finding.message for finding in cr.check_data(photos).findings if finding.kind == "not trainable"
+    )
+    assert "no training image of rose can be read" in messages
+    assert "validation has lily, which train does not have" in messages
+
+
+def test_a_class_may_be_a_link_for_the_check_as_for_training(photos, tmp_path):
+    (photos / "train" / "rose").rename(tmp_path / "elsewhere")
+    (photos / "train" / "rose").symlink_to(tmp_path / "elsewhere")
+    report = cr.check_data(photos)
+    assert report.trainable
+    assert report.counts.loc["rose"].tolist() == [12, 4]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_a_folder_that_cannot_be_looked_into_is_named(photos, tmp_path):
+    closed = photos / "train" / "rose"
+    closed.chmod(0)
+    try:
+        report = cr.check_data(photos)
+        assert f"cannot look into '{closed}': Permission denied" in report.findings[0].message
+        with pytest.raises(DataError, match="cannot look into.*rose.*Permission denied"):
+            cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+    finally:
+        closed.chmod(0o755)
+
+
+def test_a_cache_that_another_process_holds_is_left_alone(photos, own_cache):
+    files = sorted(map(str, (photos / "val").rglob("*.jpg")))
+    list(facts.facts(files))
+    before = (own_cache / "files-1.sqlite").read_bytes()
+    holder = sqlite3.connect(own_cache / "files-1.sqlite")
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        assert [one.error for one in facts.facts(files)] == [""] * 8
+    finally:
+        holder.close()
+    assert (own_cache / "files-1.sqlite").read_bytes() == before
 
 
 def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeypatch):
@@ -182,7 +241,7 @@ def test_the_report_is_never_written_into_the_data(photos, monkeypatch):
 def test_groups_in_two_splits_leak(photos):
     report = cr.check_data(photos, groups=lambda path: os.path.basename(path)[:2])
     (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
-    assert leak.message.startswith("4 groups are in two splits")
+    assert leak.message.startswith("4 groups in two splits")
 
 
 def test_arrays_are_checked_for_copies_and_flat_images():
@@ -202,7 +261,22 @@ def test_near_finds_what_differs_in_a_few_bits_and_no_more():
         bits[100 + i] = bits[i]
         bits[100 + i, random.choice(128, flips, replace=False)] ^= 1
     looks = [np.packbits(row).tobytes().hex() for row in bits]
-    assert duplicates.near(looks) == [(0, 100), (1, 101), (2, 102)]
+    assert duplicates.near(looks) == [[0, 100], [1, 101], [2, 102]]
+
+
+def test_thousands_that_look_alike_are_one_group_found_at_once():
+    """As frames of a video are; each pair of them would be millions."""
+    random = np.random.default_rng(1)
+    bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 5000, axis=0)
+    bits[np.arange(5000), random.integers(0, 128, 5000)] ^= 1
+    assert duplicates.near([np.packbits(row).tobytes().hex() for row in bits]) == [list(range(5000))]
+
+
+def test_looks_that_share_a_band_and_nothing_else_are_not_near():
+    bits = np.random.default_rng(2).integers(0, 2, (20_000, 128)).astype(np.uint8)
+    bits[:, :16] = bits[0, :16]
+    bits[19_999] = bits[0]
+    assert duplicates.near([np.packbits(row).tobytes().hex() for row in bits]) == [[0, 19_999]]
 
 
 @pytest.mark.parametrize(("name", "status"), [("photos", 0), ("one", 1)])

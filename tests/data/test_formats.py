@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from encoding import encoded
 from PIL import Image
 
 from cnnrecipes.data import pipeline
@@ -17,12 +18,6 @@ from cnnrecipes.recipe import Data
 
 NOISE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(NOISE).resize((30, 20), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
+from encoding import encoded
 from PIL import Image, ImageOps
 
 from cnnrecipes.data.header import MAX_PIXELS, read_header
@@ -15,12 +16,6 @@ from cnnrecipes.data.images import choose_route, decode, decode_box, decode_rout
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(NOISE).resize((35, 21), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def oriented(kind: str, orientation: int, order: str = ">", **options) -> bytes:

@@ -7,17 +7,12 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from encoding import encoded
 from PIL import Image
 
 from cnnrecipes.data.images import decode, resize
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
-
-
-def encoded(image: Image.Image, kind: str) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind)
-    return file.getvalue()
 
 
 def test_jpeg_photos_are_pillows_to_the_last_bit(flowers, hymenoptera):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from encoding import encoded
 from PIL import Image
 
 from cnnrecipes.data import cache, places, records
@@ -23,12 +24,6 @@ from cnnrecipes.recipe import Data
 
 SPEC = Data(name="arrays", image_size=8, validation=0.0)
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def gif_on_a_larger_canvas() -> bytes:

@@ -123,6 +123,13 @@ def test_fit_leaves_missing_files_out_and_names_them(rows, tmp_path):
     assert run.evaluate(split="validation")["n"] == 6
 
 
+def test_groups_of_a_table_that_are_in_two_splits_are_found(rows, tmp_path):
+    report = cr.check_data(written(rows, tmp_path / "t.csv"))
+    (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
+    assert len(leak.groups) == 1  # patient p4 has images 16 to 19
+    assert len(leak.files) == 4
+
+
 def test_a_table_can_be_checked_with_files_missing(rows, tmp_path):
     (tmp_path / rows.file[5]).unlink()
     report = cr.check_data(written(rows, tmp_path / "t.csv"))

@@ -1,0 +1,81 @@
+"""What the commands print: tables, sentences, and nothing that was not asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+
+from rich.console import Console
+from rich.table import Column, Table
+
+out = Console(soft_wrap=True, highlight=False)
+
+
+def print_report(report) -> None:
+    """Counts and findings as tables, with the first files of each."""
+    counts = Table(
+        "class", *(Column(str(name), justify="right") for name in report.counts.columns), box=None, pad_edge=False
+    )
+    for row in report.counts.itertuples():
+        counts.add_row(str(row.Index), *map(str, row[1:]))
+    out.print(counts)
+    out.print()
+    styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
+    for finding in report.findings:
+        out.print(f"{finding.severity:8}", style=styles[finding.severity], end="")
+        out.print(finding.message, markup=False)
+        for file in finding.files[:3]:
+            why = report.unreadable.get(file)
+            # A name may hold anything, a new line too.
+            out.print(f"         {json.dumps(file, ensure_ascii=False)}{f': {why}' if why else ''}", markup=False)
+        if len(finding.files) > 3:
+            out.print(f"         and {len(finding.files) - 3} more")
+    out.print("training may go on" if report.trainable else "training may not go on", style="bold")
+
+
+def print_stages(stages) -> None:
+    """What a model costs and sees, a row a stage."""
+    columns = ("stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees")
+    table = Table(columns[0], *(Column(name, justify="right") for name in columns[1:]), box=None, pad_edge=False)
+    for stage in stages.itertuples():
+        table.add_row(*_cells(stage), style="bold" if stage.Index == "total" else None)
+    out.print(table)
+
+
+def sentence(split: str, metrics: dict) -> str:
+    """A split's accuracy with its n and interval, and its cross entropy."""
+    low, high = metrics["accuracy_95"]
+    return (
+        f"{split} accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
+        f"cross entropy {metrics['cross_entropy']:.4f}"
+    )
+
+
+def import_tensorflow() -> None:
+    """Import it without its chatter about devices, which no log level stops; it is shown if the import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+        except BaseException:
+            chatter.seek(0)
+            os.write(screen, chatter.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+def _cells(stage) -> list[str]:
+    """A row of the table that `inspect` prints."""
+    sees = stage.receptive_field if isinstance(stage.receptive_field, tuple) else ()
+    shown = [stage.Index, str(stage.layers), "x".join(map(str, stage.output_shape[1:]))]
+    shown += [f"{stage.parameters:,}", f"{stage.multiply_adds:,}", f"{stage.activation_bytes / 2**20:,.1f} MiB"]
+    return [*shown, "x".join(map(str, sees))]
