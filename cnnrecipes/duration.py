@@ -1,4 +1,4 @@
-"""Lengths of training with their unit: "5 epochs", "10%" (of the whole training), "400 steps"."""
+"""Lengths of training with their unit: "5 epochs", "10%" (of the whole training), "400 steps"; "50 min", "2 h"."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
+TIME_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(s|min|h)\s*$"
+SECONDS = {"s": 1, "min": 60, "h": 3600}
 PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(epochs?|steps?|%)\s*$"
 
 
@@ -39,8 +41,7 @@ class Duration:
         return round(self.amount * scale)
 
     def __str__(self) -> str:
-        amount = f"{Decimal(repr(self.amount)).normalize():f}"  # every digit, and never an exponent
-        return f"{amount}{'' if self.unit == '%' else ' '}{self.unit}"
+        return f"{_digits(self.amount)}{'' if self.unit == '%' else ' '}{self.unit}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -51,3 +52,44 @@ class Duration:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict:
         return {"type": "string", "pattern": PATTERN, "examples": ["5 epochs", "400 steps", "10%"]}
+
+
+@dataclass(frozen=True)
+class TimeSpan:
+    """A positive amount of time and its unit, one of "s", "min" and "h"."""
+
+    amount: float
+    unit: str
+
+    @classmethod
+    def parse(cls, text: object) -> TimeSpan:
+        """Read "90 s", "50 min" or "1.5 h". Raises ValueError for anything else."""
+        if isinstance(text, TimeSpan):
+            return text
+        match = re.match(TIME_PATTERN, text) if isinstance(text, str) else None
+        if match is None or float(match[1]) == 0:
+            raise ValueError('a time is a text with its unit, as "90 s", "50 min" or "2 h"')
+        return cls(float(match[1]), match[2])
+
+    @property
+    def seconds(self) -> float:
+        """This time in seconds."""
+        return self.amount * SECONDS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{_digits(self.amount)} {self.unit}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict:
+        return {"type": "string", "pattern": TIME_PATTERN, "examples": ["90 s", "50 min", "2 h"]}
+
+
+def _digits(amount: float) -> str:
+    """Every digit, and never an exponent."""
+    return f"{Decimal(repr(amount)).normalize():f}"

@@ -5,13 +5,13 @@ A class here says what may be written; `data/augment.py` holds what each one doe
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from cnnrecipes.errors import RecipeError, UnknownNameError, nearest
+from cnnrecipes.calls import Call, parse_call
+from cnnrecipes.errors import RecipeError
 
 
 def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -33,10 +33,8 @@ ShareRange = Annotated[Range, AfterValidator(_share)]
 Fill = Literal["mean"] | Annotated[int, Field(ge=0, le=255)]
 
 
-class Operation(BaseModel):
+class Operation(Call):
     """One augmentation and its parameters."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Framing(Operation):
@@ -282,34 +280,4 @@ def parse(text: str, known: Mapping[str, type[Operation]] = OPERATIONS, kind: st
     Raises:
         RecipeError: not of that form, an unknown name or parameter, or a value out of range.
     """
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-        name, args, keywords = (call.func, call.args, call.keywords) if isinstance(call, ast.Call) else (call, [], [])
-        positional = [ast.literal_eval(arg) for arg in args]
-        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
-        name = name.id
-        if None in named:
-            raise ValueError("a dictionary of values")
-    except (SyntaxError, ValueError, AttributeError, TypeError):
-        raise RecipeError(f"cannot read the operation {text!r}; write it as 'name' or 'name(4, key=5)'") from None
-    if name not in known:
-        raise UnknownNameError(kind, name, known)
-    cls = known[name]
-    fields = list(cls.model_fields)
-    if len(positional) > len(fields) or set(fields[: len(positional)]) & set(named):
-        raise RecipeError(f"{text!r} gives too many values; {name} takes {', '.join(fields)}, each once")
-    try:
-        return cls(**dict(zip(fields, positional, strict=False)), **named)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if not first["loc"]:
-            raise RecipeError(f"{text!r}: {first['msg'].removeprefix('Value error, ')}") from None
-        key = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{text!r}: {name} has no parameter {key!r}{nearest(key, fields)}") from None
-        allowed = " or ".join(
-            item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-            for item in error.errors()
-            if item["loc"][0] == key
-        )
-        raise RecipeError(f"{text!r}: {name}'s {key} is {first['input']!r}; it should be {allowed}") from None
+    return parse_call(text, known, kind)

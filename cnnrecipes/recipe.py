@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cnnrecipes import initialization, operations
-from cnnrecipes.duration import Duration
+from cnnrecipes import initialization, methods, operations
+from cnnrecipes.duration import Duration, TimeSpan
 from cnnrecipes.errors import RecipeError, nearest
 
 if sys.version_info >= (3, 11):
@@ -30,6 +30,21 @@ Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish"
 
 def _readable_operations(texts: tuple[str, ...]) -> tuple[str, ...]:
     operations.parse_list(texts)
+    return texts
+
+
+def _readable(parse: Callable[[str], Any]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
+
+
+def _readable_extensions(texts: tuple[str, ...]) -> tuple[str, ...]:
+    epochs = [methods.extension(text).epoch for text in texts]
+    if epochs != sorted(set(epochs)):
+        raise ValueError("each extension begins after the one before")
     return texts
 
 
@@ -144,24 +159,78 @@ class Model(Section):
 
 
 class Train(Section):
-    """How long, with which optimizer and schedule."""
+    """How long, with which optimizer and schedule, on which devices, and what is done against trouble."""
 
     epochs: int = Field(ge=1)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Annotated[str, AfterValidator(_readable(methods.optimizer))] = Field(
+        default="sgd", description='as "adamw", "lion", "muon(momentum=0.95)"; docs/training.md lists them'
+    )
     learning_rate: float = Field(default=0.1, gt=0, description="the peak of the schedule")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
-    weight_decay: float = Field(
-        default=5e-4,
-        ge=0,
-        description="sgd: added to the gradient, as in PyTorch; adamw: decoupled; not on norms, biases",
+    scale_rate: Literal["none", "linear", "sqrt"] = Field(
+        default="none", description="times (data.batch_size / 256), or its square root"
     )
-    schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
-    warmup: Duration = Field(default=Duration(0, "epochs"), description="linear from 0; of cosine and constant")
+    layer_decay: float | None = Field(
+        default=None, gt=0, le=1, description="a layer's rate to that of the one after it; none: all learn alike"
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(default=5e-4, ge=0, description="of weights; of norms and biases only if decay_all")
+    decay: Literal["coupled", "decoupled"] | None = Field(
+        default=None, description="added to the gradient, or apart from it; none: coupled for sgd, as in PyTorch"
+    )
+    decay_all: bool = Field(default=False, description="weight decay on norms and biases too")
+    clip_norm: float | None = Field(default=None, gt=0, description="longest gradient, over all weights together")
+    clip_value: float | None = Field(default=None, gt=0, description="largest entry of a gradient")
+    accumulate: int = Field(
+        default=1, ge=1, description="parts that a batch is computed in, to need less memory; gradients are added up"
+    )
+    schedule: Annotated[str, AfterValidator(_readable(methods.schedule))] = Field(
+        default="cosine", description="as \"trapezoid(cooldown='20%')\"; docs/training.md lists them"
+    )
+    warmup: Duration = Field(default=Duration(0, "epochs"), description="linear from 0; not of one_cycle")
+    extensions: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_extensions)] = Field(
+        default=(), description='how the schedule goes on after its end, as ["restart(40)"]; written by `extend`'
+    )
+    loss: Annotated[str, AfterValidator(_readable(methods.loss))] = Field(
+        default="cross_entropy", description='as "binary_cross_entropy", "focal(gamma=2.0)"'
+    )
     label_smoothing: Fraction = 0.0
-    artefact: Literal["best", "last"] = Field(
-        default="best", description="the weights that are kept: highest validation accuracy, or the last epoch's"
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of an average of the weights, which is then what is kept; as 0.999"
     )
+    lookahead: int | None = Field(default=None, ge=1, description="steps between two looks back; none: without")
+    early_stopping: int | None = Field(
+        default=None, ge=1, description="epochs without a better validation after which it ends; none: never"
+    )
+    monitor: Literal["accuracy", "loss"] = Field(
+        default="accuracy", description="what of the validation is better: accuracy, then loss; or loss alone"
+    )
+    artefact: Literal["best", "last"] = Field(
+        default="best", description="the weights that are kept: those of the best validation, or the last epoch's"
+    )
+    start_from: str | None = Field(default=None, description="a run, or a model.keras, whose weights are the first")
     seed: int = Field(default=0, ge=0, lt=2**31)
+    deterministic: bool = Field(default=False, description="bit-equal runs, also on a GPU, where that costs speed")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="of the layers' arithmetic; auto: what the GPU is quick with, float32 on a CPU"
+    )
+    xla: bool | None = Field(default=None, description="compile the step with XLA; none: where it helps, on GPUs")
+    steps_per_execution: int | None = Field(
+        default=None, ge=1, description="steps that TensorFlow makes in a row; none: as many as take 0.2 s"
+    )
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
+        default="auto", description="devices: one, all GPUs of the machine, or many machines; auto: those there are"
+    )
+    sync_batch_norm: bool = Field(default=False, description="batch statistics over all devices, not of each")
+    time_budget: TimeSpan | None = Field(
+        default=None, description='ends within it, the schedule fitted to it; as "50 min"'
+    )
+    checkpoint_every: TimeSpan | Duration = Field(
+        default=TimeSpan(10, "min"), description='as "5 min", "500 steps"; there is one at the end of an epoch as well'
+    )
+    on_oom: Literal["stop", "halve"] = Field(
+        default="stop", description="when memory runs out: stop, or go on with batches in twice as many parts"
+    )
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], Field(strict=False)] = ("tensorboard",)
 
 
 class Recipe(Section):

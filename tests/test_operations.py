@@ -48,7 +48,7 @@ def test_every_operation_has_defaults(name):
     ],
 )
 def test_what_is_no_name_with_plain_values_is_refused(text):
-    with pytest.raises(RecipeError, match="cannot read the operation"):
+    with pytest.raises(RecipeError, match="cannot read the augmentation"):
         parse(text)
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_name_with_plain_values_is_refused(text):
         ("cutout(8, 'reflect')", "fill is 'reflect'; .*'mean'"),
         ("cutout(0)", "size is 0; it should be greater than or equal to 1"),
         ("flip_lr(1.5)", "probability is 1.5; it should be less than or equal to 1"),
-        ("flip_lr(-1e999)", "probability is -inf; .*greater than or equal to 0"),
+        ("flip_lr(-1e999)", "probability is -inf; it should be a finite number"),
         ("pad_crop(paddng=4)", r"no parameter 'paddng' \(did you mean padding\?\)"),
         ("pad_crop(4, padding=4)", "too many values; pad_crop takes padding, fill, each once"),
         ("random_resized_crop(scale=[1, 0.1])", r"scale is \[1, 0.1\]; it should be two numbers above 0, the smaller"),

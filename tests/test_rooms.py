@@ -17,6 +17,8 @@ ROOMS = {
     "recipe": 1,
     "catalog": 1,
     "duration": 1,
+    "calls": 1,
+    "methods": 1,
     "operations": 1,
     "views": 1,
     "waiting": 1,

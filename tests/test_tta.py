@@ -178,7 +178,7 @@ def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
         ("ten_crop(5000)", "short_side is 5000.*4096"),
         ("multi_scale([])", "short_sides"),
         ([], r"tta is \[\]; give a view"),
-        ("", "cannot read the operation ''"),
+        ("", "cannot read the view ''"),
         (3, "tta is 3; give a view"),
     ],
 )

@@ -1,0 +1,66 @@
+"""Names with parameters, as a recipe writes them: `"pad_crop(4)"`, `"step('30 epochs', factor=0.1)"`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cnnrecipes.errors import RecipeError, UnknownNameError, nearest
+
+
+class Call(BaseModel):
+    """A name's parameters, in the order in which they may be given without their names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+
+Kind = TypeVar("Kind", bound=Call)
+
+
+def parse_call(text: str, known: Mapping[str, type[Kind]], kind: str) -> Kind:
+    """Read one: `flip_lr`, `pad_crop(4)` or `cutout(size=8, fill="mean")`; values are Python literals.
+
+    Args:
+        known: the classes that may be named.
+        kind: what they are, for the error about an unknown name.
+
+    Raises:
+        RecipeError: not of that form, an unknown name or parameter, or a value out of range.
+    """
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        name, args, keywords = (call.func, call.args, call.keywords) if isinstance(call, ast.Call) else (call, [], [])
+        positional = [ast.literal_eval(arg) for arg in args]
+        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
+        name = name.id
+        if None in named:
+            raise ValueError("a dictionary of values")
+    except (SyntaxError, ValueError, AttributeError, TypeError):
+        raise RecipeError(f"cannot read the {kind} {text!r}; write it as 'name' or 'name(4, key=5)'") from None
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    cls = known[name]
+    fields = list(cls.model_fields)
+    if len(positional) > len(fields) or set(fields[: len(positional)]) & set(named):
+        raise RecipeError(f"{text!r} gives too many values; {name} takes {', '.join(fields)}, each once")
+    try:
+        return cls(**dict(zip(fields, positional, strict=False)), **named)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:
+            raise RecipeError(f"{text!r}: {first['msg'].removeprefix('Value error, ')}") from None
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"{text!r}: {name} has no parameter {key!r}{nearest(key, fields)}") from None
+        if first["type"] == "missing":
+            raise RecipeError(f"{text!r}: {name} needs its {key}; write it as {name}({key}=...)") from None
+        allowed = " or ".join(
+            item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            for item in error.errors()
+            if item["loc"][0] == key
+        )
+        should_be = "" if allowed.startswith(("a duration", "a time")) else "it should be "
+        raise RecipeError(f"{text!r}: {name}'s {key} is {first['input']!r}; {should_be}{allowed}") from None
