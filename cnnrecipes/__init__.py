@@ -28,6 +28,9 @@ register_layers_with_keras()
 
 _PUBLIC = {
     "fit": "cnnrecipes.fitting",
+    "resume": "cnnrecipes.fitting",
+    "extend": "cnnrecipes.fitting",
+    "resume_check": "cnnrecipes.resume_check",
     "load": "cnnrecipes.run",
     "Run": "cnnrecipes.run",
     "Artefact": "cnnrecipes.artefact",
@@ -43,6 +46,8 @@ _PUBLIC = {
     "ModelError": "cnnrecipes.errors",
     "TrainingError": "cnnrecipes.errors",
     "RunError": "cnnrecipes.errors",
+    "OutOfMemory": "cnnrecipes.errors",
+    "Interrupted": "cnnrecipes.errors",
 }
 
 _MODULES = ("debug", "experiments", "layers")

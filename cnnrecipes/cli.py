@@ -12,8 +12,8 @@ from rich.table import Table
 
 import cnnrecipes
 from cnnrecipes import catalog
-from cnnrecipes.errors import CNNRecipesError
-from cnnrecipes.terminal import import_tensorflow, out, print_report, print_stages, sentence
+from cnnrecipes.errors import CNNRecipesError, Interrupted
+from cnnrecipes.terminal import import_tensorflow, out, print_report, print_result, print_stages, sentence
 
 app = typer.Typer(
     help="Design, train and use image-classification CNNs. A recipe is everything that decides a training; "
@@ -173,13 +173,120 @@ def fit(
     """
     spec = _changed(recipe, changes)
     import_tensorflow()
-    run = cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed)
-    metrics = run.metrics
-    for split in ("validation", "test"):
-        if split in metrics:
-            out.print(sentence(split, metrics[split]))
-    out.print(f"epoch {metrics['epoch']} kept; the run is in {run.folder}")
-    out.print(f"next: cnnrecipes predict {run.folder} IMAGE")
+    print_result(cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed))
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run folder of a training that was stopped.")],
+    data: DataOption = None,
+) -> None:
+    """Go on with a training that was stopped, as if it had not been.
+
+    Example: `cnnrecipes resume runs/2026-11-23_resnet20_cifar_1`
+    """
+    import_tensorflow()
+    print_result(cnnrecipes.resume(run, data=data))
+
+
+@app.command()
+def extend(
+    run: Annotated[Path, typer.Argument(help="The run folder of a finished training.")],
+    epochs: Annotated[int, typer.Option(help="How many more.")],
+    schedule: Annotated[
+        str,
+        typer.Option(help="stretch: as if planned as long; restart: the schedule anew; constant: one learning rate."),
+    ],
+    learning_rate: Annotated[Optional[float], typer.Option(help="Of constant.")] = None,  # noqa: UP045
+    data: DataOption = None,
+    workdir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where the new run's folder goes; default: beside the old one."),
+    ] = None,
+    draw_only: Annotated[bool, typer.Option("--draw-only", help="Draw the schedule and train nothing.")] = False,
+) -> None:
+    """Train a finished run for more epochs, in a new run; draws the schedule first.
+
+    Example: `cnnrecipes extend RUN --epochs 20 --schedule restart`
+    """
+    import_tensorflow()
+    from cnnrecipes.extending import extended
+
+    longer, start = extended(cnnrecipes.Run.open(run), epochs, schedule, learning_rate)
+    picture = Path(f"{run.name}_{schedule}.png")
+    position = start.state["parts"]["position"]
+    steps = max(start.state["steps_per_epoch"], 1)
+    cnnrecipes.debug.plot_schedule(longer, steps_per_epoch=steps, mark_epoch=position["epoch"], path=picture)
+    out.print(f"wrote {picture}", markup=False)
+    if not draw_only:
+        print_result(
+            cnnrecipes.extend(run, epochs, schedule=schedule, learning_rate=learning_rate, data=data, workdir=workdir)
+        )
+
+
+@app.command("resume-check")
+def resume_check(
+    recipe: RecipeArgument,
+    changes: ChangesArgument = None,
+    data: DataOption = None,
+    kills: Annotated[int, typer.Option(help="How often.")] = 5,
+    workdir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where the runs go; default: a folder that is taken away afterwards."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random moments.")] = 0,
+) -> None:
+    """Kill a training at random moments, resume it, and compare its end bit for bit; exit status 1 if it differs.
+
+    Example: `cnnrecipes resume-check resnet8_digits --kills 5`
+    """
+    spec = _changed(recipe, changes)
+    import_tensorflow()
+    from cnnrecipes.resume_check import resume_check
+
+    table = resume_check(spec, kills=kills, data=data, workdir=workdir, seed=seed, say=out.print)
+    equal = int(table.equal.sum())
+    out.print(f"{equal} of {kills} end with the same bits: weights, optimizer, metrics and history", style="bold")
+    raise typer.Exit(0 if equal == kills else 1)
+
+
+@app.command("plot-schedule")
+def plot_schedule(
+    recipe: RecipeArgument,
+    changes: ChangesArgument = None,
+    data: DataOption = None,
+    steps_per_epoch: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Instead of those of --data; default: 100, unless the recipe speaks of steps."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("schedule.png"),
+) -> None:
+    """Draw a recipe's learning rate against the epochs, before anything is trained.
+
+    Example: `cnnrecipes plot-schedule resnet20_cifar "train.schedule=trapezoid(cooldown='20%')"`
+    """
+    spec = _changed(recipe, changes)
+    import_tensorflow()
+    cnnrecipes.debug.plot_schedule(spec, data=data, steps_per_epoch=steps_per_epoch, path=output)
+    out.print(f"wrote {output}", markup=False)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def launch(
+    context: typer.Context,
+    workers: Annotated[int, typer.Option(help="How many processes on this machine.")] = 2,
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="CPU cores for each; default: all, shared."),
+    ] = None,
+) -> None:
+    """Run another command in several workers on this machine, which train together.
+
+    Example: `cnnrecipes launch --workers 2 fit resnet8_digits data.batch_size=64`
+    """
+    from cnnrecipes.launching import launch
+
+    raise typer.Exit(launch(context.args, workers, threads))
 
 
 @app.command()
@@ -254,6 +361,8 @@ def main() -> None:
     """Run the command line; a user's error is one line on stderr and exit status 2."""
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except Interrupted as error:
+        _fail(str(error), 130)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except CNNRecipesError as error:

@@ -26,6 +26,14 @@ class TrainingError(CNNRecipesError, RuntimeError):
     """A training that cannot go on."""
 
 
+class OutOfMemory(TrainingError):
+    """A batch that does not fit into the memory of a device."""
+
+
+class Interrupted(TrainingError, KeyboardInterrupt):
+    """A training that was asked to stop, and can be gone on with."""
+
+
 class RunError(CNNRecipesError, RuntimeError):
     """A run folder or model artefact that cannot be written or read."""
 

@@ -1,24 +1,29 @@
-"""The spine: from a recipe's name to a trained run."""
+"""The spine: from a recipe's name to a trained run, and on from a run that was stopped or is to be longer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cnnrecipes import catalog, models
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.check import quarantine, readable
 from cnnrecipes.data.sources import Source, open_source, recipe_name
+from cnnrecipes.errors import OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
+from cnnrecipes.extending import extended
+from cnnrecipes.preparing import Prepared, prepare
 from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run
-from cnnrecipes.training import loop
-from cnnrecipes.training.device_half import AugmentingModel, in_training_step
-from cnnrecipes.training.losses import class_weights
+from cnnrecipes.training import checkpoint, guards, loggers, loop
+from cnnrecipes.training.distribute import Placement, place
+
+# Keys that a run may be gone on with otherwise: they change nothing of what is trained.
+FREE_KEYS = ("train.checkpoint_every", "train.loggers", "train.on_oom", "train.steps_per_execution", "train.strategy")
 
 
 def fit(
@@ -44,26 +49,129 @@ def fit(
 
     Raises:
         CNNRecipesError: the recipe, the data, the model or the run folder is not as it should be, or the loss diverges.
+        Interrupted: Ctrl-C, or SIGTERM; a checkpoint is written, and `resume` goes on.
     """
     recipe = _complete(catalog.load(recipe), data, seed, changes)
-    models.find(recipe.model.name)
-    source, unreadable = readable(open_source(data, recipe.data), progress=progress)
-    train, classes = source.split("train"), len(source.class_names)
-    shape = pipeline.image_shape(train, recipe.data)
-    statistics = pipeline.split_statistics(train, recipe.data, progress=progress)
-    with loop.seeded(recipe.train.seed):
-        model = models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model)
-        augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
-        trained = AugmentingModel(model, augmentation) if augmentation.in_step else model
-        weights = class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
-        loop.compile_model(trained, recipe.train, pipeline.steps_per_epoch(train, recipe.data), weights)
-        batches = pipeline.training_batches(train, recipe, statistics, classes, augmentation=augmentation)
-        validation = _validation(source, recipe)
-        run = Run.create(workdir, recipe)
-        _leave_out(unreadable, run, progress)
-        with pipeline.naming_unreadable(source, recipe.data):
-            epoch = loop.train(trained, batches, validation, recipe.train, run.folder, progress=progress)
-    return _finish(run, Artefact(model, recipe, source.class_names), source, epoch)
+    return _Training(recipe, data, progress).run(workdir, lambda: Run.create(workdir, recipe))
+
+
+def resume(run: str | Path | Run, *, data: Any = None, progress: bool = True) -> Run:
+    """Go on with a run that was stopped, from its last whole checkpoint, as if it had not been.
+
+    Args:
+        run: the run folder.
+        data: as for `fit`, where the run was trained on what was given to it as `data=`.
+
+    Raises:
+        RunError: no such run, a finished one, or a checkpoint of another recipe or other data.
+        CNNRecipesError: as for `fit`.
+    """
+    run = _opened(run)
+    if run.finished:
+        raise RunError(f"{str(run.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
+    return _Training(run.recipe, data, progress).run(run.folder, lambda: run, newest)
+
+
+def extend(
+    run: str | Path | Run,
+    epochs: int,
+    *,
+    schedule: Literal["stretch", "restart", "constant"],
+    learning_rate: float | None = None,
+    data: Any = None,
+    workdir: str | Path | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a finished run for more epochs, in a new run that begins with its last state; the old one stays as it is.
+
+    Args:
+        epochs: how many more.
+        schedule: "stretch": the recipe's schedule, as it would be here had the training been planned as long;
+            "restart": the schedule anew over these epochs; "constant": one rate. `debug.plot_schedule` draws them.
+        learning_rate: of "constant".
+        workdir: where the new run folder goes; None: beside the old one.
+
+    Raises:
+        RunError: no such run, an unfinished one, or one whose last state is gone.
+        RecipeError: epochs or a learning rate that make no sense.
+    """
+    run = _opened(run)
+    longer, start = extended(run, epochs, schedule, learning_rate)
+    workdir = workdir or run.folder.parent
+    training = _Training(longer, data, progress)
+    return training.run(workdir, lambda: Run.create(workdir, longer), lambda folder, say: start)
+
+
+def newest(folder: Path, say: Callable[[str], None]) -> checkpoint.Checkpoint | None:
+    """The last whole checkpoint of a run."""
+    return checkpoint.newest(folder / "checkpoints", say)
+
+
+Start = Callable[[Path, Callable[[str], None]], checkpoint.Checkpoint | None]
+
+
+class _Training:
+    """One training of a recipe: first all that can be wrong, then the run folder, then the steps."""
+
+    def __init__(self, recipe: Recipe, data: Any, progress: bool):
+        self.started = time.monotonic()
+        self.recipe, self.progress = recipe, progress
+        models.find(recipe.model.name)
+        loggers.check(recipe.train)
+        self.placement = place(recipe.train)
+        self.progress = progress and self.placement.is_chief
+        self.say = print if self.progress else (lambda text: None)
+        guards.note_devices(self.placement, self.say)
+        self.source, self.unreadable = readable(open_source(data, recipe.data), progress=self.progress)
+        self.parts = recipe.train.accumulate
+
+    def run(self, where: str | Path, folder: Callable[[], Run], start: Start | None = None) -> Run:
+        """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""
+        with loop.seeded(self.recipe.train.seed), guards.determinism(self.recipe.train.deterministic):
+            prepared = self._prepared()
+            if self.placement.is_chief:
+                guards.check_room(where, prepared.trainee)
+            run = _of_chief(folder, self.placement)
+            if self.placement.is_chief:
+                _leave_out(self.unreadable, run, self.say)
+            while True:
+                try:
+                    with pipeline.naming_unreadable(self.source, self.recipe.data):
+                        outcome = self._train(prepared, run, start)
+                    break
+                except OutOfMemory as error:
+                    prepared, start = self._in_more_parts(error), newest
+        artefact = prepared.artefact(outcome.weights, self.recipe, self.source.class_names)
+        return _finish(run, artefact, self.source, outcome, self.placement, self.say)
+
+    def _prepared(self) -> Prepared:
+        return prepare(self.recipe, self.source, self.placement, parts=self.parts, progress=self.progress)
+
+    def _train(self, prepared: Prepared, run: Run, start: Start | None) -> loop.Outcome:
+        found = start(run.folder, self.say) if start else None
+        if found is not None and start is newest:
+            _check_same(found, prepared.facts)
+        session = loop.Session(
+            run.folder if self.placement.is_chief else None,
+            self.placement,
+            started=self.started,
+            progress=self.progress,
+            say=self.say,
+            facts=prepared.facts,
+            start=found,
+            loggers=loggers.loggers(self.recipe, run.folder) if self.placement.is_chief else (),
+            how_to_go_on=f"cnnrecipes resume {run.folder}",
+        )
+        return loop.train(prepared.trainee, prepared.schedule, prepared.feed, self.recipe, session)
+
+    def _in_more_parts(self, error: OutOfMemory) -> Prepared:
+        """The training with batches in twice as many parts, where the recipe wants that; else the error is raised."""
+        images = min(self.recipe.data.batch_size, len(self.source.split("train")))
+        self.parts *= 2
+        if self.recipe.train.on_oom != "halve" or images % (self.parts * self.placement.devices):
+            raise error
+        self.say(f"{error.args[0].partition(';')[0]}; going on with each batch in {self.parts} parts")
+        return self._prepared()
 
 
 def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str, Any]) -> Recipe:
@@ -76,28 +184,61 @@ def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str,
     return recipe.change(**changes)
 
 
-def _leave_out(unreadable: Mapping[str, str], run: Run, progress: bool) -> None:
+def _opened(run: str | Path | Run) -> Run:
+    """The run of a folder. Raises RunError."""
+    return run if isinstance(run, Run) else Run.open(run)
+
+
+def _of_chief(folder: Callable[[], Run], placement: Placement) -> Run:
+    """The run that the first worker has made or opened, in all of them."""
+    path = str(folder().folder) if placement.is_chief else ""
+    return Run(placement.from_chief(path))
+
+
+def _leave_out(unreadable: Mapping[str, str], run: Run, say: Callable[[str], None]) -> None:
     """Say which files cannot be read, and list them in the run's quarantine.txt."""
     if unreadable:
         run.write("quarantine.txt", quarantine(unreadable))
         first, why = next(iter(unreadable.items()))
         said = f"{len(unreadable)} files cannot be read and are left out, as {first!r}: {why}"
-        if progress:
-            print(f"{said}; all are listed in {run.folder / 'quarantine.txt'}")
+        say(f"{said}; all are listed in {run.folder / 'quarantine.txt'}")
 
 
-def _validation(source: Source, recipe: Recipe):
-    """Batches of the validation split, None where nothing was held out."""
-    if "validation" not in source.splits:
-        return None
-    return pipeline.evaluation_batches(source.split("validation"), recipe.data, len(source.class_names))
+def _check_same(found: checkpoint.Checkpoint, facts: Mapping[str, Any]) -> None:
+    """Raises RunError that says what differs between a checkpoint's recipe and data and those of now."""
+    before, now = (_flat({key: state[key] for key in ("recipe", "data")}) for state in (found.state, facts))
+    free = {f"recipe.{key}" for key in FREE_KEYS}
+    differing = sorted(key for key in before.keys() | now.keys() if key not in free and before.get(key) != now.get(key))
+    if differing:
+        what = "; ".join(
+            f"{key.removeprefix('recipe.')} was {before.get(key)!r} and is {now.get(key)!r}" for key in differing[:5]
+        )
+        raise RunError(
+            f"the checkpoint {str(found.path)!r} is of another training: {what}; give back what it had, or start a new "
+            "run from its weights with train.start_from"
+        )
 
 
-def _finish(run: Run, artefact: Artefact, source: Source, epoch: int) -> Run:
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, by dotted keys."""
+    flat = {}
+    for key, value in tables.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _finish(run: Run, artefact: Artefact, source: Source, outcome: loop.Outcome, placement: Placement, say) -> Run:
     """Write the artefact and the metrics; only here is the test split measured."""
-    artefact.save(run.folder / "model.keras")
-    metrics = {
-        split: evaluate(artefact, source.split(split)) for split in ("validation", "test") if split in source.splits
-    }
-    run.write("metrics.json", json.dumps({"epoch": epoch, **metrics}, indent=2))
+    found = checkpoint.digest(outcome.weights)
+    if not placement.same(found):
+        raise RunError("the workers end with different weights; please report this with the recipe")
+    if placement.workers > 1:
+        print(f"worker {placement.index + 1} of {placement.workers}: weights {found}")
+    if placement.is_chief:
+        artefact.save(run.folder / "model.keras")
+        splits = [split for split in ("validation", "test") if split in source.splits]
+        metrics = {split: evaluate(artefact, source.split(split)) for split in splits}
+        about = {"epoch": outcome.epoch, "weights": found}
+        run.write("metrics.json", json.dumps({**about, **metrics}, indent=2))
+    placement.from_chief("")
     return run

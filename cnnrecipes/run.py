@@ -58,6 +58,22 @@ class Run:
             ) from None
         return run
 
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """The run of a folder that `fit` has made. Raises RunError where it is none."""
+        if not isinstance(folder, (str, Path)):
+            raise RunError(f"a run is opened by its path; received {folder!r}")
+        if not (Path(folder) / "recipe.toml").is_file():
+            raise RunError(
+                f"{str(folder)!r} is not a run folder; give one that `fit` has made, as runs/<date>_<recipe>_1"
+            )
+        return cls(folder)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its training went to its end, and was measured."""
+        return (self.folder / "metrics.json").is_file()
+
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe as run, complete."""
@@ -148,9 +164,7 @@ def load(path: str | Path) -> Run | Artefact:
     path = Path(path)
     if path.is_file():
         return Artefact.load(path)
-    if not (path / "recipe.toml").is_file():
-        raise RunError(f"{str(path)!r} is not a run folder; give one that `fit` has made, as runs/<date>_<recipe>_1")
-    return Run(path)
+    return Run.open(path)
 
 
 def final_split(source: Source) -> str:

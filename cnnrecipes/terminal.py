@@ -35,6 +35,18 @@ def print_report(report) -> None:
     out.print("training may go on" if report.trainable else "training may not go on", style="bold")
 
 
+def print_result(run) -> None:
+    """How good a trained run is, and what can be done with it; nothing in a worker whose folder is another's."""
+    if not run.finished:
+        return
+    metrics = run.metrics
+    for split in ("validation", "test"):
+        if split in metrics:
+            out.print(sentence(split, metrics[split]))
+    out.print(f"epoch {metrics['epoch']} kept; the run is in {run.folder}")
+    out.print(f"next: cnnrecipes predict {run.folder} IMAGE")
+
+
 def print_stages(stages) -> None:
     """What a model costs and sees, a row a stage."""
     columns = ("stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees")
@@ -63,7 +75,9 @@ def import_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.config.list_logical_devices()
+            # With many workers TensorFlow must not know its devices before the workers are joined.
+            if not _one_of_many():
+                tf.config.list_logical_devices()
         except BaseException:
             chatter.seek(0)
             os.write(screen, chatter.read())
@@ -71,6 +85,10 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(screen, 2)
             os.close(screen)
+
+
+def _one_of_many() -> bool:
+    return bool(os.environ.get("TF_CONFIG")) or int(os.environ.get("SLURM_NTASKS", 1)) > 1
 
 
 def _cells(stage) -> list[str]:

@@ -68,12 +68,14 @@ def training_batches(
     first_step: int = 0,
     last_step: int | None = None,
     augmentation: Augmentation | None = None,
+    part: tuple[int, int] = (0, 1),
     threads: int | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches of steps `first_step` to `last_step` (the end of the training) of the recipe.
 
     Args:
         augmentation: None: the recipe's. One that is done in the training step is left to it.
+        part: (which, of how many): this part of every batch alone, for one of several devices.
         threads: size of the data set's own thread pool; None: TensorFlow's shared one. Does not change the batches.
 
     Returns:
@@ -82,28 +84,28 @@ def training_batches(
         the images: (images, keys (N,), epochs (N,)), which are what it wants.
 
     Raises:
-        RecipeError: an operation whose size is not that of the batches; repeats that do not divide the batch.
+        RecipeError: an operation whose size is not that of the batches; repeats or parts that do not divide the batch.
     """
     spec, seed, repeats = whole.data, whole.train.seed, whole.augment.repeats
     size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
-    distinct = _distinct(size, repeats)
+    distinct, (first, rows) = _distinct(size, repeats), _rows(size, part, whole.augment)
     augmentation = augmentation or Augmentation.of(whole, statistics)
     framing = _framing(augmentation, image_shape(split, spec))
     order = _balanced(split.labels, seed) if spec.balance == "sampling" else _order(len(split), seed)
 
     def choose(step):
         epoch, step = step // steps, step % steps
-        place = tf.range(size, dtype=tf.int64)
+        place = tf.range(first, first + rows, dtype=tf.int64)
         shown = step * distinct + place % distinct
         index = order(shown, epoch)
         # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
         key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
-        draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(size)
-        return tf.fill([size], epoch), index, key, draws
+        draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(rows)
+        return tf.fill([rows], epoch), index, key, draws
 
     last_step = whole.train.epochs * steps if last_step is None else last_step
     chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
-    loaded = _load(chosen, split, spec, classes, size, framing)
+    loaded = _load(chosen, split, spec, classes, rows, framing)
     if augmentation.in_step:
         batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
@@ -111,25 +113,43 @@ def training_batches(
     return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
 
 
-def evaluation_batches(split: Split, spec: recipe.Data, classes: int, *, threads: int | None = None) -> tf.data.Dataset:
+def evaluation_steps(split: Split, parts: int = 1) -> int:
+    """Batches of a split for each of so many devices."""
+    return -(-len(split) // (EVALUATION_BATCH * parts))
+
+
+def evaluation_batches(
+    split: Split,
+    spec: recipe.Data,
+    classes: int,
+    *,
+    part: tuple[int, int] = (0, 1),
+    threads: int | None = None,
+) -> tf.data.Dataset:
     """Every example once, in order, unchanged but for resizing, in batches of one shape: the last is filled up.
+
+    Args:
+        part: (which, of how many): every so-manieth batch, for one of several devices; each gets as many batches.
 
     Returns:
         images (16, H, W, C) uint8 0..255, labels (16, classes) float32, one-hot, and weights (16,) float32: 1 for an
         example, 0 for what fills up the last batch.
     """
-    steps = -(-len(split) // EVALUATION_BATCH)
+    which, parts = part
+    steps = evaluation_steps(split, parts)
+
+    def places(step):
+        return (step * parts + which) * EVALUATION_BATCH + tf.range(EVALUATION_BATCH, dtype=tf.int64)
 
     def choose(step):
-        place = step * EVALUATION_BATCH + tf.range(EVALUATION_BATCH, dtype=tf.int64)
+        place = places(step)
         index = tf.minimum(place, len(split) - 1)
         return tf.zeros_like(place), index, index, _no_draws(EVALUATION_BATCH)
 
     chosen = _map(tf.data.Dataset.range(steps), choose)
     loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
-    places = tf.data.Dataset.range(steps * EVALUATION_BATCH)
-    weights = _map(places, lambda place: tf.cast(place < len(split), tf.float32))
-    batches = tf.data.Dataset.zip(loaded, weights.batch(EVALUATION_BATCH, drop_remainder=True))
+    weights = _map(tf.data.Dataset.range(steps), lambda step: tf.cast(places(step) < len(split), tf.float32))
+    batches = tf.data.Dataset.zip(loaded, weights)
     return _finish(_map(batches, lambda example, weight: (*example[2:], weight)), threads)
 
 
@@ -238,6 +258,21 @@ def _distinct(size: int, repeats: int) -> int:
     if size % repeats:
         raise RecipeError(f"augment.repeats = {repeats} does not divide a batch of {size}; set data.batch_size to fit")
     return size // repeats
+
+
+def _rows(size: int, part: tuple[int, int], augment: recipe.Augment) -> tuple[int, int]:
+    """The first row of a part of a batch, and how many. Raises RecipeError where the parts cannot be alike."""
+    which, parts = part
+    if size % parts:
+        raise RecipeError(f"a batch of {size} does not divide into {parts} parts; set data.batch_size to a multiple")
+    rows = size // parts
+    mixes = any(isinstance(op, operations.Mix) for op in operations.parse_list(augment.ops))
+    if parts > 1 and mixes and rows % 2:
+        raise RecipeError(
+            f"{parts} devices with {rows} images each cannot mix them in pairs; set data.batch_size to a multiple of "
+            f"{2 * parts}"
+        )
+    return which * rows, rows
 
 
 def _no_draws(size: int) -> tf.Tensor:

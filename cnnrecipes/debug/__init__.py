@@ -10,6 +10,7 @@ from cnnrecipes.debug.features import plot_feature_maps, plot_filters
 from cnnrecipes.debug.initializations import compare_initializations
 from cnnrecipes.debug.inspection import Inspection, inspect
 from cnnrecipes.debug.receptive_field import receptive_field
+from cnnrecipes.debug.schedule_plot import plot_schedule
 from cnnrecipes.debug.stacks import compare_stacks
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "plot_feature_maps",
     "plot_filters",
     "plot_receptive_field",
+    "plot_schedule",
     "receptive_field",
 ]

@@ -17,7 +17,7 @@ from cnnrecipes.layers.exchange import with_fast_norms, with_keras_norms
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 from cnnrecipes.layers.init import initializer
-from cnnrecipes.layers.norm import norm
+from cnnrecipes.layers.norm import norm, synchronized_batch_norm
 from cnnrecipes.layers.pool import BlurPool, average_pool, blurred_max_pool, global_pool, max_pool, pool
 from cnnrecipes.layers.regularize import dropout, spatial_dropout, stochastic_depth
 from cnnrecipes.layers.shortcuts import SHORTCUTS
@@ -47,6 +47,7 @@ __all__ = [
     "spatial_dropout",
     "squeeze_excite",
     "stochastic_depth",
+    "synchronized_batch_norm",
     "vgg_stage",
     "with_fast_norms",
     "with_keras_norms",

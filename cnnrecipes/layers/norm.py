@@ -56,6 +56,11 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
     return KINDS[kind](groups)
 
 
+def synchronized_batch_norm() -> NormFactory:
+    """The factory of batch norm over the batches of all devices of a `tf.distribute` strategy, by Keras' layer."""
+    return functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM, epsilon=EPSILON, synchronized=True)
+
+
 def _group_norm(groups: int) -> NormFactory:
     return functools.partial(FastGroupNormalization, groups=groups, epsilon=EPSILON)
 

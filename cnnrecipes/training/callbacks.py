@@ -1,74 +1,176 @@
-"""What happens beside the steps: history, checkpoints, guards."""
+"""What happens beside the steps: where the training is, its history, the best weights, the guard against NaN.
+
+Those that remember something have `state()`, JSON values for a checkpoint, and `restore(state)`.
+"""
 
 from __future__ import annotations
 
 import math
+import resource
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.files import write_whole
+from cnnrecipes.training import checkpoint
+
+
+class Position(keras.callbacks.Callback):
+    """Where the training is: `epoch`, from 0, and `step`, the steps that are done in it. Put it first."""
+
+    def __init__(self, steps_per_epoch: int, validation_steps: int):
+        super().__init__()
+        self.steps_per_epoch, self.validation_steps = steps_per_epoch, validation_steps
+        self.epoch = self.step = 0
+
+    @property
+    def total(self) -> int:
+        """Steps done since the start of the training."""
+        return self.epoch * self.steps_per_epoch + self.step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.model.left_in_epoch = self.steps_per_epoch - self.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step = self.steps_per_epoch - self.model.left_in_epoch
+
+    def on_test_begin(self, logs=None):
+        self.model.left_in_validation = self.validation_steps
+
+    def end_epoch(self) -> None:
+        """The next epoch's start is where the training is now."""
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "step": self.step}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.step = state["epoch"], state["step"]
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Stops a training whose loss is no number any more, naming the step and the likely causes."""
+
+    def __init__(self, position: Position, learning_rate: Callable[[int], float], kept: Callable[[], str]):
+        super().__init__()
+        self.position, self.learning_rate, self.kept = position, learning_rate, kept
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The mean of the epoch so far shows it, and is read anyway.
+        if math.isfinite(float(logs["loss"])):
+            return
+        step = self.model.lost_step
+        epoch, step_in_epoch = divmod(step, self.position.steps_per_epoch)
+        rate = self.learning_rate(step)
+        causes = [f"the learning rate, {rate:.3g} there: try a tenth of train.learning_rate, or a longer train.warmup"]
+        if self.model.inner.compute_dtype == "float16":
+            causes.append("float16, whose largest number is 65,504: try train.precision=bfloat16 or float32")
+        causes.append("a gradient that explodes: try train.clip_norm=1")
+        raise TrainingError(
+            f"the loss is {float(logs['loss'])} since step {step_in_epoch + 1} of epoch {epoch + 1} (step {step + 1} "
+            f"of the training). Likely causes: {'; '.join(causes)}. {self.kept()}"
+        )
 
 
 class EpochRecord(keras.callbacks.Callback):
-    """Completes each epoch's logs: learning rate, seconds, images/s of the training steps; guards against NaN.
+    """Completes each epoch's logs: learning rate, seconds, images/s of the training steps, memory."""
 
-    Put it first: the callbacks after it see the same dictionary.
-    """
-
-    def __init__(self, images_per_step: int):
+    def __init__(self, position: Position, images_per_step: int, rate: Callable[[], float]):
         super().__init__()
-        self.images_per_step = images_per_step
+        self.position, self.images_per_step, self.rate = position, images_per_step, rate
+        self.before = 0.0  # seconds of this epoch's steps before a resume
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.start, self.steps = time.perf_counter(), 0
+        self.start = self.last = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.steps, self.last = batch + 1, time.perf_counter()
+        self.last = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        # The objective of the validation counts what fills up its last batch; the metric beside it does not.
-        for prefix in ("", "val_"):
-            cross_entropy = logs.pop(f"{prefix}cross_entropy", None)
-            if prefix and cross_entropy is not None:
-                logs["val_loss"] = cross_entropy
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"the loss is {logs['loss']} in epoch {epoch + 1}; "
-                "try a tenth of train.learning_rate, or a longer train.warmup"
-            )
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-        logs["seconds"] = time.perf_counter() - self.start
-        logs["images_per_second"] = self.steps * self.images_per_step / (self.last - self.start)
+        steps_seconds = self.before + self.last - self.start
+        logs["learning_rate"] = self.rate()
+        logs["seconds"] = self.before + time.perf_counter() - self.start
+        logs["images_per_second"] = self.position.step * self.images_per_step / max(steps_seconds, 1e-9)
+        logs["memory_mib"] = peak_memory() / 2**20
+        self.before = 0.0
+
+    def state(self) -> dict[str, Any]:
+        at_a_boundary = self.position.step == 0
+        return {"seconds": 0.0 if at_a_boundary else self.before + self.last - self.start}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.before = state["seconds"]
 
 
 class HistoryFile(keras.callbacks.Callback):
     """history.csv, one row an epoch, whole at any time."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None):
         super().__init__()
         self.path, self.rows = path, []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **logs})
-        table = pd.DataFrame(self.rows)
-        write_whole(self.path, lambda beside: table.to_csv(beside, index=False))
+        self.rows.append({"epoch": epoch + 1, **{key: float(value) for key, value in logs.items()}})
+        self._write()
+
+    def _write(self) -> None:
+        if self.path is not None:
+            table = pd.DataFrame(self.rows)
+            write_whole(self.path, lambda beside: table.to_csv(beside, index=False))
+
+    def state(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.rows = list(state["rows"])
+        if self.rows:
+            self._write()
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """last.weights.h5 after every epoch, and best.weights.h5: highest validation accuracy, then lowest loss."""
+class Best(keras.callbacks.Callback):
+    """The epoch with the best validation so far, and its weights in best.npz."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, path: Path | None, monitor: str, weights: Callable[[], list[np.ndarray]]):
         super().__init__()
-        self.last, self.best = folder / "last.weights.h5", folder / "best.weights.h5"
-        self.best_epoch, self._best_score = None, (-math.inf, -math.inf)
+        self.path, self.monitor, self.weights = path, monitor, weights
+        self.epoch, self.score = None, None
+        self.improved = False
 
     def on_epoch_end(self, epoch, logs=None):
-        write_whole(self.last, self.model.save_weights)
-        score = (logs["val_accuracy"], -logs["val_loss"]) if "val_loss" in logs else (epoch, 0.0)
-        if score > self._best_score:
-            self.best_epoch, self._best_score = epoch + 1, score
-            write_whole(self.best, self.model.save_weights)
+        score = self._score(epoch, logs)
+        self.improved = self.score is None or score > self.score
+        if self.improved:
+            self.epoch, self.score = epoch + 1, score
+            if self.path is not None:
+                arrays = {f"weights/{number:05d}": array for number, array in enumerate(self.weights())}
+                checkpoint.write(self.path, arrays, {"epoch": self.epoch})
+
+    def _score(self, epoch: int, logs: dict[str, float]) -> list[float]:
+        """Larger is better, entry by entry; without a validation the last epoch is the best."""
+        if "val_loss" not in logs:
+            return [float(epoch)]
+        loss, accuracy = (float(logs[key]) for key in ("val_loss", "val_accuracy"))
+        return [accuracy, -loss] if self.monitor == "accuracy" else [-loss]
+
+    def state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "score": self.score}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.score = state["epoch"], state["score"]
+
+
+def peak_memory() -> int:
+    """Bytes: the most that the first GPU has held, or, without one, the process."""
+    if tf.config.list_logical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024

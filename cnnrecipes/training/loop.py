@@ -1,23 +1,72 @@
-"""Compile and `model.fit`, with the callbacks of a run."""
+"""Keras' `fit`, with what a run wants beside it: checkpoints, history, the best weights, logs."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Sequence
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes import recipe
-from cnnrecipes.training.callbacks import Checkpoints, EpochRecord, HistoryFile
-from cnnrecipes.training.device_half import AugmentingModel
-from cnnrecipes.training.losses import WeightedCrossEntropy
-from cnnrecipes.training.optimizers import optimizer
+from cnnrecipes.errors import OutOfMemory, RunError, TrainingError
+from cnnrecipes.recipe import Recipe
+from cnnrecipes.training import checkpoint
+from cnnrecipes.training.callbacks import Best, EpochRecord, FiniteLoss, HistoryFile, Position
+from cnnrecipes.training.distribute import Placement
 from cnnrecipes.training.progress import ProgressDisplay
-from cnnrecipes.training.schedules import schedule
+from cnnrecipes.training.saving import Saver
+from cnnrecipes.training.schedules import Schedule
+from cnnrecipes.training.stopping import EarlyStopping, PlateauDrop, Signals, TimeBudget
+from cnnrecipes.training.trainee import Trainee
+
+EXECUTION = 0.2  # seconds of steps in one call: Python between calls is nothing beside it, and Ctrl-C still quick
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The batches of a training, as `data.pipeline` makes them."""
+
+    training: Callable[[int, int], tf.data.Dataset]  # (first step, last step) of the training
+    steps_per_epoch: int
+    images_per_step: int
+    validation: tf.data.Dataset | None = None
+    validation_steps: int = 0
+    validation_images: int = 0
+    images_after: int = 0  # that are measured when the training is over
+
+
+@dataclass
+class Session:
+    """Where a training writes, how it speaks, and what it takes up again.
+
+    folder: None in a worker that is not the first. facts: what a checkpoint says beside its arrays.
+    """
+
+    folder: Path | None
+    placement: Placement
+    started: float = field(default_factory=time.monotonic)
+    progress: bool = True
+    say: Callable[[str], None] = print
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    start: checkpoint.Checkpoint | None = None
+    loggers: Sequence[keras.callbacks.Callback] = ()
+    how_to_go_on: str = "train again to go on"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ends with: the weights that the recipe wants kept, and whence they are."""
+
+    weights: list[np.ndarray]
+    epoch: int
+    history: list[dict[str, float]]
 
 
 @contextlib.contextmanager
@@ -32,71 +81,221 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(states[1])
 
 
-def compile_model(
-    model: keras.Model, spec: recipe.Train, steps_per_epoch: int, weights: Sequence[float] | None = None
-) -> None:
-    """Set optimizer, loss and metrics of a model that gives logits, for one-hot labels; weights are the classes'."""
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing)
-    model.compile(
-        optimizer=optimizer(spec, model, schedule(spec, steps_per_epoch)),
-        loss=WeightedCrossEntropy(weights, spec.label_smoothing) if weights else loss,
-        weighted_metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.CategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-        ],
-        # XLA makes convolutional nets slower on a CPU, and does not know the operations of every augmentation.
-        jit_compile="auto"
-        if tf.config.list_physical_devices("GPU") and not isinstance(model, AugmentingModel)
-        else False,
-    )
-
-
-def train(
-    model: keras.Model,
-    training: tf.data.Dataset,
-    validation: tf.data.Dataset | None,
-    spec: recipe.Train,
-    folder: Path,
-    *,
-    progress: bool = True,
-) -> int:
-    """Fit a compiled model as the recipe says, and leave the weights that it wants kept in the model.
-
-    Args:
-        training: the batches of all `spec.epochs`, in whole epochs, as `pipeline.training_batches` has them.
-        validation: batches of images, one-hot labels and weights, or None.
-        folder: gets history.csv, checkpoints/ and tensorboard/.
-
-    Returns:
-        the epoch, from 1, whose weights are in the model.
+def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session) -> Outcome:
+    """Train a compiled trainee as the recipe says.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: the loss is no number any more; a device is out of memory; a worker is gone.
+        Interrupted: a signal asked for it; a checkpoint is written.
     """
-    steps_per_epoch = int(training.cardinality()) // spec.epochs
-    checkpoints = Checkpoints(folder / "checkpoints")
-    display = ProgressDisplay(steps_per_epoch) if progress else None
-    callbacks = [
-        EpochRecord(tf.nest.flatten(training.element_spec)[0].shape[0]),
-        HistoryFile(folder / "history.csv"),
-        checkpoints,
-        keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        *([display] if display else []),
-    ]
+    parts = _Parts(trainee, schedule, feed, whole, session)
+    if session.start is not None:
+        parts.restore(session.start)
+    everything = _Throughout([*parts.in_order(), *session.loggers], add_history=True, model=trainee)
+    everything.set_params({"epochs": whole.train.epochs, "steps": feed.steps_per_epoch, "verbose": 0})
+    everything.begin()
     try:
-        model.fit(
-            training,
-            validation_data=validation,
-            epochs=spec.epochs,
-            steps_per_epoch=steps_per_epoch,
+        with parts.signals.caught(), _explained(whole, session):
+            _fit(trainee, feed, whole, session.placement, parts, everything)
+            parts.saver.save()
+    finally:
+        everything.end()
+        if parts.writer:
+            parts.writer.finish()
+    return parts.outcome()
+
+
+def _fit(trainee, feed: Feed, whole: Recipe, placement: Placement, parts: _Parts, callbacks: _Throughout) -> None:
+    """The rest of the first epoch step by step, which tells how long a step takes; then the others, many in a call."""
+    position, epochs = parts.position, whole.train.epochs
+    wanted = whole.train.steps_per_execution
+    trainee.steps = wanted or 1
+    ends = [min(position.epoch + 1, epochs), epochs]
+    for end in ends:
+        if position.epoch >= end or parts.stopped:
+            continue
+        trainee.validation_steps = max(min(parts.validation_steps(trainee.steps), feed.validation_steps), 1)
+        left = feed.steps_per_epoch - position.step
+        trainee.fit(
+            feed.training(position.total, end * feed.steps_per_epoch),
+            validation_data=feed.validation,
+            validation_steps=-(-feed.validation_steps // trainee.validation_steps) if feed.validation else None,
+            initial_epoch=position.epoch,
+            epochs=end,
+            steps_per_epoch=-(-left // trainee.steps),
             callbacks=callbacks,
             shuffle=False,
             verbose=0,
         )
-    finally:
-        if display:
-            display.close()
-    if spec.artefact == "last":
-        return spec.epochs
-    model.load_weights(checkpoints.best)
-    return checkpoints.best_epoch
+        parts.stopped = trainee.stop_training
+        if wanted is None and parts.timer.seconds:
+            trainee.steps = round(
+                placement.agree([max(min(EXECUTION / parts.timer.seconds, feed.steps_per_epoch), 1)])[0]
+            )
+
+
+class _Parts:
+    """The callbacks of a training, and what each of them needs of the others."""
+
+    def __init__(self, trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session):
+        spec, folder, place = whole.train, session.folder, session.placement
+        self.trainee, self.spec, self.feed, self.session, self.schedule = trainee, spec, feed, session, schedule
+        self.position = Position(feed.steps_per_epoch, feed.validation_steps)
+        self.writer = checkpoint.Writer(folder / "checkpoints", session.say) if folder else None
+        self.signals = Signals(session.say)
+        self.stopped, self.timer = False, _StepTimer()
+        self.history = HistoryFile(folder / "history.csv" if folder else None)
+        self.record = EpochRecord(self.position, feed.images_per_step, self._rate)
+        best = folder / "checkpoints" / "best.npz" if folder else None
+        self.best = Best(best, spec.monitor, self.kept_weights)
+        self.patience = EarlyStopping(self.best, spec.early_stopping, session.say) if spec.early_stopping else None
+        self.drop = PlateauDrop(self.best, schedule) if schedule.plateau else None
+        self.budget = None
+        if spec.time_budget:
+            seconds, started = spec.time_budget.seconds, session.started
+            self.budget = TimeBudget(self.position, schedule, seconds, started, feed, place.agree)
+        remembering = ("position", "record", "history", "best", "patience", "drop", "budget")
+        self.saver = Saver(
+            self.writer,
+            self.position,
+            spec.checkpoint_every,
+            place,
+            self.signals,
+            parts={name: getattr(self, name) for name in remembering if getattr(self, name) is not None},
+            facts=session.facts,
+            total_steps=schedule.total_steps,
+            how_to_go_on=session.how_to_go_on,
+        )
+
+    def in_order(self) -> list[keras.callbacks.Callback]:
+        """Each after those whose logs or decisions it reads."""
+        total = self.spec.epochs * self.feed.steps_per_epoch
+        guard = FiniteLoss(self.position, lambda step: float(self.schedule(step)), self._last_good)
+        swaps = [_Swap(average) for average in self.trainee.averages if hasattr(average, "swap")]
+        display = [ProgressDisplay(self.position, total)] if self.session.progress else []
+        changes = [part for part in (self.patience, self.drop, self.budget) if part is not None]
+        return [
+            self.timer,
+            self.position,
+            guard,
+            *swaps,
+            self.record,
+            self.history,
+            self.best,
+            *changes,
+            *display,
+            self.saver,
+        ]
+
+    def restore(self, start: checkpoint.Checkpoint) -> None:
+        """Take a training up where a checkpoint was written."""
+        state = start.state["parts"]
+        if state.keys() != self.saver.parts.keys():
+            raise RunError(f"{str(start.path)!r} is of another kind of training: it remembers {', '.join(state)}")
+        checkpoint.restore(start, self.trainee.state())
+        for name, part in self.saver.parts.items():
+            part.restore(state[name])
+        # Keras sets the metrics back when an epoch begins, one that is taken up in its middle too.
+        self.trainee.take_up(mid_epoch=self.position.step > 0)
+
+    def validation_steps(self, steps: int) -> int:
+        """Batches of validation that take as long as so many training steps, of which a third is the forward pass."""
+        return round(3 * steps * self.feed.images_per_step / 16) if steps > 1 else 1
+
+    def kept_weights(self) -> list[np.ndarray]:
+        """The weights that validation has measured: the model's, or their average."""
+        return self.trainee.measured_weights()
+
+    def outcome(self) -> Outcome:
+        """The weights that the recipe wants kept. A damaged best.npz is said, and the last ones are taken."""
+        last = Outcome(self.kept_weights(), self.position.epoch, self.history.rows)
+        if self.spec.artefact == "last" or self.best.epoch in (None, last.epoch) or self.best.path is None:
+            return last
+        try:
+            found = checkpoint.read(self.best.path)
+        except RunError as error:
+            self.session.say(f"{error}; the last weights are kept instead")
+            return last
+        return Outcome([found.arrays[name] for name in sorted(found.arrays)], self.best.epoch, self.history.rows)
+
+    def _rate(self) -> float:
+        return float(self.trainee.optimizer.learning_rate)
+
+    def _last_good(self) -> str:
+        if self.writer:
+            self.writer.finish()
+            if paths := checkpoint.found(self.writer.folder):
+                return f"The last good checkpoint is {str(paths[0])!r}"
+        return "There is no checkpoint yet"
+
+
+class _Throughout(keras.callbacks.CallbackList):
+    """Callbacks of one training that is several calls of `fit`: it begins and ends once."""
+
+    def begin(self) -> None:
+        super().on_train_begin()
+
+    def end(self) -> None:
+        super().on_train_end()
+
+    def on_train_begin(self, logs=None):
+        pass
+
+    def on_train_end(self, logs=None):
+        pass
+
+
+class _Swap(keras.callbacks.Callback):
+    """Puts an average of the weights in the model's place while it is measured."""
+
+    def __init__(self, average):
+        super().__init__()
+        self.average = average
+
+    def on_test_begin(self, logs=None):
+        self.average.swap()
+
+    def on_test_end(self, logs=None):
+        self.average.swap()
+
+
+class _StepTimer(keras.callbacks.Callback):
+    """Median seconds of an execution; the first ones compile."""
+
+    def __init__(self):
+        super().__init__()
+        self.durations: list[float] = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if len(self.durations) < 100:
+            self.durations.append(time.perf_counter() - self.start)
+
+    @property
+    def seconds(self) -> float | None:
+        return statistics.median(self.durations[2:] or self.durations) if self.durations else None
+
+
+@contextlib.contextmanager
+def _explained(whole: Recipe, session: Session) -> Iterator[None]:
+    """TensorFlow's errors about memory and workers as ours."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise OutOfMemory(
+            f"out of memory with batches of {whole.data.batch_size} of {whole.model.name} ({_first_line(error)}); "
+            f"set train.accumulate={2 * whole.train.accumulate} to compute each in more parts, "
+            "train.on_oom=halve to have that done, or a smaller data.batch_size"
+        ) from None
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if session.placement.workers == 1:
+            raise
+        raise TrainingError(
+            f"another worker is gone ({_first_line(error)}); start all of them again: {session.how_to_go_on}"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -32,3 +32,11 @@ class WeightedCrossEntropy(keras.losses.CategoricalCrossentropy):
     def get_config(self):
         config = super().get_config()
         return {**{key: config[key] for key in ("name", "reduction", "label_smoothing")}, "weights": self.weights}
+
+
+def loss(spec, weights):
+    return (
+        WeightedCrossEntropy(weights, spec.label_smoothing)
+        if weights
+        else keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=spec.label_smoothing)
+    )

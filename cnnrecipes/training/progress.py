@@ -10,6 +10,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cnnrecipes.training.callbacks import Position
+
 _BAR_EVERY = 0.5  # seconds; reading the logs waits for the device, so not at every step
 _LINE_EVERY = 30.0
 
@@ -17,9 +19,9 @@ _LINE_EVERY = 30.0
 class ProgressDisplay(keras.callbacks.Callback):
     """One line an epoch; between them a bar on a terminal, and otherwise a line every 30 seconds."""
 
-    def __init__(self, steps_per_epoch: int, console: Console | None = None):
+    def __init__(self, position: Position, total_steps: int, console: Console | None = None):
         super().__init__()
-        self.steps_per_epoch = steps_per_epoch
+        self.position, self.total_steps = position, total_steps
         self.console = console or Console()
         # In a notebook rich wants ipywidgets for its bar, and warns at every line where they are missing.
         widgets = importlib.util.find_spec("ipywidgets") is not None
@@ -29,35 +31,34 @@ class ProgressDisplay(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.epochs = self.params["epochs"]
         self.start = self.shown = time.perf_counter()
+        self.before = None  # where it was when the first execution, which compiles, was over
         if self.live:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
             self.bar = Progress(*columns, console=self.console, transient=True)
-            self.task = self.bar.add_task("starting", total=self.epochs * self.steps_per_epoch, numbers="")
+            self.task = self.bar.add_task("starting", total=self.total_steps, numbers="")
             self.bar.start()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
+        if self.before is None:
+            self.start, self.before = now, self.position.total
         if now - self.shown < (_BAR_EVERY if self.live else _LINE_EVERY):
             return
         self.shown = now
-        done = self.epoch * self.steps_per_epoch + batch + 1
-        numbers = f"loss {float(logs['loss']):.4f}  accuracy {float(logs['accuracy']):.1%}  ETA {self._left(done)}"
+        numbers = f"loss {float(logs['loss']):.4f}  accuracy {float(logs['accuracy']):.1%}  ETA {self._left()}"
+        title = self._title(self.position.epoch)
         if self.live:
-            self.bar.update(self.task, completed=done, description=self._title(self.epoch), numbers=numbers)
+            self.bar.update(self.task, completed=self.position.total, description=title, numbers=numbers)
         else:
-            self._line(f"{self._title(self.epoch)}  step {batch + 1}/{self.steps_per_epoch}  {numbers}")
+            self._line(f"{title}  step {self.position.step}/{self.position.steps_per_epoch}  {numbers}")
 
     def on_epoch_end(self, epoch, logs=None):
         validation = (
             f"  val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.1%}" if "val_loss" in logs else ""
         )
-        left = self._left((epoch + 1) * self.steps_per_epoch)
         self._line(
             f"{self._title(epoch)}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.1%}{validation}"
-            f"  {logs['images_per_second']:.0f} images/s  ETA {left}"
+            f"  {logs['images_per_second']:.0f} images/s  ETA {self._left()}"
         )
 
     def on_train_end(self, logs=None):
@@ -71,8 +72,11 @@ class ProgressDisplay(keras.callbacks.Callback):
     def _title(self, epoch: int) -> str:
         return f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
 
-    def _left(self, done: int) -> str:
-        seconds = (time.perf_counter() - self.start) / done * (self.epochs * self.steps_per_epoch - done)
+    def _left(self) -> str:
+        done = self.position.total - self.before
+        if done < 1:
+            return "unknown"
+        seconds = (time.perf_counter() - self.start) / done * (self.total_steps - self.position.total)
         return str(timedelta(seconds=round(seconds)))
 
     def _line(self, text: str) -> None:

@@ -3,72 +3,252 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
+import tensorflow as tf
 
-from cnnrecipes import recipe
+from cnnrecipes import methods, recipe
+from cnnrecipes.duration import Duration
 from cnnrecipes.errors import RecipeError
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+# The batch of the papers' learning rates (Goyal et al. 2017, section 2.1).
+REFERENCE_BATCH = 256
+
+Shape = Callable[[tf.Tensor], tf.Tensor]  # a step of a piece of the training, float32, to a share of the peak
 
 
-def schedule(spec: recipe.Train, steps_per_epoch: int) -> Schedule:
+def schedule(spec: recipe.Train, steps_per_epoch: int, batch_size: int = REFERENCE_BATCH) -> Schedule:
     """The schedule of a recipe, learning rate against optimizer step.
 
-    "cosine" and "constant" begin with a linear warm-up from 0; "cosine" then falls to 0 (Loshchilov & Hutter 2017,
-    eq. 5, without restarts). "one_cycle" brings its own rise.
+    Args:
+        batch_size: images of a step, for `train.scale_rate`.
 
     Raises:
-        RecipeError: a warm-up that is not over before the training is.
+        RecipeError: a warm-up, a cool-down, a milestone or a cycle that does not fit into the training.
     """
-    total = spec.epochs * steps_per_epoch
-    warmup = spec.warmup.steps(steps_per_epoch, total)
-    if warmup >= total:
-        raise RecipeError(
-            f"train.warmup = '{spec.warmup}' is {warmup} steps of a training of {total}; make it shorter, as '5%'"
-        )
-    if spec.schedule == "one_cycle":
-        if warmup:
-            raise RecipeError(f"train.warmup = '{spec.warmup}' with one_cycle, which has its own; set it to '0 epochs'")
-        return OneCycle(spec.learning_rate, total)
-    # Keras' cosine with floor 1 stays at the peak.
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else spec.learning_rate,
-        decay_steps=total - warmup,
-        alpha=1.0 if spec.schedule == "constant" else 0.0,
-        warmup_target=spec.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
+    return Schedule(spec.model_dump(mode="json", exclude_none=True), steps_per_epoch, batch_size)
+
+
+def peak(spec: recipe.Train, batch_size: int) -> float:
+    """The highest learning rate: the recipe's, scaled with the batch where it asks for that."""
+    ratio = batch_size / REFERENCE_BATCH
+    return spec.learning_rate * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[spec.scale_rate]
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
-class OneCycle(Schedule):
-    """Up from peak / 25 to the peak in 30% of the steps, down to peak / 250,000, both along a cosine.
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate of a recipe's `train` table: a linear warm-up from 0, the schedule, what extends it.
 
-    Smith & Topin 2017 ("Super-convergence"), with the shape and the defaults of PyTorch's `OneCycleLR`; the momentum
-    stays as it is.
+    `factor` is what a plateau has left of the rate, and `position` the step that counts where a time budget moves the
+    training faster or slower along the schedule than one step a step; None where it does not.
     """
 
-    def __init__(
-        self, peak: float, total_steps: int, rise: float = 0.3, start_ratio: float = 25.0, end_ratio: float = 1e4
-    ):
-        self.peak, self.total_steps, self.rise = peak, total_steps, rise
-        self.start_ratio, self.end_ratio = start_ratio, end_ratio
+    def __init__(self, train: dict[str, Any], steps_per_epoch: int, batch_size: int):
+        self.train, self.steps_per_epoch, self.batch_size = train, steps_per_epoch, batch_size
+        spec = recipe.Train.model_validate(train)
+        self.peak = peak(spec, batch_size)
+        self.total_steps = spec.epochs * steps_per_epoch
+        self.pieces = _pieces(spec, self.peak, steps_per_epoch)
+        self.factor = keras.Variable(1.0, trainable=False, name="plateau_factor")
+        self.position = keras.Variable(0.0, trainable=False, name="position") if spec.time_budget else None
+        self.plateau = _read(spec) if isinstance(_read(spec), methods.Plateau) else None
 
     def __call__(self, step):
-        start = self.peak / self.start_ratio
-        top, last = self.rise * self.total_steps - 1, self.total_steps - 1
-        step = keras.ops.cast(step, "float32")
-        up = _cosine(start, self.peak, step / max(top, 1e-9))
-        down = _cosine(self.peak, start / self.end_ratio, (step - top) / max(last - top, 1e-9))
-        return keras.ops.where(step <= top, up, down)
+        step = keras.ops.cast(step if self.position is None else self.position, "float32")
+        rate = self.pieces[0][1](step)
+        for start, piece in self.pieces[1:]:
+            rate = keras.ops.where(step < start, rate, piece(step))
+        return rate * self.factor if self.plateau else rate
+
+    def lower(self) -> bool:
+        """A plateau's step down; whether there was one."""
+        lowest = max(self.plateau.floor, 1e-12)
+        before = float(self.factor.numpy())
+        self.factor.assign(max(before * self.plateau.factor, lowest))
+        return float(self.factor.numpy()) < before
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What is remembered in a checkpoint."""
+        return [self.factor] if self.position is None else [self.factor, self.position]
 
     def get_config(self):
-        names = ("peak", "total_steps", "rise", "start_ratio", "end_ratio")
-        return {name: getattr(self, name) for name in names}
+        return {"train": self.train, "steps_per_epoch": self.steps_per_epoch, "batch_size": self.batch_size}
 
 
-def _cosine(start, end, share):
+def _read(spec: recipe.Train) -> methods.Schedule:
+    return methods.schedule(spec.schedule)
+
+
+def _pieces(spec: recipe.Train, top: float, steps_per_epoch: int) -> list[tuple[int, Shape]]:
+    """(first step, step of the training to learning rate): the recipe's own schedule, and one for each extension."""
+    extensions = [methods.extension(text) for text in spec.extensions]
+    ends = [extension.epoch for extension in extensions]
+    if ends and ends[-1] >= spec.epochs:
+        raise RecipeError(
+            f"train.extensions = {list(spec.extensions)} in a training of {spec.epochs} epochs; "
+            f"raise train.epochs above {ends[-1]}"
+        )
+    ends = [end * steps_per_epoch for end in (*ends, spec.epochs)]
+    whole = _Length(steps_per_epoch, ends[0])
+    pieces = [(0, _scaled(_shape(spec, whole), top))]
+    for extension, start, end in zip(extensions, ends, ends[1:], strict=False):
+        if isinstance(extension, methods.Hold):
+            piece = _constant(extension.learning_rate)
+        elif isinstance(extension, methods.Stretch):
+            piece = _scaled(_shape(spec, _Length(steps_per_epoch, end)), top)
+        else:
+            again = _scaled(_shape(spec, _Length(steps_per_epoch, end - start)), top)
+            piece = _moved(again, start)
+        pieces.append((start, piece))
+    return pieces
+
+
+def _scaled(shape: Shape, top: float) -> Shape:
+    return lambda step: top * shape(step)
+
+
+def _moved(shape: Shape, start: int) -> Shape:
+    return lambda step: shape(step - start)
+
+
+def _constant(value: float) -> Shape:
+    return lambda step: keras.ops.full_like(step, value)
+
+
+class _Length:
+    """How long a piece is, and what durations mean in it."""
+
+    def __init__(self, steps_per_epoch: int, total: int):
+        self.steps_per_epoch, self.total = steps_per_epoch, total
+
+    def steps(self, key: str, duration: Duration, *, within: int | None = None) -> int:
+        """A duration in steps. Raises RecipeError unless it is at least one and shorter than `within`."""
+        steps = duration.steps(self.steps_per_epoch, self.total)
+        if steps < 1:
+            raise RecipeError(f"{key} = '{duration}' is less than a step; make it longer")
+        if within is not None and steps >= within:
+            raise RecipeError(
+                f"{key} = '{duration}' is {steps} steps of a training of {self.total}; make it shorter, as '5%'"
+            )
+        return steps
+
+
+def _shape(spec: recipe.Train, length: _Length) -> Shape:
+    """Warm-up and schedule of a piece that begins at step 0."""
+    method = _read(spec)
+    warmup = 0
+    if spec.warmup.amount and isinstance(method, methods.OneCycle):
+        raise RecipeError(f"train.warmup = '{spec.warmup}' with one_cycle, which has its own; set it to '0 epochs'")
+    if spec.warmup.steps(length.steps_per_epoch, length.total):
+        warmup = length.steps("train.warmup", spec.warmup, within=length.total)
+    after = _SHAPES[type(method)](method, length, warmup)
+    if not warmup:
+        return after
+    return lambda step: keras.ops.where(step < warmup, step / warmup, after(step))
+
+
+def _flat(method, length: _Length, warmup: int) -> Shape:
+    return _constant(1.0)
+
+
+def _cosine(method: methods.Cosine, length: _Length, warmup: int) -> Shape:
+    return lambda step: _down(step - warmup, length.total - warmup, method.floor)
+
+
+def _one_cycle(method: methods.OneCycle, length: _Length, warmup: int) -> Shape:
+    start = 1 / method.start_ratio
+    # PyTorch counts the steps between the first and the last, and so does this.
+    top, last = method.rise * length.total - 1, length.total - 1
+
+    def shape(step):
+        up = _half_cosine(start, 1.0, step / max(top, 1e-9))
+        down = _half_cosine(1.0, start / method.end_ratio, (step - top) / max(last - top, 1e-9))
+        return keras.ops.where(step <= top, up, down)
+
+    return shape
+
+
+def _step(method: methods.Step, length: _Length, warmup: int) -> Shape:
+    every = length.steps("train.schedule's every", method.every, within=length.total)
+    return lambda step: keras.ops.power(method.factor, keras.ops.floor(step / every))
+
+
+def _multi_step(method: methods.MultiStep, length: _Length, warmup: int) -> Shape:
+    milestones = [
+        length.steps("a milestone of train.schedule", milestone, within=length.total) for milestone in method.milestones
+    ]
+    if milestones != sorted(set(milestones)):
+        raise RecipeError(f"train.schedule's milestones are at steps {milestones}; each comes after the one before")
+    passed = lambda step: sum(keras.ops.cast(step >= milestone, "float32") for milestone in milestones)  # noqa: E731
+    return lambda step: keras.ops.power(method.factor, passed(step))
+
+
+def _polynomial(method: methods.Polynomial, length: _Length, warmup: int) -> Shape:
+    def shape(step):
+        left = 1 - keras.ops.clip((step - warmup) / (length.total - warmup), 0.0, 1.0)
+        return method.floor + (1 - method.floor) * keras.ops.power(left, method.power)
+
+    return shape
+
+
+def _exponential(method: methods.Exponential, length: _Length, warmup: int) -> Shape:
+    every = length.steps("train.schedule's every", method.every)
+    return lambda step: keras.ops.power(method.factor, (step - warmup) / every)
+
+
+def _trapezoid(method: methods.Trapezoid, length: _Length, warmup: int) -> Shape:
+    cooldown = length.steps("train.schedule's cooldown", method.cooldown)
+    if warmup + cooldown > length.total:
+        raise RecipeError(
+            f"a warm-up of {warmup} steps and a cooldown of {cooldown} do not fit into a training of {length.total}; "
+            "make one of them shorter"
+        )
+
+    def shape(step):
+        left = keras.ops.clip((length.total - step) / cooldown, 0.0, 1.0)
+        return method.floor + (1 - method.floor) * left
+
+    return shape
+
+
+def _warm_restarts(method: methods.WarmRestarts, length: _Length, warmup: int) -> Shape:
+    first = length.steps("train.schedule's first", method.first, within=length.total - warmup + 1)
+    cycles, begin = [], warmup
+    while begin < length.total:
+        cycles.append((begin, round(first * method.growth ** len(cycles))))
+        begin += cycles[-1][1]
+    starts, lengths = (tf.constant(column, tf.float32) for column in zip(*cycles, strict=True))
+
+    def shape(step):
+        cycle = keras.ops.maximum(keras.ops.sum(keras.ops.cast(step >= starts, "int32")) - 1, 0)
+        return _down(step - tf.gather(starts, cycle), tf.gather(lengths, cycle), method.floor)
+
+    return shape
+
+
+_SHAPES = {
+    methods.Constant: _flat,
+    methods.Cosine: _cosine,
+    methods.OneCycle: _one_cycle,
+    methods.Step: _step,
+    methods.MultiStep: _multi_step,
+    methods.Polynomial: _polynomial,
+    methods.Exponential: _exponential,
+    methods.Trapezoid: _trapezoid,
+    methods.WarmRestarts: _warm_restarts,
+    methods.Plateau: _flat,
+}
+
+
+def _down(step, steps, floor: float):
+    """From 1 at step 0 to the floor at `steps`, along half a cosine (Loshchilov & Hutter 2017, eq. 5)."""
+    return _half_cosine(1.0, floor, step / steps)
+
+
+def _half_cosine(start, end, share):
     """From start (share 0) to end (share 1) along half a cosine."""
     share = keras.ops.clip(share, 0.0, 1.0)
     return end + (start - end) * (1 + keras.ops.cos(math.pi * share)) / 2

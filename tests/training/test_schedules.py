@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnrecipes import recipe
-from cnnrecipes.training.schedules import OneCycle, schedule
+from cnnrecipes.training.schedules import schedule
 
 # torch 2.13.0: o = torch.optim.SGD([p], lr=peak); s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=peak,
 # total_steps=total, cycle_momentum=False); the first get_last_lr(), then after each of total - 1 s.step()
@@ -29,7 +29,8 @@ RECORDED = {
 
 @pytest.mark.parametrize(("total", "peak"), RECORDED)
 def test_one_cycle_is_pytorchs_at_every_length(total, peak):
-    found = [float(OneCycle(peak, total)(step)) for step in range(total)]
+    made = schedule(recipe.Train(epochs=1, learning_rate=peak, schedule="one_cycle"), total)
+    found = [float(made(step)) for step in range(total)]
     np.testing.assert_allclose(found, RECORDED[total, peak], rtol=1e-4, atol=1e-7)
 
 

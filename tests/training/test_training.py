@@ -15,11 +15,11 @@ from rich.console import Console
 import cnnrecipes as cr
 from cnnrecipes import catalog
 from cnnrecipes.files import write_whole
-from cnnrecipes.training import loop
-from cnnrecipes.training.callbacks import Checkpoints
+from cnnrecipes.training import checkpoint, loop
+from cnnrecipes.training.callbacks import Best, Position
 from cnnrecipes.training.optimizers import SGD, optimizer
 from cnnrecipes.training.progress import ProgressDisplay
-from cnnrecipes.training.schedules import OneCycle, schedule
+from cnnrecipes.training.schedules import Schedule, schedule
 
 
 def spec(**changes):
@@ -53,7 +53,7 @@ def test_one_cycle_is_pytorchs():
     made = schedule(spec(**{"train.schedule": "one_cycle"}), steps_per_epoch=2)
     np.testing.assert_allclose(rates(made, 20), recorded, rtol=1e-4, atol=1e-7)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
-    assert isinstance(again, OneCycle)
+    assert isinstance(again, Schedule)
     np.testing.assert_array_equal(rates(again, 20), rates(made, 20))
 
 
@@ -146,21 +146,18 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 
 
 def test_the_best_checkpoint_is_the_most_accurate_then_the_surest(tmp_path):
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.set_model(model)
+    weights = []
+    best = Best(tmp_path / "best.npz", "accuracy", lambda: [np.full(2, weights[-1])])
     for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.7, 0.85), (0.6, 0.1)]):
-        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
-        checkpoints.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
-    assert checkpoints.best_epoch == 3
-    model.load_weights(tmp_path / "best.weights.h5")
-    assert model.get_weights()[0] == 2
-    model.load_weights(tmp_path / "last.weights.h5")
-    assert model.get_weights()[0] == 4
+        weights.append(epoch)
+        best.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
+        assert best.improved == (epoch < 3)
+    assert best.epoch == 3
+    np.testing.assert_array_equal(checkpoint.read(tmp_path / "best.npz").arrays["weights/00000"], [2, 2])
 
 
 def test_a_loss_that_diverges_stops_the_training(tmp_path):
-    with pytest.raises(cr.TrainingError, match=r"loss is (nan|inf) in epoch 1.*learning_rate"):
+    with pytest.raises(cr.TrainingError, match=r"loss is (nan|inf) since step \d+ of epoch 1.*learning_rate"):
         cr.fit(
             "resnet8_digits", workdir=tmp_path, progress=False, **{"train.learning_rate": 1e30, "train.warmup": "1%"}
         )
@@ -174,12 +171,12 @@ def test_validation_loss_is_the_cross_entropy_of_the_real_examples(digits_run):
 
 def test_progress_without_a_terminal_is_plain_lines(tmp_path):
     text = io.StringIO()
-    display = ProgressDisplay(4, Console(file=text))
+    display = ProgressDisplay(position := Position(4, 1), 12, Console(file=text))
     display.set_params({"epochs": 3})
     display.on_train_begin()
     for epoch in range(3):
-        display.on_epoch_begin(epoch)
         for batch in range(4):
+            position.epoch, position.step = epoch, batch + 1
             display.on_train_batch_end(batch, {"loss": tf.constant(1.5), "accuracy": tf.constant(0.25)})
         numbers = {"val_loss": 1.2, "val_accuracy": 0.5, "images_per_second": 100.0}
         display.on_epoch_end(epoch, {"loss": 1.5, "accuracy": 0.25, **numbers})
@@ -198,6 +195,6 @@ def test_what_a_run_leaves_of_its_training(digits_run):
     assert (history.images_per_second > 0).all()
     assert list((digits_run.folder / "tensorboard").rglob("events.out.tfevents.*"))
     assert {path.name for path in (digits_run.folder / "checkpoints").iterdir()} == {
-        "best.weights.h5",
-        "last.weights.h5",
+        "best.npz",
+        f"step_{6 * 19:09d}.npz",
     }

@@ -12,7 +12,7 @@ from cnnrecipes.data import pipeline
 from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.training.device_half import AugmentingModel
+from cnnrecipes.training.trainee import Trainee
 
 RANDOM = np.random.default_rng(0)
 ARRAYS = (RANDOM.integers(0, 256, (40, 12, 12, 3), dtype=np.uint8), np.arange(40) % 4)
@@ -62,7 +62,7 @@ def test_a_training_ends_with_the_same_weights_from_either_half(tmp_path):
 
 def test_weight_files_are_the_models_own(tmp_path):
     model = cr.build("resnet8", input_shape=(12, 12, 3), classes=4)
-    augmenting = AugmentingModel(model, Augmentation((), 0, MEAN.mean, in_step=True))
+    augmenting = Trainee(model, augmentation=Augmentation((), 0, MEAN.mean, in_step=True))
     augmenting.save_weights(tmp_path / "a.weights.h5")
     twin = cr.build("resnet8", input_shape=(12, 12, 3), classes=4)
     twin.load_weights(tmp_path / "a.weights.h5")

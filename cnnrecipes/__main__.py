@@ -1,0 +1,5 @@
+"""`python -m cnnrecipes` is the command `cnnrecipes`."""
+
+from cnnrecipes.cli import main
+
+main()

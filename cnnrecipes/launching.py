@@ -1,0 +1,93 @@
+"""Several workers on one machine: the same command once a worker, each told by TF_CONFIG which one it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import IO
+
+from cnnrecipes.errors import TrainingError
+
+_GRACE = 20.0  # seconds that the others have to end by themselves when one has failed
+
+
+def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = None) -> int:
+    """Run `cnnrecipes <arguments>` in so many processes that train together, and return the first bad exit status.
+
+    When one fails, the others are stopped: none of them can go on without it. Ctrl-C goes to all.
+
+    Args:
+        arguments: of the command, as ["fit", "resnet8_digits"].
+        workers: processes, each on a free port of this machine.
+        threads: of TensorFlow in each; None: as many as there are cores, in each.
+
+    Raises:
+        TrainingError: no command, or no workers.
+    """
+    if not arguments:
+        raise TrainingError("launch wants a command, as `cnnrecipes launch --workers 2 fit resnet8_digits`")
+    if workers < 1:
+        raise TrainingError(f"{workers} workers cannot train; give at least 1")
+    addresses = [f"localhost:{port}" for port in _free_ports(workers)]
+    processes, readers = [], []
+    for index in range(workers):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        if threads:
+            environment |= {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": str(threads)}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cnnrecipes", *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        readers.append(threading.Thread(target=_tell, args=(process.stdout, f"[{index + 1}] " if workers > 1 else "")))
+        readers[-1].start()
+    status = _wait(processes)
+    for reader in readers:
+        reader.join()
+    return status
+
+
+def _wait(processes: list[subprocess.Popen]) -> int:
+    """Until all have ended. The first bad status; then the others are stopped."""
+    deadline = None
+    while any(process.poll() is None for process in processes):
+        try:
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            # The terminal has sent it to the workers as well; they save and end.
+            deadline = time.monotonic() + _GRACE
+        if deadline is None and any(process.poll() not in (None, 0) for process in processes):
+            deadline = time.monotonic() + _GRACE
+        if deadline is not None and time.monotonic() > deadline:
+            for process in processes:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGKILL)
+    return next((process.returncode for process in processes if process.returncode), 0)
+
+
+def _tell(lines: IO[str], prefix: str) -> None:
+    for line in lines:
+        print(f"{prefix}{line}", end="", flush=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at now; bound together, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

@@ -1,0 +1,165 @@
+"""From a recipe and its data to a model that is ready to be trained, on the devices that it is to use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnnrecipes import layers, models
+from cnnrecipes.artefact import Artefact
+from cnnrecipes.data import pipeline
+from cnnrecipes.data.augment import Augmentation
+from cnnrecipes.data.sources import Source
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.errors import RunError, TrainingError
+from cnnrecipes.recipe import Recipe
+from cnnrecipes.run import load
+from cnnrecipes.training import losses, precision
+from cnnrecipes.training.averages import averages
+from cnnrecipes.training.distribute import Placement
+from cnnrecipes.training.loop import Feed
+from cnnrecipes.training.optimizers import optimizer
+from cnnrecipes.training.schedules import Schedule, schedule
+from cnnrecipes.training.trainee import Trainee, in_training_step
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training wants: the model in training, its schedule, its batches; and the bare model to keep."""
+
+    trainee: Trainee
+    schedule: Schedule
+    feed: Feed
+    facts: dict[str, Any]
+    bare: Callable[[], keras.Model]
+
+    def artefact(self, weights: list[np.ndarray], recipe: Recipe, class_names: tuple[str, ...]) -> Artefact:
+        """The model that is handed over: in float32 and of one device, whatever it was trained in."""
+        model = self.bare()
+        model.set_weights(weights)
+        return Artefact(model, recipe, class_names)
+
+
+def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int = 1, progress: bool = True) -> Prepared:
+    """Everything for a training of this recipe on this source.
+
+    Args:
+        parts: that a batch is computed in.
+
+    Raises:
+        CNNRecipesError: the data, the model, the schedule or the batch do not fit together.
+    """
+    spec, train, classes = recipe.train, source.split("train"), len(source.class_names)
+    images = min(recipe.data.batch_size, len(train))
+    placement.check_batch(images, parts)
+    steps = pipeline.steps_per_epoch(train, recipe.data)
+    planned = schedule(spec, steps, images)
+    shape = pipeline.image_shape(train, recipe.data)
+    statistics = pipeline.split_statistics(train, recipe.data, progress=progress)
+
+    def bare() -> keras.Model:
+        return models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model)
+
+    numbers = precision.chosen(spec)
+    augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
+    with placement.strategy.scope():
+        norm = {"norm": layers.synchronized_batch_norm()} if _synchronizes(recipe, placement) else {}
+        with precision.layers_in(numbers):
+            model = models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model, **norm)
+        if spec.start_from:
+            model.set_weights(_weights_of(spec.start_from, model))
+        made = optimizer(spec, model, planned)
+        made.build(model.trainable_variables)
+        trainee = Trainee(
+            model,
+            augmentation=augmentation if augmentation.in_step else None,
+            parts=parts,
+            averages=averages(spec, model, made),
+            schedule=planned,
+        )
+        weights = losses.class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
+        compile_trainee(trainee, recipe, precision.with_loss_scaling(made, numbers), weights)
+    facts = {"recipe": recipe.to_dict(), "data": _fingerprint(source), "steps_per_epoch": steps}
+    return Prepared(trainee, planned, _feed(recipe, source, statistics, augmentation, placement), facts, bare)
+
+
+def compile_trainee(trainee: Trainee, recipe: Recipe, made: keras.optimizers.Optimizer, weights=None) -> None:
+    """Optimizer and loss of a trainee; weights are the classes'."""
+    made.build(trainee.inner.trainable_variables)
+    # XLA makes convolutional nets slower on a CPU, and does not know the operations of every augmentation.
+    helps = bool(tf.config.list_physical_devices("GPU")) and not trainee.augments
+    xla = recipe.train.xla
+    trainee.compile(optimizer=made, loss=losses.loss(recipe.train, weights), jit_compile=helps if xla is None else xla)
+
+
+def _feed(recipe: Recipe, source: Source, statistics: Statistics, augmentation: Augmentation, place: Placement) -> Feed:
+    """The batches, each device its part of them."""
+    train, classes = source.split("train"), len(source.class_names)
+
+    def training(first: int, last: int) -> tf.data.Dataset:
+        return place.batches(
+            lambda which, parts: pipeline.training_batches(
+                train,
+                recipe,
+                statistics,
+                classes,
+                first_step=first,
+                last_step=last,
+                augmentation=augmentation,
+                part=(which, parts),
+            )
+        )
+
+    held_out = source.split("validation") if "validation" in source.splits else None
+    measured = [len(source.split(name)) for name in ("validation", "test") if name in source.splits]
+    return Feed(
+        training,
+        pipeline.steps_per_epoch(train, recipe.data),
+        min(recipe.data.batch_size, len(train)),
+        place.batches(lambda *part: pipeline.evaluation_batches(held_out, recipe.data, classes, part=part))
+        if held_out
+        else None,
+        pipeline.evaluation_steps(held_out, place.devices) if held_out else 0,
+        len(held_out) if held_out else 0,
+        sum(measured),
+    )
+
+
+def _synchronizes(recipe: Recipe, placement: Placement) -> bool:
+    """Whether batch norm takes its statistics over all devices. Raises TrainingError where there is no batch norm."""
+    if not recipe.train.sync_batch_norm:
+        return False
+    norm = models.find(recipe.model.name).complete(recipe.model).norm
+    if norm != "batch":
+        raise TrainingError(f"train.sync_batch_norm with model.norm = {norm!r}; it is of batch norm only")
+    return placement.devices > 1
+
+
+def _weights_of(path: str, model: keras.Model) -> list[np.ndarray]:
+    """The weights of a run or an artefact, for this model. Raises RunError naming the first that does not fit."""
+    found = load(path).model.weights
+    for here, there in zip(model.weights, found, strict=False):
+        if tuple(here.shape) != tuple(there.shape):
+            raise RunError(
+                f"train.start_from = {path!r}: {there.path} has shape {tuple(there.shape)} there, and "
+                f"{tuple(here.shape)} in {model.name} here; its model, channels and classes must be the same"
+            )
+    if len(found) != len(model.weights):
+        raise RunError(
+            f"train.start_from = {path!r} has {len(found)} weights, {model.name} here {len(model.weights)}; "
+            "the models must be the same"
+        )
+    return [weight.numpy() for weight in found]
+
+
+def _fingerprint(source: Source) -> dict[str, Any]:
+    """What must be the same for a training to go on."""
+    train = source.split("train")
+    labels = hashlib.sha256(np.ascontiguousarray(train.labels).astype("<i8").tobytes()).hexdigest()[:16]
+    return {"class_names": list(source.class_names), "training_images": len(train), "training_labels": labels}

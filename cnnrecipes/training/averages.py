@@ -1,0 +1,2 @@
+def averages(spec, model, made):
+    return ()

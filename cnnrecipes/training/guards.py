@@ -1,0 +1,59 @@
+"""What is looked at before a training, so that it does not fail late: devices, room on the disk, determinism."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from cnnrecipes.errors import TrainingError
+from cnnrecipes.training.distribute import Placement
+from cnnrecipes.training.trainee import Trainee
+
+_NVIDIA = Path("/proc/driver/nvidia/version")
+
+
+def note_devices(placement: Placement, say: Callable[[str], None]) -> None:
+    """Say where a GPU is there that will not be used."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and _NVIDIA.exists():
+        say("there is a GPU that TensorFlow does not see; `pip install 'cnnrecipes[gpu]'` brings what it needs")
+    elif not gpus and platform.system() == "Darwin" and platform.machine() == "arm64":
+        say("this Mac's GPU is not used: TensorFlow has no kernels for it without tensorflow-metal")
+    elif len(gpus) > 1 and placement.devices == 1:
+        say(f"one of {len(gpus)} GPUs is used; train.strategy=mirrored uses all")
+
+
+@contextlib.contextmanager
+def determinism(wanted: bool) -> Iterator[None]:
+    """While within, TensorFlow takes kernels that add in one order only, or refuses (`train.deterministic`)."""
+    if not wanted or tf.config.experimental.is_op_determinism_enabled():
+        yield
+        return
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        tf.config.experimental.disable_op_determinism()
+
+
+def check_room(folder: str | Path, trainee: Trainee) -> None:
+    """Raises TrainingError where a run's files will not fit: two checkpoints, one being written, best and artefact."""
+    state = sum(variable.value.dtype.size * _size(variable) for group in trainee.state().values() for variable in group)
+    weights = sum(4 * _size(variable) for variable in trainee.inner.variables)
+    needed = 3 * state + 3 * weights + 2**20
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise TrainingError(
+            f"the disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and this training's checkpoints and model "
+            f"need up to {needed / 2**20:,.0f}; make room, or give another folder with workdir="
+        )
+
+
+def _size(variable) -> int:
+    return int(tf.TensorShape(variable.shape).num_elements())

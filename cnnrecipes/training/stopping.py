@@ -1,0 +1,145 @@
+"""When a training changes its course or ends before its last epoch: patience, plateaus, a time budget, a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from cnnrecipes.training.callbacks import Best, Position
+from cnnrecipes.training.schedules import Schedule
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Ends the training after so many epochs without a better validation. Put it after `best`."""
+
+    def __init__(self, best: Best, patience: int, say: Callable[[str], None]):
+        super().__init__()
+        self.best, self.patience, self.say = best, patience, say
+        self.waited = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.waited = 0 if self.best.improved else self.waited + 1
+        if self.waited >= self.patience:
+            self.say(f"no better validation for {self.waited} epochs; the best is epoch {self.best.epoch}")
+            self.model.stop_training = True
+
+    def state(self) -> dict[str, Any]:
+        return {"waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.waited = state["waited"]
+
+
+class PlateauDrop(keras.callbacks.Callback):
+    """Lowers the learning rate after so many epochs without a better validation. Put it after `best`."""
+
+    def __init__(self, best: Best, schedule: Schedule):
+        super().__init__()
+        self.best, self.schedule = best, schedule
+        self.waited = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.waited = 0 if self.best.improved else self.waited + 1
+        if self.waited >= self.schedule.plateau.patience:
+            self.schedule.lower()
+            self.waited = 0
+
+    def state(self) -> dict[str, Any]:
+        return {"waited": self.waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.waited = state["waited"]
+
+
+class TimeBudget(keras.callbacks.Callback):
+    """Moves the training along its schedule with the clock, so that both end together.
+
+    Li et al. 2020, "Budgeted training", for a budget that is a time. The schedule stands where the larger share is used
+    up, of the time or of the steps. Time is left for the last validation and for what comes after the training,
+    estimated from the validations so far.
+
+    Args:
+        seconds: of the budget, from `started` on (`time.monotonic`).
+        feed: how many images a step, a validation and the measuring afterwards have (`loop.Feed`).
+        agree: the mean over all workers of each number of a list.
+    """
+
+    def __init__(self, position: Position, schedule: Schedule, seconds: float, started: float, feed, agree):
+        super().__init__()
+        self.position, self.schedule, self.seconds, self.started = position, schedule, seconds, started
+        self.feed, self.agree = feed, agree
+        self.per_image = 0.0  # seconds of an image in validation
+        self.last = time.monotonic()
+        self.execution = 0.0
+        self.measured = self.ended = False
+
+    @property
+    def reserve(self) -> float:
+        """Seconds that are kept for what follows the last step."""
+        images = self.feed.validation_images + self.feed.images_after
+        return max(0.03 * self.seconds, 3.0) + 1.3 * images * self.per_image
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.last = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        # The first executions compile; the later ones tell what the next will take.
+        self.execution = now - self.last if not self.execution else min(now - self.last, 2 * self.execution)
+        if not self.measured:
+            # Until there was a validation, as if it were as slow as training.
+            self.per_image = self.execution / (self.feed.images_per_step * self.model.steps)
+        limit = self.seconds - self.reserve
+        used, after_next = self.agree([now - self.started, now - self.started + self.execution])
+        done = self.position.total / self.schedule.total_steps
+        share = min(max(used / max(limit, 1e-9), done), 1.0)
+        self.schedule.position.assign(share * self.schedule.total_steps)
+        if after_next >= limit and done < 1:
+            self.ended = self.model.stop_training = True
+
+    def on_test_begin(self, logs=None):
+        self.test_start = time.monotonic()
+
+    def on_test_end(self, logs=None):
+        self.per_image = (time.monotonic() - self.test_start) / self.feed.validation_images
+        self.measured = True
+
+    def state(self) -> dict[str, Any]:
+        return {"used": time.monotonic() - self.started, "per_image": self.per_image, "measured": self.measured}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.started -= state["used"]
+        self.per_image, self.measured = state["per_image"], state["measured"]
+
+
+class Signals:
+    """Ctrl-C, or the SIGTERM of a scheduler, asks the training to stop after its step; the second time at once."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say = say
+        self.received: str | None = None
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """While within, signals are noted; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number).name
+        self.say("stopping after this step, with a checkpoint; once more stops at once")

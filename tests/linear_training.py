@@ -1,0 +1,88 @@
+"""What several test files share: a real training of a linear model on small gray images, in about a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnnrecipes import preparing
+from cnnrecipes.data import pipeline
+from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.recipe import Recipe
+from cnnrecipes.training import loop
+from cnnrecipes.training.averages import averages
+from cnnrecipes.training.distribute import Placement
+from cnnrecipes.training.optimizers import optimizer
+from cnnrecipes.training.schedules import schedule
+from cnnrecipes.training.trainee import Trainee
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.arange(150) % 3
+IMAGES = (RANDOM.integers(0, 120, (150, 4, 4, 1)) + 60 * LABELS[:, None, None, None]).astype(np.uint8)
+
+
+def linear_recipe(**train) -> Recipe:
+    """Six steps of 16 images an epoch, three epochs; 45 images are held out."""
+    tables = {
+        "data": {"name": "arrays", "batch_size": 16, "validation": 0.3},
+        "model": {"name": "resnet8"},
+        "train": {"epochs": 3, "learning_rate": 0.01, **train},
+    }
+    return Recipe.from_dict(tables, "test")
+
+
+def linear_model(dropout: float = 0.0) -> keras.Model:
+    """Images (N, 4, 4, 1) to logits (N, 3)."""
+    layers = [keras.Input((4, 4, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    return keras.Sequential([*layers, keras.layers.Dropout(dropout), keras.layers.Dense(3)])
+
+
+class LinearTraining:
+    """The parts of a training as `preparing.prepare` makes them, around a linear model."""
+
+    def __init__(self, folder: Path | None, *, dropout: float = 0.0, parts: int = 1, callbacks=(), start=None, **train):
+        self.recipe = linear_recipe(**train)
+        spec = self.recipe.train
+        source = open_source((IMAGES, LABELS), self.recipe.data)
+        split, self.validation = source.split("train"), source.split("validation")
+        steps = pipeline.steps_per_epoch(split, self.recipe.data)
+        self.schedule = schedule(spec, steps, 16)
+        self.said: list[str] = []
+        with loop.seeded(spec.seed):
+            self.model = linear_model(dropout)
+            made = optimizer(spec, self.model, self.schedule)
+            made.build(self.model.trainable_variables)
+            self.trainee = Trainee(
+                self.model, parts=parts, averages=averages(spec, self.model, made), schedule=self.schedule
+            )
+            preparing.compile_trainee(self.trainee, self.recipe, made)
+        statistics = Statistics((120.0,), (60.0,))
+        self.feed = loop.Feed(
+            lambda first, last: pipeline.training_batches(
+                split, self.recipe, statistics, 3, first_step=first, last_step=last
+            ),
+            steps,
+            16,
+            pipeline.evaluation_batches(self.validation, self.recipe.data, 3),
+            pipeline.evaluation_steps(self.validation),
+            len(self.validation),
+        )
+        if folder is not None:
+            (folder / "checkpoints").mkdir(exist_ok=True, parents=True)
+        self.session = loop.Session(
+            folder,
+            Placement(tf.distribute.get_strategy()),
+            progress=False,
+            say=self.said.append,
+            loggers=callbacks,
+            start=start,
+            facts={"steps_per_epoch": steps},
+        )
+
+    def run(self) -> loop.Outcome:
+        """Train it to its end."""
+        return loop.train(self.trainee, self.schedule, self.feed, self.recipe, self.session)
