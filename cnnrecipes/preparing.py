@@ -122,13 +122,22 @@ def _feed(recipe: Recipe, source: Source, statistics: Statistics, augmentation: 
         training,
         pipeline.steps_per_epoch(train, recipe.data),
         min(recipe.data.batch_size, len(train)),
-        place.batches(lambda *part: pipeline.evaluation_batches(held_out, recipe.data, classes, part=part))
+        place.batches(
+            lambda *part: again_and_again(pipeline.evaluation_batches(held_out, recipe.data, classes, part=part))
+        )
         if held_out
         else None,
         pipeline.evaluation_steps(held_out, place.devices) if held_out else 0,
         len(held_out) if held_out else 0,
         sum(measured),
     )
+
+
+def again_and_again(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """The batches without end; not autotuned, or the thread that does it would hold up the end of the training."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.repeat().with_options(options)
 
 
 def _synchronizes(recipe: Recipe, placement: Placement) -> bool:

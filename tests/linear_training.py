@@ -67,7 +67,7 @@ class LinearTraining:
             ),
             steps,
             16,
-            pipeline.evaluation_batches(self.validation, self.recipe.data, 3),
+            preparing.again_and_again(pipeline.evaluation_batches(self.validation, self.recipe.data, 3)),
             pipeline.evaluation_steps(self.validation),
             len(self.validation),
         )

@@ -18,7 +18,7 @@ import tensorflow as tf
 from cnnrecipes.errors import OutOfMemory, RunError, TrainingError
 from cnnrecipes.recipe import Recipe
 from cnnrecipes.training import checkpoint
-from cnnrecipes.training.callbacks import Best, EpochRecord, FiniteLoss, HistoryFile, Position
+from cnnrecipes.training.callbacks import Best, EpochRecord, FiniteLoss, HistoryFile, Position, Validation
 from cnnrecipes.training.distribute import Placement
 from cnnrecipes.training.progress import ProgressDisplay
 from cnnrecipes.training.saving import Saver
@@ -36,7 +36,7 @@ class Feed:
     training: Callable[[int, int], tf.data.Dataset]  # (first step, last step) of the training
     steps_per_epoch: int
     images_per_step: int
-    validation: tf.data.Dataset | None = None
+    validation: tf.data.Dataset | None = None  # again and again
     validation_steps: int = 0
     validation_images: int = 0
     images_after: int = 0  # that are measured when the training is over
@@ -114,12 +114,9 @@ def _fit(trainee, feed: Feed, whole: Recipe, placement: Placement, parts: _Parts
     for end in ends:
         if position.epoch >= end or parts.stopped:
             continue
-        trainee.validation_steps = max(min(parts.validation_steps(trainee.steps), feed.validation_steps), 1)
         left = feed.steps_per_epoch - position.step
         trainee.fit(
             feed.training(position.total, end * feed.steps_per_epoch),
-            validation_data=feed.validation,
-            validation_steps=-(-feed.validation_steps // trainee.validation_steps) if feed.validation else None,
             initial_epoch=position.epoch,
             epochs=end,
             steps_per_epoch=-(-left // trainee.steps),
@@ -140,7 +137,7 @@ class _Parts:
     def __init__(self, trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session):
         spec, folder, place = whole.train, session.folder, session.placement
         self.trainee, self.spec, self.feed, self.session, self.schedule = trainee, spec, feed, session, schedule
-        self.position = Position(feed.steps_per_epoch, feed.validation_steps)
+        self.position = Position(feed.steps_per_epoch)
         self.writer = checkpoint.Writer(folder / "checkpoints", session.say) if folder else None
         self.signals = Signals(session.say)
         self.stopped, self.timer = False, _StepTimer()
@@ -149,11 +146,14 @@ class _Parts:
         best = folder / "checkpoints" / "best.npz" if folder else None
         self.best = Best(best, spec.monitor, self.kept_weights)
         self.patience = EarlyStopping(self.best, spec.early_stopping, session.say) if spec.early_stopping else None
+        self.validation = None
+        if feed.validation is not None:
+            self.validation = Validation(feed.validation, feed.validation_steps, feed.images_per_step)
         self.drop = PlateauDrop(self.best, schedule) if schedule.plateau else None
         self.budget = None
         if spec.time_budget:
             seconds, started = spec.time_budget.seconds, session.started
-            self.budget = TimeBudget(self.position, schedule, seconds, started, feed, place.agree)
+            self.budget = TimeBudget(self.position, schedule, seconds, started, feed, place.agree, self.validation)
         remembering = ("position", "record", "history", "best", "patience", "drop", "budget")
         self.saver = Saver(
             self.writer,
@@ -171,21 +171,11 @@ class _Parts:
         """Each after those whose logs or decisions it reads."""
         total = self.spec.epochs * self.feed.steps_per_epoch
         guard = FiniteLoss(self.position, lambda step: float(self.schedule(step)), self._last_good)
-        swaps = [_Swap(average) for average in self.trainee.averages if hasattr(average, "swap")]
         display = [ProgressDisplay(self.position, total)] if self.session.progress else []
         changes = [part for part in (self.patience, self.drop, self.budget) if part is not None]
-        return [
-            self.timer,
-            self.position,
-            guard,
-            *swaps,
-            self.record,
-            self.history,
-            self.best,
-            *changes,
-            *display,
-            self.saver,
-        ]
+        measured = [self.validation] if self.validation else []
+        records = [self.record, self.history, self.best]
+        return [self.timer, self.position, guard, *measured, *records, *changes, *display, self.saver]
 
     def restore(self, start: checkpoint.Checkpoint) -> None:
         """Take a training up where a checkpoint was written."""
@@ -197,10 +187,6 @@ class _Parts:
             part.restore(state[name])
         # Keras sets the metrics back when an epoch begins, one that is taken up in its middle too.
         self.trainee.take_up(mid_epoch=self.position.step > 0)
-
-    def validation_steps(self, steps: int) -> int:
-        """Batches of validation that take as long as so many training steps, of which a third is the forward pass."""
-        return round(3 * steps * self.feed.images_per_step / 16) if steps > 1 else 1
 
     def kept_weights(self) -> list[np.ndarray]:
         """The weights that validation has measured: the model's, or their average."""
@@ -243,20 +229,6 @@ class _Throughout(keras.callbacks.CallbackList):
 
     def on_train_end(self, logs=None):
         pass
-
-
-class _Swap(keras.callbacks.Callback):
-    """Puts an average of the weights in the model's place while it is measured."""
-
-    def __init__(self, average):
-        super().__init__()
-        self.average = average
-
-    def on_test_begin(self, logs=None):
-        self.average.swap()
-
-    def on_test_end(self, logs=None):
-        self.average.swap()
 
 
 class _StepTimer(keras.callbacks.Callback):

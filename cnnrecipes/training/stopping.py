@@ -68,12 +68,13 @@ class TimeBudget(keras.callbacks.Callback):
         seconds: of the budget, from `started` on (`time.monotonic`).
         feed: how many images a step, a validation and the measuring afterwards have (`loop.Feed`).
         agree: the mean over all workers of each number of a list.
+        validation: what measures the validation split, and knows how long it took; None where there is none.
     """
 
-    def __init__(self, position: Position, schedule: Schedule, seconds: float, started: float, feed, agree):
+    def __init__(self, position: Position, schedule: Schedule, seconds: float, started: float, feed, agree, validation):
         super().__init__()
         self.position, self.schedule, self.seconds, self.started = position, schedule, seconds, started
-        self.feed, self.agree = feed, agree
+        self.feed, self.agree, self.validation = feed, agree, validation
         self.per_image = 0.0  # seconds of an image in validation
         self.last = time.monotonic()
         self.execution = 0.0
@@ -103,12 +104,10 @@ class TimeBudget(keras.callbacks.Callback):
         if after_next >= limit and done < 1:
             self.ended = self.model.stop_training = True
 
-    def on_test_begin(self, logs=None):
-        self.test_start = time.monotonic()
-
-    def on_test_end(self, logs=None):
-        self.per_image = (time.monotonic() - self.test_start) / self.feed.validation_images
-        self.measured = True
+    def on_epoch_end(self, epoch, logs=None):
+        if self.validation is not None:
+            self.per_image = self.validation.seconds / self.feed.validation_images
+            self.measured = True
 
     def state(self) -> dict[str, Any]:
         return {"used": time.monotonic() - self.started, "per_image": self.per_image, "measured": self.measured}

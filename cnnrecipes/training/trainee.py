@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -57,9 +58,8 @@ class Trainee(keras.Model):
         # The step whose loss was the first not to be a number; -1 while there is none.
         self._lost = self._counter("lost_step", -1)
         self._done = self._counter("steps_done", 0)
-        # How many steps an execution has, and how many are left of the epoch and of the validation.
-        self.steps = self.validation_steps = 1
-        self.left_in_epoch = self.left_in_validation = 0
+        # How many steps an execution has, and how many are left of the epoch.
+        self.steps, self.left_in_epoch = 1, 0
         self._kept_metrics = False
 
     def _counter(self, name: str, value: int) -> keras.Variable:
@@ -96,16 +96,22 @@ class Trainee(keras.Model):
         step = int(self._lost.numpy())
         return None if step < 0 else step
 
-    def measured_weights(self) -> list[np.ndarray]:
-        """What validation measures, in the order of the model's weights: they, or the average that stands for them."""
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """While within, the model has the weights that are measured and kept: an average, where one stands for them."""
         swaps = [average.swap for average in self._averages if hasattr(average, "swap")]
         for swap in swaps:
             swap()
         try:
-            return [np.asarray(weight.numpy()) for weight in self.inner.weights]
+            yield
         finally:
             for swap in swaps:
                 swap()
+
+    def measured_weights(self) -> list[np.ndarray]:
+        """Those, in the order of the model's weights."""
+        with self.measured():
+            return [np.asarray(weight.numpy()) for weight in self.inner.weights]
 
     def take_up(self, mid_epoch: bool) -> None:
         """Let the next epoch begin with the metrics that are there, in its middle; otherwise with none."""
@@ -212,16 +218,9 @@ class Trainee(keras.Model):
         self.train_function = execute
 
     def make_test_function(self, force=False):
-        """One call: the whole validation, or as much of it as takes the time of a training execution."""
-        if self.test_function is not None and not force:
-            return
-        several = self._repeated(self.test_step)
-        self.test_function = lambda iterator: several(iterator, tf.constant(self._next_validation()))
-
-    def _next_validation(self) -> int:
-        count = min(self.validation_steps, self.left_in_validation)
-        self.left_in_validation -= count
-        return count
+        """(iterator, number of batches) to the metrics after these and those before."""
+        if self.test_function is None or force:
+            self.test_function = self._repeated(self.test_step)
 
     def _repeated(self, step):
         """(iterator, count) to the metrics after so many steps."""

@@ -62,7 +62,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_what_to_try(tmp_path, steps
 def test_lines_of_a_real_training_say_epoch_accuracy_and_time_left(tmp_path):
     text = io.StringIO()
     training = LinearTraining(tmp_path, epochs=2)
-    display = ProgressDisplay(Position(6, 3), 12, Console(file=text, width=20))
+    display = ProgressDisplay(Position(6), 12, Console(file=text, width=20))
     training.session.loggers = [display.position, display]
     training.run()
     lines = text.getvalue().splitlines()
@@ -74,7 +74,7 @@ def test_lines_of_a_real_training_say_epoch_accuracy_and_time_left(tmp_path):
 def test_a_display_is_closed_by_an_error(tmp_path, capsys):
     """A bar that is still drawn would swallow the error's line."""
     text = io.StringIO()
-    display = ProgressDisplay(Position(5, 1), 10, Console(file=text, force_terminal=True))
+    display = ProgressDisplay(Position(5), 10, Console(file=text, force_terminal=True))
     display.set_params({"epochs": 2})
     display.on_train_begin()
     assert display.bar.live.is_started

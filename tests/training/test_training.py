@@ -171,7 +171,7 @@ def test_validation_loss_is_the_cross_entropy_of_the_real_examples(digits_run):
 
 def test_progress_without_a_terminal_is_plain_lines(tmp_path):
     text = io.StringIO()
-    display = ProgressDisplay(position := Position(4, 1), 12, Console(file=text))
+    display = ProgressDisplay(position := Position(4), 12, Console(file=text))
     display.set_params({"epochs": 3})
     display.on_train_begin()
     for epoch in range(3):
