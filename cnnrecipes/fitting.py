@@ -229,16 +229,16 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _finish(run: Run, artefact: Artefact, source: Source, outcome: loop.Outcome, placement: Placement, say) -> Run:
     """Write the artefact and the metrics; only here is the test split measured."""
-    found = checkpoint.digest(outcome.weights)
-    if not placement.same(found):
+    if not placement.same(outcome.last):
         raise RunError("the workers end with different weights; please report this with the recipe")
     if placement.workers > 1:
-        print(f"worker {placement.index + 1} of {placement.workers}: weights {found}")
+        losses = ", ".join(f"{row['loss']:.6f}" for row in outcome.history[-5:])
+        print(f"worker {placement.index + 1} of {placement.workers}: last losses {losses}; weights {outcome.last}")
     if placement.is_chief:
         artefact.save(run.folder / "model.keras")
         splits = [split for split in ("validation", "test") if split in source.splits]
         metrics = {split: evaluate(artefact, source.split(split)) for split in splits}
-        about = {"epoch": outcome.epoch, "weights": found}
+        about = {"epoch": outcome.epoch, "weights": checkpoint.digest(outcome.weights)}
         run.write("metrics.json", json.dumps({**about, **metrics}, indent=2))
     placement.from_chief("")
     return run

@@ -68,10 +68,14 @@ def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int 
 
     numbers = precision.chosen(spec)
     augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
+    # Within a strategy Keras draws other first weights; those of one device are to be those of many.
+    first = [variable.numpy() for variable in bare().variables] if placement.devices > 1 else None
     with placement.strategy.scope():
         norm = {"norm": layers.synchronized_batch_norm()} if _synchronizes(recipe, placement) else {}
         with precision.layers_in(numbers):
             model = models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model, **norm)
+        for variable, value in zip(model.variables, first or (), strict=False):
+            variable.assign(value)
         if spec.start_from:
             model.set_weights(_weights_of(spec.start_from, model))
         made = optimizer(spec, model, planned)

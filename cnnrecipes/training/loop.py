@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import statistics
 import time
@@ -62,11 +63,15 @@ class Session:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training ends with: the weights that the recipe wants kept, and whence they are."""
+    """What a training ends with: the weights that the recipe wants kept, and whence they are.
+
+    `last` is the digest of the last step's weights, which all workers share; the best ones only the first has.
+    """
 
     weights: list[np.ndarray]
     epoch: int
     history: list[dict[str, float]]
+    last: str
 
 
 @contextlib.contextmanager
@@ -194,7 +199,8 @@ class _Parts:
 
     def outcome(self) -> Outcome:
         """The weights that the recipe wants kept. A damaged best.npz is said, and the last ones are taken."""
-        last = Outcome(self.kept_weights(), self.position.epoch, self.history.rows)
+        weights = self.kept_weights()
+        last = Outcome(weights, self.position.epoch, self.history.rows, checkpoint.digest(weights))
         if self.spec.artefact == "last" or self.best.epoch in (None, last.epoch) or self.best.path is None:
             return last
         try:
@@ -202,7 +208,8 @@ class _Parts:
         except RunError as error:
             self.session.say(f"{error}; the last weights are kept instead")
             return last
-        return Outcome([found.arrays[name] for name in sorted(found.arrays)], self.best.epoch, self.history.rows)
+        best = [found.arrays[name] for name in sorted(found.arrays)]
+        return dataclasses.replace(last, weights=best, epoch=self.best.epoch)
 
     def _rate(self) -> float:
         return float(self.trainee.optimizer.learning_rate)

@@ -46,6 +46,10 @@ class SGD(keras.optimizers.SGD):
             use_nesterov=self.nesterov,
         )
 
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # The training step has added them up already, before they are clipped.
+        return grads_and_vars
+
     def _kernel_applies(self, gradient) -> bool:
         """TensorFlow has Keras' formula as one kernel; for one replica's plain variables and a dense gradient."""
         return self.momentum > 0 and not tf.distribute.has_strategy() and isinstance(gradient, tf.Tensor)

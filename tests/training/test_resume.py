@@ -1,0 +1,133 @@
+"""A training that is stopped anywhere and taken up again ends with the same bits as one that was not."""
+
+from __future__ import annotations
+
+import signal
+
+import keras
+import numpy as np
+import pytest
+from linear_training import LinearTraining
+
+from cnnrecipes.errors import Interrupted, RunError
+from cnnrecipes.training import checkpoint
+
+RECIPES = {
+    "sgd": {},
+    "adamw": {"optimizer": "adamw", "ema": 0.9, "monitor": "loss"},
+    "lion": {"optimizer": "lion", "lookahead": 4, "clip_norm": 0.5},
+    "plateau": {"schedule": "plateau(patience=1)", "learning_rate": 1e-6, "epochs": 5},
+    "patience": {"early_stopping": 2, "epochs": 9, "learning_rate": 1e-9, "label_smoothing": 0.1},
+    "schedule_free": {"optimizer": "schedule_free_adamw", "schedule": "constant"},
+    "muon": {"optimizer": "muon", "loss": "focal"},
+}
+
+
+class Stop(keras.callbacks.Callback):
+    """Sends a signal after so many executions."""
+
+    def __init__(self, after: int, number=signal.SIGTERM):
+        super().__init__()
+        self.left, self.number = after, number
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(self.number)
+
+
+def state(training: LinearTraining) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in checkpoint.capture(training.trainee.state()).items()}
+
+
+def without_clock(history):
+    return [
+        {k: v for k, v in row.items() if k in ("epoch", "loss", "accuracy", "val_loss", "learning_rate")}
+        for row in history
+    ]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_stopped_and_taken_up_is_as_if_nothing_had_been(tmp_path, name):
+    """With dropout, whose random numbers are state; stopped in the middle of the first and of a later epoch."""
+    options = {"dropout": 0.3, "steps_per_execution": 1, **RECIPES[name]}
+    whole = LinearTraining(tmp_path / "whole", **options)
+    expected = whole.run()
+    start, folder = None, tmp_path / "stopped"
+    for after in (4, 7):
+        training = LinearTraining(folder, start=start, callbacks=[Stop(after)], **options)
+        with pytest.raises(Interrupted, match="stopped by SIGTERM after step"):
+            training.run()
+        start = checkpoint.newest(folder / "checkpoints")
+    assert start.state["parts"]["position"] == {"epoch": 1, "step": 5}
+    training = LinearTraining(folder, start=start, **options)
+    found = training.run()
+    assert state(training) == state(whole)
+    assert found.epoch == expected.epoch
+    assert without_clock(found.history) == without_clock(expected.history)
+    for one, other in zip(found.weights, expected.weights, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("steps", [2, 4, 6, 50])
+def test_steps_in_a_row_change_nothing(tmp_path, steps):
+    one, several = (LinearTraining(tmp_path / str(n), dropout=0.3, steps_per_execution=n) for n in (1, steps))
+    one.run(), several.run()
+    assert state(one) == state(several)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    training = LinearTraining(tmp_path, callbacks=[Stop(2, signal.SIGINT)], steps_per_execution=1)
+    before = signal.getsignal(signal.SIGINT)
+    training.session.how_to_go_on = "cnnrecipes resume RUN"
+    with pytest.raises(Interrupted, match="stopped by SIGINT after step 2 of epoch 1; cnnrecipes resume RUN"):
+        training.run()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "once more stops at once" in training.said[0]
+    assert issubclass(Interrupted, KeyboardInterrupt)
+
+
+def test_checkpoints_come_by_steps(tmp_path):
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append({path.name for path in (tmp_path / "checkpoints").glob("step_*")})
+
+    training = LinearTraining(tmp_path, callbacks=[Look()], checkpoint_every="4 steps", steps_per_execution=1)
+    training.run()
+    assert f"step_{4:09d}.npz" in seen[0]
+    assert checkpoint.newest(tmp_path / "checkpoints").path.name == f"step_{18:09d}.npz"
+
+
+def test_a_checkpoint_of_another_kind_of_training_is_refused(tmp_path):
+    LinearTraining(tmp_path).run()
+    start = checkpoint.newest(tmp_path / "checkpoints")
+    with pytest.raises(RunError, match="of another kind of training"):
+        LinearTraining(tmp_path, start=start, early_stopping=3).run()
+    with pytest.raises(RunError, match="variables, this training"):
+        LinearTraining(tmp_path, start=start, ema=0.9).run()
+
+
+def test_a_finished_training_has_nothing_left_to_do(tmp_path):
+    """As after a kill between the last step and the artefact."""
+    first = LinearTraining(tmp_path, artefact="last")
+    expected = first.run()
+    again = LinearTraining(tmp_path, artefact="last", start=checkpoint.newest(tmp_path / "checkpoints"))
+    found = again.run()
+    assert found.epoch == expected.epoch == 3
+    assert all(np.array_equal(a, b) for a, b in zip(found.weights, expected.weights, strict=True))
+
+
+def test_damaged_best_weights_are_said_and_the_last_ones_kept(tmp_path):
+    training = LinearTraining(tmp_path, learning_rate=1e-9, epochs=4)
+
+    class Damage(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            path = tmp_path / "checkpoints" / "best.npz"
+            path.write_bytes(path.read_bytes()[:-50])
+
+    training.session.loggers = [Damage()]
+    outcome = training.run()
+    assert outcome.epoch == 4
+    assert "the last weights are kept instead" in training.said[-1]
