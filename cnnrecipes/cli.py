@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -173,7 +174,7 @@ def fit(
     """
     spec = _changed(recipe, changes)
     import_tensorflow()
-    print_result(cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed))
+    _tell(cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed))
 
 
 @app.command()
@@ -186,7 +187,7 @@ def resume(
     Example: `cnnrecipes resume runs/2026-11-23_resnet20_cifar_1`
     """
     import_tensorflow()
-    print_result(cnnrecipes.resume(run, data=data))
+    _tell(cnnrecipes.resume(run, data=data))
 
 
 @app.command()
@@ -219,7 +220,7 @@ def extend(
     cnnrecipes.debug.plot_schedule(longer, steps_per_epoch=steps, mark_epoch=position["epoch"], path=picture)
     out.print(f"wrote {picture}", markup=False)
     if not draw_only:
-        print_result(
+        _tell(
             cnnrecipes.extend(run, epochs, schedule=schedule, learning_rate=learning_rate, data=data, workdir=workdir)
         )
 
@@ -334,6 +335,15 @@ def predict(
         return
     for image, prediction in zip(images, predictions, strict=True):
         out.print(f"{image}: {prediction}", markup=False)
+
+
+def _tell(run: cnnrecipes.Run) -> None:
+    """What came out, said by one worker for all."""
+    from cnnrecipes.training.distribute import find_cluster
+
+    cluster = find_cluster(os.environ)
+    if cluster is None or cluster.index == 0:
+        print_result(run)
 
 
 def _changed(recipe: str, changes: list[str] | None):

@@ -36,9 +36,7 @@ def print_report(report) -> None:
 
 
 def print_result(run) -> None:
-    """How good a trained run is, and what can be done with it; nothing in a worker whose folder is another's."""
-    if not run.finished:
-        return
+    """How good a trained run is, and what can be done with it."""
     metrics = run.metrics
     for split in ("validation", "test"):
         if split in metrics:

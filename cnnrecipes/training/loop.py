@@ -176,7 +176,8 @@ class _Parts:
         """Each after those whose logs or decisions it reads."""
         total = self.spec.epochs * self.feed.steps_per_epoch
         guard = FiniteLoss(self.position, lambda step: float(self.schedule(step)), self._last_good)
-        display = [ProgressDisplay(self.position, total)] if self.session.progress else []
+        deadline = self.session.started + self.budget.seconds if self.budget else None
+        display = [ProgressDisplay(self.position, total, deadline=deadline)] if self.session.progress else []
         changes = [part for part in (self.patience, self.drop, self.budget) if part is not None]
         measured = [self.validation] if self.validation else []
         records = [self.record, self.history, self.best]

@@ -17,11 +17,16 @@ _LINE_EVERY = 30.0
 
 
 class ProgressDisplay(keras.callbacks.Callback):
-    """One line an epoch; between them a bar on a terminal, and otherwise a line every 30 seconds."""
+    """One line an epoch; between them a bar on a terminal, and otherwise a line every 30 seconds.
 
-    def __init__(self, position: Position, total_steps: int, console: Console | None = None):
+    deadline: `time.monotonic` at which it ends in any case; None: at its last step.
+    """
+
+    def __init__(
+        self, position: Position, total_steps: int, console: Console | None = None, deadline: float | None = None
+    ):
         super().__init__()
-        self.position, self.total_steps = position, total_steps
+        self.position, self.total_steps, self.deadline = position, total_steps, deadline
         self.console = console or Console()
         # In a notebook rich wants ipywidgets for its bar, and warns at every line where they are missing.
         widgets = importlib.util.find_spec("ipywidgets") is not None
@@ -74,9 +79,12 @@ class ProgressDisplay(keras.callbacks.Callback):
 
     def _left(self) -> str:
         done = self.position.total - self.before
-        if done < 1:
+        if done < 1 and self.deadline is None:
             return "unknown"
-        seconds = (time.perf_counter() - self.start) / done * (self.total_steps - self.position.total)
+        seconds = (time.perf_counter() - self.start) / max(done, 1) * (self.total_steps - self.position.total)
+        if self.deadline is not None:
+            until = max(self.deadline - time.monotonic(), 0.0)
+            seconds = min(seconds, until) if done else until
         return str(timedelta(seconds=round(seconds)))
 
     def _line(self, text: str) -> None:

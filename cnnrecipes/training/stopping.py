@@ -77,27 +77,31 @@ class TimeBudget(keras.callbacks.Callback):
         self.feed, self.agree, self.validation = feed, agree, validation
         self.per_image = 0.0  # seconds of an image in validation
         self.last = time.monotonic()
-        self.execution = 0.0
+        self.first = self.execution = None  # seconds of the first execution, which compiles, and of the longest since
         self.measured = self.ended = False
 
     @property
     def reserve(self) -> float:
         """Seconds that are kept for what follows the last step."""
         images = self.feed.validation_images + self.feed.images_after
-        return max(0.03 * self.seconds, 3.0) + 1.3 * images * self.per_image
+        # What is measured is compiled too, once in the training and once for the artefact: each about a third of it.
+        compiling = (self.first or 0.0) * (0.4 if self.measured else 0.8)
+        return max(0.03 * self.seconds, 2.0) + compiling + 1.3 * images * self.per_image
 
     def on_train_batch_begin(self, batch, logs=None):
         self.last = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.monotonic()
-        # The first executions compile; the later ones tell what the next will take.
-        self.execution = now - self.last if not self.execution else min(now - self.last, 2 * self.execution)
-        if not self.measured:
-            # Until there was a validation, as if it were as slow as training.
-            self.per_image = self.execution / (self.feed.images_per_step * self.model.steps)
+        if self.first is None:
+            self.first = now - self.last
+        else:
+            self.execution = max(self.execution or 0.0, now - self.last)
+            if not self.measured:
+                # Until there was a validation; its forward pass is a third of a training step.
+                self.per_image = 0.4 * (now - self.last) / (self.feed.images_per_step * self.model.steps)
         limit = self.seconds - self.reserve
-        used, after_next = self.agree([now - self.started, now - self.started + self.execution])
+        used, after_next = self.agree([now - self.started, now - self.started + (self.execution or 0.0)])
         done = self.position.total / self.schedule.total_steps
         share = min(max(used / max(limit, 1e-9), done), 1.0)
         self.schedule.position.assign(share * self.schedule.total_steps)

@@ -17,7 +17,7 @@ from cnnrecipes.data.split import by_content, fold, grouped, stratified
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError
 from cnnrecipes.recipe import Data
-from cnnrecipes.training.losses import WeightedCrossEntropy, class_weights
+from cnnrecipes.training.losses import Loss, class_weights
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 4, 400)
@@ -155,9 +155,9 @@ def test_a_weighted_loss_counts_an_example_as_its_class(smoothing):
     labels = np.array([0, 1, 2, 2, 1, 0])
     plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing, reduction=None)
     expected = np.mean(np.asarray(weights)[labels] * plain(np.eye(3)[labels], logits))
-    loss = WeightedCrossEntropy(weights, smoothing)
+    loss = Loss("cross_entropy", smoothing, weights)
     np.testing.assert_allclose(loss(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
-    again = WeightedCrossEntropy.from_config(loss.get_config())
+    again = Loss.from_config(loss.get_config())
     np.testing.assert_allclose(again(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
 
 
