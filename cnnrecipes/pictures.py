@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes.errors import ModelError
@@ -36,3 +38,11 @@ def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> P
 def save(figure: Figure, path: Path) -> None:
     """Write a figure by the suffix of its path, whole or not at all."""
     write_whole(path, lambda beside: figure.savefig(beside, format=path.suffix[1:].lower()))
+
+
+def label_words(label: np.ndarray, class_names: Sequence[str]) -> str:
+    """The class of a label (classes,), or the shares of a mixed one."""
+    order = [i for i in np.argsort(-label, kind="stable") if label[i] > 0]
+    if len(order) == 1:
+        return class_names[order[0]]
+    return " ".join(f"{class_names[i]} {label[i]:.0%}" for i in order)

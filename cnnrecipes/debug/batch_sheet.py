@@ -16,7 +16,7 @@ from cnnrecipes.data.sources import Source, open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.debug.tiles import shades
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.pictures import Picture, drawable, save
+from cnnrecipes.pictures import Picture, drawable, label_words, save
 from cnnrecipes.recipe import Recipe
 
 TILE = 1.15  # inches
@@ -93,17 +93,9 @@ def _draw(names: Sequence[str], rows: Sequence[tuple[np.ndarray, np.ndarray]], c
     for line, name, (images, labels) in zip(grid, names, rows, strict=True):
         for axes, image, label in zip(line, images, labels, strict=True):
             axes.imshow(shades(image), vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(_words(label, class_names), size=7, pad=2)
+            axes.set_title(label_words(label, class_names), size=7, pad=2)
             axes.set(xticks=[], yticks=[])
         # An operation breaks before its parameters, a list between its operations.
         text = name.replace("(", "\n(", 1) if per_line else name.replace(" ", "\n")
         line[0].set_ylabel(text if len(name) > 24 else name, size=8, rotation=0, ha="right", va="center")
     return figure
-
-
-def _words(label: np.ndarray, class_names: Sequence[str]) -> str:
-    """The class, or the shares of a mixed label."""
-    order = [i for i in np.argsort(-label, kind="stable") if label[i] > 0]
-    if len(order) == 1:
-        return class_names[order[0]]
-    return " ".join(f"{class_names[i]} {label[i]:.0%}" for i in order)
