@@ -151,6 +151,7 @@ class _Training:
         found = start(run.folder, self.say) if start else None
         if found is not None and start is newest:
             _check_same(found, prepared.facts)
+        about = {"first_batch": prepared.first_batch, "class_names": self.source.class_names}
         session = loop.Session(
             run.folder if self.placement.is_chief else None,
             self.placement,
@@ -159,7 +160,7 @@ class _Training:
             say=self.say,
             facts=prepared.facts,
             start=found,
-            loggers=loggers.loggers(self.recipe, run.folder) if self.placement.is_chief else (),
+            loggers=loggers.loggers(self.recipe, run.folder, **about) if self.placement.is_chief else (),
             how_to_go_on=f"cnnrecipes resume {run.folder}",
         )
         return loop.train(prepared.trainee, prepared.schedule, prepared.feed, self.recipe, session)

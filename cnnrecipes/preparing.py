@@ -38,6 +38,7 @@ class Prepared:
     feed: Feed
     facts: dict[str, Any]
     bare: Callable[[], keras.Model]
+    first_batch: Callable[[], tuple[np.ndarray, np.ndarray]]  # images and labels as they are after augmentation
 
     def artefact(self, weights: list[np.ndarray], recipe: Recipe, class_names: tuple[str, ...]) -> Artefact:
         """The model that is handed over: in float32 and of one device, whatever it was trained in."""
@@ -90,7 +91,12 @@ def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int 
         weights = losses.class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
         compile_trainee(trainee, recipe, precision.with_loss_scaling(made, numbers), weights)
     facts = {"recipe": recipe.to_dict(), "data": _fingerprint(source), "steps_per_epoch": steps}
-    return Prepared(trainee, planned, _feed(recipe, source, statistics, augmentation, placement), facts, bare)
+
+    def first_batch() -> tuple[np.ndarray, np.ndarray]:
+        return next(pipeline.training_batches(train, recipe, statistics, classes, last_step=1).as_numpy_iterator())
+
+    feed = _feed(recipe, source, statistics, augmentation, placement)
+    return Prepared(trainee, planned, feed, facts, bare, first_batch)
 
 
 def compile_trainee(trainee: Trainee, recipe: Recipe, made: keras.optimizers.Optimizer, weights=None) -> None:

@@ -74,7 +74,12 @@ def from_kept(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | 
         image = decode(images.read(int(positions[index])), channels)
         return (image if framing else resize(image, height, spec.resize, spec.short_side)).numpy()
 
-    kept = DecodedImages(compute, limit=int(spec.cache_gb * 2**30), on_disk=spec.cache == "disk")
+    # A training has several pipelines, one after the other or one a device: they share what is decoded.
+    key = (shape, spec.resize, spec.short_side, spec.cache, spec.cache_gb, framing is not None)
+    if key not in split.kept:
+        limit = int(spec.cache_gb * 2**30)
+        split.kept[key] = DecodedImages(compute, limit=limit, on_disk=spec.cache == "disk")
+    kept = split.kept[key]
 
     def read(index, draws):
         image = tf.numpy_function(lambda i: kept(int(i)), [index], tf.uint8, stateful=False)

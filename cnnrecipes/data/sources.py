@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Split:
     labels: np.ndarray  # (N,) int32, one for each position
     positions: np.ndarray  # (N,) int64, into images
     groups: np.ndarray | None = None  # (N,) numbers of what belongs together
+    # What readers have decoded and keep, for every pipeline of this split.
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.positions)

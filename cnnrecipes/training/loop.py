@@ -98,8 +98,8 @@ def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, sessi
         parts.restore(session.start)
     everything = _Throughout([*parts.in_order(), *session.loggers], add_history=True, model=trainee)
     everything.set_params({"epochs": whole.train.epochs, "steps": feed.steps_per_epoch, "verbose": 0})
-    everything.begin()
     try:
+        everything.begin()
         with parts.signals.caught(), _explained(whole, session):
             _fit(trainee, feed, whole, session.placement, parts, everything)
             parts.saver.save()

@@ -147,26 +147,28 @@ def _class_of(method: methods.Optimizer) -> type:
 
 
 class _ScheduleFree:
-    """Keras' ScheduleFreeAdamW recovers the average from the weights, so decay must not change them before the step.
+    """The step of the reference: facebookresearch/schedule_free, adamw_schedulefree_reference.py, averaged evenly.
 
-    The decay of the reference is of z, by the weights at which the gradient was taken: after the step, z, the average x
-    and the weights y = (1 - beta_1) z + beta_1 x are where they would be, had z been lower by it in the step.
+    Keras 3.15 on TensorFlow takes x out of y with a z that has already moved, and decays y beside the step.
     """
 
     def _decay(self, variable, learning_rate) -> None:
         pass
 
     def _step(self, gradient, variable, learning_rate):
-        dtype = variable.dtype
-        decays = self.decoupled_decay and self._use_weight_decay(variable)
-        lower = (
-            tf.convert_to_tensor(variable) * (tf.cast(learning_rate, dtype) * self.decoupled_decay) if decays else None
-        )
-        super()._step(gradient, variable, learning_rate)
-        if lower is not None:
-            share = (1 - self.beta_1) + self.beta_1 / tf.cast(self.iterations + 1, dtype)
-            self.assign_sub(self._momentums[self._get_variable_index(variable)], lower)
-            self.assign_sub(variable, share * lower)
+        dtype, index = variable.dtype, self._get_variable_index(variable)
+        z, square = self._momentums[index], self._velocities[index]
+        rate, step = tf.cast(learning_rate, dtype), tf.cast(self.iterations + 1, dtype)
+        y_before, z_before = tf.identity(variable), tf.identity(z)
+        x_before = (y_before - (1 - self.beta_1) * z_before) / self.beta_1
+        self.assign(square, self.beta_2 * square + (1 - self.beta_2) * tf.square(gradient))
+        direction = gradient / (tf.sqrt(square / (1 - tf.pow(self.beta_2, step))) + self.epsilon)
+        if self._use_weight_decay(variable):
+            direction = direction + self.decoupled_decay * y_before
+        z_after = z_before - rate * direction
+        x_after = x_before + (z_after - x_before) / step
+        self.assign(z, z_after)
+        self.assign(variable, (1 - self.beta_1) * z_after + self.beta_1 * x_after)
 
 
 def _layer_rates(model: keras.Model, layer_decay: float | None) -> dict[str, float]:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes import recipe
+from cnnrecipes.errors import TrainingError
 from cnnrecipes.training.optimizers import SGD, optimizer
 
 X = np.array([[1.0, 2.0], [-1.0, 0.5], [3.0, -0.25]], np.float32)
@@ -90,3 +91,137 @@ def test_vectors_are_not_decayed(name):
     assert moved == {"kernel": True, "bias": False, "gamma": False, "beta": False}
     # sgd: Nesterov's first step is (1 + momentum) times lr * decay
     np.testing.assert_allclose(model.layers[0].kernel.numpy(), {"sgd": 1 - 1.9 * 0.05, "adamw": 0.95}[name], rtol=1e-6)
+
+
+def test_clipping_is_of_the_whole_gradient():
+    """Of all variables together, before decay and momentum; in NumPy: SGD's first Nesterov step is 1.9 * lr * g."""
+    spec = recipe.Train(epochs=1, weight_decay=0.0, clip_norm=0.5)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    before = [w.copy() for w in model.get_weights()]
+    made = optimizer(spec, model, 0.1)
+    gradients = [np.array([[3.0, 0.0], [0.0, 4.0]], np.float32), np.array([12.0, 0.0], np.float32)]
+    made.apply([tf.constant(g) for g in gradients], model.trainable_variables)
+    for old, new, gradient in zip(before, model.get_weights(), gradients, strict=True):
+        np.testing.assert_allclose(new, old - 1.9 * 0.1 * gradient * 0.5 / 13, rtol=1e-5, atol=1e-7)
+
+
+def linear_steps(steps, gradient_of, **changes):
+    """A weight matrix after some steps on given gradients, and the optimizer."""
+    spec = recipe.Train(epochs=1, **changes)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+    model.set_weights([np.arange(6.0).reshape(3, 2) - 2])
+    made = optimizer(spec, model, 0.1)
+    for k in range(steps):
+        made.apply([tf.constant(gradient_of(k), tf.float32)], model.trainable_variables)
+    return model.get_weights()[0], made
+
+
+def gradient(k):
+    return np.cos(k + np.arange(6.0)).reshape(3, 2)
+
+
+def test_lion_is_algorithm_2():
+    found, _ = linear_steps(4, gradient, optimizer="lion", weight_decay=0.3)
+    w, m = np.arange(6.0).reshape(3, 2) - 2, np.zeros((3, 2))
+    for k in range(4):
+        step = np.sign(0.9 * m + 0.1 * gradient(k))
+        w = w - 0.1 * (step + 0.3 * w)
+        m = 0.99 * m + 0.01 * gradient(k)
+    np.testing.assert_allclose(found, w, rtol=1e-5)
+
+
+def test_lamb_is_adams_step_by_the_trust_ratio():
+    found, _ = linear_steps(3, gradient, optimizer="lamb", weight_decay=0.0)
+    w, m, v = np.arange(6.0).reshape(3, 2) - 2, 0.0, 0.0
+    for k in range(3):
+        g = gradient(k)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        step = (m / (1 - 0.9 ** (k + 1))) / (np.sqrt(v / (1 - 0.999 ** (k + 1))) + 1e-7)
+        w = w - 0.1 * np.linalg.norm(w) / np.linalg.norm(step) * step
+    np.testing.assert_allclose(found, w, rtol=1e-5)
+
+
+def test_coupled_decay_of_adam_is_pytorchs_adam():
+    """torch.optim.Adam(weight_decay=0.1) on these gradients, written out: the decay goes through both moments."""
+    found, _ = linear_steps(3, gradient, optimizer="adamw", decay="coupled", weight_decay=0.1)
+    w, m, v = np.arange(6.0).reshape(3, 2) - 2, 0.0, 0.0
+    for k in range(3):
+        g = gradient(k) + 0.1 * w
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        w = w - 0.1 * (m / (1 - 0.9 ** (k + 1))) / (np.sqrt(v / (1 - 0.999 ** (k + 1))) + 1e-7)
+    np.testing.assert_allclose(found, w, rtol=2e-5)
+
+
+def test_decoupled_decay_of_sgd_is_apart_from_the_momentum():
+    found, _ = linear_steps(3, lambda k: np.zeros((3, 2)), decay="decoupled", weight_decay=0.1)
+    np.testing.assert_allclose(found, (np.arange(6.0).reshape(3, 2) - 2) * (1 - 0.1 * 0.1) ** 3, rtol=1e-6)
+
+
+def convolutional():
+    layers = [keras.Input((8, 8, 2)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    layers += [keras.layers.Conv2D(6, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    return keras.Sequential(layers)
+
+
+def test_muon_orthogonalizes_the_inner_convolutions_only():
+    model = convolutional()
+    made = optimizer(recipe.Train(epochs=1, optimizer="muon", weight_decay=0.0), model, 0.1)
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    random = np.random.default_rng(0)
+    gradients = {v.path: random.normal(size=v.shape).astype(np.float32) for v in model.trainable_variables}
+    made.apply([tf.constant(g) for g in gradients.values()], model.trainable_variables)
+    first, inner, last = (layer.kernel for layer in model.layers if hasattr(layer, "kernel"))
+    update = (before[inner.path] - inner.numpy()).reshape(-1, 6)
+    # 0.2 sqrt(max(36, 6)) times singular values that five Newton-Schulz steps bring into [0.68, 1.13] (Jordan et al.)
+    singular = np.linalg.svd(update / (0.1 * 0.2 * np.sqrt(36)), compute_uv=False)
+    assert ((singular > 0.6) & (singular < 1.25)).all()
+    # the same directions as those of Nesterov's first momentum, 1.95 times the gradient
+    left, _, right = np.linalg.svd(gradients[inner.path].reshape(-1, 6), full_matrices=False)
+    along = left.T @ update @ right.T
+    assert np.abs(along - np.diag(np.diag(along))).max() < 0.02 * np.abs(along).max()
+    for variable in (first, last):  # Adam's first step is the sign times the rate
+        moved = before[variable.path] - variable.numpy()
+        np.testing.assert_allclose(moved, 0.1 * np.sign(gradients[variable.path]), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lion", "muon"])
+def test_a_layers_rate_is_that_of_its_depth(name):
+    """Three layers of weights: 0.25, 0.5 and 1; a norm as the convolution before it; decay as well."""
+    moved = {}
+    for layer_decay in (None, 0.5):
+        keras.utils.set_random_seed(0)
+        model = convolutional()
+        spec = recipe.Train(epochs=1, optimizer=name, layer_decay=layer_decay, decay="decoupled", weight_decay=0.1)
+        made = optimizer(spec, model, 0.01)
+        before = model.get_weights()
+        gradients = [tf.ones(v.shape) * 0.1 for v in model.trainable_variables]
+        made.apply(gradients, model.trainable_variables)
+        moved[layer_decay] = [
+            (new - old) for v, old, new in zip(model.weights, before, model.get_weights(), strict=True) if v.trainable
+        ]
+    ratios = [float(np.median(b / a)) for a, b in zip(moved[None], moved[0.5], strict=True)]
+    np.testing.assert_allclose(ratios, [0.25] * 4 + [0.5] * 2 + [1.0] * 2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb", "lion", "muon", "schedule_free_adamw"])
+def test_each_trains_under_a_strategy_and_with_loss_scaling(name):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = convolutional()
+        made = optimizer(recipe.Train(epochs=1, optimizer=name), model, 0.001)
+        model.compile(keras.optimizers.LossScaleOptimizer(made), "mse", jit_compile=False)
+    random = np.random.default_rng(0)
+    images, targets = random.normal(size=(16, 8, 8, 2)), random.normal(size=(16, 3))
+    losses = model.fit(images, targets, batch_size=16, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_two_ways_to_clip_are_refused():
+    with pytest.raises(TrainingError, match=r"clip_norm = 1.0 and train.clip_value = 2.0; leave one"):
+        optimizer(recipe.Train(epochs=1, clip_norm=1.0, clip_value=2.0), convolutional(), 0.1)
+
+
+def test_an_optimizer_that_keras_lacks_is_named(monkeypatch):
+    monkeypatch.delattr(keras.optimizers, "Muon")
+    with pytest.raises(TrainingError, match=r"Keras 3\.\d+.* has no Muon, which came with Keras"):
+        optimizer(recipe.Train(epochs=1, optimizer="muon"), convolutional(), 0.1)
