@@ -16,6 +16,7 @@ The contenders:
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -77,7 +78,7 @@ def keras_fit(contender: str) -> list[float]:
         callbacks=[clock],
         verbose=0,
     )
-    return [after - before for before, after in zip(times, times[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(times)]
 
 
 def main() -> None:

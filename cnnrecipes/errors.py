@@ -30,7 +30,7 @@ class OutOfMemory(TrainingError):
     """A batch that does not fit into the memory of a device."""
 
 
-class Interrupted(TrainingError, KeyboardInterrupt):
+class Interrupted(TrainingError):
     """A training that was asked to stop, and can be gone on with."""
 
 

@@ -124,25 +124,34 @@ class _Training:
         guards.note_devices(self.placement, self.say)
         self.source, self.unreadable = readable(open_source(data, recipe.data), progress=self.progress)
         self.parts = recipe.train.accumulate
+        if recipe.train.deterministic:
+            guards.make_deterministic()
 
     def run(self, where: str | Path, folder: Callable[[], Run], start: Start | None = None) -> Run:
         """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""
-        with loop.seeded(self.recipe.train.seed), guards.determinism(self.recipe.train.deterministic):
-            prepared = self._prepared()
-            if self.placement.is_chief:
-                guards.check_room(where, prepared.trainee)
-            run = _of_chief(folder, self.placement)
-            if self.placement.is_chief:
-                _leave_out(self.unreadable, run, self.say)
-            while True:
+        run = None
+        while True:
+            with loop.seeded(self.recipe.train.seed):
+                prepared = self._prepared()
+                run = run or self._folder(where, folder, prepared)
                 try:
                     with pipeline.naming_unreadable(self.source, self.recipe.data):
                         outcome = self._train(prepared, run, start)
                     break
                 except OutOfMemory as error:
-                    prepared, start = self._in_more_parts(error), newest
+                    self._take_more_parts(error)
+                    start = newest
         artefact = prepared.artefact(outcome.weights, self.recipe, self.source.class_names)
-        return _finish(run, artefact, self.source, outcome, self.placement, self.say)
+        return _finish(run, artefact, self.source, outcome, self.placement)
+
+    def _folder(self, where: str | Path, folder: Callable[[], Run], prepared: Prepared) -> Run:
+        """The run of the first worker, in all of them; only now is a folder made."""
+        if not self.placement.is_chief:
+            return Run(self.placement.from_chief(""))
+        guards.check_room(where, prepared.trainee)
+        run = folder()
+        _leave_out(self.unreadable, run, self.say)
+        return Run(self.placement.from_chief(str(run.folder)))
 
     def _prepared(self) -> Prepared:
         return prepare(self.recipe, self.source, self.placement, parts=self.parts, progress=self.progress)
@@ -165,14 +174,13 @@ class _Training:
         )
         return loop.train(prepared.trainee, prepared.schedule, prepared.feed, self.recipe, session)
 
-    def _in_more_parts(self, error: OutOfMemory) -> Prepared:
-        """The training with batches in twice as many parts, where the recipe wants that; else the error is raised."""
+    def _take_more_parts(self, error: OutOfMemory) -> None:
+        """From now on batches in twice as many parts, where the recipe wants that; else the error is raised."""
         images = min(self.recipe.data.batch_size, len(self.source.split("train")))
         self.parts *= 2
         if self.recipe.train.on_oom != "halve" or images % (self.parts * self.placement.devices):
             raise error
         self.say(f"{error.args[0].partition(';')[0]}; going on with each batch in {self.parts} parts")
-        return self._prepared()
 
 
 def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str, Any]) -> Recipe:
@@ -188,12 +196,6 @@ def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str,
 def _opened(run: str | Path | Run) -> Run:
     """The run of a folder. Raises RunError."""
     return run if isinstance(run, Run) else Run.open(run)
-
-
-def _of_chief(folder: Callable[[], Run], placement: Placement) -> Run:
-    """The run that the first worker has made or opened, in all of them."""
-    path = str(folder().folder) if placement.is_chief else ""
-    return Run(placement.from_chief(path))
 
 
 def _leave_out(unreadable: Mapping[str, str], run: Run, say: Callable[[str], None]) -> None:
@@ -228,7 +230,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _finish(run: Run, artefact: Artefact, source: Source, outcome: loop.Outcome, placement: Placement, say) -> Run:
+def _finish(run: Run, artefact: Artefact, source: Source, outcome: loop.Outcome, placement: Placement) -> Run:
     """Write the artefact and the metrics; only here is the test split measured."""
     if not placement.same(outcome.last):
         raise RunError("the workers end with different weights; please report this with the recipe")

@@ -151,7 +151,11 @@ class Writer:
     def __init__(self, folder: Path, say: Callable[[str], None] = print):
         self.folder, self.say = folder, say
         self._thread: threading.Thread | None = None
-        self._sizes = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is still writing."""
+        return self._thread is not None and self._thread.is_alive()
 
     def write(self, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
         """Begin to write; waits for the one before it. A full disk is said, and what is there stays."""

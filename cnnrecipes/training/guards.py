@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -28,17 +27,12 @@ def note_devices(placement: Placement, say: Callable[[str], None]) -> None:
         say(f"one of {len(gpus)} GPUs is used; train.strategy=mirrored uses all")
 
 
-@contextlib.contextmanager
-def determinism(wanted: bool) -> Iterator[None]:
-    """While within, TensorFlow takes kernels that add in one order only, or refuses (`train.deterministic`)."""
-    if not wanted or tf.config.experimental.is_op_determinism_enabled():
-        yield
-        return
+def make_deterministic() -> None:
+    """From now on TensorFlow takes kernels that add in one order only, or refuses (`train.deterministic`).
+
+    It has no way back that is public: trainings that follow in this process are deterministic too.
+    """
     tf.config.experimental.enable_op_determinism()
-    try:
-        yield
-    finally:
-        tf.config.experimental.disable_op_determinism()
 
 
 def check_room(folder: str | Path, trainee: Trainee) -> None:

@@ -103,7 +103,9 @@ class TimeBudget(keras.callbacks.Callback):
         limit = self.seconds - self.reserve
         used, after_next = self.agree([now - self.started, now - self.started + (self.execution or 0.0)])
         done = self.position.total / self.schedule.total_steps
-        share = min(max(used / max(limit, 1e-9), done), 1.0)
+        # Never back, where the end was thought to be nearer than it is.
+        before = float(self.schedule.position.numpy()) / self.schedule.total_steps
+        share = min(max(used / max(limit, 1e-9), done, before), 1.0)
         self.schedule.position.assign(share * self.schedule.total_steps)
         if after_next >= limit and done < 1:
             self.ended = self.model.stop_training = True

@@ -1,11 +1,13 @@
-"""One-cycle for short and long trainings, against PyTorch's values."""
+"""Schedules against PyTorch's values and their formulas; what does not fit is refused."""
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 from cnnrecipes import recipe
+from cnnrecipes.errors import RecipeError
 from cnnrecipes.training.schedules import schedule
 
 # torch 2.13.0: o = torch.optim.SGD([p], lr=peak); s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=peak,
@@ -45,3 +47,111 @@ def test_a_rate_rises_to_its_peak_and_never_above(kind, warmup):
     assert (np.diff(rates[: top + 1]) > 0).all()
     assert (np.diff(rates[top:]) <= 1e-9).all()
     assert top == {"0 epochs": 11 if kind == "one_cycle" else 0, "1 epoch": 10, "25%": 10, "7 steps": 7}[warmup]
+
+
+# torch 2.13.0: o = torch.optim.SGD([p], lr=0.4); 12 times o.param_groups[0]["lr"], o.step(), s.step() with s as named
+TORCH = {
+    # StepLR(o, 5, 0.1)
+    "step('5 steps', 0.1)": [0.4] * 5 + [0.04] * 5 + [0.004] * 2,
+    # MultiStepLR(o, [3, 9], 0.2)
+    "multi_step(['1 epoch', '75%'], 0.2)": [0.4] * 3 + [0.08] * 6 + [0.016] * 3,
+    # ExponentialLR(o, 0.9)
+    "exponential('1 step', 0.9)": [
+        0.4, 0.36, 0.324, 0.2916, 0.26244, 0.236196, 0.2125764, 0.19131876, 0.172186884, 0.154968196, 0.139471376,
+        0.125524238,
+    ],
+    # PolynomialLR(o, 12, 2.0)
+    "polynomial(2.0)": [
+        0.4, 0.336111111, 0.277777778, 0.225, 0.177777778, 0.136111111, 0.1, 0.069444444, 0.044444444, 0.025,
+        0.011111111, 0.002777778,
+    ],
+    # CosineAnnealingWarmRestarts(o, 4, 2, eta_min=0.04)
+    "warm_restarts('4 steps', 2.0, floor=0.1)": [
+        0.4, 0.347279221, 0.22, 0.092720779, 0.4, 0.386298316, 0.347279221, 0.288883018, 0.22, 0.151116982,
+        0.092720779, 0.053701684,
+    ],
+    # CosineAnnealingLR(o, 12, eta_min=0.04)
+    "cosine(floor=0.1)": [
+        0.4, 0.393866649, 0.375884573, 0.347279221, 0.31, 0.266587428, 0.22, 0.173412572, 0.13, 0.092720779,
+        0.064115427, 0.046133351,
+    ],
+}  # fmt: skip
+
+
+def rates(total_epochs=4, steps=3, batch_size=256, n=None, **train):
+    made = schedule(recipe.Train(epochs=total_epochs, **{"learning_rate": 0.4, **train}), steps, batch_size)
+    return np.array([float(made(step)) for step in range(n or total_epochs * steps)])
+
+
+@pytest.mark.parametrize("text", TORCH)
+def test_a_schedule_is_pytorchs(text):
+    np.testing.assert_allclose(rates(schedule=text), TORCH[text], rtol=2e-6)
+
+
+def test_a_trapezoid_rises_holds_and_falls_in_a_line():
+    found = rates(10, 10, schedule="trapezoid('20%', floor=0.5)", warmup="10 steps")
+    step = np.arange(100)
+    expected = np.minimum(np.minimum(step / 10, 1), 0.5 + 0.5 * np.minimum((100 - step) / 20, 1))
+    np.testing.assert_allclose(found, 0.4 * expected, rtol=1e-6)
+
+
+def test_restarts_begin_at_the_peak_after_a_warm_up():
+    """Also where lengths are no powers that a logarithm finds exactly."""
+    found = rates(50, 1, schedule="warm_restarts('3 steps', 1.5)", warmup="2 steps")
+    starts = [2, 5, 9, 16, 26, 41]  # 3, 4 (4.5, to even), 7, 10, 15 steps long
+    np.testing.assert_allclose(found[starts], 0.4, rtol=1e-6)
+    assert (np.diff(found)[[s - 1 for s in starts[1:]]] > 0).all()
+    assert (np.diff(found) > 0).sum() == 2 + len(starts) - 1
+
+
+@pytest.mark.parametrize(("scale", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)])
+def test_the_peak_scales_with_the_batch(scale, factor):
+    assert rates(scale_rate=scale, batch_size=1024).max() == pytest.approx(0.4 * factor)
+
+
+def test_a_plateaus_drops_are_of_the_rate_and_end_at_the_floor():
+    made = schedule(recipe.Train(epochs=4, learning_rate=0.4, schedule="plateau(3, 0.1, floor=0.05)"), 3)
+    seen = [float(made(5))]
+    for _ in range(3):
+        made.lower()
+        seen.append(float(made(5)))
+    np.testing.assert_allclose(seen, [0.4, 0.04, 0.02, 0.02], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["stretch", "restart", "constant"])
+def test_an_extension_goes_on_from_its_epoch(kind):
+    value = ", 0.01" if kind == "constant" else ""
+    longer = {"total_epochs": 10, "steps": 5, "warmup": "1 epoch"}
+    found = rates(**longer, extensions=[f"{kind}(4{value})"])
+    np.testing.assert_allclose(found[:20], rates(4, 5, warmup="1 epoch"), rtol=1e-6)
+    expected = {
+        "stretch": rates(**longer)[20:],
+        "restart": rates(6, 5, warmup="1 epoch"),
+        "constant": np.full(30, 0.01),
+    }[kind]
+    np.testing.assert_allclose(found[20:], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_a_schedule_is_written_and_read():
+    made = schedule(recipe.Train(epochs=4, schedule="step('1 epoch')", warmup="2 steps"), 3)
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
+    assert [float(again(i)) for i in range(12)] == [float(made(i)) for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ({"warmup": "4 epochs"}, r"train.warmup = '4 epochs' is 12 steps of a training of 12; make it shorter"),
+        ({"schedule": "one_cycle", "warmup": "1 epoch"}, "one_cycle, which has its own"),
+        ({"schedule": "step('9 epochs')"}, r"every = '9 epochs' is 27 steps of a training of 12"),
+        ({"schedule": "step('0.1 epochs')"}, "less than a step"),
+        ({"schedule": "multi_step(['2 epochs', '5 epochs'])"}, r"milestone.* = '5 epochs' is 15 steps"),
+        ({"schedule": "multi_step(['75%', '6 steps'])"}, r"at steps \[9, 6\]; each comes after"),
+        ({"schedule": "trapezoid('80%')", "warmup": "1 epoch"}, "warm-up of 3 steps and a cooldown of 10 do not fit"),
+        ({"schedule": "warm_restarts('13 steps')"}, "13 steps"),
+        ({"extensions": ["restart(4)"]}, "raise train.epochs above 4"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(train, words):
+    with pytest.raises(RecipeError, match=words):
+        rates(**train)

@@ -1,0 +1,239 @@
+"""Clusters as they are described, and real workers on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+import cnnrecipes as cr
+from cnnrecipes import recipe
+from cnnrecipes.data import pipeline
+from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.errors import RecipeError, TrainingError
+from cnnrecipes.training import checkpoint
+from cnnrecipes.training.distribute import Cluster, expand_hosts, find_cluster, place
+
+ADDRESSES = ["10.0.0.1:2000", "10.0.0.2:2000"]
+# Gradients of two halves are added up in another order than those of the whole: some float32 roundings, in 38 steps.
+TOLERANCE = 2e-6
+TRAINING = [
+    "resnet8_digits", "train.epochs=2", "model.norm=group", 'augment.ops=["pad_crop(1)", "mixup"]',
+    "train.checkpoint_every=5 steps",
+]  # fmt: skip
+
+
+def config(index=1, workers=ADDRESSES, **cluster):
+    return json.dumps({"cluster": {"worker": workers, **cluster}, "task": {"type": "worker", "index": index}})
+
+
+def test_tf_config_names_the_workers_the_chief_first():
+    assert find_cluster({"TF_CONFIG": config()}) == Cluster(tuple(ADDRESSES), 1)
+    chief = config(0, ADDRESSES[1:], chief=ADDRESSES[:1])
+    assert find_cluster({"TF_CONFIG": chief}) == Cluster(tuple(ADDRESSES), 1)
+    assert find_cluster({"TF_CONFIG": config(0, ADDRESSES[:1])}) is None
+    assert find_cluster({}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "TF_CONFIG is '{'"),
+        ("[]", "TF_CONFIG"),
+        (json.dumps({"cluster": {"worker": ADDRESSES}}), "it has no 'task'"),
+        (config(2), "task 2 of 2 workers"),
+        (config(0, ["a", "b"]), "an address is host:port"),
+        (config(0, ps=["a:1"]), "only workers, and a chief, train"),
+    ],
+)
+def test_a_tf_config_that_cannot_be_is_explained_with_an_example(text, words):
+    with pytest.raises(TrainingError, match=re.escape(words) + r".*write it as \{"):
+        find_cluster({"TF_CONFIG": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("gpu01", ["gpu01"]),
+        ("gpu[01-03,7],login", ["gpu01", "gpu02", "gpu03", "gpu7", "login"]),
+        ("r[1-2]n[08-09]", ["r1n08", "r1n09", "r2n08", "r2n09"]),
+        ("a-1,b-[9-11]", ["a-1", "b-9", "b-10", "b-11"]),
+    ],
+)
+def test_slurms_lists_of_nodes(text, hosts):
+    assert expand_hosts(text) == hosts
+
+
+def test_slurm_gives_each_task_its_own_port():
+    environment = {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_JOB_NODELIST": "n[1-2]", "MASTER_PORT": "2000"}
+    assert find_cluster(environment) == Cluster(("n1:2000", "n1:2001", "n2:2000", "n2:2001"), 2)
+    with pytest.raises(TrainingError, match="3 tasks on 2 nodes"):
+        find_cluster({**environment, "SLURM_NTASKS": "3"})
+
+
+def test_many_workers_without_a_cluster_and_a_taken_port_are_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    spec = recipe.Train(epochs=1, strategy="multi_worker")
+    with pytest.raises(TrainingError, match="neither TF_CONFIG nor SLURM says"):
+        place(spec)
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("TF_CONFIG", config(0, [f"localhost:{port}", "localhost:1"]))
+        with pytest.raises(TrainingError, match=rf"port {port} of worker 0 .* cannot be used"):
+            place(spec)
+
+
+SOURCE = open_source(
+    (np.arange(100 * 16, dtype=np.uint8).reshape(100, 4, 4, 1), np.arange(100) % 4), recipe.Data(name="a")
+)
+STATISTICS = Statistics((120.0,), (60.0,))
+
+
+def whole_recipe(**changes):
+    tables = {"data": {"name": "a", "batch_size": 16}, "model": {"name": "resnet8"}, "train": {"epochs": 2}}
+    return recipe.Recipe.from_dict(tables, "test").change(**{"augment.ops": ["pad_crop(1)", "mixup"], **changes})
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_the_parts_of_a_batch_are_the_batch(parts):
+    """Whatever the number of devices: the recipe's order, augmentation and mixes."""
+    split, spec = SOURCE.split("train"), whole_recipe()
+    whole = list(pipeline.training_batches(split, spec, STATISTICS, 4).as_numpy_iterator())
+    each = [
+        list(pipeline.training_batches(split, spec, STATISTICS, 4, part=(i, parts)).as_numpy_iterator())
+        for i in range(parts)
+    ]
+    for step, (images, labels) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([part[step][0] for part in each]), images)
+        np.testing.assert_array_equal(np.concatenate([part[step][1] for part in each]), labels)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_validation_covers_every_example_once_whatever_the_devices(parts):
+    split, spec = SOURCE.split("train"), whole_recipe()
+    each = [
+        list(pipeline.evaluation_batches(split, spec.data, 4, part=(i, parts)).as_numpy_iterator())
+        for i in range(parts)
+    ]
+    assert {len(batches) for batches in each} == {pipeline.evaluation_steps(split, parts)}
+    seen = [image.tobytes() for part in each for images, _, weights in part for image in images[weights > 0]]
+    assert sorted(seen) == sorted(split.read(i)[0].tobytes() for i in range(len(split)))
+
+
+def test_parts_that_cannot_be_alike_are_refused():
+    split = SOURCE.split("train")
+    with pytest.raises(RecipeError, match="16 does not divide into 3 parts"):
+        pipeline.training_batches(split, whole_recipe(), STATISTICS, 4, part=(0, 3))
+    with pytest.raises(RecipeError, match="4 devices with 3 images each cannot mix"):
+        pipeline.training_batches(split, whole_recipe(**{"data.batch_size": 12}), STATISTICS, 4, part=(0, 4))
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "cnnrecipes", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        timeout=300,
+    )
+
+
+def end_of(folder):
+    """What the only run in a folder ends with."""
+    (run,) = folder.iterdir()
+    return checkpoint.newest(run / "checkpoints").arrays
+
+
+def largest_difference(one, other):
+    assert one.keys() == other.keys()
+    return max(np.abs(one[name] - other[name]).max() for name in one if name.startswith(("model", "optimizer")))
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """A training in two processes that was not disturbed, and what they printed."""
+    folder = tmp_path_factory.mktemp("two")
+    result = command("launch", "--workers", 2, "--threads", 1, "fit", *TRAINING, "--workdir", folder)
+    assert result.returncode == 0, result.stdout[-2000:]
+    return folder, result.stdout
+
+
+def test_two_workers_end_as_one_does(two_workers, tmp_path):
+    folder, said = two_workers
+    found = re.findall(r"worker (\d) of 2: last losses ([\d., ]+); weights (\w{16})", said)
+    assert sorted(index for index, *_ in found) == ["1", "2"]
+    assert len({tuple(rest) for _, *rest in found}) == 1
+    assert command("fit", *TRAINING, "--workdir", tmp_path).returncode == 0
+    assert largest_difference(end_of(folder), end_of(tmp_path)) < TOLERANCE
+    one, two = (cr.load(next(path.iterdir())) for path in (tmp_path, folder))
+    assert one.metrics["test"]["n"] == two.metrics["test"]["n"] == 359
+    np.testing.assert_allclose(one.history.val_loss, two.history.val_loss, rtol=1e-5)
+
+
+def test_a_worker_that_is_killed_comes_back(two_workers, tmp_path):
+    arguments = ["launch", "--workers", "2", "--threads", "1", "fit", *TRAINING, "--workdir", str(tmp_path / "runs")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cnnrecipes", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/checkpoints/step_*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert not (run / "metrics.json").exists()
+    assert "another worker is gone" in said
+    assert f"cnnrecipes resume {run}" in said
+    result = command("launch", "--workers", 2, "--threads", 1, "resume", run)
+    assert result.returncode == 0, result.stdout[-2000:]
+    undisturbed, resumed = end_of(two_workers[0]), end_of(tmp_path / "runs")
+    assert all(
+        undisturbed[name].tobytes() == resumed[name].tobytes() for name in undisturbed if name.startswith("model")
+    )
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_two_devices_of_one_process(tmp_path, norm):
+    """With batch norm, synchronized: the same statistics as of the whole batch."""
+    program = textwrap.dedent(
+        f"""
+        import cnnrecipes as cr, tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        changes = {{"train.epochs": 1, "model.norm": {norm!r}, "train.warmup": "0 epochs"}}
+        changes["train.sync_batch_norm"] = {norm == "batch"}
+        for strategy in ("mirrored", "single"):
+            folder = {str(tmp_path)!r} + "/" + strategy
+            cr.fit("resnet8_digits", workdir=folder, progress=False, **changes, **{{"train.strategy": strategy}})
+        """
+    )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=300, capture_output=True)
+    one, two = end_of(tmp_path / "single"), end_of(tmp_path / "mirrored")
+    assert largest_difference(one, two) < (TOLERANCE if norm == "group" else 2e-3)
+
+
+def test_what_does_not_fit_is_said_before_any_folder(tmp_path):
+    result = command(
+        "launch", "--workers", 2, "fit", "resnet8_digits", "data.batch_size=63", "--workdir", tmp_path / "runs"
+    )
+    assert result.returncode == 2
+    assert "a batch of 63 images does not divide among 2 device(s)" in result.stdout
+    assert not (tmp_path / "runs").exists()
