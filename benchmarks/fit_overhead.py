@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-import cnnrecipes as cr
 from cnnrecipes import catalog
-from cnnrecipes.data import pipeline
 from cnnrecipes.data.sources import open_source
+from cnnrecipes.preparing import prepare
 from cnnrecipes.training import loop
+from cnnrecipes.training.distribute import Placement
 
 
 def main() -> None:
@@ -51,19 +51,15 @@ def measure(name: str, rounds: int, steps: int) -> tuple[float, float]:
     labels = np.arange(n) % 10
     held_out = (images[:64], labels[:64])
     source = open_source({"train": (images, labels), "validation": held_out}, recipe.data)
-    train = source.split("train")
-    statistic = pipeline.split_statistics(train, recipe.data)
-    model = cr.build(recipe.model, input_shape=(32, 32, 3), classes=10, mean=statistic.mean, std=statistic.std)
-    loop.compile_model(model, recipe.train, steps)
-    validation = pipeline.evaluation_batches(source.split("validation"), recipe.data, 10)
+    prepared = prepare(recipe, source, Placement(tf.distribute.get_strategy()), progress=False)
     constant = (tf.constant(images[:size]), tf.one_hot(labels[:size], 10))
     bare, whole = [], []
     for _ in range(rounds):
-        bare.append(bare_step(model, constant, steps))
-        batches = pipeline.training_batches(train, recipe, statistic, 10)
+        bare.append(bare_step(prepared.trainee, constant, steps))
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "checkpoints").mkdir()
-            loop.train(model, batches, validation, recipe.train, Path(folder), progress=True)
+            session = loop.Session(Path(folder), Placement(tf.distribute.get_strategy()))
+            loop.train(prepared.trainee, prepared.schedule, prepared.feed, recipe, session)
             whole.append(pd.read_csv(Path(folder) / "history.csv").images_per_second.iloc[-1])
     # The first round compiles.
     return size / statistics.median(bare[1:]), statistics.median(whole[1:])
@@ -73,6 +69,7 @@ def bare_step(model, batch, steps: int) -> float:
     """Mean seconds of a step."""
     function = model.make_train_function() or model.train_function
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat(steps))
+    model.steps, model.left_in_epoch = 1, steps
     start = time.perf_counter()
     for _ in range(steps):
         logs = function(batches)

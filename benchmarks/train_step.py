@@ -39,15 +39,22 @@ def keras_steps(contender: str, name: str) -> list[float]:
 
     import cnnrecipes as cr
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
-    from cnnrecipes.training import loop
+    from cnnrecipes.preparing import compile_trainee
+    from cnnrecipes.training.optimizers import optimizer
+    from cnnrecipes.training.schedules import schedule
+    from cnnrecipes.training.trainee import Trainee
 
     options = {"input_shape": (size, size, 3), "classes": classes, "stem": "cifar" if name == "resnet18" else None}
-    train = cr.Recipe.from_dict(
+    whole = cr.Recipe.from_dict(
         {"data": {"name": "-"}, "model": {"name": name}, "train": {"epochs": 1, "learning_rate": 0.01}}, "benchmark"
-    ).train
+    )
+    train = whole.train
     if contender == "cnnrecipes":
-        model = cr.build(name, **options)
-        loop.compile_model(model, train, steps_per_epoch=1000)
+        built = cr.build(name, **options)
+        planned = schedule(train, steps_per_epoch=1000)
+        model = Trainee(built, schedule=planned)
+        compile_trainee(model, whole, optimizer(train, built, planned))
+        model.left_in_epoch = warmup + steps
     else:
         stock_norm = functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM, epsilon=EPSILON)
         model = cr.build(name, norm=stock_norm, **options)

@@ -41,7 +41,8 @@ class Duration:
         return round(self.amount * scale)
 
     def __str__(self) -> str:
-        return f"{_digits(self.amount)}{'' if self.unit == '%' else ' '}{self.unit}"
+        unit = self.unit if self.unit == "%" else f" {self.unit[:-1] if self.amount == 1 else self.unit}"
+        return f"{_digits(self.amount)}{unit}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

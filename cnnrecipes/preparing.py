@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,47 +57,48 @@ def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int 
     Raises:
         CNNRecipesError: the data, the model, the schedule or the batch do not fit together.
     """
-    spec, train, classes = recipe.train, source.split("train"), len(source.class_names)
-    images = min(recipe.data.batch_size, len(train))
+    train, classes = source.split("train"), len(source.class_names)
+    images, steps = min(recipe.data.batch_size, len(train)), pipeline.steps_per_epoch(train, recipe.data)
     placement.check_batch(images, parts)
-    steps = pipeline.steps_per_epoch(train, recipe.data)
-    planned = schedule(spec, steps, images)
+    planned = schedule(recipe.train, steps, images)
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data, progress=progress)
-
-    def bare() -> keras.Model:
-        return models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model)
-
-    numbers = precision.chosen(spec)
     augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
-    # Within a strategy Keras draws other first weights; those of one device are to be those of many.
-    first = [variable.numpy() for variable in bare().variables] if placement.devices > 1 else None
-    with placement.strategy.scope():
-        norm = {"norm": layers.synchronized_batch_norm()} if _synchronizes(recipe, placement) else {}
-        with precision.layers_in(numbers):
-            model = models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model, **norm)
-        for variable, value in zip(model.variables, first or (), strict=False):
-            variable.assign(value)
-        if spec.start_from:
-            model.set_weights(_weights_of(spec.start_from, model))
-        made = optimizer(spec, model, planned)
-        made.build(model.trainable_variables)
-        trainee = Trainee(
-            model,
-            augmentation=augmentation if augmentation.in_step else None,
-            parts=parts,
-            averages=averages(spec, model, made),
-            schedule=planned,
-        )
-        weights = losses.class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
-        compile_trainee(trainee, recipe, precision.with_loss_scaling(made, numbers), weights)
-    facts = {"recipe": recipe.to_dict(), "data": _fingerprint(source), "steps_per_epoch": steps}
+
+    def build(**parts) -> keras.Model:
+        return models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model, **parts)
 
     def first_batch() -> tuple[np.ndarray, np.ndarray]:
         return next(pipeline.training_batches(train, recipe, statistics, classes, last_step=1).as_numpy_iterator())
 
+    weights = losses.class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
+    numbers = precision.chosen(recipe.train)
+    with _placed_model(build, recipe, placement, numbers) as model:
+        made = optimizer(recipe.train, model, planned)
+        made.build(model.trainable_variables)
+        following = averages(recipe.train, model, made)
+        in_step = augmentation if augmentation.in_step else None
+        trainee = Trainee(model, augmentation=in_step, parts=parts, averages=following, schedule=planned)
+        compile_trainee(trainee, recipe, precision.with_loss_scaling(made, numbers), weights)
+    facts = {"recipe": recipe.to_dict(), "data": _fingerprint(source), "steps_per_epoch": steps}
     feed = _feed(recipe, source, statistics, augmentation, placement)
-    return Prepared(trainee, planned, feed, facts, bare, first_batch)
+    return Prepared(trainee, planned, feed, facts, build, first_batch)
+
+
+@contextlib.contextmanager
+def _placed_model(build, recipe: Recipe, placement: Placement, numbers: str) -> Iterator[keras.Model]:
+    """The model on its devices with its first weights; while within, variables are made on these devices."""
+    # Within a strategy Keras draws other first weights; those of one device are to be those of many.
+    first = [variable.numpy() for variable in build().variables] if placement.devices > 1 else ()
+    norm = {"norm": layers.synchronized_batch_norm()} if _synchronizes(recipe, placement) else {}
+    with placement.strategy.scope():
+        with precision.layers_in(numbers):
+            model = build(**norm)
+        for variable, value in zip(model.variables, first, strict=False):
+            variable.assign(value)
+        if recipe.train.start_from:
+            model.set_weights(_weights_of(recipe.train.start_from, model))
+        yield model
 
 
 def compile_trainee(trainee: Trainee, recipe: Recipe, made: keras.optimizers.Optimizer, weights=None) -> None:

@@ -225,7 +225,7 @@ class Train(Section):
         default=None, description='ends within it, the schedule fitted to it; as "50 min"'
     )
     checkpoint_every: TimeSpan | Duration = Field(
-        default=TimeSpan(10, "min"), description='as "5 min", "500 steps"; there is one at the end of an epoch as well'
+        default=TimeSpan(1, "min"), description='as "5 min", "500 steps"; there is one at the end as well'
     )
     on_oom: Literal["stop", "halve"] = Field(
         default="stop", description="when memory runs out: stop, or go on with batches in twice as many parts"

@@ -140,7 +140,7 @@ def test_the_page_of_hyperparameters_has_the_recipe_and_the_last_validation(tmp_
     assert names == ["val_accuracy", "val_loss"]
     assert group.hparams["train.epochs"].number_value == 3
     assert group.hparams["augment.ops"].string_value == "flip_lr, pad_crop(2)"
-    assert group.hparams["train.warmup"].string_value == "1 epochs"
+    assert group.hparams["train.warmup"].string_value == "1 epoch"
     assert group.hparams["train.decay_all"].bool_value is False
     (session,) = group.sessions
     assert session.status == (api_pb2.STATUS_FAILURE if stop else api_pb2.STATUS_SUCCESS)
