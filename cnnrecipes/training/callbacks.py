@@ -96,7 +96,8 @@ class FiniteLoss(keras.callbacks.Callback):
         # The mean of the epoch so far shows it, and is read anyway.
         if math.isfinite(float(logs["loss"])):
             return
-        step = self.model.lost_step
+        # A worker knows the step of its own part of the batch only.
+        step = self.model.lost_step if self.model.lost_step is not None else self.position.total - 1
         epoch, step_in_epoch = divmod(step, self.position.steps_per_epoch)
         rate = self.learning_rate(step)
         causes = [f"the learning rate, {rate:.3g} there: try a tenth of train.learning_rate, or a longer train.warmup"]
