@@ -115,7 +115,7 @@ class _Training:
 
     def __init__(self, recipe: Recipe, data: Any, progress: bool):
         self.started = time.monotonic()
-        self.recipe, self.progress = recipe, progress
+        self.recipe = recipe
         models.find(recipe.model.name)
         loggers.check(recipe.train)
         self.placement = place(recipe.train)

@@ -191,6 +191,7 @@ class _Parts:
         checkpoint.restore(start, self.trainee.state())
         for name, part in self.saver.parts.items():
             part.restore(state[name])
+        self.stopped = any(part.ended for part in (self.patience, self.budget) if part is not None)
         # Keras sets the metrics back when an epoch begins, one that is taken up in its middle too.
         self.trainee.take_up(mid_epoch=self.position.step > 0)
 

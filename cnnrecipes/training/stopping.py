@@ -25,9 +25,14 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.waited = 0 if self.best.improved else self.waited + 1
-        if self.waited >= self.patience:
+        if self.ended:
             self.say(f"no better validation for {self.waited} epochs; the best is epoch {self.best.epoch}")
             self.model.stop_training = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has stopped the training, which a resume must not take up again."""
+        return self.waited >= self.patience
 
     def state(self) -> dict[str, Any]:
         return {"waited": self.waited}
@@ -116,11 +121,16 @@ class TimeBudget(keras.callbacks.Callback):
             self.measured = True
 
     def state(self) -> dict[str, Any]:
-        return {"used": time.monotonic() - self.started, "per_image": self.per_image, "measured": self.measured}
+        return {
+            "used": time.monotonic() - self.started,
+            "per_image": self.per_image,
+            "measured": self.measured,
+            "ended": self.ended,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.started -= state["used"]
-        self.per_image, self.measured = state["per_image"], state["measured"]
+        self.per_image, self.measured, self.ended = state["per_image"], state["measured"], state["ended"]
 
 
 class Signals:

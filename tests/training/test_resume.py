@@ -118,6 +118,15 @@ def test_a_finished_training_has_nothing_left_to_do(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(found.weights, expected.weights, strict=True))
 
 
+def test_what_early_stopping_has_ended_stays_ended(tmp_path):
+    """As after a kill between the last step and the artefact."""
+    options = {"early_stopping": 1, "epochs": 30, "learning_rate": 1e-9}
+    expected = LinearTraining(tmp_path, **options).run()
+    assert len(expected.history) < 30
+    found = LinearTraining(tmp_path, start=checkpoint.newest(tmp_path / "checkpoints"), **options).run()
+    assert without_clock(found.history) == without_clock(expected.history)
+
+
 def test_damaged_best_weights_are_said_and_the_last_ones_kept(tmp_path):
     training = LinearTraining(tmp_path, learning_rate=1e-9, epochs=4)
 
