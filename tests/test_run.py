@@ -169,7 +169,7 @@ def test_the_folder_is_complete(digits_run):
     environment = json.loads((opened.folder / "environment.json").read_text())
     assert environment["packages"]["keras"] == keras.__version__
     assert environment["devices"]
-    assert set(opened.metrics) == {"epoch", "validation", "test"}
+    assert set(opened.metrics) == {"epoch", "weights", "validation", "test"}
     assert len(opened.history) == 6
 
 
