@@ -145,6 +145,10 @@ def _of_tf_config(text: str) -> Cluster | None:
             raise ValueError("only workers, and a chief, train")
         if not all(re.fullmatch(r"[^:\s]+:\d+|\[.+\]:\d+", worker) for worker in workers):
             raise ValueError("an address is host:port")
+        if not all(0 < int(worker.rpartition(":")[2]) < 2**16 for worker in workers):
+            raise ValueError("a port is from 1 to 65535")
+        if len(set(workers)) < len(workers):
+            raise ValueError("two workers have the same address")
         if not 0 <= index < len(workers):
             raise ValueError(f"task {index} of {len(workers)} workers")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
