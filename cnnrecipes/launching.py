@@ -21,7 +21,7 @@ _GRACE = 20.0  # seconds that the others have to end by themselves when one has 
 def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = None) -> int:
     """Run `cnnrecipes <arguments>` in so many processes that train together, and return the first bad exit status.
 
-    When one fails, the others are stopped: none of them can go on without it. Ctrl-C goes to all.
+    When one fails, the others are stopped: none of them can go on without it. Ctrl-C goes to all, and so does SIGTERM.
 
     Args:
         arguments: of the command, as ["fit", "resnet8_digits"].
@@ -52,7 +52,11 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
         processes.append(process)
         readers.append(threading.Thread(target=_tell, args=(process.stdout, f"[{index + 1}] " if workers > 1 else "")))
         readers[-1].start()
-    status = _wait(processes)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: _send(processes, number))
+    try:
+        status = _wait(processes)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     for reader in readers:
         reader.join()
     return status
@@ -70,10 +74,14 @@ def _wait(processes: list[subprocess.Popen]) -> int:
         if deadline is None and any(process.poll() not in (None, 0) for process in processes):
             deadline = time.monotonic() + _GRACE
         if deadline is not None and time.monotonic() > deadline:
-            for process in processes:
-                if process.poll() is None:
-                    process.send_signal(signal.SIGKILL)
+            _send(processes, signal.SIGKILL)
     return next((process.returncode for process in processes if process.returncode), 0)
+
+
+def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
 
 
 def _tell(lines: IO[str], prefix: str) -> None:

@@ -1,0 +1,44 @@
+"""Several workers on one machine, started and stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+WORKER = """
+import pathlib, signal, sys, time
+def stopped(number, frame):
+    print("saved", flush=True)
+    sys.exit(130)
+signal.signal(signal.SIGTERM, stopped)
+pathlib.Path(sys.argv[1], str(time.time_ns())).touch()
+time.sleep(60)
+"""
+LAUNCH = """
+import sys
+from cnnrecipes import launching
+sys.executable = sys.argv[1]
+print("status", launching.launch([sys.argv[2]], workers=2))
+"""
+
+
+def test_sigterm_goes_to_all_workers(tmp_path):
+    """A scheduler sends it to the launcher alone; the workers are to save and end, not to be left behind."""
+    python, started = tmp_path / "python", tmp_path / "started"
+    started.mkdir()
+    (tmp_path / "worker.py").write_text(WORKER)
+    # Stands for `python -m cnnrecipes FOLDER`.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/worker.py "$3"\n')
+    python.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, str(python), str(started)], stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    while len(list(started.iterdir())) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert sorted(output.splitlines()) == ["[1] saved", "[2] saved", "status 130"]
