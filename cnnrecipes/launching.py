@@ -48,15 +48,18 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # a terminal's Ctrl-C comes to them from here alone
         )
         processes.append(process)
         readers.append(threading.Thread(target=_tell, args=(process.stdout, f"[{index + 1}] " if workers > 1 else "")))
         readers[-1].start()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: _send(processes, number))
+    pass_on = lambda number, frame: _send(processes, number)  # noqa: E731
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         status = _wait(processes)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     for reader in readers:
         reader.join()
     return status
@@ -64,13 +67,14 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
 
 def _wait(processes: list[subprocess.Popen]) -> int:
     """Until all have ended. The first bad status; then the others are stopped."""
-    deadline = None
+    deadline, asked = None, False
     while any(process.poll() is None for process in processes):
         try:
             time.sleep(0.1)
         except KeyboardInterrupt:
-            # The terminal has sent it to the workers as well; they save and end.
-            deadline = time.monotonic() + _GRACE
+            # They save and end, however long that takes; the second time they have no time to.
+            _send(processes, signal.SIGINT)
+            deadline, asked = time.monotonic() + _GRACE if asked else deadline, True
         if deadline is None and any(process.poll() not in (None, 0) for process in processes):
             deadline = time.monotonic() + _GRACE
         if deadline is not None and time.monotonic() > deadline:

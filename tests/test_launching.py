@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 WORKER = """
 import pathlib, signal, sys, time
 def stopped(number, frame):
     print("saved", flush=True)
     sys.exit(130)
 signal.signal(signal.SIGTERM, stopped)
+signal.signal(signal.SIGINT, stopped)
 pathlib.Path(sys.argv[1], str(time.time_ns())).touch()
 time.sleep(60)
 """
@@ -25,7 +28,8 @@ print("status", launching.launch([sys.argv[2]], workers=2))
 """
 
 
-def test_sigterm_goes_to_all_workers(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_goes_to_all_workers_once(tmp_path, number):
     """A scheduler sends it to the launcher alone; the workers are to save and end, not to be left behind."""
     python, started = tmp_path / "python", tmp_path / "started"
     started.mkdir()
@@ -39,6 +43,6 @@ def test_sigterm_goes_to_all_workers(tmp_path):
     while len(list(started.iterdir())) < 2:
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert sorted(output.splitlines()) == ["[1] saved", "[2] saved", "status 130"]
