@@ -150,6 +150,8 @@ class Writer:
 
     def __init__(self, folder: Path, say: Callable[[str], None] = print):
         self.folder, self.say = folder, say
+        for left in folder.glob(".*.npz"):
+            left.unlink(missing_ok=True)  # of a training that was killed while it wrote
         self._thread: threading.Thread | None = None
 
     @property

@@ -43,6 +43,13 @@ def test_any_flipped_byte_of_an_array_is_found(tmp_path):
             checkpoint.read(path)
 
 
+def test_what_a_kill_left_half_written_is_taken_away(tmp_path):
+    for name in (".123.step_000000005.npz", ".123.best.npz", "best.npz"):
+        (tmp_path / name).touch()
+    checkpoint.Writer(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.npz"]
+
+
 @pytest.mark.parametrize("kept", [0, 1, 30, 100, -1])
 def test_the_one_before_stands_in_for_a_cut_one(tmp_path, kept):
     for step in (5, 10):
