@@ -19,7 +19,7 @@ from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.sources import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RunError, TrainingError
-from cnnrecipes.recipe import Recipe
+from cnnrecipes.recipe import Recipe, Train
 from cnnrecipes.run import load
 from cnnrecipes.training import losses, precision
 from cnnrecipes.training.averages import averages
@@ -61,6 +61,7 @@ def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int 
     images, steps = min(recipe.data.batch_size, len(train)), pipeline.steps_per_epoch(train, recipe.data)
     placement.check_batch(images, parts)
     planned = schedule(recipe.train, steps, images)
+    _check_decisions(recipe.train, planned, source)
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data, progress=progress)
     augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
@@ -150,6 +151,13 @@ def again_and_again(batches: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.repeat().with_options(options)
+
+
+def _check_decisions(spec: Train, planned: Schedule, source: Source) -> None:
+    """Raises TrainingError where a validation is to decide something and there is none."""
+    asked = "train.early_stopping" if spec.early_stopping else "train.schedule = 'plateau'" if planned.plateau else None
+    if asked and "validation" not in source.splits:
+        raise TrainingError(f"{asked} looks at the validation split, and there is none; set data.validation above 0")
 
 
 def _synchronizes(recipe: Recipe, placement: Placement) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cnnrecipes as cr
 
@@ -50,6 +51,21 @@ def test_the_same_seed_is_the_same_training(tmp_path):
     weights = [run.model.get_weights() for run in (first, again, other)]
     assert all(np.array_equal(a, b) for a, b in zip(*weights[:2], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(*weights[::2], strict=True))
+
+
+@pytest.mark.parametrize("asked", [{"train.early_stopping": 3}, {"train.schedule": "plateau"}])
+def test_what_a_validation_decides_wants_one(tmp_path, asked):
+    with pytest.raises(cr.TrainingError, match="looks at the validation split, and there is none"):
+        fit((IMAGES, LABELS), tmp_path, **{**asked, "data.validation": 0.0})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("device", ["host", "accelerator"])
+def test_tensorboard_shows_the_first_batch_as_the_network_sees_it(tmp_path, device):
+    ops = {"augment.ops": ["flip_lr", "mixup(0.2)"], "augment.device": device}
+    run = fit((IMAGES, LABELS), tmp_path, **{**ops, "train.loggers": ["tensorboard"], "train.epochs": 1})
+    events = EventAccumulator(str(run.folder / "tensorboard" / "train"), size_guidance={"tensors": 0}).Reload()
+    assert len(events.Tensors("first_batch")) == 1
 
 
 def test_the_test_split_decides_nothing(tmp_path):
