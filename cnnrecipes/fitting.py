@@ -135,14 +135,15 @@ class _Training:
                 prepared = self._prepared()
                 run = run or self._folder(where, folder, prepared)
                 try:
-                    with pipeline.naming_unreadable(self.source, self.recipe.data):
+                    with pipeline.naming_unreadable(self.source, self.recipe.data), guards.explained_disk(run.folder):
                         outcome = self._train(prepared, run, start)
                     break
                 except OutOfMemory as error:
                     self._take_more_parts(error)
                     start = newest
         artefact = prepared.artefact(outcome.weights, self.recipe, self.source.class_names)
-        return _finish(run, artefact, self.source, outcome, self.placement)
+        with guards.explained_disk(run.folder):
+            return _finish(run, artefact, self.source, outcome, self.placement)
 
     def _folder(self, where: str | Path, folder: Callable[[], Run], prepared: Prepared) -> Run:
         """The run of the first worker, in all of them; only now is a folder made."""

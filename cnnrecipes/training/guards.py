@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -47,6 +49,27 @@ def check_room(folder: str | Path, trainee: Trainee) -> None:
             f"the disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and this training's checkpoints and model "
             f"need up to {needed / 2**20:,.0f}; make room, or give another folder with workdir="
         )
+
+
+@contextlib.contextmanager
+def explained_disk(folder: Path) -> Iterator[None]:
+    """A full disk as a TrainingError that says how to go on; what is in the folder is whole."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if not is_disk_full(error):
+            raise
+        raise TrainingError(
+            f"the disk of {str(folder)!r} is full; make room, then `cnnrecipes resume {folder}` goes on from the last "
+            "checkpoint"
+        ) from None
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether a file could not be written for want of room; TensorFlow has one name for that and for full memory."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" in str(error)
 
 
 def _size(variable) -> int:

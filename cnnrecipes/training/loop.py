@@ -21,6 +21,7 @@ from cnnrecipes.recipe import Recipe
 from cnnrecipes.training import checkpoint
 from cnnrecipes.training.callbacks import Best, EpochRecord, FiniteLoss, HistoryFile, Position, Validation
 from cnnrecipes.training.distribute import Placement
+from cnnrecipes.training.guards import is_disk_full
 from cnnrecipes.training.progress import ProgressDisplay
 from cnnrecipes.training.saving import Saver
 from cnnrecipes.training.schedules import Schedule
@@ -265,6 +266,8 @@ def _explained(whole: Recipe, session: Session) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
+        if is_disk_full(error):
+            raise
         raise OutOfMemory(
             f"out of memory with batches of {whole.data.batch_size} of {whole.model.name} ({_first_line(error)}); "
             f"set train.accumulate={2 * whole.train.accumulate} to compute each in more parts, "
