@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+import numpy as np
+
 from cnnrecipes import methods
 from cnnrecipes.errors import RecipeError, RunError, UnknownNameError
 from cnnrecipes.recipe import Recipe
@@ -22,8 +27,26 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
     if start is None:
         raise RunError(f"{str(run.folder)!r} has no checkpoint; start a new run with train.start_from={run.folder}")
     done = start.state["parts"]["position"]["epoch"]
-    start.state["parts"].get("patience", {})["waited"] = 0  # it would end where it ended
-    return longer(run.recipe, done, epochs, schedule, learning_rate), start
+    for name in ("patience", "drop"):
+        start.state["parts"].get(name, {})["waited"] = 0  # it would end where it ended
+    if schedule == "restart":
+        start.arrays["schedule/00000"] = np.float32(1.0)  # what plateaus have left of the rate
+    recipe = longer(run.recipe, done, epochs, schedule, learning_rate)
+    start.state["recipe"] = recipe.to_dict()
+    return recipe, start
+
+
+def begun(workdir: str | Path, recipe: Recipe, start: checkpoint.Checkpoint) -> Run:
+    """A new run that stands where `start` does, so that it can be resumed from its first moment. Raises RunError."""
+    run = Run.create(workdir, recipe)
+    checkpoints, best = run.folder / "checkpoints", start.path.with_name("best.npz")
+    try:
+        checkpoint.write(checkpoints / start.path.name, start.arrays, start.state)
+        if best.exists():
+            shutil.copyfile(best, checkpoints / best.name)
+    except OSError as error:
+        raise RunError(f"cannot write the first checkpoint of {str(run.folder)!r} ({error}); make room") from None
+    return run
 
 
 def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:

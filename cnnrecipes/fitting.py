@@ -15,7 +15,7 @@ from cnnrecipes.data.check import quarantine, readable
 from cnnrecipes.data.sources import Source, open_source, recipe_name
 from cnnrecipes.errors import OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
-from cnnrecipes.extending import extended
+from cnnrecipes.extending import begun, extended
 from cnnrecipes.preparing import Prepared, prepare
 from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run
@@ -52,7 +52,7 @@ def fit(
         Interrupted: Ctrl-C, or SIGTERM; a checkpoint is written, and `resume` goes on.
     """
     recipe = _complete(catalog.load(recipe), data, seed, changes)
-    return _Training(recipe, data, progress).run(workdir, lambda: Run.create(workdir, recipe))
+    return _Training(recipe, data, progress).run(workdir, lambda facts: Run.create(workdir, recipe))
 
 
 def resume(run: str | Path | Run, *, data: Any = None, progress: bool = True) -> Run:
@@ -69,7 +69,7 @@ def resume(run: str | Path | Run, *, data: Any = None, progress: bool = True) ->
     run = _opened(run)
     if run.finished:
         raise RunError(f"{str(run.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
-    return _Training(run.recipe, data, progress).run(run.folder, lambda: run, newest)
+    return _Training(run.recipe, data, progress).run(run.folder, lambda facts: run, newest)
 
 
 def extend(
@@ -92,14 +92,18 @@ def extend(
         workdir: where the new run folder goes; None: beside the old one.
 
     Raises:
-        RunError: no such run, an unfinished one, or one whose last state is gone.
+        RunError: no such run, an unfinished one, one whose last state is gone, or other data.
         RecipeError: epochs or a learning rate that make no sense.
     """
     run = _opened(run)
     longer, start = extended(run, epochs, schedule, learning_rate)
     workdir = workdir or run.folder.parent
-    training = _Training(longer, data, progress)
-    return training.run(workdir, lambda: Run.create(workdir, longer), lambda folder, say: start)
+
+    def begin(facts: Mapping[str, Any]) -> Run:
+        _check_same(start, facts)
+        return begun(workdir, longer, start)
+
+    return _Training(longer, data, progress).run(workdir, begin, newest)
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> checkpoint.Checkpoint | None:
@@ -127,7 +131,7 @@ class _Training:
         if recipe.train.deterministic:
             guards.make_deterministic()
 
-    def run(self, where: str | Path, folder: Callable[[], Run], start: Start | None = None) -> Run:
+    def run(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], start: Start | None = None) -> Run:
         """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""
         run = None
         while True:
@@ -145,12 +149,12 @@ class _Training:
         with guards.explained_disk(run.folder):
             return _finish(run, artefact, self.source, outcome, self.placement)
 
-    def _folder(self, where: str | Path, folder: Callable[[], Run], prepared: Prepared) -> Run:
+    def _folder(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], prepared: Prepared) -> Run:
         """The run of the first worker, in all of them; only now is a folder made."""
         if not self.placement.is_chief:
             return Run(self.placement.from_chief(""))
         guards.check_room(where, prepared.trainee)
-        run = folder()
+        run = folder(prepared.facts)
         _leave_out(self.unreadable, run, self.say)
         return Run(self.placement.from_chief(str(run.folder)))
 
@@ -159,7 +163,7 @@ class _Training:
 
     def _train(self, prepared: Prepared, run: Run, start: Start | None) -> loop.Outcome:
         found = start(run.folder, self.say) if start else None
-        if found is not None and start is newest:
+        if found is not None:
             _check_same(found, prepared.facts)
         about = {"first_batch": prepared.first_batch, "class_names": self.source.class_names}
         session = loop.Session(

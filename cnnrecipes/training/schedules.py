@@ -50,17 +50,17 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         spec = recipe.Train.model_validate(train)
         self.peak = peak(spec, batch_size)
         self.total_steps = spec.epochs * steps_per_epoch
-        self.pieces = _pieces(spec, self.peak, steps_per_epoch)
         self.factor = keras.Variable(1.0, trainable=False, name="plateau_factor")
         self.position = keras.Variable(0.0, trainable=False, name="position") if spec.time_budget else None
         self.plateau = _read(spec) if isinstance(_read(spec), methods.Plateau) else None
+        self.pieces = _pieces(spec, self.peak, steps_per_epoch, self.factor if self.plateau else 1.0)
 
     def __call__(self, step):
         step = keras.ops.cast(step if self.position is None else self.position, "float32")
         rate = self.pieces[0][1](step)
         for start, piece in self.pieces[1:]:
             rate = keras.ops.where(step < start, rate, piece(step))
-        return rate * self.factor if self.plateau else rate
+        return rate
 
     def lower(self) -> bool:
         """A plateau's step down; whether there was one."""
@@ -82,7 +82,7 @@ def _read(spec: recipe.Train) -> methods.Schedule:
     return methods.schedule(spec.schedule)
 
 
-def _pieces(spec: recipe.Train, top: float, steps_per_epoch: int) -> list[tuple[int, Shape]]:
+def _pieces(spec: recipe.Train, top: float, steps_per_epoch: int, factor) -> list[tuple[int, Shape]]:
     """(first step, step of the training to learning rate): the recipe's own schedule, and one for each extension."""
     extensions = [methods.extension(text) for text in spec.extensions]
     ends = [extension.epoch for extension in extensions]
@@ -93,21 +93,21 @@ def _pieces(spec: recipe.Train, top: float, steps_per_epoch: int) -> list[tuple[
         )
     ends = [end * steps_per_epoch for end in (*ends, spec.epochs)]
     whole = _Length(steps_per_epoch, ends[0])
-    pieces = [(0, _scaled(_shape(spec, whole), top))]
+    pieces = [(0, _scaled(_shape(spec, whole), top, factor))]
     for extension, start, end in zip(extensions, ends, ends[1:], strict=False):
         if isinstance(extension, methods.Hold):
             piece = _constant(extension.learning_rate)
         elif isinstance(extension, methods.Stretch):
-            piece = _scaled(_shape(spec, _Length(steps_per_epoch, end)), top)
+            piece = _scaled(_shape(spec, _Length(steps_per_epoch, end)), top, factor)
         else:
-            again = _scaled(_shape(spec, _Length(steps_per_epoch, end - start)), top)
+            again = _scaled(_shape(spec, _Length(steps_per_epoch, end - start)), top, factor)
             piece = _moved(again, start)
         pieces.append((start, piece))
     return pieces
 
 
-def _scaled(shape: Shape, top: float) -> Shape:
-    return lambda step: top * shape(step)
+def _scaled(shape: Shape, top: float, factor) -> Shape:
+    return lambda step: top * shape(step) * factor
 
 
 def _moved(shape: Shape, start: int) -> Shape:
