@@ -222,8 +222,8 @@ def _check_same(found: checkpoint.Checkpoint, facts: Mapping[str, Any]) -> None:
             f"{key.removeprefix('recipe.')} was {before.get(key)!r} and is {now.get(key)!r}" for key in differing[:5]
         )
         raise RunError(
-            f"the checkpoint {str(found.path)!r} is of another training: {what}; give back what it had, or start a new "
-            "run from its weights with train.start_from"
+            f"the checkpoint {str(found.path)!r} is of another training: {what}; give back what it had, or train anew "
+            "with `cnnrecipes fit`"
         )
 
 

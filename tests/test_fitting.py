@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,6 +69,24 @@ def test_tensorboard_shows_the_first_batch_as_the_network_sees_it(tmp_path, devi
     run = fit((IMAGES, LABELS), tmp_path, **{**ops, "train.loggers": ["tensorboard"], "train.epochs": 1})
     events = EventAccumulator(str(run.folder / "tensorboard" / "train"), size_guidance={"tensors": 0}).Reload()
     assert len(events.Tensors("first_batch")) == 1
+
+
+def test_deterministic_is_one_switch(tmp_path):
+    """In a process of its own, since it holds for the rest of one."""
+    program = f"""
+import numpy as np, cnnrecipes as cr
+images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+changes = {{**{SMALL!r}, "train.deterministic": True, "model.dropout": 0.2}}
+for _ in range(2):
+    run = cr.fit(
+        "resnet20_cifar", data=(images, np.arange(60) % 2), workdir={str(tmp_path)!r}, progress=False, **changes
+    )
+    print("weights", run.metrics["weights"])
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
+    found = [line for line in result.stdout.splitlines() if line.startswith("weights")]
+    assert len(found) == 2
+    assert found[0] == found[1]
 
 
 def test_the_test_split_decides_nothing(tmp_path):

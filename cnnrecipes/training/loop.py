@@ -211,6 +211,13 @@ class _Parts:
         except RunError as error:
             self.session.say(f"{error}; the last weights are kept instead")
             return last
+        if found.state["epoch"] != self.best.epoch:
+            # Written after the last checkpoint of a training that was killed, and did not come to the same again.
+            self.session.say(
+                f"{str(self.best.path)!r} is of epoch {found.state['epoch']}, the best is "
+                f"{self.best.epoch}; the last weights are kept instead"
+            )
+            return last
         best = [found.arrays[name] for name in sorted(found.arrays)]
         return dataclasses.replace(last, weights=best, epoch=self.best.epoch)
 
