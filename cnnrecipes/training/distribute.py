@@ -129,7 +129,7 @@ def find_cluster(environment: Mapping[str, str]) -> Cluster | None:
     """The workers that TF_CONFIG or SLURM describe; None where there is one process only."""
     if environment.get("TF_CONFIG"):
         return _of_tf_config(environment["TF_CONFIG"])
-    if int(environment.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in environment:
+    if "SLURM_PROCID" in environment and _number(environment, "SLURM_NTASKS", 1) > 1:
         return _of_slurm(environment)
     return None
 
@@ -147,8 +147,8 @@ def _of_tf_config(text: str) -> Cluster | None:
             raise ValueError("an address is host:port")
         if not all(0 < int(worker.rpartition(":")[2]) < 2**16 for worker in workers):
             raise ValueError("a port is from 1 to 65535")
-        if len(set(workers)) < len(workers):
-            raise ValueError("two workers have the same address")
+        if twice := sorted({worker for worker in workers if workers.count(worker) > 1}):
+            raise ValueError(f"{twice[0]} stands there twice")
         if not 0 <= index < len(workers):
             raise ValueError(f"task {index} of {len(workers)} workers")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -158,15 +158,36 @@ def _of_tf_config(text: str) -> Cluster | None:
 
 
 def _of_slurm(environment: Mapping[str, str]) -> Cluster:
-    hosts = expand_hosts(environment.get("SLURM_STEP_NODELIST") or environment["SLURM_JOB_NODELIST"])
-    tasks, index = int(environment["SLURM_NTASKS"]), int(environment["SLURM_PROCID"])
+    name = next((name for name in ("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST") if environment.get(name)), None)
+    if name is None:
+        raise TrainingError("SLURM runs many tasks and names no nodes: SLURM_JOB_NODELIST is not set; start with srun")
+    try:
+        hosts = expand_hosts(environment[name])
+    except ValueError:
+        hosts = []
+    if not hosts:
+        raise TrainingError(f"{name} is {environment[name]!r}; a list of nodes is written as gpu[01-03,7],login")
+    tasks, index = _number(environment, "SLURM_NTASKS"), _number(environment, "SLURM_PROCID")
     if tasks % len(hosts):
         raise TrainingError(
             f"SLURM runs {tasks} tasks on {len(hosts)} nodes; ask for as many on each, with --ntasks-per-node"
         )
     each = tasks // len(hosts)
-    first = int(environment.get("MASTER_PORT", _PORT + int(environment.get("SLURM_JOB_ID", 0)) % 20_000))
+    first = _number(environment, "MASTER_PORT", _PORT + _number(environment, "SLURM_JOB_ID", 0) % 20_000)
+    if not 0 < first <= 2**16 - each:
+        raise TrainingError(f"MASTER_PORT is {first}; a port is from 1 to 65535, and each task of a node has its own")
+    if not 0 <= index < tasks:
+        raise TrainingError(f"SLURM_PROCID is {index} of {tasks} tasks; start with srun, which counts them from 0")
     return Cluster(tuple(f"{host}:{first + i}" for host in hosts for i in range(each)), index)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    """A whole number of the environment. Raises TrainingError where it is none."""
+    text = environment.get(name, default)
+    try:
+        return int(text)
+    except ValueError:
+        raise TrainingError(f"{name} is {text!r}; it must be a whole number, as SLURM sets it") from None
 
 
 def expand_hosts(text: str) -> list[str]:

@@ -54,7 +54,7 @@ def test_tf_config_names_the_workers_the_chief_first():
         (config(2), "task 2 of 2 workers"),
         (config(0, ["a", "b"]), "an address is host:port"),
         (config(0, ["a:1", "b:70000"]), "70000"),
-        (config(0, ["a:1", "a:1"]), "twice"),
+        (config(0, ["a:1", "a:1"]), "a:1 stands there twice"),
         (config(0, ps=["a:1"]), "only workers, and a chief, train"),
     ],
 )
@@ -81,6 +81,23 @@ def test_slurm_gives_each_task_its_own_port():
     assert find_cluster(environment) == Cluster(("n1:2000", "n1:2001", "n2:2000", "n2:2001"), 2)
     with pytest.raises(TrainingError, match="3 tasks on 2 nodes"):
         find_cluster({**environment, "SLURM_NTASKS": "3"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"SLURM_NTASKS": "two"}, "SLURM_NTASKS is 'two'; it must be a whole number"),
+        ({"SLURM_PROCID": ""}, "SLURM_PROCID is ''"),
+        ({"SLURM_PROCID": "2"}, "SLURM_PROCID is 2 of 2 tasks"),
+        ({"SLURM_JOB_NODELIST": ""}, "names no nodes"),
+        ({"SLURM_JOB_NODELIST": "n[1-x]"}, r"SLURM_JOB_NODELIST is 'n\[1-x\]'; a list of nodes is written as"),
+        ({"MASTER_PORT": "70000"}, "MASTER_PORT is 70000; a port is from 1 to 65535"),
+    ],
+)
+def test_slurm_variables_that_cannot_be_are_named(changes, words):
+    environment = {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_JOB_NODELIST": "n[1-2]", **changes}
+    with pytest.raises(TrainingError, match=words):
+        find_cluster(environment)
 
 
 def test_many_workers_without_a_cluster_and_a_taken_port_are_named(monkeypatch):
