@@ -339,7 +339,7 @@ def predict(
 
 def _tell(run: cnnrecipes.Run) -> None:
     """What came out, said by one worker for all."""
-    from cnnrecipes.training.distribute import find_cluster
+    from cnnrecipes.training.cluster import find_cluster
 
     cluster = find_cluster(os.environ)
     if cluster is None or cluster.index == 0:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnrecipes.recipe import Recipe, tomllib
-from cnnrecipes.training.distribute import find_cluster
+from cnnrecipes.training.cluster import find_cluster
 from cnnrecipes.training.schedules import schedule
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")

@@ -1,0 +1,107 @@
+"""Which workers there are, as TF_CONFIG or SLURM describe them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnnrecipes.errors import TrainingError
+
+# Where SLURM's tasks meet, if MASTER_PORT does not say; a job adds a part of its number, so that two do not meet.
+_PORT = 12_345
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The workers' addresses, "host:port", and which of them this process is."""
+
+    workers: tuple[str, ...]
+    index: int
+
+
+def find_cluster(environment: Mapping[str, str]) -> Cluster | None:
+    """The workers that TF_CONFIG or SLURM describe; None where there is one process only."""
+    if environment.get("TF_CONFIG"):
+        return _of_tf_config(environment["TF_CONFIG"])
+    if "SLURM_PROCID" in environment and _number(environment, "SLURM_NTASKS", 1) > 1:
+        return _of_slurm(environment)
+    return None
+
+
+def _of_tf_config(text: str) -> Cluster | None:
+    example = '{"cluster": {"worker": ["10.0.0.1:12345", "10.0.0.2:12345"]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config: Any = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        workers = [*cluster.get("chief", []), *cluster["worker"]]
+        index = int(task["index"]) + (len(cluster.get("chief", [])) if task["type"] == "worker" else 0)
+        if set(cluster) - {"chief", "worker"} or task["type"] not in ("chief", "worker"):
+            raise ValueError("only workers, and a chief, train")
+        if not all(re.fullmatch(r"[^:\s]+:\d+|\[.+\]:\d+", worker) for worker in workers):
+            raise ValueError("an address is host:port")
+        if not all(0 < int(worker.rpartition(":")[2]) < 2**16 for worker in workers):
+            raise ValueError("a port is from 1 to 65535")
+        if twice := sorted({worker for worker in workers if workers.count(worker) > 1}):
+            raise ValueError(f"{twice[0]} stands there twice")
+        if not 0 <= index < len(workers):
+            raise ValueError(f"task {index} of {len(workers)} workers")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise TrainingError(f"TF_CONFIG is {text!r}: {why}; write it as {example}") from None
+    return Cluster(tuple(workers), index) if len(workers) > 1 else None
+
+
+def _of_slurm(environment: Mapping[str, str]) -> Cluster:
+    name = next((name for name in ("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST") if environment.get(name)), None)
+    if name is None:
+        raise TrainingError("SLURM runs many tasks and names no nodes: SLURM_JOB_NODELIST is not set; start with srun")
+    try:
+        hosts = expand_hosts(environment[name])
+    except ValueError:
+        hosts = []
+    if not hosts:
+        raise TrainingError(f"{name} is {environment[name]!r}; a list of nodes is written as gpu[01-03,7],login")
+    tasks, index = _number(environment, "SLURM_NTASKS"), _number(environment, "SLURM_PROCID")
+    if tasks % len(hosts):
+        raise TrainingError(
+            f"SLURM runs {tasks} tasks on {len(hosts)} nodes; ask for as many on each, with --ntasks-per-node"
+        )
+    each = tasks // len(hosts)
+    first = _number(environment, "MASTER_PORT", _PORT + _number(environment, "SLURM_JOB_ID", 0) % 20_000)
+    if not 0 < first <= 2**16 - each:
+        raise TrainingError(f"MASTER_PORT is {first}; a port is from 1 to 65535, and each task of a node has its own")
+    if not 0 <= index < tasks:
+        raise TrainingError(f"SLURM_PROCID is {index} of {tasks} tasks; start with srun, which counts them from 0")
+    return Cluster(tuple(f"{host}:{first + i}" for host in hosts for i in range(each)), index)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    """A whole number of the environment. Raises TrainingError where it is none."""
+    text = environment.get(name, default)
+    try:
+        return int(text)
+    except ValueError:
+        raise TrainingError(f"{name} is {text!r}; it must be a whole number, as SLURM sets it") from None
+
+
+def expand_hosts(text: str) -> list[str]:
+    """SLURM's list of nodes one by one: "gpu[01-03,7],login" is gpu01, gpu02, gpu03, gpu7 and login."""
+    hosts = []
+    for item in re.findall(r"[^,\[\]]+(?:\[[^\]]*\][^,\[\]]*)*", text):
+        hosts += _expand(item)
+    return hosts
+
+
+def _expand(item: str) -> list[str]:
+    match = re.search(r"\[([^\]]*)\]", item)
+    if match is None:
+        return [item]
+    found = []
+    for part in match[1].split(","):
+        low, _, high = part.partition("-")
+        for number in range(int(low), int(high or low) + 1):
+            found += _expand(f"{item[: match.start()]}{number:0{len(low)}d}{item[match.end() :]}")
+    return found
