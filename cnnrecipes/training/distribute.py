@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -119,13 +122,30 @@ def _multi_worker(cluster: Cluster) -> Placement:
         tf.train.ClusterSpec(config["cluster"]), task_type="worker", task_id=cluster.index, rpc_layer="grpc"
     )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        with _stoppable():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise TrainingError(
             f"worker {cluster.index} of {len(cluster.workers)} cannot join ({_first_line(error)}); start every worker, "
             "and let each import cnnrecipes and call fit before it uses TensorFlow otherwise"
         ) from None
     return Placement(strategy, len(cluster.workers), cluster.index)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """While within, Ctrl-C ends the process: TensorFlow waits for the others with Python's lock held, deaf to it.
+
+    SIGTERM it takes for itself on the way, and passes over: only SIGKILL ends the process then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_port(cluster: Cluster) -> None:

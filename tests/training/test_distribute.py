@@ -21,6 +21,7 @@ from cnnrecipes.data import pipeline
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RecipeError, TrainingError
+from cnnrecipes.launching import _free_ports
 from cnnrecipes.training import checkpoint
 from cnnrecipes.training.distribute import place
 
@@ -192,3 +193,20 @@ def test_what_does_not_fit_is_said_before_any_folder(tmp_path):
     assert result.returncode == 2
     assert "a batch of 63 images does not divide among 2 device(s)" in result.stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_ctrl_c_ends_the_waiting_for_another_worker(tmp_path):
+    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config(0, addresses)}
+    program = (
+        "import os, tensorflow as tf, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test's own parent may have it ignored
+        "import cnnrecipes as cr\n"
+        f"print('ready', flush=True)\ncr.fit('resnet8_digits', workdir={str(tmp_path)!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) != 0
+    assert not list(tmp_path.iterdir())
