@@ -195,7 +195,11 @@ def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str,
         changes["data.name"] = recipe_name(data)
     if seed is not None:
         changes["train.seed"] = seed
-    return recipe.change(**changes)
+    recipe = recipe.change(**changes)
+    if recipe.train.start_from:
+        # A resume may be in another folder.
+        recipe = recipe.change(**{"train.start_from": str(Path(recipe.train.start_from).absolute())})
+    return recipe
 
 
 def _opened(run: str | Path | Run) -> Run:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,8 +22,8 @@ from cnnrecipes.data.sources import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import Recipe, Train
-from cnnrecipes.run import load
-from cnnrecipes.training import losses, precision
+from cnnrecipes.run import Run, load
+from cnnrecipes.training import checkpoint, losses, precision
 from cnnrecipes.training.averages import averages
 from cnnrecipes.training.distribute import Placement
 from cnnrecipes.training.loop import Feed
@@ -171,12 +173,12 @@ def _synchronizes(recipe: Recipe, placement: Placement) -> bool:
 
 
 def _weights_of(path: str, model: keras.Model) -> list[np.ndarray]:
-    """The weights of a run or an artefact, for this model. Raises RunError naming the first that does not fit."""
-    found = load(path).model.weights
+    """The weights that `train.start_from` names, for this model. Raises RunError naming the first that does not fit."""
+    found = _stored_weights(Path(path), model)
     for here, there in zip(model.weights, found, strict=False):
-        if tuple(here.shape) != tuple(there.shape):
+        if tuple(here.shape) != there.shape:
             raise RunError(
-                f"train.start_from = {path!r}: {there.path} has shape {tuple(there.shape)} there, and "
+                f"train.start_from = {path!r}: {here.path} has shape {there.shape} there, and "
                 f"{tuple(here.shape)} in {model.name} here; its model, channels and classes must be the same"
             )
     if len(found) != len(model.weights):
@@ -184,7 +186,30 @@ def _weights_of(path: str, model: keras.Model) -> list[np.ndarray]:
             f"train.start_from = {path!r} has {len(found)} weights, {model.name} here {len(model.weights)}; "
             "the models must be the same"
         )
-    return [weight.numpy() for weight in found]
+    return found
+
+
+def _stored_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
+    """Those that a finished run or an artefact hands over, or those of a checkpoint or an unfinished run."""
+    if path.suffix == ".npz":
+        found = checkpoint.read(path)
+    else:
+        opened = load(path)
+        if not isinstance(opened, Run) or opened.finished:
+            return [weight.numpy() for weight in opened.model.weights]
+        found = checkpoint.newest(opened.folder / "checkpoints")
+        if found is None:
+            raise RunError(
+                f"train.start_from = {str(path)!r} was stopped before it wrote a checkpoint; give another run"
+            )
+    arrays = [found.arrays[name] for name in sorted(found.arrays) if name.startswith("model/")]
+    # A model has variables that are no weights: the states of dropout's random numbers.
+    weights = {id(weight) for weight in model.weights}
+    return [
+        array
+        for array, variable in itertools.zip_longest(arrays, model.variables)
+        if array is not None and (variable is None or id(variable) in weights)
+    ]
 
 
 def _fingerprint(source: Source) -> dict[str, Any]:

@@ -207,7 +207,9 @@ class Train(Section):
     artefact: Literal["best", "last"] = Field(
         default="best", description="the weights that are kept: those of the best validation, or the last epoch's"
     )
-    start_from: str | None = Field(default=None, description="a run, or a model.keras, whose weights are the first")
+    start_from: str | None = Field(
+        default=None, description="a run, a checkpoint of one, or a model.keras, whose weights are the first"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     deterministic: bool = Field(default=False, description="bit-equal runs, also on a GPU, where that costs speed")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +149,27 @@ def test_a_new_run_starts_from_old_weights(finished, tmp_path):
             progress=False,
             **{**SMALL, "train.start_from": str(finished.folder)},
         )
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "unfinished run"])
+def test_a_new_run_starts_from_the_weights_of_a_stopped_one(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    # Dropout keeps states of random numbers between the weights.
+    old = fit("old", **{"model.dropout": 0.2, "train.artefact": "last"})
+    (old.folder / "metrics.json").unlink()
+    start = old.folder if kind == "unfinished run" else max(old.folder.glob("checkpoints/step_*.npz"))
+    frozen = {"train.learning_rate": 1e-12, "train.weight_decay": 0.0, "model.dropout": 0.2}
+    run = fit("new", **frozen, **{"train.start_from": str(start), "train.artefact": "last"})
+    for weight, before in zip(run.model.trainable_weights, old.model.trainable_weights, strict=True):
+        np.testing.assert_allclose(weight.numpy(), before.numpy(), atol=1e-6)
+    assert Path(run.recipe.train.start_from).is_absolute()
+
+
+def test_a_stopped_run_without_a_checkpoint_has_no_weights_to_start_from(finished, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "run", ignore=shutil.ignore_patterns("*.npz", "metrics.json"))
+    with pytest.raises(cr.RunError, match="stopped before it wrote a checkpoint"):
+        fit(tmp_path / "new", **{"train.start_from": str(tmp_path / "run")})
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_time_budget_ends_in_time_with_a_whole_artefact(tmp_path):

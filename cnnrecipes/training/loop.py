@@ -228,7 +228,10 @@ class _Parts:
         if self.writer:
             self.writer.finish()
             if paths := checkpoint.found(self.writer.folder):
-                return f"The last good checkpoint is {str(paths[0])!r}"
+                return (
+                    f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
+                    "begins there, with other settings"
+                )
         return "There is no checkpoint yet"
 
 
