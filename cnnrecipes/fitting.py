@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine, readable
 from cnnrecipes.data.sources import Source, open_source, recipe_name
-from cnnrecipes.errors import OutOfMemory, RunError
+from cnnrecipes.errors import Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.extending import begun, extended
 from cnnrecipes.preparing import Prepared, prepare
@@ -119,6 +120,8 @@ class _Training:
 
     def __init__(self, recipe: Recipe, data: Any, progress: bool):
         self.started = time.monotonic()
+        self.how_to_go_on = "the same command"
+        self.until_over = contextlib.ExitStack()  # what is held as long as it trains
         self.recipe = recipe
         models.find(recipe.model.name)
         loggers.check(recipe.train)
@@ -133,6 +136,14 @@ class _Training:
 
     def run(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], start: Start | None = None) -> Run:
         """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""
+        with self.placement.naming_lost_workers(lambda: self.how_to_go_on), self.until_over:
+            run, prepared, outcome = self._trained(where, folder, start)
+            with guards.explained_disk(run.folder), _naming_interruption(run):
+                artefact = prepared.artefact(outcome.weights, self.recipe, self.source.class_names)
+                return _finish(run, artefact, self.source, outcome, self.placement)
+
+    def _trained(self, where, folder, start: Start | None) -> tuple[Run, Prepared, loop.Outcome]:
+        """With batches in more parts where memory runs out, if the recipe wants that."""
         run = None
         while True:
             with loop.seeded(self.recipe.train.seed):
@@ -140,23 +151,23 @@ class _Training:
                 run = run or self._folder(where, folder, prepared)
                 try:
                     with pipeline.naming_unreadable(self.source, self.recipe.data), guards.explained_disk(run.folder):
-                        outcome = self._train(prepared, run, start)
-                    break
+                        return run, prepared, self._train(prepared, run, start)
                 except OutOfMemory as error:
                     self._take_more_parts(error)
                     start = newest
-        artefact = prepared.artefact(outcome.weights, self.recipe, self.source.class_names)
-        with guards.explained_disk(run.folder):
-            return _finish(run, artefact, self.source, outcome, self.placement)
 
     def _folder(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], prepared: Prepared) -> Run:
         """The run of the first worker, in all of them; only now is a folder made."""
-        if not self.placement.is_chief:
-            return Run(self.placement.from_chief(""))
-        guards.check_room(where, prepared.trainee)
-        run = folder(prepared.facts)
-        _leave_out(self.unreadable, run, self.say)
-        return Run(self.placement.from_chief(str(run.folder)))
+        name = ""
+        if self.placement.is_chief:
+            guards.check_room(where, prepared.trainee)
+            run = folder(prepared.facts)
+            self.until_over.enter_context(run.held())
+            _leave_out(self.unreadable, run, self.say)
+            name = str(run.folder)
+        run = Run(self.placement.from_chief(name))
+        self.how_to_go_on = f"cnnrecipes resume {run.folder}"
+        return run
 
     def _prepared(self) -> Prepared:
         return prepare(self.recipe, self.source, self.placement, parts=self.parts, progress=self.progress)
@@ -175,7 +186,7 @@ class _Training:
             facts=prepared.facts,
             start=found,
             loggers=loggers.loggers(self.recipe, run.folder, **about) if self.placement.is_chief else (),
-            how_to_go_on=f"cnnrecipes resume {run.folder}",
+            how_to_go_on=self.how_to_go_on,
         )
         return loop.train(prepared.trainee, prepared.schedule, prepared.feed, self.recipe, session)
 
@@ -229,6 +240,17 @@ def _check_same(found: checkpoint.Checkpoint, facts: Mapping[str, Any]) -> None:
             f"the checkpoint {str(found.path)!r} is of another training: {what}; give back what it had, or train anew "
             "with `cnnrecipes fit`"
         )
+
+
+@contextlib.contextmanager
+def _naming_interruption(run: Run) -> Iterator[None]:
+    """Ctrl-C while a trained model is measured as an Interrupted that says what is left to do."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"the training is over, and was stopped while it was measured; `cnnrecipes resume {run.folder}` measures"
+        ) from None
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

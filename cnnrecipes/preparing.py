@@ -31,6 +31,8 @@ from cnnrecipes.training.optimizers import optimizer
 from cnnrecipes.training.schedules import Schedule, schedule
 from cnnrecipes.training.trainee import Trainee, in_training_step
 
+_SAMPLE = 32  # training images by which data is known again
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -216,4 +218,13 @@ def _fingerprint(source: Source) -> dict[str, Any]:
     """What must be the same for a training to go on."""
     train = source.split("train")
     labels = hashlib.sha256(np.ascontiguousarray(train.labels).astype("<i8").tobytes()).hexdigest()[:16]
-    return {"class_names": list(source.class_names), "training_images": len(train), "training_labels": labels}
+    sample = hashlib.sha256()
+    for index in np.linspace(0, len(train) - 1, min(len(train), _SAMPLE), dtype=int):
+        image, _ = train.read(index)
+        sample.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes())
+    return {
+        "class_names": list(source.class_names),
+        "training_images": len(train),
+        "training_labels": labels,
+        "sample_of_images": sample.hexdigest()[:16],
+    }

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from cnnrecipes.artefact import Artefact, Prediction
 from cnnrecipes.data.sources import Source, open_source
@@ -144,6 +146,23 @@ class Run:
         source = open_source(data, self.recipe.data)
         source.check_class_names(self.class_names)
         return evaluate(self.artefact, source.split(split or final_split(source)), tta, average)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While within, no other process may train this run. Raises RunError where one does."""
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{str(self.folder)!r} is being trained by another process; wait for it, or stop it first"
+            ) from None
+        except (NotImplementedError, OSError):
+            pass  # not every file system has locks, and one without is no reason not to train
+        try:
+            yield
+        finally:
+            lock.release()
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the folder, whole or not at all."""

@@ -135,6 +135,37 @@ def test_an_extension_that_makes_no_sense_is_refused(finished, tmp_path, options
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(stopped):
+    program = "import sys, cnnrecipes as cr\nwith cr.Run.open(sys.argv[1]).held(): print('held', flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(stopped)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    before = {path.name: path.read_bytes() for path in (stopped / "checkpoints").iterdir()}
+    with pytest.raises(cr.RunError, match="is being trained by another process"):
+        cr.resume(stopped, data=DATA, progress=False)
+    assert {path.name: path.read_bytes() for path in (stopped / "checkpoints").iterdir()} == before
+    holder.kill()
+    holder.wait()
+    assert cr.resume(stopped, data=DATA, progress=False).finished
+
+
+def test_other_images_with_the_same_labels_are_other_data(stopped):
+    with pytest.raises(cr.RunError, match="data.sample_of_images was '[0-9a-f]{16}' and is"):
+        cr.resume(stopped, data=(255 - IMAGES, LABELS), progress=False)
+
+
+def test_ctrl_c_while_the_model_is_measured_says_what_is_left(stopped, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnrecipes.fitting.evaluate", interrupted)
+        with pytest.raises(cr.Interrupted, match=f"`cnnrecipes resume {stopped}` measures"):
+            cr.resume(stopped, data=DATA, progress=False)
+    assert cr.resume(stopped, data=DATA, progress=False).finished
+
+
 def test_a_new_run_starts_from_old_weights(finished, tmp_path):
     frozen = {"train.learning_rate": 1e-12, "train.weight_decay": 0.0, "train.start_from": str(finished.folder)}
     run = fit(tmp_path, **frozen, **{"train.artefact": "last"})
@@ -182,6 +213,15 @@ def test_a_time_budget_ends_in_time_with_a_whole_artefact(tmp_path):
     assert rates.iloc[-1] < 0.02 * rates.max()
     assert (np.diff(rates) <= 1e-9).all()
     assert 3 < len(run.history) < 100_000
+
+
+def test_a_time_budget_that_is_over_before_the_first_epoch_is_said(tmp_path, capsys):
+    run = cr.fit(
+        "resnet20_cifar", data=DATA, workdir=tmp_path, **{**SMALL, "train.time_budget": "1 s", "train.epochs": 9}
+    )
+    assert "the time budget of 1 s is over after step 1 of the first epoch's 3" in capsys.readouterr().out
+    assert run.metrics["epoch"] == 1
+    assert run.predict(IMAGES[0]).name in ("0", "1")
 
 
 def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -59,6 +60,20 @@ class Placement:
         padded = np.zeros(size, np.float32)
         padded[: len(content)] = np.frombuffer(content, np.uint8)
         return np.rint(self._averaged(padded) * self.workers).astype(np.uint8).tobytes().decode()
+
+    @contextlib.contextmanager
+    def naming_lost_workers(self, how_to_go_on: Callable[[], str]) -> Iterator[None]:
+        """TensorFlow's errors about workers that are gone as a TrainingError."""
+        try:
+            yield
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+            if self.workers == 1:
+                raise
+            why = re.search(r"aborted by: (.+)", str(error))
+            raise TrainingError(
+                f"another worker is gone ({why[1] if why else _first_line(error)}); see what it said, then start all "
+                f"of them again: {how_to_go_on()}"
+            ) from None
 
     def _averaged(self, values: np.ndarray) -> np.ndarray:
         if self._mean is None:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.errors import OutOfMemory, RunError, TrainingError
+from cnnrecipes.errors import OutOfMemory, RunError
 from cnnrecipes.recipe import Recipe
 from cnnrecipes.training import checkpoint
 from cnnrecipes.training.callbacks import Best, EpochRecord, FiniteLoss, HistoryFile, Position, Validation
@@ -91,7 +91,7 @@ def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, sessi
     """Train a compiled trainee as the recipe says.
 
     Raises:
-        TrainingError: the loss is no number any more; a device is out of memory; a worker is gone.
+        TrainingError: the loss is no number any more; a device is out of memory.
         Interrupted: a signal asked for it; a checkpoint is written.
     """
     parts = _Parts(trainee, schedule, feed, whole, session)
@@ -101,7 +101,7 @@ def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, sessi
     everything.set_params({"epochs": whole.train.epochs, "steps": feed.steps_per_epoch, "verbose": 0})
     try:
         everything.begin()
-        with parts.signals.caught(), _explained(whole, session):
+        with parts.signals.caught(), _naming_memory(whole):
             _fit(trainee, feed, whole, session.placement, parts, everything)
             parts.saver.save()
     finally:
@@ -158,8 +158,16 @@ class _Parts:
         self.drop = PlateauDrop(self.best, schedule) if schedule.plateau else None
         self.budget = None
         if spec.time_budget:
-            seconds, started = spec.time_budget.seconds, session.started
-            self.budget = TimeBudget(self.position, schedule, seconds, started, feed, place.agree, self.validation)
+            self.budget = TimeBudget(
+                self.position,
+                schedule,
+                spec.time_budget.seconds,
+                session.started,
+                feed,
+                place.agree,
+                self.validation,
+                session.say,
+            )
         remembering = ("position", "record", "history", "best", "patience", "drop", "budget")
         self.saver = Saver(
             self.writer,
@@ -271,8 +279,8 @@ class _StepTimer(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _explained(whole: Recipe, session: Session) -> Iterator[None]:
-    """TensorFlow's errors about memory and workers as ours."""
+def _naming_memory(whole: Recipe) -> Iterator[None]:
+    """TensorFlow's errors about memory as ours."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -282,12 +290,6 @@ def _explained(whole: Recipe, session: Session) -> Iterator[None]:
             f"out of memory with batches of {whole.data.batch_size} of {whole.model.name} ({_first_line(error)}); "
             f"set train.accumulate={2 * whole.train.accumulate} to compute each in more parts, "
             "train.on_oom=halve to have that done, or a smaller data.batch_size"
-        ) from None
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
-        if session.placement.workers == 1:
-            raise
-        raise TrainingError(
-            f"another worker is gone ({_first_line(error)}); start all of them again: {session.how_to_go_on}"
         ) from None
 
 

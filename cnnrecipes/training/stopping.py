@@ -62,6 +62,14 @@ class PlateauDrop(keras.callbacks.Callback):
         self.waited = state["waited"]
 
 
+# Of a time budget: the least that is kept for what follows the last step, as a share and in seconds; and what other
+# things take of the time that compiling, or a step with its image, has been seen to take.
+_SHARE_KEPT, _SECONDS_KEPT = 0.03, 2.0
+_COMPILING_EACH = 0.4  # of the training step's: a forward pass, in the validation and again for the artefact
+_FORWARD = 0.4  # of a step's
+_SLACK = 1.3  # more than the validations so far have taken
+
+
 class TimeBudget(keras.callbacks.Callback):
     """Moves the training along its schedule with the clock, so that both end together.
 
@@ -74,10 +82,14 @@ class TimeBudget(keras.callbacks.Callback):
         feed: how many images a step, a validation and the measuring afterwards have (`loop.Feed`).
         agree: the mean over all workers of each number of a list.
         validation: what measures the validation split, and knows how long it took; None where there is none.
+        say: told of a budget that was over before the first epoch.
     """
 
-    def __init__(self, position: Position, schedule: Schedule, seconds: float, started: float, feed, agree, validation):
+    def __init__(
+        self, position: Position, schedule: Schedule, seconds: float, started: float, feed, agree, validation, say
+    ):
         super().__init__()
+        self.say, self.ready = say, 0.0  # seconds until the first execution was over
         self.position, self.schedule, self.seconds, self.started = position, schedule, seconds, started
         self.feed, self.agree, self.validation = feed, agree, validation
         self.per_image = 0.0  # seconds of an image in validation
@@ -89,9 +101,8 @@ class TimeBudget(keras.callbacks.Callback):
     def reserve(self) -> float:
         """Seconds that are kept for what follows the last step."""
         images = self.feed.validation_images + self.feed.images_after
-        # What is measured is compiled too, once in the training and once for the artefact: each about a third of it.
-        compiling = (self.first or 0.0) * (0.4 if self.measured else 0.8)
-        return max(0.03 * self.seconds, 2.0) + compiling + 1.3 * images * self.per_image
+        compiling = (self.first or 0.0) * _COMPILING_EACH * (1 if self.measured else 2)
+        return max(_SHARE_KEPT * self.seconds, _SECONDS_KEPT) + compiling + _SLACK * images * self.per_image
 
     def on_train_batch_begin(self, batch, logs=None):
         self.last = time.monotonic()
@@ -99,12 +110,12 @@ class TimeBudget(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         now = time.monotonic()
         if self.first is None:
-            self.first = now - self.last
+            self.first, self.ready = now - self.last, now - self.started
         else:
             self.execution = max(self.execution or 0.0, now - self.last)
             if not self.measured:
-                # Until there was a validation; its forward pass is a third of a training step.
-                self.per_image = 0.4 * (now - self.last) / (self.feed.images_per_step * self.model.steps)
+                # Until there was a validation.
+                self.per_image = _FORWARD * (now - self.last) / (self.feed.images_per_step * self.model.steps)
         limit = self.seconds - self.reserve
         used, after_next = self.agree([now - self.started, now - self.started + (self.execution or 0.0)])
         done = self.position.total / self.schedule.total_steps
@@ -114,6 +125,12 @@ class TimeBudget(keras.callbacks.Callback):
         self.schedule.position.assign(share * self.schedule.total_steps)
         if after_next >= limit and done < 1:
             self.ended = self.model.stop_training = True
+            if self.position.total < self.position.steps_per_epoch:
+                self.say(
+                    f"the time budget of {self.seconds:g} s is over after step {self.position.total} of the first "
+                    f"epoch's {self.position.steps_per_epoch}: {self.ready:.0f} s went by until the first steps were "
+                    "compiled and made; give it more"
+                )
 
     def on_epoch_end(self, epoch, logs=None):
         if self.validation is not None:

@@ -195,6 +195,28 @@ def test_what_does_not_fit_is_said_before_any_folder(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_worker_whose_chief_has_failed_alone_says_so(tmp_path):
+    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    (tmp_path / "file").touch()
+    workers = []
+    for index, workdir in enumerate([tmp_path / "file" / "runs", tmp_path / "runs"]):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config(index, addresses)}
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "cnnrecipes", "fit", *TRAINING, "--workdir", str(workdir)],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    said = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [2, 2]
+    assert "cannot write a run folder" in said[0]
+    assert "another worker is gone" in said[1]
+    assert "Traceback" not in said[1]
+    assert not (tmp_path / "runs").exists()
+
+
 def test_ctrl_c_ends_the_waiting_for_another_worker(tmp_path):
     addresses = [f"localhost:{port}" for port in _free_ports(2)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config(0, addresses)}
