@@ -160,7 +160,7 @@ def test_a_model_of_another_program_and_a_missing_one(tmp_path):
 
 def test_the_folder_is_complete(digits_run):
     names = {path.name for path in digits_run.folder.iterdir()}
-    assert names == {
+    assert names - {".lock"} == {  # which some versions of filelock leave
         "recipe.toml", "environment.json", "history.csv", "metrics.json", "model.keras", "checkpoints", "tensorboard"
     }  # fmt: skip
     opened = cr.load(digits_run.folder)
