@@ -234,6 +234,17 @@ class Train(Section):
     )
     loggers: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], Field(strict=False)] = ("tensorboard",)
 
+    @model_validator(mode="after")
+    def _averages_once(self):
+        if isinstance(methods.optimizer(self.optimizer), methods.ScheduleFreeAdamW):
+            for key in ("ema", "lookahead"):
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"{key} = {getattr(self, key)} with optimizer = {self.optimizer!r}, which averages the weights "
+                        f'itself; leave {key} out, or choose another optimizer, as "adamw"'
+                    )
+        return self
+
 
 class Recipe(Section):
     """A validated recipe. `Recipe.read(path)`, `.change(**{"train.epochs": 5})`, `.to_toml()`."""
