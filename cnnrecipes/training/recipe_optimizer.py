@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from cnnrecipes.errors import TrainingError
+
 
 class RecipeOptimizer:
     """Weight decay and layer-wise learning rates; a mixin that stands before a Keras optimizer class.
@@ -16,7 +18,10 @@ class RecipeOptimizer:
         learning_rate: a float or a Keras schedule.
         coupled_decay: times the weight, added to its gradient, as PyTorch's `weight_decay` of SGD and Adam.
         decoupled_decay: times the weight and the learning rate, subtracted from it (Loshchilov & Hutter 2019).
-        options: of the Keras class, `weight_decay` excepted.
+        options: of the Keras class.
+
+    Raises:
+        TrainingError: Keras' `weight_decay`, which does not say which of the two decays is meant.
 
     Attributes:
         layer_rates: variable path to a factor on its learning rate and on its decoupled decay; 1 where absent.
@@ -25,7 +30,11 @@ class RecipeOptimizer:
     def __init__(
         self, learning_rate=0.001, *, coupled_decay: float = 0.0, decoupled_decay: float = 0.0, **options: Any
     ):
-        super().__init__(learning_rate, **{**options, "weight_decay": None})
+        if options.get("weight_decay") is not None:
+            raise TrainingError(
+                f"weight_decay = {options['weight_decay']}; give coupled_decay or decoupled_decay instead"
+            )
+        super().__init__(learning_rate, **options)
         self.coupled_decay, self.decoupled_decay = coupled_decay, decoupled_decay
         self.layer_rates: dict[str, float] = {}
 
