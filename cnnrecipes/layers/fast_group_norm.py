@@ -28,24 +28,27 @@ class GroupNormalization(keras.layers.GroupNormalization):
     class has Keras' name because weight files name their groups after classes.
 
     Raises:
-        ModelError: when built on channels that the groups do not divide, or where a group is one single value.
+        ValueError: Keras' own, when built on a channel axis without a size.
+        ModelError: when built on channels that the groups do not divide (a ValueError with Keras' message, and which
+            number of groups to take), or where a group is one single value.
     """
 
     def build(self, input_shape):
-        channels = input_shape[self.axis]
-        groups = channels if self.groups == -1 else self.groups
-        if channels % groups:
+        channels, sizes = input_shape[self.axis], input_shape[1:-1]
+        try:
+            super().build(input_shape)
+        except ValueError as error:
+            if channels is None:
+                raise
             raise ModelError(
-                f"{self.name}: {groups} groups do not divide {channels} channels; "
-                f"as norm_groups take a divisor, as {_nearest_divisor(channels, groups)}"
-            )
-        sizes = input_shape[1:-1]
-        if self.axis in (-1, 3) and groups == channels and None not in sizes and all(size == 1 for size in sizes):
+                f"{self.name}: {error} As norm_groups take a divisor of {channels}, for example "
+                f"{_nearest_divisor(channels, self.groups)}."
+            ) from error
+        if self.axis in (-1, 3) and self.groups == channels and None not in sizes and all(size == 1 for size in sizes):
             raise ModelError(
                 f"{self.name}: a group of one value is 0 after normalization whatever the weights; "
                 f"the input of {self.name} is {tuple(input_shape)}: give a larger image, or another norm"
             )
-        super().build(input_shape)
 
     def call(self, inputs):
         if not self._short_way(inputs):
