@@ -60,7 +60,7 @@ def resnet(x, spec, *, bottleneck=False, stem_width=64, inner=None, groups=1, po
         ModelError: stage lists of two lengths; options that exclude each other.
     """
     check_stages(spec)
-    last_gamma = "zeros" if starts_as_identity(spec) else "ones"
+    last_gamma = None if starts_as_identity(spec) else "ones"
     x = _stem(x, spec, stem_width, pool, parts)
     block = _block(spec, bottleneck, groups)
     rates = np.linspace(0, spec.stochastic_depth, sum(spec.depths) + 1)[1:].tolist()
@@ -85,7 +85,11 @@ def resnet(x, spec, *, bottleneck=False, stem_width=64, inner=None, groups=1, po
 
 
 def starts_as_identity(spec) -> bool:
-    """Whether the last gamma of each block starts as zero. Raises ModelError where a block cannot start so."""
+    """Whether the last gamma starts as zero in the blocks whose shortcut carries every channel; the others keep one.
+
+    Raises:
+        ModelError: zero_init_residual where no block has a last norm beside a shortcut.
+    """
     possible = spec.variant != "v2" and spec.shortcut != "none" and spec.norm != "none"
     if spec.zero_init_residual and not possible:
         raise ModelError(
