@@ -3,8 +3,8 @@
 Each takes (N, H, W, C) and returns (N, ceil(H / stride), ceil(W / stride), width). With `norm=None` a projection is a
 convolution alone, as before pre-activation blocks.
 
-Each says whether all of its output channels depend on its input (`carries_every_channel`). A channel that does not, beside
-a branch that starts at zero, is constant 0 in front of a ReLU, whose gradient at 0 is 0: nothing could ever move it.
+Each says whether all of its output channels depend on its input (`carries_every_channel`). One that does not, beside a
+branch that starts at zero, is constant 0 in front of a ReLU, whose gradient at 0 is 0: nothing could ever move it.
 """
 
 from __future__ import annotations
