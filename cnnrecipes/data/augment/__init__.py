@@ -125,9 +125,10 @@ def augment(
 
 
 def mix(images: tf.Tensor, labels: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, index):
-    """Mix neighbours of a batch, 0 with 1, 2 with 3 and so on, and their labels; the last of an odd batch stays.
+    """Mix neighbours of a batch, 0 with 1, 2 with 3 and so on, and their labels; in odd ones the last 3 in a circle.
 
-    Neighbours, so that a batch that is cut into even parts for many devices is mixed just the same.
+    Neighbours, so that a batch that is cut into even parts for many devices is mixed just the same. A batch of one
+    image stays as it is.
 
     Args:
         images: (N, H, W, C), uint8.
