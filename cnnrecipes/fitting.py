@@ -13,7 +13,7 @@ from cnnrecipes import catalog, models
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine, readable
-from cnnrecipes.data.sources import Source, open_source, recipe_name
+from cnnrecipes.data.sources import Source, open_source, recipe_name, unmeasured
 from cnnrecipes.errors import Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.extending import begun, extended
@@ -130,6 +130,8 @@ class _Training:
         self.say = print if self.progress else (lambda text: None)
         guards.note_devices(self.placement, self.say)
         self.source, self.unreadable = readable(open_source(data, recipe.data), progress=self.progress)
+        for line in unmeasured(self.source):
+            self.say(f"warning: {line}")
         self.parts = recipe.train.accumulate
         if recipe.train.deterministic:
             guards.make_deterministic()
