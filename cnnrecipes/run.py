@@ -143,9 +143,9 @@ class Run:
         Raises:
             DataError: the data cannot be read, or its classes or images do not fit; no such split.
         """
-        source = open_source(data, self.recipe.data)
-        source.check_class_names(self.class_names)
-        return evaluate(self.artefact, source.split(split or final_split(source)), tta, average)
+        with open_source(data, self.recipe.data) as source:
+            source.check_class_names(self.class_names)
+            return evaluate(self.artefact, source.split(split or final_split(source)), tta, average)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
