@@ -74,8 +74,8 @@ class Source:
 
     def close(self) -> None:
         """Close every split; see `Split.close`."""
-        for split in self.splits.values():
-            split.close()
+        for part in self.splits.values():
+            part.close()
 
     def __enter__(self) -> Source:
         return self

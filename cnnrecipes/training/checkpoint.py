@@ -102,8 +102,8 @@ def _verify(file: BinaryIO) -> None:
     if end < _TRAILER or there != _trailer(file):
         if there[-22:].startswith(_OLD_END):
             raise ValueError(
-                "or it was written by a version of cnnrecipes before digests: it has none; resume it with that version, "
-                "which environment.json names, or start a new run with its model.keras as train.start_from"
+                "or it was written by a version of cnnrecipes before digests: it has none; resume it with that version "
+                "(environment.json names it), or start a new run with its model.keras as train.start_from"
             )
         raise ValueError("its bytes do not match its digest")
 
