@@ -202,7 +202,8 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         return _checked(pd.read_csv(path))
     except (ValueError, OSError) as error:
-        raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); move it away to train all cases again") from None
+        why = one_line(error)
+        raise RunError(f"cannot read {str(path)!r} ({why}); move it away to train all cases again") from None
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
