@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,12 @@ class Artefact:
     def __init__(self, model: keras.Model, recipe: Recipe, class_names: Sequence[str]):
         self.model, self.recipe, self.class_names = model, recipe, tuple(class_names)
         self.input_shape: tuple[int, int, int] = tuple(model.input_shape[1:])
-        self._forward = tf.function(lambda images: model(images, training=False), autograph=False)
+
+    @cached_property
+    def _forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """A batch (16, H, W, C), uint8, to logits: one graph, as there is one shape."""
+        forward = tf.function(lambda images: self.model(images, training=False), autograph=False)
+        return forward.get_concrete_function(tf.TensorSpec((EVALUATION_BATCH, *self.input_shape), tf.uint8))
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""

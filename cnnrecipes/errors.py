@@ -54,3 +54,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f" (did you mean {' or '.join(close)}?)"
     return f"; known: {', '.join(known)}" if known else ""
+
+
+def one_line(error: object) -> str:
+    """The text of another library's error in one line."""
+    return " ".join(str(error).split())

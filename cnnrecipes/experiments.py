@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.sources import Split, open_source
-from cnnrecipes.errors import DataError, RunError, UnknownNameError
+from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
 from cnnrecipes.files import write_whole
 from cnnrecipes.fitting import fit
 from cnnrecipes.pictures import Picture
@@ -200,9 +200,19 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=["kind", "size", *(field.name for field in dataclasses.fields(Setting))])
     try:
-        return pd.read_csv(path)
+        return _checked(pd.read_csv(path))
     except (ValueError, OSError) as error:
-        raise RunError(f"cannot read {str(path)!r} ({error}); move it away to train all cases again") from None
+        why = one_line(error)
+        raise RunError(f"cannot read {str(path)!r} ({why}); move it away to train all cases again") from None
+
+
+def _checked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Raises ValueError where columns are missing that every history has."""
+    wanted = {"kind", "size", "epoch", "loss", "accuracy", "val_accuracy"}
+    wanted |= {field.name for field in dataclasses.fields(Setting)}
+    if missing := wanted - set(frame.columns):
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+    return frame
 
 
 def _rows(frame: pd.DataFrame, case: Case, setting: Setting) -> pd.DataFrame:

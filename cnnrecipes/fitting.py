@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +54,8 @@ def fit(
         Interrupted: Ctrl-C, or SIGTERM; a checkpoint is written, and `resume` goes on.
     """
     recipe = _complete(catalog.load(recipe), data, seed, changes)
-    return _Training(recipe, data, progress).run(workdir, lambda facts: Run.create(workdir, recipe))
+    with _memory_released():
+        return _Training(recipe, data, progress).run(workdir, lambda facts: Run.create(workdir, recipe))
 
 
 def resume(run: str | Path | Run, *, data: Any = None, progress: bool = True) -> Run:
@@ -70,7 +72,8 @@ def resume(run: str | Path | Run, *, data: Any = None, progress: bool = True) ->
     run = _opened(run)
     if run.finished:
         raise RunError(f"{str(run.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
-    return _Training(run.recipe, data, progress).run(run.folder, lambda facts: run, newest)
+    with _memory_released():
+        return _Training(run.recipe, data, progress).run(run.folder, lambda facts: run, newest)
 
 
 def extend(
@@ -104,7 +107,8 @@ def extend(
         _check_same(start, facts)
         return begun(workdir, longer, start)
 
-    return _Training(longer, data, progress).run(workdir, begin, newest)
+    with _memory_released():
+        return _Training(longer, data, progress).run(workdir, begin, newest)
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> checkpoint.Checkpoint | None:
@@ -130,6 +134,7 @@ class _Training:
         self.say = print if self.progress else (lambda text: None)
         guards.note_devices(self.placement, self.say)
         self.source, self.unreadable = readable(open_source(data, recipe.data), progress=self.progress)
+        self.until_over.enter_context(self.source)
         for line in unmeasured(self.source):
             self.say(f"warning: {line}")
         self.parts = recipe.train.accumulate
@@ -199,6 +204,18 @@ class _Training:
         if self.recipe.train.on_oom != "halve" or images % (self.parts * self.placement.devices):
             raise error
         self.say(f"{error.args[0].partition(';')[0]}; going on with each batch in {self.parts} parts")
+
+
+@contextlib.contextmanager
+def _memory_released() -> Iterator[None]:
+    """Free a training's memory at its end: a model, its optimizer and its callbacks refer to each other in cycles.
+
+    Python collects cycles by the number of objects, which are few here and large.
+    """
+    try:
+        yield
+    finally:
+        gc.collect()
 
 
 def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str, Any]) -> Recipe:

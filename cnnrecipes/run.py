@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from cnnrecipes.artefact import Artefact, Prediction
 from cnnrecipes.data.sources import Source, open_source
-from cnnrecipes.errors import RunError
+from cnnrecipes.errors import RunError, one_line
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.files import write_whole
 from cnnrecipes.recipe import Recipe, read_toml
@@ -89,9 +89,9 @@ class Run:
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch")
         try:
-            return pd.read_csv(path)
+            return _checked_history(pd.read_csv(path))
         except (ValueError, OSError) as error:
-            raise RunError(f"cannot read {str(path)!r} ({error}); restore it, or train again") from None
+            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); restore it, or train again") from None
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -100,9 +100,9 @@ class Run:
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return _checked_metrics(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, OSError) as error:
-            raise RunError(f"cannot read {str(path)!r} ({error}); `evaluate` measures again") from None
+            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); `evaluate` measures again") from None
 
     @cached_property
     def artefact(self) -> Artefact:
@@ -143,9 +143,9 @@ class Run:
         Raises:
             DataError: the data cannot be read, or its classes or images do not fit; no such split.
         """
-        source = open_source(data, self.recipe.data)
-        source.check_class_names(self.class_names)
-        return evaluate(self.artefact, source.split(split or final_split(source)), tta, average)
+        with open_source(data, self.recipe.data) as source:
+            source.check_class_names(self.class_names)
+            return evaluate(self.artefact, source.split(split or final_split(source)), tta, average)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -189,6 +189,34 @@ def load(path: str | Path) -> Run | Artefact:
 def final_split(source: Source) -> str:
     """The split that the final numbers come from."""
     return "test" if "test" in source.splits else "validation"
+
+
+def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of history.csv. Raises ValueError where columns are missing or hold no numbers: it is damaged."""
+    wanted = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"}
+    validation = {"val_loss", "val_accuracy"}
+    if validation & set(table.columns) or any(column.startswith("val") for column in table.columns):
+        wanted |= validation
+    if missing := wanted - set(table.columns):
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+    for name, values in table.items():
+        if not pd.api.types.is_numeric_dtype(values):
+            raise ValueError(f"its column {str(name)!r} holds what is no number")
+    return table
+
+
+def _checked_metrics(found: Any) -> dict[str, Any]:
+    """The content of metrics.json. Raises ValueError where it is not what `fit` writes: it is damaged."""
+    if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
+        raise ValueError("it has no epoch")
+    for split in found.keys() - {"epoch", "weights"}:
+        metrics = found[split] if isinstance(found[split], dict) else {}
+        interval = metrics.get("accuracy_95")
+        values = [metrics.get("accuracy"), metrics.get("cross_entropy"), metrics.get("n")]
+        values += interval if isinstance(interval, list) and len(interval) == 2 else [None]
+        if not all(isinstance(value, (int, float)) for value in values):
+            raise ValueError(f"{split!r} is no result of an evaluation")
+    return found
 
 
 def environment() -> dict[str, Any]:

@@ -203,7 +203,8 @@ def fully_convolutional(model: keras.Model, short_sides: Sequence[int] = ()) -> 
             raise ModelError(f"{model.name} pools an image of short side {side} away; give a longer one") from None
     twin = with_fast_norms(twin)
     signature = tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.uint8)
-    return tf.function(lambda images: twin(images, training=False), input_signature=[signature], autograph=False)
+    forward = tf.function(lambda images: twin(images, training=False), input_signature=[signature], autograph=False)
+    return forward.get_concrete_function()
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +35,10 @@ def fingerprint(paths: Iterable[str], what: str = "") -> str:
     return digest.hexdigest()
 
 
+def _row_digest(key: str, values: Sequence) -> int:
+    return zlib.crc32(repr((key, *values)).encode("utf-8", "backslashreplace"))
+
+
 def storable(text: str) -> str:
     """The same text, with the bytes of a file name that is not UTF-8 written as JSON writes them, as \\udce4."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -55,18 +60,21 @@ class Table:
             for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
-                rows = self._database.execute(f"SELECT * FROM rows WHERE key IN ({marks})", some)
-                found |= {called[key]: tuple(values) for key, *values in rows}
+                for key, *values, digest in self._database.execute(f"SELECT * FROM rows WHERE key IN ({marks})", some):
+                    # A damaged row is as if it were not there; SQLite has no checksums of its own.
+                    if key in called and digest == _row_digest(key, values):
+                        found[called[key]] = tuple(values)
         return found
 
     def put(self, rows: dict[str, tuple]) -> None:
         """Add or replace rows."""
         if self._database and rows:
-            marks = ",".join("?" * (1 + len(self.columns)))
+            marks = ",".join("?" * (2 + len(self.columns)))
+            stored = [(storable(key), values) for key, values in rows.items()]
             with contextlib.suppress(sqlite3.Error), self._database:
                 self._database.executemany(
                     f"INSERT OR REPLACE INTO rows VALUES ({marks})",
-                    [(storable(key), *values) for key, values in rows.items()],
+                    [(key, *values, _row_digest(key, values)) for key, values in stored],
                 )
 
     def close(self) -> None:
@@ -80,9 +88,9 @@ class Table:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 database = sqlite3.connect(path, timeout=10, check_same_thread=False)
                 names = ", ".join(f'"{column}"' for column in self.columns)
-                database.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {names})")
+                database.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {names}, digest)")
                 found = [row[1] for row in database.execute("PRAGMA table_info(rows)")]
-                if tuple(found) != ("key", *self.columns):
+                if tuple(found) != ("key", *self.columns, "digest"):
                     raise sqlite3.DatabaseError("of another version")
                 return database
             except sqlite3.OperationalError:  # another process holds it, or it cannot be written: done without

@@ -17,6 +17,7 @@ from cnnrecipes import operations, recipe
 from cnnrecipes.data import cache, readers
 from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.framing import DRAWS
+from cnnrecipes.data.handles import Handles
 from cnnrecipes.data.images import decode, reason
 from cnnrecipes.data.order import Balanced, Permutations, showings
 from cnnrecipes.data.sources import Source, Split
@@ -271,23 +272,25 @@ def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operati
 
 def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int, size: int, framing=None):
     """(epochs (N,), indices (N,), keys (N, k), framing's draws (N, k)) to (epochs, keys, images, labels)."""
-    labels, shape = tf.constant(split.labels), image_shape(split, spec)
+    labels, shape, handles = tf.constant(split.labels), image_shape(split, spec), Handles()
+    split.handles.add(handles)
 
     def with_label(epoch, index, key, image):
         return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
 
     if isinstance(split.images, ArrayImages):
-        read = readers.from_array(split, spec, shape, framing)
-        return _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+        read = readers.from_array(split, spec, shape, framing, handles)
+        read_all = _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+        return handles.close_with(read_all)
     if spec.cache == "none":
-        content, read = readers.contents(split), readers.from_files(split, spec, shape, framing)
+        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, framing)
         chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
         images = lambda i, draws, *file: read(*file, draws)  # noqa: E731
     else:
-        images = readers.from_kept(split, spec, shape, framing)
+        images = readers.from_kept(split, spec, shape, framing, handles)
     single = chosen.unbatch()
     examples = _map(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
-    return examples.batch(size, drop_remainder=True)
+    return handles.close_with(examples.batch(size, drop_remainder=True))
 
 
 def _map(dataset: tf.data.Dataset, function: Callable, parallel: int | None = None) -> tf.data.Dataset:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from cnnrecipes import recipe
 from cnnrecipes.data.decoded import DecodedImages
 from cnnrecipes.data.framing import frame, frame_batch, frame_file
+from cnnrecipes.data.handles import Handles
 from cnnrecipes.data.images import choose_route, decode, decode_routed, resize
 from cnnrecipes.data.sources import Split
 from cnnrecipes.operations import Framing
@@ -21,13 +22,13 @@ Shape = tuple[int, int, int]
 Reader = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def from_array(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | None) -> Reader:
+def from_array(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | None, handles: Handles) -> Reader:
     """(indices (N,), draws (N, k)) to images (N, H, W, C), from an array."""
     height, width, _ = shape
     images, positions = split.images, split.positions
 
     def read(index, draws):
-        batch = tf.numpy_function(lambda i: images.array[positions[i]], [index], tf.uint8, stateful=False)
+        batch = handles.numpy_function(lambda i: images.array[positions[i]], [index], tf.uint8)
         batch = tf.ensure_shape(batch, (index.shape[0], *images.shape))
         if framing:
             return frame_batch(batch, draws, framing, (height, width))
@@ -38,7 +39,7 @@ def from_array(split: Split, spec: recipe.Data, shape: Shape, framing: Framing |
     return read
 
 
-def contents(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """indices (N,) to the files' bytes (N,) and how to decode them (N,): a batch at a time, as calling Python costs."""
     images, positions = split.images, split.positions
 
@@ -47,7 +48,7 @@ def contents(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
         return np.asarray(found, object), np.asarray([choose_route(one) for one in found], np.int32)
 
     def read(indices):
-        encoded, routes = tf.numpy_function(read_all, [indices], (tf.string, tf.int32), stateful=False)
+        encoded, routes = handles.numpy_function(read_all, [indices], (tf.string, tf.int32))
         return tf.ensure_shape(encoded, indices.shape), tf.ensure_shape(routes, indices.shape)
 
     return read
@@ -65,7 +66,7 @@ def from_files(split: Split, spec: recipe.Data, shape: Shape, framing: Framing |
     return read
 
 
-def from_kept(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | None) -> Reader:
+def from_kept(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | None, handles: Handles) -> Reader:
     """(index, draws (k,)) to an image (H, W, C), decoded once and kept; resized too, unless each epoch frames anew."""
     height, width, channels = shape
     images, positions = split.images, split.positions
@@ -82,7 +83,7 @@ def from_kept(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | 
     kept = split.kept[key]
 
     def read(index, draws):
-        image = tf.numpy_function(lambda i: kept(int(i)), [index], tf.uint8, stateful=False)
+        image = handles.numpy_function(lambda i: kept(int(i)), [index], tf.uint8)
         image = tf.ensure_shape(image, (None, None, channels) if framing else (height, width, channels))
         return frame(image, draws, framing, (height, width)) if framing else image
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def open_records(files: Sequence[str], channels: int) -> tuple[RecordImages, np.
     try:
         with np.load(kept) as index:
             numbers, offsets, lengths, labels = (index[name] for name in ("numbers", "offsets", "lengths", "labels"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         numbers, offsets, lengths, labels = _index(paths)
         _keep(kept, numbers=numbers, offsets=offsets, lengths=lengths, labels=labels)
     return RecordImages(paths, numbers, offsets, lengths, channels), labels

@@ -7,6 +7,7 @@ list of positions into them.
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import pandas as pd
 from cnnrecipes import recipe
 from cnnrecipes.data import arrays, folder, places, split, tables, tfds
 from cnnrecipes.data.facts import facts
+from cnnrecipes.data.handles import Handles
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError
 
@@ -35,6 +37,8 @@ class Split:
     groups: np.ndarray | None = None  # (N,) numbers of what belongs together
     # What readers have decoded and keep, for every pipeline of this split.
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    # Of the data sets made of this split that are still there.
+    handles: weakref.WeakSet[Handles] = field(default_factory=weakref.WeakSet, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -43,10 +47,20 @@ class Split:
         """Example `index` of this split: a uint8 (H, W, C) array or encoded bytes, and its label."""
         return self.images.read(int(self.positions[index])), int(self.labels[index])
 
+    def close(self) -> None:
+        """Close every data set made of this split, and release what was decoded; new ones can be made."""
+        for handles in list(self.handles):
+            handles.close()
+        while self.kept:
+            self.kept.popitem()[1].close()
+
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: its name, its class names in label order, and its splits by name ("train", "validation", "test")."""
+    """A data set: its name, its class names in label order, and its splits by name ("train", "validation", "test").
+
+    As a context manager it closes its splits at the end: pipelines made of them release images, decoded caches, files.
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -57,6 +71,17 @@ class Source:
         if name not in self.splits:
             raise DataError(f"{self.name} has no {name} split; it has {', '.join(self.splits)}")
         return self.splits[name]
+
+    def close(self) -> None:
+        """Close every split; see `Split.close`."""
+        for part in self.splits.values():
+            part.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def check_class_names(self, expected: Sequence[str]) -> None:
         """Raises DataError unless the classes are the expected ones, in the same order."""

@@ -68,14 +68,14 @@ def _bare(recipe: Recipe) -> Subject:
 
 def _untrained(recipe: Recipe, data: Any) -> Subject:
     """A recipe's model as its training begins, and the first training images."""
-    source = open_source(data, recipe.data)
-    train, classes = source.split("train"), len(source.class_names)
-    statistics = pipeline.split_statistics(train, recipe.data)
-    with seeded(recipe.train.seed):
-        shape = pipeline.image_shape(train, recipe.data)
-        made = {"input_shape": shape, "classes": classes, **statistics.for_model}
-        model = models.build(recipe.model, **made)
-    images, _, weights = next(itertools.islice(pipeline.arrays(train, recipe.data, classes), 1))
+    with open_source(data, recipe.data) as source:
+        train, classes = source.split("train"), len(source.class_names)
+        statistics = pipeline.split_statistics(train, recipe.data)
+        with seeded(recipe.train.seed):
+            shape = pipeline.image_shape(train, recipe.data)
+            made = {"input_shape": shape, "classes": classes, **statistics.for_model}
+            model = models.build(recipe.model, **made)
+        images, _, weights = next(itertools.islice(pipeline.arrays(train, recipe.data, classes), 1))
     return Subject(recipe.name, model, images[weights > 0])
 
 

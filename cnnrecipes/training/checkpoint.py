@@ -1,8 +1,11 @@
 """Checkpoints: everything that a training needs to go on as if it had not stopped, in one file.
 
 A checkpoint is an uncompressed zip (`np.load` opens it) of one array a variable and of `state.json`, what is no array.
-It is written beside its place, read back against the zip's CRC-32 checksums, and only then renamed; the one before it
-stays. So whatever a kill, a full disk or a flipped bit destroys, a whole one is left.
+Its last bytes, the zip's comment, are a digest of all bytes before them, so that no flipped bit, cut or addition goes
+unnoticed: the zip's own CRC-32 checksums are of the members' contents, not of their names, sizes and number.
+
+It is written beside its place, read back, and only then renamed; the one before it stays. So whatever a kill, a full
+disk or a flipped bit destroys, a whole one is left.
 """
 
 from __future__ import annotations
@@ -14,10 +17,9 @@ import re
 import shutil
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import keras
 import numpy as np
@@ -27,7 +29,10 @@ from cnnrecipes.errors import RunError
 STATE = "state.json"
 KEPT = 2  # the newest, and the one before it
 _NAME = re.compile(r"step_(\d{9})\.npz")
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_LABEL = b"cnnrecipes checkpoint, SHA-256 of the bytes before this: "
+_TRAILER = len(_LABEL) + 64
+_OLD_END = b"PK\5\6"  # with which the last 22 bytes of a zip without a comment begin
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
 class Checkpoint(NamedTuple):
@@ -46,37 +51,72 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
     """
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        with open(beside, "wb") as file:
+        with open(beside, "w+b") as file:
             with zipfile.ZipFile(file, "w") as archive:
+                archive.comment = bytes(_TRAILER)  # its length is a part of what the digest is of
                 archive.writestr(STATE, json.dumps(state))
                 for name, array in arrays.items():
                     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+            with zipfile.ZipFile(file) as archive:
+                if (damaged := archive.testzip()) is not None:
+                    raise OSError(f"{damaged} of {path.name} does not read back as it was written")
+            trailer = _trailer(file)
+            file.seek(-_TRAILER, os.SEEK_END)
+            file.write(trailer)
             file.flush()
             os.fsync(file.fileno())
-        with zipfile.ZipFile(beside) as archive:
-            if (damaged := archive.testzip()) is not None:
-                raise OSError(f"{damaged} of {path.name} does not read back as it was written")
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Checkpoint:
-    """Open one. Raises RunError where it is damaged."""
+    """Read one. Raises RunError where a single bit of it is not as it was written."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            # Reading a member to its end compares its checksum.
-            state = json.loads(archive.read(STATE))
-            names = [name for name in archive.namelist() if name != STATE]
-            arrays = {}
-            for name in names:
-                with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-                    member.read()
+        with open(path, "rb") as file:
+            return Checkpoint(path, *parse(file))
     except _DAMAGED as error:
         raise RunError(f"the checkpoint {str(path)!r} is damaged ({error})") from None
-    return Checkpoint(path, arrays, state)
+
+
+def parse(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays by name and the state of an open checkpoint. Raises ValueError where its digest says otherwise."""
+    _verify(file)
+    with zipfile.ZipFile(file) as archive:
+        state = json.loads(archive.read(STATE))
+        arrays = {}
+        for name in archive.namelist():
+            if name != STATE:
+                with archive.open(name) as member:
+                    array = np.lib.format.read_array(member, allow_pickle=False)
+                arrays[name.removesuffix(".npy")] = array
+    return arrays, state
+
+
+def _verify(file: BinaryIO) -> None:
+    """Raises ValueError unless the file ends with the digest of all that is before it."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - _TRAILER, 0))
+    there = file.read()
+    if end < _TRAILER or there != _trailer(file):
+        if there[-22:].startswith(_OLD_END):
+            raise ValueError(
+                "or it was written by a version of cnnrecipes before digests: it has none; resume it with that version "
+                "(environment.json names it), or start a new run with its model.keras as train.start_from"
+            )
+        raise ValueError("its bytes do not match its digest")
+
+
+def _trailer(file: BinaryIO) -> bytes:
+    """What a checkpoint ends with, from the bytes before it."""
+    left = file.seek(0, os.SEEK_END) - _TRAILER
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left > 0 and (some := file.read(min(left, 2**20))):
+        digest.update(some)
+        left -= len(some)
+    return _LABEL + digest.hexdigest().encode()
 
 
 def found(folder: Path) -> list[Path]:

@@ -237,7 +237,7 @@ class Trainee(keras.Model):
         def one(data):
             strategy.run(step, (data,))
 
-        @tf.function(reduce_retracing=True, autograph=False)
+        @tf.function(autograph=False)
         def several(iterator, count):
             def body(done):
                 data = next(iterator)
@@ -252,7 +252,17 @@ class Trainee(keras.Model):
             tf.while_loop(lambda done: done < count, body, (tf.constant(0),), parallel_iterations=1)
             return {metric.name: metric.result() for metric in self.metrics}
 
-        return several
+        graphs = {}
+
+        def execute(iterator, count):
+            # One graph for batches of one shape, made once. TensorFlow would count it as a retracing: it counts by the
+            # line of code, and a new training has a new function of the same lines.
+            shapes = tuple(tf.nest.flatten(iterator.element_spec))
+            if shapes not in graphs:
+                graphs[shapes] = several.get_concrete_function(iterator, tf.TensorSpec((), tf.int32))
+            return graphs[shapes](iterator, count)
+
+        return execute
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Everything is built already; what Keras does here fails with many workers (keras-team/keras#20585).

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -151,3 +153,51 @@ def test_a_full_disk_is_said_and_the_last_one_stays(tmp_path, monkeypatch):
     assert "No space left on device" in said[1]
     assert [path.name for path in tmp_path.iterdir()] == ["step_000000001.npz"]
     assert checkpoint.newest(tmp_path).state == STATE
+
+
+def damaged(whole: bytes) -> Iterator[tuple[str, bytes]]:
+    """Every single flipped bit, every cut, and some bytes more, before or behind."""
+    for bit in range(8 * len(whole)):
+        place, mask = bit // 8, 1 << bit % 8
+        yield f"bit {bit}", whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :]
+    for size in range(len(whole)):
+        yield f"cut to {size}", whole[:size]
+    for extra in (b"\0", b"\n", whole[-22:], whole):
+        yield f"{len(extra)} bytes more", whole + extra
+        yield f"{len(extra)} bytes before", extra + whole
+
+
+def test_every_flipped_bit_truncation_and_addition_is_detected(tmp_path):
+    """The zip directory, the end record and the digest itself are covered too."""
+    checkpoint.write(tmp_path / "whole.npz", ARRAYS, STATE)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    accepted = []
+    for what, content in damaged(whole):
+        try:
+            checkpoint.parse(io.BytesIO(content))
+            accepted.append(what)
+        except ValueError as error:
+            assert "digest" in str(error)  # noqa: PT017
+    assert accepted == []
+    assert checkpoint.parse(io.BytesIO(whole))[1] == STATE
+
+
+@pytest.mark.parametrize("place", ["directory", "digest", "name"])
+def test_the_older_checkpoint_is_used_where_a_bit_of_the_newest_flipped(tmp_path, place):
+    for step in (5, 10):
+        checkpoint.write(tmp_path / f"step_{step:09d}.npz", ARRAYS, {**STATE, "step": step})
+    newest = tmp_path / "step_000000010.npz"
+    whole = newest.read_bytes()
+    index = {"directory": whole.rindex(b"PK\1\2") + 10, "digest": len(whole) - 1, "name": whole.rindex(b"counters")}
+    newest.write_bytes(whole[: index[place]] + bytes([whole[index[place]] ^ 4]) + whole[index[place] + 1 :])
+    said = []
+    assert checkpoint.newest(tmp_path, said.append).state["step"] == 5
+    assert len(said) == 1
+    assert "its bytes do not match its digest" in said[0]
+
+
+def test_a_checkpoint_without_a_digest_is_refused_with_what_to_do(tmp_path):
+    """As versions before digests wrote them."""
+    np.savez(tmp_path / "step_000000010.npz", a=np.zeros(3))
+    with pytest.raises(RunError, match=r"before digests.*resume it with that version.*train\.start_from"):
+        checkpoint.newest(tmp_path)
