@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def readable(source: Source, *, progress: bool = False) -> tuple[Source, dict[st
                 splits[name] = Split(name, split.images, split.labels[kept], split.positions[kept])
     if not bad:
         return source, bad
-    left = Source(source.name, source.class_names, splits)
+    left = replace(source, splits=splits)
     first, why = next(iter(bad.items()))
     try:
         check_classes(left)

@@ -18,6 +18,7 @@ import pandas as pd
 from cnnrecipes import recipe
 from cnnrecipes.data import arrays, folder, places, split, tables, tfds
 from cnnrecipes.data.facts import facts
+from cnnrecipes.data.layout import Layout
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError
 
@@ -51,6 +52,7 @@ class Source:
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
+    layout: Layout = field(default_factory=Layout)
 
     def split(self, name: str) -> Split:
         """One split. Raises DataError naming those there are."""
