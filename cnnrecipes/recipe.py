@@ -76,6 +76,9 @@ class Data(Section):
         default="train",
         description="mean and std of each channel over the training split, or ImageNet's; of each image; or not at all",
     )
+    layout: Literal["auto", "splits", "classes"] = Field(
+        default="auto", description="what the sub-folders of a folder are; auto: found out, and asked where in doubt"
+    )
     cache: Literal["none", "memory", "disk"] = Field(
         default="none", description="where decoded photos are kept for the next epochs; the batches stay the same"
     )

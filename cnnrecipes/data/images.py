@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import warnings
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
-from cnnrecipes.data.header import MAX_PIXELS, read_header
+from cnnrecipes.data.header import MAX_PIXELS, kind_of, read_header
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+# What is read; AVIF with Pillow from 11.3 on, HEIC with pillow-heif (`pip install cnnrecipes[heic]`).
+HEIC = (".heic", ".heif", ".hif")
+HAS_HEIC = importlib.util.find_spec("pillow_heif") is not None
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *((".avif",) if features.check("avif") else ()),
+    *(HEIC if HAS_HEIC else ()),
+)
+# Images, by their names, that are not read: they are counted and named, never passed over in silence.
+OTHER_EXTENSIONS = tuple(
+    extension
+    for extension in (
+        *(*HEIC, ".avif", ".jxl", ".jxr", ".tga", ".ico", ".svg", ".psd", ".xcf", ".exr", ".hdr", ".dcm", ".dicom"),
+        *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef"),
+        *(".srw", ".raw", ".3fr", ".fff", ".iiq", ".mrw", ".erf", ".kdc", ".dcr", ".x3f", ".rwl"),
+    )
+    if extension not in EXTENSIONS
+)
 
-# What Pillow raises for damaged files; the last one where a frame of a GIF claims far more than the file does.
-_OF_PILLOW = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)
+# What Pillow and its decoders raise for damaged files; DecompressionBombError where a frame of a GIF claims far more
+# than the file does, the others from AVIF, HEIC and TIFF.
+_OF_PILLOW = (
+    ValueError,
+    OSError,
+    SyntaxError,
+    Image.DecompressionBombError,
+    RuntimeError,
+    EOFError,
+    TypeError,
+    KeyError,
+)
 
+# A kind's decoders in Pillow; MPO is a JPEG with more images behind the first.
+_FORMATS = {
+    **{kind: [kind.upper()] for kind in ("png", "gif", "bmp", "webp", "tiff", "jpeg2000", "avif")},
+    "jpeg": ["JPEG", "MPO"],
+    "pnm": ["PPM"],
+    "heic": ["HEIF"],
+    "unknown": [],
+}
 # How to decode: 1 to 8 by TensorFlow, then turned by this EXIF orientation; BY_PILLOW altogether by Pillow.
 BY_PILLOW = 0
 # What a decoder of a part of a JPEG gets wrong at the edges, in columns: colour is stored for two of them together.
@@ -24,10 +61,11 @@ _MARGIN = 2
 
 
 def decode(content: bytes, channels: int) -> tf.Tensor:
-    """The bytes of a JPEG, PNG, GIF (first frame), BMP or WebP to (H, W, channels) uint8; 1 channel is gray, 3 are RGB.
+    """The bytes of an image file to (H, W, channels) uint8; 1 channel is gray, 3 are RGB.
 
-    Turned as EXIF says. Transparency is dropped, CMYK converted as Pillow does, 16 bits become the upper 8. JPEG goes
-    through the exact DCT, so that the values are libjpeg's and Pillow's to the last bit.
+    JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, PNM, AVIF and HEIC; of several frames or pages the first. Turned as
+    EXIF says. Transparency is dropped, CMYK converted as Pillow does, 16 bits become the upper 8. JPEG goes through
+    the exact DCT, so that the values are libjpeg's and Pillow's to the last bit.
 
     Raises:
         tf.errors.InvalidArgumentError: not an image, a truncated one, or one that claims more than MAX_PIXELS pixels.
@@ -112,13 +150,37 @@ def _by_pillow(encoded, channels):
 
 
 def _pillow(content: bytes, channels: int) -> np.ndarray:
+    kind = kind_of(content[:64])
+    if kind == "heic":
+        _register_heic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
-        with Image.open(io.BytesIO(content)) as opened:
+        warnings.simplefilter("ignore", UserWarning)  # of Pillow, about odd tags in TIFF
+        # Only the decoder of this kind: Pillow has others that run programs.
+        with Image.open(io.BytesIO(content), formats=_FORMATS[kind]) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"it claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
-            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+            image = _eight_bits(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
     return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The upper 8 of 16 bits, as of PNG. Raises ValueError where the range of the pixels is not known."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of mode {image.mode!r}, 32 bits wide; convert it to 8 or 16 bits")
+    return image
+
+
+def _register_heic() -> None:
+    """Let Pillow read HEIC. Raises ValueError where pillow-heif is not installed."""
+    if not HAS_HEIC:
+        raise ValueError("HEIC is read with pillow-heif; `pip install cnnrecipes[heic]`, or convert it to JPEG")
+    import pillow_heif
+
+    if "HEIF" not in Image.OPEN:
+        pillow_heif.register_heif_opener()
 
 
 def _turn(image, orientation):

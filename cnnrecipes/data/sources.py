@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ import pandas as pd
 from cnnrecipes import recipe
 from cnnrecipes.data import arrays, folder, places, split, tables, tfds
 from cnnrecipes.data.facts import facts
-from cnnrecipes.data.layout import Layout
+from cnnrecipes.data.layout import Contents, Layout
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
-from cnnrecipes.errors import DataError
+from cnnrecipes.errors import DataError, did_you_mean, listed
 
 SPLITS = ("train", "validation", "test")
 
@@ -66,30 +66,46 @@ class Source:
             raise DataError(f"{self.name} has classes {_listed(self.class_names)}; the model knows {_listed(expected)}")
 
 
-def open_source(data: Any, spec: recipe.Data) -> Source:
+def open_source(data: Any, spec: recipe.Data, *, progress: bool = False) -> Source:
     """Open what the user has, with a validation split, and a test split where the recipe asks for one.
 
     Args:
-        data: None (what `spec.name` says), a name or path (of a folder, or of a table), a DataFrame of paths and
-            labels, `(images, labels)`, a `tf.data.Dataset` of (image, label), or a mapping of split to such with an
-            optional "class_names".
+        data: None (what `spec.name` says), a name or path (of a folder, of an archive of one, or of a table), a
+            DataFrame of paths and labels, `(images, labels)`, a `tf.data.Dataset` of (image, label), or a mapping of
+            split to such with an optional "class_names".
         spec: the recipe's `data` table.
+        progress: show the progress of a download and of unpacking.
 
     Raises:
         DataError: it cannot be read, or images and labels do not fit; the message says what to do.
     """
-    name, class_names, pools = _open(spec.name if data is None else data)
-    splits = {}
-    for part, pool in pools.items():
+    source, problems = survey(data, spec, progress=progress)
+    if problems:
+        raise DataError.of(problems)
+    return source
+
+
+def survey(data: Any, spec: recipe.Data, *, progress: bool = False) -> tuple[Source, list[str]]:
+    """`open_source`, with everything for which it cannot be trained on instead of an error about it.
+
+    Raises:
+        DataError: there is no such data set, or it is not of a form that is known.
+    """
+    name, contents = _open(spec.name if data is None else data, spec, progress)
+    splits, problems = {}, list(contents.problems)
+    for part, pool in contents.pools.items():
         everything = np.arange(len(pool.labels), dtype=np.int64)
         splits[part] = Split(part, pool.images, pool.labels, everything, pool.groups)
-    whole = pools["train"]
+    given = Source(name, contents.class_names, splits, contents.layout)
+    problems = problems or class_problems(given)
+    if problems:
+        return given, problems
+    whole = contents.pools["train"]
     for part, positions in _dealt(whole, set(splits), spec).items():
         groups = None if whole.groups is None else whole.groups[positions]
         splits[part] = Split(part, whole.images, whole.labels[positions], positions, groups)
-    source = Source(name, class_names, {s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
-    check_classes(source)
-    return source
+    source = replace(given, splits={s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
+    return source, class_problems(source)
 
 
 def recipe_name(data: Any) -> str:
@@ -156,34 +172,40 @@ def _contents(pool: Pool) -> list[str]:
     return [hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts]
 
 
-def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
+def _open(data: Any, spec: recipe.Data, progress: bool) -> tuple[str, Contents]:
     if isinstance(data, pd.DataFrame):
-        return ("arrays", *tables.read(data))
+        return "arrays", tables.read(data)
     if not isinstance(data, (str, Path)):
-        return ("arrays", *arrays.read(data))
+        return "arrays", Contents(*arrays.read(data))
     text = str(data)
     if text == "digits":
-        return ("digits", *arrays.read(arrays.digits()))
+        return "digits", Contents(*arrays.read(arrays.digits()))
     if text == "arrays":
         raise DataError("this recipe was run on arrays, which are not kept; give them again as data=(images, labels)")
     if tables.is_table(text):
-        return (text, *tables.read(local_path(text)))
+        return text, tables.read(local_path(text))
     if isinstance(data, Path) or folder.is_path(text):
-        return (text, *folder.read(local_path(text)))
-    return (text, *tfds.read(text.removeprefix("tfds:")))
+        return text, folder.read(local_path(text), spec.layout)
+    return text, Contents(*tfds.read(text.removeprefix("tfds:")))
 
 
-def check_classes(source: Source) -> None:
-    """Raises DataError unless there are at least two classes, and examples of each one to train on."""
+def class_problems(source: Source) -> list[str]:
+    """What stops a training: fewer than two classes, or a class without a training image."""
     if len(source.class_names) < 2:
-        raise DataError(f"{source.name} has {_listed(source.class_names)}; a classifier needs at least two classes")
+        left_out = "".join(
+            f"; {finding.message}" for finding in source.layout.left_out if finding.severity == "warning"
+        )
+        return [f"{source.name} has {_listed(source.class_names)}; a classifier needs at least two classes{left_out}"]
     counts = np.bincount(source.split("train").labels, minlength=len(source.class_names))
     empty = [name for name, count in zip(source.class_names, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(
-            f"{source.name}: no training image of class {_listed(empty)}; add images, or remove the class everywhere"
-        )
+    full = [name for name in source.class_names if name not in set(empty)]
+    meant = did_you_mean(empty[0], full) if len(empty) == 1 else ""
+    if not empty:
+        return []
+    return [
+        f"{source.name}: no training image of class {_listed(empty)}{meant}; add images, or remove the class everywhere"
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(map(repr, names))}" if names else "no class"
+    return listed(map(repr, names)) if names else "no class"

@@ -112,7 +112,7 @@ def test_a_folder_with_splits(hymenoptera):
         (None, "does not exist.*one sub-folder"),
         (["a.png"], "no sub-folders"),
         (["cat/a.png", "cat/b.png"], "'cat'.*at least two"),
-        (["cat/a.png", "dog/notes.txt"], r"dog.*no images.*\.png"),
+        (["cat/a.png", "dog/notes.txt"], r"'cat'.*at least two.*1 folder without images, no class: dog"),
         (["train/cat/a.png", "train/dog/a.png", "val/bird/a.png"], "bird.*train does not have.*cat, dog"),
     ],
 )
