@@ -29,7 +29,9 @@ ChangesArgument = Annotated[
 ]
 DataOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(help="A folder with a sub-folder a class, a table, a URL or a TFDS name; default: the recipe's."),
+    typer.Option(
+        help="A folder with a sub-folder a class, its .zip, a table, a URL or a TFDS name; default: the recipe's."
+    ),
 ]
 TTAOption = Annotated[
     Optional[list[str]],  # noqa: UP045
@@ -137,11 +139,19 @@ def show_batch(
 
 @app.command("check-data")
 def check_data(
-    data: Annotated[str, typer.Argument(help="A folder with a sub-folder a class, a table, a URL or a TFDS name.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder with a sub-folder a class, a .zip or .tar of one, a table, a URL or a TFDS name."
+        ),
+    ],
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Where the report and its pictures go; default: check/NAME."),
     ] = None,
+    layout: Annotated[
+        str, typer.Option(help="What a folder's sub-folders are: auto, splits or classes; as data.layout of a recipe.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Find what is wrong with a data set: unreadable, odd, repeated and misplaced images.
@@ -149,8 +159,11 @@ def check_data(
     The exit status is 0 if training may go on, without the unreadable files, and 1 if not.
     """
     import_tensorflow()
-    report = cnnrecipes.check_data(data)
-    files = report.save(output or Path("check") / (Path(data).resolve().name or "data"))
+    from cnnrecipes.data.archives import is_archive, stem
+
+    report = cnnrecipes.check_data(data, layout=layout)
+    name = stem(data) if is_archive(data) else Path(data).resolve().name or "data"
+    files = report.save(output or Path("check") / name)
     if as_json:
         print(report.to_json())
     else:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 _SHOWN = 8  # names, or problems, that one message lists
+_FEW = 100  # known names that may be listed where none is near
 
 
 class CNNRecipesError(Exception):
@@ -50,11 +51,12 @@ class RunError(CNNRecipesError, RuntimeError):
 
 
 class UnknownNameError(RecipeError):
-    """A name that is not among the known ones; the message lists the nearest."""
+    """A name that is not among the known ones; the message lists the nearest, or all where few are known."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str], remedy: str = ""):
         known = sorted(known)
-        super().__init__(f"unknown {kind} {name!r}{nearest(str(name), known)}{remedy and '; ' + remedy}")
+        near = nearest(str(name), known) if len(known) < _FEW else did_you_mean(str(name), known)
+        super().__init__(f"unknown {kind} {name!r}{near}{remedy and '; ' + remedy}")
         self.kind, self.name, self.known = kind, name, known
 
 

@@ -129,7 +129,9 @@ class _Training:
         self.progress = progress and self.placement.is_chief
         self.say = print if self.progress else (lambda text: None)
         guards.note_devices(self.placement, self.say)
-        self.source, self.unreadable = readable(open_source(data, recipe.data), progress=self.progress)
+        self.source, self.unreadable = readable(
+            open_source(data, recipe.data, progress=self.progress), progress=self.progress
+        )
         self.parts = recipe.train.accumulate
         if recipe.train.deterministic:
             guards.make_deterministic()

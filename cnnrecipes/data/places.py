@@ -64,7 +64,7 @@ def nearest(path: str) -> str:
             return ""
         parts, below = parts.parent, [parts.name, *below]
     try:
-        here = [entry.name for entry in os.scandir(parts.parent)]
+        here = [name for name in os.listdir(parts.parent) if not name.startswith(".")]
     except OSError:
         return ""
     lowered = {name.lower(): name for name in here}

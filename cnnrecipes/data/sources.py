@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import arrays, folder, places, split, tables, tfds
+from cnnrecipes.data import archives, arrays, folder, places, split, tables, tfds
 from cnnrecipes.data.facts import facts
 from cnnrecipes.data.layout import Contents, Layout
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
@@ -112,7 +112,9 @@ def recipe_name(data: Any) -> str:
     """What a recipe's `data.name` records for the argument `data`."""
     if not isinstance(data, (str, Path)):
         return "arrays"
-    here = (folder.is_path(str(data)) or tables.is_table(str(data))) and not places.is_remote(data)
+    text = str(data)
+    is_file = tables.is_table(text) or archives.is_archive(text)
+    here = (folder.is_path(text) or is_file) and not places.is_remote(text)
     return str(Path(data).absolute()) if here else str(data)
 
 
@@ -184,6 +186,9 @@ def _open(data: Any, spec: recipe.Data, progress: bool) -> tuple[str, Contents]:
         raise DataError("this recipe was run on arrays, which are not kept; give them again as data=(images, labels)")
     if tables.is_table(text):
         return text, tables.read(local_path(text))
+    if archives.is_archive(text):
+        contents = folder.read(archives.unpacked(local_path(text), progress=progress), spec.layout)
+        return text, contents
     if isinstance(data, Path) or folder.is_path(text):
         return text, folder.read(local_path(text), spec.layout)
     return text, Contents(*tfds.read(text.removeprefix("tfds:")))

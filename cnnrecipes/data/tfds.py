@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+from collections.abc import Sequence
+
 import numpy as np
 
+from cnnrecipes.data import places
 from cnnrecipes.data.images import decode_routed
 from cnnrecipes.data.records import DataSourceImages, open_records
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
-from cnnrecipes.errors import DataError, UnknownNameError
+from cnnrecipes.errors import CNNRecipesError, DataError, UnknownNameError
 
 # Bytes of a split, as it is stored, above which it is not read into memory.
 MEMORY_LIMIT = 2 * 2**30
@@ -30,7 +36,7 @@ def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
         known = tfds.list_builders(with_community_datasets=False)
         if name.partition("/")[0].partition(":")[0] not in known:
-            raise UnknownNameError("data set", name, known, "a folder is given as ./folder") from None
+            raise _unknown(name, known) from None
         raise DataError(f"TFDS cannot open {name!r}: {error}") from None
     if not {"image", "label"} <= set(builder.info.features or {}):
         raise DataError(f"TFDS set {name!r} has no 'image' and 'label'; choose an image classification set")
@@ -44,6 +50,22 @@ def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
     class_names = tuple(builder.info.features["label"].names)
     known_splits = {"train": "train", "validation": "validation", "test": "test"}
     return class_names, {s: _pool(builder, s) for s in known_splits if s in builder.info.splits}
+
+
+def _unknown(name: str, known: Sequence[str]) -> CNNRecipesError:
+    """The error about a name that is neither a TFDS set's nor a file's; it answers about the nearer of these."""
+    known, here = [*known, "digits"], [] if places.is_remote(name) else sorted(os.listdir())
+    like_files, like_sets = (_closeness(name, names) for names in (here, known))
+    if like_files >= max(like_sets, 0.6) or not re.fullmatch(r"[A-Za-z0-9_]+(:[0-9.*]+)?", name):
+        near = places.nearest(name)
+        return DataError(f"{name!r} does not exist{near}; give a folder, an archive of one, a table or a TFDS name")
+    remedy = "no folder or file here has that name either; a folder is given as ./folder"
+    return UnknownNameError("data set", name, known, remedy)
+
+
+def _closeness(name: str, names: Sequence[str]) -> float:
+    """How like a name the most similar one of these is, 0 to 1."""
+    return max((difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio() for one in names), default=0.0)
 
 
 def _pool(builder, split: str) -> Pool:

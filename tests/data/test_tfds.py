@@ -127,6 +127,25 @@ def test_a_misspelt_name_comes_with_the_nearest(name, near):
         open_source(name, Data(name=name))
 
 
+@pytest.mark.parametrize("name", ["digit", "zzzzqqqq", "my photos", "photos.zpi", "PHOTOS_2024"])
+def test_an_unknown_name_is_answered_without_the_catalogue(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError if set(name) & {" ", "."} else UnknownNameError) as caught:
+        open_source(name, Data(name=name))
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("name", ["photoz", "photo.zip", "my photo", "Photos3"])
+def test_a_name_that_is_nearly_a_files_is_answered_about_the_file(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for there in ("photos2", "photos.zip", "my photos"):
+        (tmp_path / there).mkdir()
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=rf"^'{name}' does not exist \(did you mean '") as caught:
+        open_source(name, Data(name=name))
+    assert len(str(caught.value)) < 250
+
+
 def test_what_tfds_imports_and_does_not_declare_is_installed():
     """tensorflow-datasets 4.9.10 needs it to download any set."""
     assert importlib.util.find_spec("importlib_resources")
