@@ -132,6 +132,8 @@ class _Training:
         self.source, self.unreadable = readable(
             open_source(data, recipe.data, progress=self.progress), progress=self.progress
         )
+        for line in self.source.layout.lines():
+            self.say(line)
         self.parts = recipe.train.accumulate
         if recipe.train.deterministic:
             guards.make_deterministic()
