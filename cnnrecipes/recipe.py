@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from cnnrecipes import initialization, methods, operations
 from cnnrecipes.duration import Duration, TimeSpan
@@ -21,8 +22,48 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MAX_NESTING = 8  # tables and lists inside each other; a recipe needs three
+MAX_NAME = 100  # characters; a file system takes 255 bytes, and a run folder's name has a date and a number beside
+
+
+def _some_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
+    if not any(depths):
+        raise ValueError("a network needs at least one block; give a depth above 0")
+    return depths
+
+
+def _size(value: Any) -> Any:
+    """Validate `data.image_size`: one number, or height and width."""
+    sides = value if isinstance(value, (list, tuple)) else [value]
+    whole = all(isinstance(side, int) and not isinstance(side, bool) and 4 <= side <= 10_000 for side in sides)
+    if not whole or (len(sides) != 2 and sides is value):
+        raise ValueError("give pixels from 4 to 10000, as 64, or height and width, as [32, 48]")
+    return tuple(sides) if sides is value and sides[0] != sides[1] else sides[0]
+
+
+def folder_name(name: str) -> str:
+    """Validate a name that becomes part of a folder's name. Raises ValueError."""
+    if (
+        not isinstance(name, str)
+        or name.strip() in ("", ".", "..")
+        or not name.isprintable()
+        or set(name) & set("/\\")
+        or len(name) > MAX_NAME
+    ):
+        raise ValueError(
+            f"it becomes part of the run folder's name: give 1 to {MAX_NAME} printable characters, without / and \\"
+        )
+    return name
+
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Depths = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
+ImageSize = Annotated[
+    Annotated[int, Field(ge=4)] | Annotated[tuple[int, int], Field(strict=False)], BeforeValidator(_size)
+]
+FolderName = Annotated[str, AfterValidator(folder_name)]
+Depths = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1), AfterValidator(_some_blocks)
+]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
 Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
@@ -64,13 +105,17 @@ class Data(Section):
 
     name: str = Field(description='"digits", a TFDS name as "cifar10", or a folder with one sub-folder a class')
     batch_size: int = Field(default=128, ge=1)
-    image_size: int | None = Field(default=None, ge=4, description="height and width in pixels; none: as stored")
+    image_size: ImageSize | None = Field(
+        default=None, description="in pixels: 64, or height and width, as [32, 48]; none: as stored"
+    )
     channels: Literal[1, 3] | None = Field(default=None, description="1 gray, 3 RGB; none: as stored, photos as RGB")
     resize: Literal["crop", "pad"] = Field(
         default="crop", description="crop: short side, then centre crop; pad: the whole image, black borders"
     )
     short_side: int | None = Field(
-        default=None, ge=4, description="what the short side is resized to before the centre crop; none: image_size"
+        default=None,
+        ge=4,
+        description="what the short side is resized to before the centre crop; none: the short side of image_size",
     )
     standardize: Literal["train", "imagenet", "image", "none"] = Field(
         default="train",
@@ -106,9 +151,14 @@ class Data(Section):
     def _covers_the_crop(self):
         if self.short_side is not None and self.resize != "crop":
             raise ValueError(f"short_side {self.short_side} is for resize = 'crop'; leave one of the two out")
-        if self.short_side is not None and self.short_side < (self.image_size or 0):
+        if self.short_side is not None and self.size and self.short_side < min(self.size):
             raise ValueError(f"short_side {self.short_side} is below image_size {self.image_size}; give at least that")
         return self
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that `image_size` asks for; None: as stored."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
 
 
 class Augment(Section):
@@ -161,7 +211,7 @@ class Model(Section):
 class Train(Section):
     """How long, with which optimizer and schedule, on which devices, and what is done against trouble."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     optimizer: Annotated[str, AfterValidator(_readable(methods.optimizer))] = Field(
         default="sgd", description='as "adamw", "lion", "muon(momentum=0.95)"; docs/training.md lists them'
     )
@@ -238,7 +288,7 @@ class Train(Section):
 class Recipe(Section):
     """A validated recipe. `Recipe.read(path)`, `.change(**{"train.epochs": 5})`, `.to_toml()`."""
 
-    name: str = "unnamed"
+    name: FolderName = "unnamed"
     data: Data
     augment: Augment = Augment()
     model: Model
@@ -246,17 +296,27 @@ class Recipe(Section):
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
-        """Validate nested tables. Raises RecipeError naming `origin`, the key, the value and what is allowed."""
+        """Validate nested tables; NumPy's scalars and paths count as Python's numbers and texts.
+
+        Raises:
+            RecipeError: it names `origin`, the key, the value and what is allowed.
+        """
+        check_nesting(tables, origin)
         try:
-            return cls.model_validate(tables)
+            return cls.model_validate(_plain(tables))
         except ValidationError as error:
             raise RecipeError(f"{origin}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
     def change(self, **changes: Any) -> Recipe:
-        """A copy with dotted keys replaced, checked like a file: `change(**{"train.epochs": 5})`."""
+        """Return a copy with keys replaced, checked like a file.
+
+        `change(**{"train.epochs": 5})` and `change(train={"epochs": 5})` are the same.
+        """
         tables = self.to_dict()
-        for key, value in changes.items():
+        for key, value in _dotted(changes).items():
             known = all_keys()
+            if key in self.__class__.model_fields and key not in known:
+                raise RecipeError(f"{key} = {_shown(value)} is a table; change a key of it, as {key}.{_first(key)}=...")
             if key not in known:
                 raise RecipeError(f"unknown key {key!r}{nearest(key, known)}")
             *parents, leaf = key.split(".")
@@ -275,13 +335,56 @@ class Recipe(Section):
         return tomli_w.dumps(self.to_dict())
 
 
+def check_nesting(tables: Any, origin: str) -> None:
+    """Raise RecipeError where tables and lists stand deeper inside each other than a recipe's ever do."""
+    level, depth = [tables], 0
+    while level:
+        if depth > MAX_NESTING:
+            raise RecipeError(f"{origin}: tables or lists are nested more than {MAX_NESTING} deep; a recipe needs 3")
+        inside = [item.values() if isinstance(item, Mapping) else item for item in level]
+        level = [one for items in inside for one in items if isinstance(one, (Mapping, list, tuple))]
+        depth += 1
+
+
+def _plain(value: Any) -> Any:
+    """The same with Python's numbers for NumPy's scalars, and texts for paths."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [_plain(one) for one in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    # Of a NumPy or TensorFlow scalar; neither is imported for this.
+    return value.item() if hasattr(value, "dtype") and getattr(value, "shape", None) == () else value
+
+
+def _dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes by dotted keys: the table of a section, as train={"epochs": 5}, stands for its keys."""
+    flat = {}
+    for key, value in changes.items():
+        inner = isinstance(value, Mapping) and key in Recipe.model_fields
+        flat |= {f"{key}.{name}": one for name, one in value.items()} if inner else {key: value}
+    return flat
+
+
+def _first(section: str) -> str:
+    """The first key of a section."""
+    return next(key for key in all_keys() if key.startswith(f"{section}.")).partition(".")[2]
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: its repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
+
+
 def model_spec(model: str | Model, **options: Any) -> Model:
     """A checked `model` table from an architecture's name or another table, and further keys of it."""
     if not isinstance(model, (str, Model)):
         raise RecipeError(f"the model is {model!r}; give an architecture's name, or the model table of a recipe")
     tables = {"name": model} if isinstance(model, str) else model.model_dump()
     try:
-        return Model.model_validate({**tables, **options})
+        return Model.model_validate({**tables, **_plain(options)})
     except ValidationError as error:
         # The messages speak of recipe keys: an option is the recipe's key model.<option>.
         items = ({**item, "loc": ("model", *item["loc"])} for item in error.errors())
@@ -297,11 +400,15 @@ def all_keys() -> list[str]:
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of one TOML file. Raises RecipeError when it cannot be read or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise RecipeError(f"{path}: values are nested too deep; a recipe needs 3 levels") from None
+    check_nesting(tables, str(path))
+    return tables
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,6 +429,8 @@ def parse_override(text: str) -> tuple[str, Any]:
         tables = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return key.strip(), value
+    except RecursionError:
+        raise RecipeError(f"{key.strip()}: the value is nested too deep; a recipe needs 3 levels") from None
     return key.strip(), tables["value"] if list(tables) == ["value"] else value
 
 
@@ -351,10 +460,10 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key} is missing; it has no default"
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return f"{key} = {item['input']!r}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
+        return f"{key} = {_shown(item['input'])}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
     if item["type"] == "tuple_type":
         message = f"give a list, as {json.dumps([item['input']], default=str)}"
-    return f"{key} = {item['input']!r}; {message[:1].lower() + message[1:]}"
+    return f"{key} = {_shown(item['input'])}; {message[:1].lower() + message[1:]}"
 
 
 def _did_you_mean(name: str, allowed: list[str]) -> str:

@@ -37,7 +37,9 @@ def test_arrays_are_learned_and_recorded(tmp_path):
     assert run.recipe.data.name == "arrays"
     with pytest.raises(cr.DataError, match="give them again as data="):
         cr.load(run.folder).evaluate()
-    assert cr.load(run.folder).evaluate((IMAGES, np.array(["dark", "bright"])[LABELS]))["n"] == 6
+    given = (IMAGES, np.array(["dark", "bright"])[LABELS])
+    assert cr.load(run.folder).evaluate(given)["n"] == 60
+    assert cr.load(run.folder).evaluate(given, split="validation") == run.metrics["validation"]
 
 
 def test_a_folder_of_photos(flowers, tmp_path):

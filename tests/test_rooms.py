@@ -31,6 +31,7 @@ ROOMS = {
     "artefact": 6,
     "tta": 6,
     "evaluation": 6,
+    "unfinished": 6,
     "run": 6,
     "preparing": 7,
     "extending": 7,

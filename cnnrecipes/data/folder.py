@@ -23,8 +23,10 @@ def is_path(text: str) -> bool:
     return os.sep in text or "/" in text or text.startswith((".", "~")) or Path(text).is_dir()
 
 
-def read(root: str | Path) -> tuple[tuple[str, ...], dict[str, Pool]]:
+def read(root: str | Path, training: bool = True) -> tuple[tuple[str, ...], dict[str, Pool]]:
     """Class names, sorted, and splits. Hidden entries and files of other extensions are passed over.
+
+    training: whether there must be images to train on, of every class; without, any split and any class will do.
 
     Raises:
         DataError: no such folder, no class folders, an empty class, or a class that training does not have.
@@ -36,17 +38,19 @@ def read(root: str | Path) -> tuple[tuple[str, ...], dict[str, Pool]]:
     folders = places.subfolders(root)
     if has_splits(folders):
         roots = {SPLIT_NAMES[name.lower()]: places.join(root, name) for name in folders}
-        if "train" not in roots or len(roots) < len(folders):
+        if (training and "train" not in roots) or len(roots) < len(folders):
             raise DataError(f"{root!r} has {', '.join(folders)}; give train, and at most one val and one test")
     else:
         roots = {"train": root}
-    class_names = places.subfolders(roots["train"])
+    known_by = [roots["train"]] if training else roots.values()
+    class_names = sorted({name for path in known_by for name in places.subfolders(path)})
     odd = [name for name in class_names if name != storable(name)]
     if odd:
         raise DataError(f"the name of the folder {odd[0]!r} is not UTF-8; rename it, since it becomes a class name")
     if not class_names:
-        raise DataError(f"{roots['train']!r} has no sub-folders; put the images of each class in a folder of its own")
-    return tuple(class_names), {split: _read_split(path, split, class_names) for split, path in roots.items()}
+        where = roots.get("train", root)
+        raise DataError(f"{where!r} has no sub-folders; put the images of each class in a folder of its own")
+    return tuple(class_names), {split: _read_split(path, split, class_names, training) for split, path in roots.items()}
 
 
 def has_splits(folders: list[str]) -> bool:
@@ -54,7 +58,7 @@ def has_splits(folders: list[str]) -> bool:
     return bool(folders) and {name.lower() for name in folders} <= set(SPLIT_NAMES)
 
 
-def _read_split(root: str, split: str, class_names: list[str]) -> Pool:
+def _read_split(root: str, split: str, class_names: list[str], training: bool) -> Pool:
     here = places.subfolders(root)
     unknown = sorted(set(here) - set(class_names))
     if unknown:
@@ -63,7 +67,7 @@ def _read_split(root: str, split: str, class_names: list[str]) -> Pool:
     paths, labels = [], []
     for label, name in enumerate(class_names):
         files = image_files(places.join(root, name)) if name in here else []
-        if split == "train" and not files:
+        if training and split == "train" and not files:
             where = places.join(root, name)
             raise DataError(f"class folder {where!r} has no images ({', '.join(EXTENSIONS)}); add some or remove it")
         paths += files

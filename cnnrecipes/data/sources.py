@@ -7,7 +7,7 @@ list of positions into them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,11 @@ from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+GIVEN = "data"  # what the images are called that are given without splits, to be measured
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Source:
             raise DataError(f"{self.name} has classes {_listed(self.class_names)}; the model knows {_listed(expected)}")
 
 
-def open_source(data: Any, spec: recipe.Data) -> Source:
+def open_source(data: Any, spec: recipe.Data, say: Callable[[str], None] = _silent) -> Source:
     """Open what the user has, with a validation split, and a test split where the recipe asks for one.
 
     Args:
@@ -72,11 +77,12 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
             labels, `(images, labels)`, a `tf.data.Dataset` of (image, label), or a mapping of split to such with an
             optional "class_names".
         spec: the recipe's `data` table.
+        say: told in a line of what was converted.
 
     Raises:
         DataError: it cannot be read, or images and labels do not fit; the message says what to do.
     """
-    name, class_names, pools = _open(spec.name if data is None else data)
+    name, class_names, pools = _open(spec.name if data is None else data, say)
     splits = {}
     for part, pool in pools.items():
         everything = np.arange(len(pool.labels), dtype=np.int64)
@@ -88,6 +94,48 @@ def open_source(data: Any, spec: recipe.Data) -> Source:
     source = Source(name, class_names, {s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
     check_classes(source)
     return source
+
+
+def open_given(data: Any, class_names: Sequence[str], say: Callable[[str], None] = _silent) -> Source:
+    """Open what a model is to be measured on: all of it, in the splits that it has itself, nothing split off.
+
+    Args:
+        data: as for `open_source`, but None; some of the classes are enough.
+        class_names: the model's; labels become its numbers, by name where the data has names.
+
+    Returns:
+        a source of the model's classes; what has no splits of its own is one, "data".
+
+    Raises:
+        DataError: it cannot be read, or has images of a class that the model does not know.
+    """
+    if isinstance(data, (str, Path, pd.DataFrame)):
+        name, names, pools = _open(data, say, training=False)
+        pools = {split: _renumbered(name, pool, names, class_names) for split, pool in pools.items()}
+    else:
+        name, (_, pools) = "arrays", arrays.read(data, say=say, known=class_names)
+    if set(pools) == {"train"}:
+        pools = {GIVEN: pools["train"]}
+    splits = {
+        split: Split(split, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64), pool.groups)
+        for split, pool in pools.items()
+        if len(pool.labels)
+    }
+    if not splits:
+        raise DataError(f"{name} has no images; give some of the classes {_listed(class_names)}")
+    return Source(name, tuple(class_names), splits)
+
+
+def _renumbered(name: str, pool: Pool, names: Sequence[str], known: Sequence[str]) -> Pool:
+    """The pool with the labels of the model that knows these classes. Raises DataError naming one that it does not."""
+    numbers = np.asarray([known.index(one) if one in known else -1 for one in names], np.int32)[pool.labels]
+    if (numbers < 0).any():
+        unknown = names[int(pool.labels[np.argmax(numbers < 0)])]
+        raise DataError(
+            f"{name} has images of the class {unknown!r}, which the model does not know: it knows {_listed(known)}; "
+            "leave them out, or name the class as the model does"
+        )
+    return Pool(pool.images, numbers, pool.groups)
 
 
 def recipe_name(data: Any) -> str:
@@ -154,20 +202,21 @@ def _contents(pool: Pool) -> list[str]:
     return [hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts]
 
 
-def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
+def _open(data: Any, say: Callable[[str], None], training: bool = True) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
+    """Its name, class names and splits; `training`: whether there must be a split to train on, with every class."""
     if isinstance(data, pd.DataFrame):
-        return ("arrays", *tables.read(data))
+        return ("arrays", *tables.read(data, training))
     if not isinstance(data, (str, Path)):
-        return ("arrays", *arrays.read(data))
+        return ("arrays", *arrays.read(data, say=say))
     text = str(data)
     if text == "digits":
         return ("digits", *arrays.read(arrays.digits()))
     if text == "arrays":
         raise DataError("this recipe was run on arrays, which are not kept; give them again as data=(images, labels)")
     if tables.is_table(text):
-        return (text, *tables.read(local_path(text)))
+        return (text, *tables.read(local_path(text), training))
     if isinstance(data, Path) or folder.is_path(text):
-        return (text, *folder.read(local_path(text)))
+        return (text, *folder.read(local_path(text), training))
     return (text, *tfds.read(text.removeprefix("tfds:")))
 
 

@@ -33,11 +33,13 @@ def is_table(text: str) -> bool:
     return text.lower().endswith(ENDINGS)
 
 
-def read(table: str | pd.DataFrame) -> tuple[tuple[str, ...], dict[str, Pool]]:
+def read(table: str | pd.DataFrame, training: bool = True) -> tuple[tuple[str, ...], dict[str, Pool]]:
     """Class names, sorted, and splits. Paths are relative to the table's folder, a DataFrame's to the working folder.
 
     Columns: a path and a label; where there are, a split (train, val, validation, test) and a group, which keeps to
     one split. Images that cannot be read are found when they are read.
+
+    training: whether there must be rows to train on.
 
     Raises:
         DataError: a table that cannot be read, without these columns, or with gaps in them.
@@ -60,8 +62,8 @@ def read(table: str | pd.DataFrame) -> tuple[tuple[str, ...], dict[str, Pool]]:
         alone = groups < 0
         groups = np.where(alone, groups.max() + 1 + np.cumsum(alone), groups)
     splits = _splits(frame[columns["split"]], name) if "split" in columns else np.full(len(frame), "train")
-    if "train" not in splits:
-        raise DataError(f"{name} has no row of split train")
+    if training and "train" not in splits:
+        raise DataError(f"{name} has no row of split train; give some, or leave the split column out")
     pools = {}
     for split in ("train", "validation", "test"):
         rows = np.flatnonzero(splits == split)
