@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,9 +14,9 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from cnnrecipes import initialization, methods, operations
+from cnnrecipes import initialization, lengths, methods, operations
 from cnnrecipes.duration import Duration, TimeSpan
-from cnnrecipes.errors import RecipeError, nearest
+from cnnrecipes.errors import CNNRecipesWarning, RecipeError, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -324,7 +325,35 @@ class Recipe(Section):
             for parent in parents:
                 table = table.setdefault(parent, {})
             table[leaf] = value
-        return Recipe.from_dict(tables, "change of " + ", ".join(changes)) if changes else self
+        if not changes:
+            return self
+        changed = Recipe.from_dict(tables, "change of " + ", ".join(changes))
+        return self._shortened(changed, _dotted(changes)) if "train.epochs" in _dotted(changes) else changed
+
+    def _shortened(self, changed: Recipe, asked: Mapping[str, Any]) -> Recipe:
+        """The changed recipe with the lengths of its schedule scaled where they have no room in its epochs any more.
+
+        Those that were asked for are left, and so is all where this recipe had no room for them either. Warns.
+        """
+        before, after = self.train, changed.train
+        if lengths.fit(after.warmup, after.schedule, after.epochs):
+            return changed
+        if not lengths.fit(before.warmup, before.schedule, before.epochs):
+            return changed
+        share, scaled = after.epochs / before.epochs, {}
+        if "train.warmup" not in asked and (warmup := lengths.scaled(after.warmup, share)) != after.warmup:
+            scaled["train.warmup"] = str(warmup)
+        if "train.schedule" not in asked and (text := lengths.scaled_schedule(after.schedule, share)) != after.schedule:
+            scaled["train.schedule"] = text
+        if not scaled:
+            return changed
+        said = [f"{key} is {value!r}" for key, value in scaled.items()]
+        warnings.warn(
+            f"the schedule of {before.epochs} epochs has no room in {after.epochs}: scaled, {' and '.join(said)}",
+            CNNRecipesWarning,
+            stacklevel=3,
+        )
+        return changed.change(**scaled)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested tables of plain values, complete but for keys that are none."""

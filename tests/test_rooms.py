@@ -17,6 +17,7 @@ ROOMS = {
     "recipe": 1,
     "catalog": 1,
     "duration": 1,
+    "lengths": 1,
     "calls": 1,
     "methods": 1,
     "operations": 1,
