@@ -78,8 +78,13 @@ def inspect(
     from cnnrecipes.recipe import parse_override
 
     name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
-    found = inspect(built, folder or Path("inspect") / name, images)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = inspect(built, folder or Path("inspect") / name, images)
     print_stages(found.stages)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            out.print(f"warning: {warning.message}", markup=False)
     for path in found.files:
         out.print(f"wrote {path}", markup=False)
 

@@ -199,7 +199,14 @@ class Model(Section):
     variant: Literal["v1", "v1.5", "v2", "d"] | None = Field(default=None, description="of ResNets")
     shortcut: Literal["A", "B", "C", "none"] | None = Field(default=None, description="of residual blocks")
     zero_init_residual: bool | None = Field(
-        default=None, description="residual blocks start as the identity (Goyal et al. 2017, section 5.1)"
+        default=None,
+        description="the last gamma of a residual block starts at 0 (Goyal et al. 2017, section 5.1), but at 1 where "
+        "shortcut A adds channels, which would never learn; none: true where blocks have such a gamma",
+    )
+    branch_scale: Literal["skipinit", "none"] | None = Field(
+        default=None,
+        description="learnable factors at the end of each residual branch, 0 at first (De & Smith 2020), but 1 where "
+        "shortcut A adds channels; none: skipinit with norm none",
     )
     stochastic_depth: Fraction = Field(
         default=0.0, description="share of times the last block is skipped; growing linearly from the first"
@@ -284,6 +291,17 @@ class Train(Section):
         default="stop", description="when memory runs out: stop, or go on with batches in twice as many parts"
     )
     loggers: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], Field(strict=False)] = ("tensorboard",)
+
+    @model_validator(mode="after")
+    def _averages_once(self):
+        if isinstance(methods.optimizer(self.optimizer), methods.ScheduleFreeAdamW):
+            for key in ("ema", "lookahead"):
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"{key} = {getattr(self, key)} with optimizer = {self.optimizer!r}, which averages the weights "
+                        f'itself; leave {key} out, or choose another optimizer, as "adamw"'
+                    )
+        return self
 
 
 class Recipe(Section):

@@ -16,7 +16,9 @@ from cnnrecipes.errors import RecipeError
 # The batch of the papers' learning rates (Goyal et al. 2017, section 2.1).
 REFERENCE_BATCH = 256
 
-Shape = Callable[[tf.Tensor], tf.Tensor]  # a step of a piece of the training, float32, to a share of the peak
+# A step of a piece of the training to a share of the peak. The step is an integer, so that boundaries are exact in a
+# graph too, where a division by a constant becomes a multiplication; it is a float32 under a time budget.
+Shape = Callable[[tf.Tensor], tf.Tensor]
 
 
 def schedule(spec: recipe.Train, steps_per_epoch: int, batch_size: int = REFERENCE_BATCH) -> Schedule:
@@ -56,7 +58,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.pieces = _pieces(spec, self.peak, steps_per_epoch, self.factor if self.plateau else 1.0)
 
     def __call__(self, step):
-        step = keras.ops.cast(step if self.position is None else self.position, "float32")
+        step = tf.convert_to_tensor(step if self.position is None else self.position)
         rate = self.pieces[0][1](step)
         for start, piece in self.pieces[1:]:
             rate = keras.ops.where(step < start, rate, piece(step))
@@ -115,7 +117,16 @@ def _moved(shape: Shape, start: int) -> Shape:
 
 
 def _constant(value: float) -> Shape:
-    return lambda step: keras.ops.full_like(step, value)
+    return lambda step: keras.ops.full_like(_real(step), value)
+
+
+def _real(step) -> tf.Tensor:
+    return tf.cast(step, tf.float32)
+
+
+def _count(step) -> tf.Tensor:
+    """Whole steps, an integer."""
+    return tf.cast(tf.floor(step) if step.dtype.is_floating else step, tf.int64)
 
 
 class _Length:
@@ -147,7 +158,7 @@ def _shape(spec: recipe.Train, length: _Length) -> Shape:
     after = _SHAPES[type(method)](method, length, warmup)
     if not warmup:
         return after
-    return lambda step: keras.ops.where(step < warmup, step / warmup, after(step))
+    return lambda step: keras.ops.where(step < warmup, _real(step) / warmup, after(step))
 
 
 def _flat(method, length: _Length, warmup: int) -> Shape:
@@ -164,6 +175,7 @@ def _one_cycle(method: methods.OneCycle, length: _Length, warmup: int) -> Shape:
     top, last = method.rise * length.total - 1, length.total - 1
 
     def shape(step):
+        step = _real(step)
         up = _half_cosine(start, 1.0, step / max(top, 1e-9))
         down = _half_cosine(1.0, start / method.end_ratio, (step - top) / max(last - top, 1e-9))
         return keras.ops.where(step <= top, up, down)
@@ -173,7 +185,7 @@ def _one_cycle(method: methods.OneCycle, length: _Length, warmup: int) -> Shape:
 
 def _step(method: methods.Step, length: _Length, warmup: int) -> Shape:
     every = length.steps("train.schedule's every", method.every, within=length.total)
-    return lambda step: keras.ops.power(method.factor, keras.ops.floor(step / every))
+    return lambda step: keras.ops.power(method.factor, _real(_count(step) // every))
 
 
 def _multi_step(method: methods.MultiStep, length: _Length, warmup: int) -> Shape:
@@ -188,7 +200,7 @@ def _multi_step(method: methods.MultiStep, length: _Length, warmup: int) -> Shap
 
 def _polynomial(method: methods.Polynomial, length: _Length, warmup: int) -> Shape:
     def shape(step):
-        left = 1 - keras.ops.clip((step - warmup) / (length.total - warmup), 0.0, 1.0)
+        left = keras.ops.clip(_real(length.total - step) / (length.total - warmup), 0.0, 1.0)
         return method.floor + (1 - method.floor) * keras.ops.power(left, method.power)
 
     return shape
@@ -196,7 +208,7 @@ def _polynomial(method: methods.Polynomial, length: _Length, warmup: int) -> Sha
 
 def _exponential(method: methods.Exponential, length: _Length, warmup: int) -> Shape:
     every = length.steps("train.schedule's every", method.every)
-    return lambda step: keras.ops.power(method.factor, (step - warmup) / every)
+    return lambda step: keras.ops.power(method.factor, _real(step - warmup) / every)
 
 
 def _trapezoid(method: methods.Trapezoid, length: _Length, warmup: int) -> Shape:
@@ -208,7 +220,7 @@ def _trapezoid(method: methods.Trapezoid, length: _Length, warmup: int) -> Shape
         )
 
     def shape(step):
-        left = keras.ops.clip((length.total - step) / cooldown, 0.0, 1.0)
+        left = keras.ops.clip(_real(length.total - step) / cooldown, 0.0, 1.0)
         return method.floor + (1 - method.floor) * left
 
     return shape
@@ -220,11 +232,13 @@ def _warm_restarts(method: methods.WarmRestarts, length: _Length, warmup: int) -
     while begin < length.total:
         cycles.append((begin, round(first * method.growth ** len(cycles))))
         begin += cycles[-1][1]
-    starts, lengths = (tf.constant(column, tf.float32) for column in zip(*cycles, strict=True))
+    starts, lengths = zip(*cycles, strict=True)
 
     def shape(step):
-        cycle = keras.ops.maximum(keras.ops.sum(keras.ops.cast(step >= starts, "int32")) - 1, 0)
-        return _down(step - tf.gather(starts, cycle), tf.gather(lengths, cycle), method.floor)
+        begins = tf.constant(starts, step.dtype)
+        begun = tf.reduce_sum(tf.cast(step[..., tf.newaxis] >= begins, tf.int32), axis=-1)
+        cycle = tf.maximum(begun - 1, 0)
+        return _down(step - tf.gather(begins, cycle), tf.gather(tf.constant(lengths), cycle), method.floor)
 
     return shape
 
@@ -245,7 +259,7 @@ _SHAPES = {
 
 def _down(step, steps, floor: float):
     """From 1 at step 0 to the floor at `steps`, along half a cosine (Loshchilov & Hutter 2017, eq. 5)."""
-    return _half_cosine(1.0, floor, step / steps)
+    return _half_cosine(1.0, floor, _real(step) / _real(steps))
 
 
 def _half_cosine(start, end, share):
