@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine, readable
 from cnnrecipes.data.sources import Source, open_source, recipe_name
-from cnnrecipes.errors import Interrupted, OutOfMemory, RunError
+from cnnrecipes.errors import CNNRecipesWarning, Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.extending import begun, extended
 from cnnrecipes.preparing import Prepared, prepare
@@ -22,6 +23,7 @@ from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run, check_place
 from cnnrecipes.training import checkpoint, guards, loggers, loop
 from cnnrecipes.training.distribute import Placement, place
+from cnnrecipes.training.schedules import clipped
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
 START = "start_from.npz"  # in a run folder: the weights that train.start_from named
@@ -61,6 +63,8 @@ def fit(
     check_place(workdir, name)
     recipe = _complete(catalog.load(recipe), data, seed, changes)
     training = _Training(recipe, data, progress, recipe.train.start_from)
+    if data is not None or changes:
+        training.make_room(changes)
     return training.run(workdir, lambda facts: Run.create(workdir, training.recipe, name))
 
 
@@ -148,6 +152,20 @@ class _Training:
         self.parts = recipe.train.accumulate
         if recipe.train.deterministic:
             guards.make_deterministic()
+
+    def make_room(self, asked: Mapping[str, Any]) -> None:
+        """Clip what a changed recipe's schedule has no room for on this data; a length that was asked for stays."""
+        steps = pipeline.steps_per_epoch(self.source.split("train"), self.recipe.data)
+        changes = {key: value for key, value in clipped(self.recipe.train, steps).items() if key not in asked}
+        if changes:
+            before = {"train.warmup": self.recipe.train.warmup, "train.schedule": self.recipe.train.schedule}
+            what = "; ".join(f"{key} = '{before[key]}' is now '{value}'" for key, value in changes.items())
+            warnings.warn(
+                f"a training of {self.recipe.train.epochs * steps} steps has no room for its schedule: {what}",
+                CNNRecipesWarning,
+                stacklevel=3,
+            )
+            self.recipe = self.recipe.change(**changes)
 
     def run(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], start: Start | None = None) -> Run:
         """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""

@@ -19,7 +19,7 @@ _DIGITS = 4  # significant ones of a scaled length
 
 
 def fit(warmup: Duration, schedule: str, epochs: int) -> bool:
-    """Whether the warm-up and the schedule's lengths have room in so many epochs; lengths in steps are not looked at."""
+    """Whether warm-up and schedule have room in so many epochs; lengths in steps are not looked at."""
     method = methods.schedule(schedule)
     before, inside = _epochs(warmup, epochs), [_epochs(one, epochs) for one in _durations(method)]
     if isinstance(method, (methods.Trapezoid, methods.WarmRestarts)):

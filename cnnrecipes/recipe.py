@@ -244,7 +244,9 @@ class Train(Section):
     schedule: Annotated[str, AfterValidator(_readable(methods.schedule))] = Field(
         default="cosine", description="as \"trapezoid(cooldown='20%')\"; docs/training.md lists them"
     )
-    warmup: Duration = Field(default=Duration(0, "epochs"), description="linear from 0; not of one_cycle")
+    warmup: Duration = Field(
+        default=Duration(0, "epochs"), description="linear, above 0 from the first step; not of one_cycle"
+    )
     extensions: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_extensions)] = Field(
         default=(), description='how the schedule goes on after its end, as ["restart(40)"]; written by `extend`'
     )

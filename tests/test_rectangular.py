@@ -124,6 +124,7 @@ def test_a_training_of_oblong_images_from_fit_to_pictures(folder, tmp_path):
     assert len(cr.load(run.folder / "model.keras").predict(folder)) == 20
     spec = catalog.load("resnet20_photos").change(**changes)
     cr.debug.plot_batch(spec, data=str(folder), images=4, path=tmp_path / "batch.png")
-    assert Image.open(tmp_path / "batch.png").size[0] > 100
+    with Image.open(tmp_path / "batch.png") as picture:
+        assert picture.size[0] > 100
     found = cr.debug.inspect(run.model, tmp_path / "inspect")
     assert all(path.stat().st_size for path in found.files)
