@@ -23,7 +23,7 @@ from cnnrecipes import recipe as recipes
 from cnnrecipes.data.image_paths import image_paths
 from cnnrecipes.data.images import EXTENSIONS, decode, reason, resize
 from cnnrecipes.data.pipeline import EVALUATION_BATCH
-from cnnrecipes.data.values import as_images, warn_of_values
+from cnnrecipes.data.values import as_images, say_or_warn
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError
 from cnnrecipes.files import write_whole
 from cnnrecipes.layers import with_fast_norms, with_keras_norms
@@ -199,7 +199,7 @@ class Artefact:
         if isinstance(inputs, (list, tuple)):
             return [image for item in inputs for image in self._read(item)[0]], False
         array, single = _stack(inputs, self.input_shape[-1])
-        images = as_images(array, "the images", warn_of_values)
+        images = as_images(array, "the images", say_or_warn)
         if images.shape[-1] != self.input_shape[-1]:
             kinds = {1: "gray, 1 channel(s)", 3: "RGB, 3 channel(s)"}
             raise DataError(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnrecipes.errors import RecipeError, UnknownNameError
-from cnnrecipes.recipe import Recipe, check_nesting, merge, read_toml
+from cnnrecipes.recipe import Recipe, merge, read_toml
+from cnnrecipes.recipe_values import check_nesting
 
 
 def folder() -> Path:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from cnnrecipes import catalog, models, unfinished
+from cnnrecipes import catalog, lengths, models, unfinished
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine, readable
 from cnnrecipes.data.sources import Source, open_source, recipe_name
+from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.extending import begun, extended
@@ -61,9 +62,10 @@ def fit(
         Interrupted: Ctrl-C, or SIGTERM; a checkpoint is written, and `resume` goes on.
     """
     check_place(workdir, name)
-    recipe = _complete(catalog.load(recipe), data, seed, changes)
+    base = catalog.load(recipe)
+    recipe = _complete(base, data, seed, changes)
     training = _Training(recipe, data, progress, recipe.train.start_from)
-    if data is not None or changes:
+    if lengths.fit(base.train.warmup, base.train.schedule, base.train.epochs) and recipe != base:
         training.make_room(changes)
     return training.run(workdir, lambda facts: Run.create(workdir, training.recipe, name))
 
@@ -111,9 +113,9 @@ def extend(
         RecipeError: epochs or a learning rate that make no sense.
     """
     run = _opened(run)
-    longer, start = extended(run, epochs, schedule, learning_rate)
     workdir = run.folder.parent if workdir is None else workdir
     check_place(workdir)
+    longer, start = extended(run, epochs, schedule, learning_rate)
 
     def begin(facts: Mapping[str, Any]) -> Run:
         _check_same(start, facts)
@@ -146,7 +148,7 @@ class _Training:
         self.progress = progress and self.placement.is_chief
         self.say = print if self.progress else (lambda text: None)
         guards.note_devices(self.placement, self.say)
-        opened = open_source(data, recipe.data, self.say)
+        opened = open_source(data, recipe.data, lambda text: say_or_warn(text, self.say))
         self.source, self.unreadable = readable(opened, progress=self.progress)
         _note_sizes(recipe, self.source, self.say)
         self.parts = recipe.train.accumulate

@@ -80,6 +80,7 @@ def prepare(
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data, progress=progress)
     augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
+    pipeline.check_batches(train, recipe, augmentation, placement.devices)
 
     def build(**parts) -> keras.Model:
         return models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model, **parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,53 +16,20 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from cnnrecipes import initialization, lengths, methods, operations
 from cnnrecipes.duration import Duration, TimeSpan
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, nearest
+from cnnrecipes.recipe_values import check_nesting, folder_name, image_size, plain, shown, some_blocks
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-MAX_NESTING = 8  # tables and lists inside each other; a recipe needs three
-MAX_NAME = 100  # characters; a file system takes 255 bytes, and a run folder's name has a date and a number beside
-
-
-def _some_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
-    if not any(depths):
-        raise ValueError("a network needs at least one block; give a depth above 0")
-    return depths
-
-
-def _size(value: Any) -> Any:
-    """Validate `data.image_size`: one number, or height and width."""
-    sides = value if isinstance(value, (list, tuple)) else [value]
-    whole = all(isinstance(side, int) and not isinstance(side, bool) and 4 <= side <= 10_000 for side in sides)
-    if not whole or (len(sides) != 2 and sides is value):
-        raise ValueError("give pixels from 4 to 10000, as 64, or height and width, as [32, 48]")
-    return tuple(sides) if sides is value and sides[0] != sides[1] else sides[0]
-
-
-def folder_name(name: str) -> str:
-    """Validate a name that becomes part of a folder's name. Raises ValueError."""
-    if (
-        not isinstance(name, str)
-        or name.strip() in ("", ".", "..")
-        or not name.isprintable()
-        or set(name) & set("/\\")
-        or len(name) > MAX_NAME
-    ):
-        raise ValueError(
-            f"it becomes part of the run folder's name: give 1 to {MAX_NAME} printable characters, without / and \\"
-        )
-    return name
-
-
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 ImageSize = Annotated[
-    Annotated[int, Field(ge=4)] | Annotated[tuple[int, int], Field(strict=False)], BeforeValidator(_size)
+    Annotated[int, Field(ge=4)] | Annotated[tuple[int, int], Field(strict=False)], BeforeValidator(image_size)
 ]
 FolderName = Annotated[str, AfterValidator(folder_name)]
 Depths = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1), AfterValidator(_some_blocks)
+    tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1), AfterValidator(some_blocks)
 ]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
 Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
@@ -324,7 +290,7 @@ class Recipe(Section):
         """
         check_nesting(tables, origin)
         try:
-            return cls.model_validate(_plain(tables))
+            return cls.model_validate(plain(tables))
         except ValidationError as error:
             raise RecipeError(f"{origin}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
@@ -337,9 +303,9 @@ class Recipe(Section):
         for key, value in _dotted(changes).items():
             known = all_keys()
             if key in self.__class__.model_fields and key not in known:
-                raise RecipeError(f"{key} = {_shown(value)} is a table; change a key of it, as {key}.{_first(key)}=...")
+                raise RecipeError(f"{key} = {shown(value)} is a table; change a key of it, as {key}.{_first(key)}=...")
             if key not in known:
-                raise RecipeError(f"unknown key {key!r}{nearest(key, known)}")
+                raise RecipeError(f"unknown key {key!r}{_nearest_key(key)}")
             *parents, leaf = key.split(".")
             table = tables
             for parent in parents:
@@ -384,29 +350,6 @@ class Recipe(Section):
         return tomli_w.dumps(self.to_dict())
 
 
-def check_nesting(tables: Any, origin: str) -> None:
-    """Raise RecipeError where tables and lists stand deeper inside each other than a recipe's ever do."""
-    level, depth = [tables], 0
-    while level:
-        if depth > MAX_NESTING:
-            raise RecipeError(f"{origin}: tables or lists are nested more than {MAX_NESTING} deep; a recipe needs 3")
-        inside = [item.values() if isinstance(item, Mapping) else item for item in level]
-        level = [one for items in inside for one in items if isinstance(one, (Mapping, list, tuple))]
-        depth += 1
-
-
-def _plain(value: Any) -> Any:
-    """The same with Python's numbers for NumPy's scalars, and texts for paths."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else [_plain(one) for one in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    # Of a NumPy or TensorFlow scalar; neither is imported for this.
-    return value.item() if hasattr(value, "dtype") and getattr(value, "shape", None) == () else value
-
-
 def _dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes by dotted keys: the table of a section, as train={"epochs": 5}, stands for its keys."""
     flat = {}
@@ -421,19 +364,13 @@ def _first(section: str) -> str:
     return next(key for key in all_keys() if key.startswith(f"{section}.")).partition(".")[2]
 
 
-def _shown(value: Any) -> str:
-    """A value for a message: its repr, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
-
-
 def model_spec(model: str | Model, **options: Any) -> Model:
     """A checked `model` table from an architecture's name or another table, and further keys of it."""
     if not isinstance(model, (str, Model)):
         raise RecipeError(f"the model is {model!r}; give an architecture's name, or the model table of a recipe")
     tables = {"name": model} if isinstance(model, str) else model.model_dump()
     try:
-        return Model.model_validate({**tables, **_plain(options)})
+        return Model.model_validate({**tables, **plain(options)})
     except ValidationError as error:
         # The messages speak of recipe keys: an option is the recipe's key model.<option>.
         items = ({**item, "loc": ("model", *item["loc"])} for item in error.errors())
@@ -500,7 +437,7 @@ def _explain(item: Mapping[str, Any]) -> str:
     known = all_keys()
     key = ".".join(path)
     if item["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(key, [*known, 'data', 'augment', 'model', 'train', 'extends'])}"
+        return f"unknown key {key!r}{_nearest_key(key)}"
     key = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), key or "recipe")
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error" and isinstance(item["input"], Mapping):
@@ -509,10 +446,20 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key} is missing; it has no default"
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return f"{key} = {_shown(item['input'])}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
+        return f"{key} = {shown(item['input'])}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
     if item["type"] == "tuple_type":
         message = f"give a list, as {json.dumps([item['input']], default=str)}"
-    return f"{key} = {_shown(item['input'])}; {message[:1].lower() + message[1:]}"
+    return f"{key} = {shown(item['input'])}; {message[:1].lower() + message[1:]}"
+
+
+def _nearest_key(key: str) -> str:
+    """The keys that an unknown one may mean: alike, or abbreviated to the first letters of its words, as lr."""
+    known = all_keys()
+    leaf = key.rpartition(".")[2]
+    short = {"".join(word[:1] for word in one.partition(".")[2].split("_")): one for one in known}
+    if len(leaf) > 1 and leaf in short:
+        return f" (did you mean {short[leaf]}?)"
+    return _did_you_mean(key, [*known, *Recipe.model_fields, "extends"]) or "; `cnnrecipes show RECIPE` lists all keys"
 
 
 def _did_you_mean(name: str, allowed: list[str]) -> str:

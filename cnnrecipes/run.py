@@ -22,11 +22,12 @@ from filelock import FileLock, Timeout
 from cnnrecipes import unfinished
 from cnnrecipes.artefact import Artefact, Prediction
 from cnnrecipes.data.sources import GIVEN, Source, open_given, open_source
-from cnnrecipes.data.values import warn_of_values
+from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.files import write_whole
-from cnnrecipes.recipe import Recipe, folder_name, read_toml
+from cnnrecipes.recipe import Recipe, read_toml
+from cnnrecipes.recipe_values import folder_name
 
 PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
 
@@ -171,7 +172,7 @@ class Run:
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
         """What is to be measured: the recipe's own data in its splits, or what is given as it is given."""
         if data is not None:
-            given = open_given(data, class_names, warn_of_values)
+            given = open_given(data, class_names, say_or_warn)
             if split is None or split in given.splits or GIVEN not in given.splits:
                 return given
         source = open_source(data, self.recipe.data)

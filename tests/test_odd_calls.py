@@ -69,7 +69,8 @@ RECIPES = [
     change(cr.RecipeError, "unknown key 'epochs'", "did you mean train.epochs", epochs=5),
     change(cr.RecipeError, "unknown key 'train.epoch'", "train.epochs", train={"epoch": 5}),
     change(cr.RecipeError, "train = 5 is a table", "train.epochs=...", train=5),
-    change(cr.RecipeError, "unknown key 'lr'", "train", lr=0.1),
+    change(cr.RecipeError, "unknown key 'lr'", "did you mean train.learning_rate", lr=0.1),
+    change(cr.RecipeError, "unknown key 'verbose'", "cnnrecipes show RECIPE", verbose=1),
     change(cr.RecipeError, "train.learning_rate", "-0.1", "greater than 0", train__learning_rate=-0.1),
     change(cr.RecipeError, "train.learning_rate", "nan", "finite", train__learning_rate=float("nan")),
     change(cr.RecipeError, "train.learning_rate", "'0,1'", "number", train__learning_rate="0,1"),
@@ -212,10 +213,19 @@ DATA = [
     data("a generator", lambda here: ((x, y) for x, y in zip(X, Y, strict=True)), "generator", "data=(images, labels)"),
     data("a missing folder", "/no/where", "/no/where", "does not exist", "folder with one sub-folder"),
     data("an empty folder", lambda here: here.empty, "empty", "sub-folder"),
-    data("other channels", (GRAY, Y), "1 channel", "data.channels=1"),
+    case("data: other channels", lambda here: fit(here, (GRAY, Y), **{"data.channels": 3}), cr.DataError, "1 channel",
+         "data.channels=1"),
 ]  # fmt: skip
 
+
+def with_masks(here: SimpleNamespace) -> None:
+    """Masks are taken as they are; here a contradiction ends the call before it trains."""
+    with pytest.raises(cr.TrainingError):
+        fit(here, (X // 128, Y), **{"train.early_stopping": 3, "data.validation": 0.0})
+
+
 FIT = [
+    case("masks of 0 and 1", with_masks, cr.CNNRecipesWarning, "train images look like 0..1", "images * 255"),
     case("workdir 5", lambda here: fit(here, (X, Y), workdir=5), cr.RunError, "workdir is 5", "path"),
     case("workdir None", lambda here: fit(here, (X, Y), workdir=None), cr.RunError, "workdir is None", "path"),
     case("workdir is a file", lambda here: fit(here, (X, Y), workdir=here.file("f", "")), cr.RunError, "f'",
@@ -264,7 +274,7 @@ RUNS = [
          "train, validation, test"),
     case("evaluate a split that is not given", lambda here: here.run.evaluate({"test": (GRAY, Y), "val": (GRAY, Y)},
          split="train"),
-         cr.DataError, "no train split", "validation, test"),
+         cr.DataError, "no train split", "it has validation, test"),
     case("evaluate masks", lambda here: here.run.evaluate((GRAY // 128, Y)), cr.CNNRecipesWarning, "look like 0..1",
          "images * 255"),
     case("load a number", lambda here: cr.load(5), cr.RunError, "by its path", "5"),
@@ -317,9 +327,9 @@ PREDICT = [
     predict("NaN", np.full((8, 8), np.nan), "NaN", "0..255 or 0..1"),
     predict("300", np.full((8, 8), 300), "300", "give 0..255"),
     predict("-1..1", GRAY[0] / 127.5 - 1, "(images + 1) * 127.5"),
-    predict("0..1.2", GRAY[0] / 200, "neither 0..1 nor 0..255"),
+    predict("0..1.2", GRAY[1] / 200, "neither 0..1 nor 0..255"),
     predict("text", np.full((8, 8), "a"), "<U1", "numbers"),
-    predict("a mask", GRAY[0] // 128, "look like 0..1", "images * 255", error=cr.CNNRecipesWarning),
+    predict("a mask", GRAY[1] // 128, "look like 0..1", "images * 255", error=cr.CNNRecipesWarning),
     predict("an unknown view", GRAY[0], "'fliplr'", "flip_lr", error=cr.UnknownNameError, tta="fliplr"),
     predict("views that are a number", GRAY[0], "tta is 3", "view", error=cr.RecipeError, tta=3),
     predict("an unknown average", GRAY[0], "'mean'", "probabilities, logits", error=cr.RecipeError, tta="flip_lr",
@@ -333,7 +343,7 @@ COMMANDS = [
     case("fit: data as a change", command("fit", "resnet8_digits", "data=photos/"), SystemExit, "data = 'photos/'",
          "data.name=..."),
     case("fit: no value", command("fit", "resnet8_digits", "train.epochs"), SystemExit, "'train.epochs'", "key=value"),
-    case("fit: a missing folder", command("fit", "resnet20_photos", "--data", "{tmp}/none/"), SystemExit, "none/",
+    case("fit: a missing folder", command("fit", "resnet20_photos", "--data", "{tmp}/none/"), SystemExit, "none'",
          "does not exist"),
     case("fit: a taken name", command("fit", "resnet8_digits", "--workdir", "{tmp}", "--name", "empty"), SystemExit,
          "empty", "exists already", "another name"),

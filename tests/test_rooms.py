@@ -15,6 +15,7 @@ ROOMS = {
     "files": 0,
     "registration": 0,
     "recipe": 1,
+    "recipe_values": 1,
     "catalog": 1,
     "duration": 1,
     "lengths": 1,

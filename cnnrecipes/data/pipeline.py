@@ -113,6 +113,14 @@ def training_batches(
     return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
 
 
+def check_batches(split: Split, whole: recipe.Recipe, augmentation: Augmentation, parts: int = 1) -> None:
+    """Raise RecipeError, as `training_batches` would, before any of them is made."""
+    size = min(whole.data.batch_size, len(split))
+    _distinct(size, whole.augment.repeats)
+    _rows(size, (0, parts), whole.augment)
+    _framing(augmentation, image_shape(split, whole.data))
+
+
 def evaluation_steps(split: Split, parts: int = 1) -> int:
     """Batches of a split for each of so many devices."""
     return -(-len(split) // (EVALUATION_BATCH * parts))

@@ -118,7 +118,7 @@ def open_given(data: Any, class_names: Sequence[str], say: Callable[[str], None]
         pools = {GIVEN: pools["train"]}
     splits = {
         split: Split(split, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64), pool.groups)
-        for split, pool in pools.items()
+        for split, pool in sorted(pools.items(), key=lambda item: (*SPLITS, GIVEN).index(item[0]))
         if len(pool.labels)
     }
     if not splits:

@@ -60,10 +60,12 @@ def as_images(
     return rounded
 
 
-def warn_of_values(text: str) -> None:
-    """Pass a warning of `as_images` on as Python's; what was converted is not said where that is what was promised."""
+def say_or_warn(text: str, say: Callable[[str], None] = lambda text: None) -> None:
+    """Say what `as_images` tells of; a warning of it is a Python warning, which is shown where nothing is said too."""
     if text.startswith(WARNING):
         warnings.warn(text.removeprefix(WARNING), CNNRecipesWarning, stacklevel=6)
+    else:
+        say(text)
 
 
 def scale_of(array: Any, what: str) -> str | None:
