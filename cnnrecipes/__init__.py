@@ -40,6 +40,7 @@ _PUBLIC = {
     "load_state_dict": "cnnrecipes.models.convert",
     "Recipe": "cnnrecipes.recipe",
     "CNNRecipesError": "cnnrecipes.errors",
+    "CNNRecipesWarning": "cnnrecipes.errors",
     "RecipeError": "cnnrecipes.errors",
     "UnknownNameError": "cnnrecipes.errors",
     "DataError": "cnnrecipes.errors",

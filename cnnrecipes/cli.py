@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.table import Table
 
 import cnnrecipes
 from cnnrecipes import catalog
-from cnnrecipes.errors import CNNRecipesError, Interrupted
+from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, Interrupted
 from cnnrecipes.terminal import import_tensorflow, out, print_report, print_result, print_stages, sentence
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ TTAOption = Annotated[
     typer.Option(help="A view to average over, as flip_lr, shift(2), ten_crop, multi_scale; may be given again."),
 ]
 AverageOption = Annotated[str, typer.Option(help="What of the views is averaged: probabilities or logits.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the run's folder at the end, and nothing else.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, or a model.keras.")]
 
 
@@ -78,8 +80,13 @@ def inspect(
     from cnnrecipes.recipe import parse_override
 
     name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
-    found = inspect(built, folder or Path("inspect") / name, images)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = inspect(built, folder or Path("inspect") / name, images)
     print_stages(found.stages)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            out.print(f"warning: {warning.message}", markup=False)
     for path in found.files:
         out.print(f"wrote {path}", markup=False)
 
@@ -179,28 +186,42 @@ def fit(
     changes: ChangesArgument = None,
     data: DataOption = None,
     workdir: Annotated[Path, typer.Option(help="Where the run's folder goes.")] = Path("runs"),
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The name of the run's folder; default: date, recipe and a number."),
+    ] = None,
     seed: Annotated[Optional[int], typer.Option(help="Short for train.seed=...")] = None,  # noqa: UP045
+    quiet: QuietOption = False,
 ) -> None:
     """Train a recipe and say how good the model is.
 
     Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
     """
-    spec = _changed(recipe, changes)
+    _changed(recipe, changes)  # what is wrong with it is said before TensorFlow is imported
     import_tensorflow()
-    _tell(cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed))
+    overrides = _overrides(changes)
+    spec = catalog.load(recipe).change(**{key: overrides.pop(key) for key in ["name"] if key in overrides})
+    where = {"workdir": workdir, "name": name, "seed": seed, "progress": not quiet}
+    _tell(cnnrecipes.fit(spec, data, **where, **overrides), quiet)
 
 
 @app.command()
 def resume(
     run: Annotated[Path, typer.Argument(help="The run folder of a training that was stopped.")],
+    changes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[KEY=VALUE]...", help="Of keys that may change, as train.checkpoint_every='5 min'."),
+    ] = None,
     data: DataOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Go on with a training that was stopped, as if it had not been.
+    """Resume a training that was stopped, bit-exactly, from its latest valid checkpoint.
 
     Example: `cnnrecipes resume runs/2026-11-23_resnet20_cifar_1`
     """
     import_tensorflow()
-    _tell(cnnrecipes.resume(run, data=data))
+    cnnrecipes.Run.open(run).recipe.change(**_overrides(changes))  # an unknown key is an error of the recipe
+    _tell(cnnrecipes.resume(run, data, progress=not quiet, **_overrides(changes)), quiet)
 
 
 @app.command()
@@ -218,6 +239,7 @@ def extend(
         typer.Option(help="Where the new run's folder goes; default: beside the old one."),
     ] = None,
     draw_only: Annotated[bool, typer.Option("--draw-only", help="Draw the schedule and train nothing.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a finished run for more epochs, in a new run; draws the schedule first.
 
@@ -231,11 +253,11 @@ def extend(
     position = start.state["parts"]["position"]
     steps = max(start.state["steps_per_epoch"], 1)
     cnnrecipes.debug.plot_schedule(longer, steps_per_epoch=steps, mark_epoch=position["epoch"], path=picture)
-    out.print(f"wrote {picture}", markup=False)
+    if not quiet:
+        out.print(f"wrote {picture}", markup=False)
     if not draw_only:
-        _tell(
-            cnnrecipes.extend(run, epochs, schedule=schedule, learning_rate=learning_rate, data=data, workdir=workdir)
-        )
+        how = {"schedule": schedule, "learning_rate": learning_rate, "data": data, "workdir": workdir}
+        _tell(cnnrecipes.extend(run, epochs, **how, progress=not quiet), quiet)
 
 
 @app.command("resume-check")
@@ -306,7 +328,10 @@ def launch(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    data: Annotated[Optional[str], typer.Option(help="Other data of the same classes.")] = None,  # noqa: UP045
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Other data, which is measured whole; some of the run's classes are enough."),
+    ] = None,
     split: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="train, validation or test; default: test, or validation where there is no test."),
@@ -335,34 +360,49 @@ def evaluate(
 @app.command()
 def predict(
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Annotated[list[str], typer.Argument(help="Image files, folders of them, or patterns as 'photos/*.jpg'.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every class's probability as JSON.")] = False,
     tta: TTAOption = None,
     average: AverageOption = "probabilities",
 ) -> None:
-    """Name what images show."""
+    """Name what images show. The exit status is 1 if some of them cannot be read; the others are named all the same.
+
+    Examples: `cnnrecipes predict RUN cat.jpg`; `cnnrecipes predict RUN photos/ --json`
+    """
     import_tensorflow()
-    predictions = cnnrecipes.load(run).predict(list(images), tta=tta or None, average=average)
+    from cnnrecipes.data.image_paths import image_paths
+
+    opened = cnnrecipes.load(run)
+    artefact = opened.artefact if isinstance(opened, cnnrecipes.Run) else opened
+    paths = [path for image in images for path in image_paths(image) or [image]]
+    predictions, unreadable = artefact.predict_files(paths, tta=tta or None, average=average)
     if as_json:
-        print(json.dumps({str(i): p.probabilities for i, p in zip(images, predictions, strict=True)}, indent=2))
-        return
-    for image, prediction in zip(images, predictions, strict=True):
-        out.print(f"{image}: {prediction}", markup=False)
+        print(json.dumps({one.file: one.probabilities for one in predictions}, indent=2))
+    else:
+        for prediction in predictions:
+            out.print(f"{prediction.file}: {prediction}", markup=False)
+    for why in unreadable.values():
+        print(f"cnnrecipes: {' '.join(why.split())}", file=sys.stderr)
+    raise typer.Exit(2 if not predictions else 1 if unreadable else 0)
 
 
-def _tell(run: cnnrecipes.Run) -> None:
-    """What came out, said by one worker for all."""
+def _tell(run: cnnrecipes.Run, quiet: bool = False) -> None:
+    """What came out, said by one worker for all; quiet: the run's folder alone, for programs."""
     from cnnrecipes.training.cluster import find_cluster
 
     cluster = find_cluster(os.environ)
     if cluster is None or cluster.index == 0:
-        print_result(run)
+        print(run.folder) if quiet else print_result(run)
+
+
+def _overrides(changes: list[str] | None) -> dict[str, Any]:
+    from cnnrecipes.recipe import parse_override
+
+    return dict(map(parse_override, changes or []))
 
 
 def _changed(recipe: str, changes: list[str] | None):
-    from cnnrecipes.recipe import parse_override
-
-    return catalog.load(recipe).change(**dict(map(parse_override, changes or [])))
+    return catalog.load(recipe).change(**_overrides(changes))
 
 
 def _version(value: bool) -> None:
@@ -381,7 +421,16 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit status 2."""
+    """Run the command line; a user's error is one line on stderr and exit status 2, a warning one line."""
+    show = warnings.showwarning
+
+    def one_line(message, category, *where):
+        if issubclass(category, CNNRecipesWarning):
+            print(f"cnnrecipes: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            show(message, category, *where)
+
+    warnings.showwarning = one_line
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except Interrupted as error:

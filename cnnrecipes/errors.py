@@ -13,6 +13,10 @@ class CNNRecipesError(Exception):
     """The base of every error that cnnrecipes raises on purpose."""
 
 
+class CNNRecipesWarning(UserWarning):
+    """What is probably not meant, and is done all the same; the message names it and what to do."""
+
+
 class RecipeError(CNNRecipesError, ValueError):
     """A recipe file, key or value that is not allowed."""
 

@@ -111,18 +111,26 @@ class Extension(Call):
     epoch: int = Field(ge=1, description="the epoch after which it holds")
 
 
+_PLANNED = Field(default=None, ge=1, description="epochs of the training before it, where it was stopped early")
+
+
 class Restart(Extension):
     """The recipe's schedule anew, warm-up and all, over the epochs that follow."""
+
+    planned: int | None = _PLANNED
 
 
 class Hold(Extension):
     """One learning rate to the end."""
 
     learning_rate: float = Field(gt=0)
+    planned: int | None = _PLANNED
 
 
 class Stretch(Extension):
     """The recipe's schedule as it would have been at this place, had it been as long as this from its start."""
+
+    planned: int | None = _PLANNED
 
 
 EXTENSIONS: dict[str, type[Extension]] = {"stretch": Stretch, "restart": Restart, "constant": Hold}
@@ -139,21 +147,26 @@ class SGD(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Loshchilov & Hutter 2017, "Decoupled weight decay regularization", algorithm 2."""
+    """Loshchilov & Hutter 2019, "Decoupled weight decay regularization", algorithm 2; as PyTorch's AdamW."""
 
     beta_1: Decay = 0.9
     beta_2: Decay = 0.999
-    epsilon: float = Field(default=1e-7, gt=0)
+    epsilon: float = Field(default=1e-8, gt=0)
 
 
 class LAMB(AdamW):
-    """Adam's step, scaled by each tensor's trust ratio, for large batches (You et al. 2019, algorithm 2)."""
+    """Adam's step and the decay, scaled by each kernel's trust ratio; for large batches (You et al. 2020, algorithm 2).
+
+    Norms and biases take Adam's step, unless `train.decay_all`.
+    """
+
+    epsilon: float = Field(default=1e-6, gt=0)
 
 
 class Lion(Optimizer):
     """The sign of a momentum (Chen et al. 2023, "Symbolic discovery", algorithm 2); wants a tenth of AdamW's rate."""
 
-    beta_1: Decay = 0.9
+    beta_1: Annotated[float, Field(gt=0, lt=1)] = 0.9
     beta_2: Decay = 0.99
 
 
@@ -168,7 +181,7 @@ class Muon(Optimizer):
     auxiliary_rate: float = Field(default=1.0, gt=0, description="AdamW's learning rate, as a multiple of Muon's")
     beta_1: Decay = 0.9
     beta_2: Decay = 0.999
-    epsilon: float = Field(default=1e-7, gt=0)
+    epsilon: float = Field(default=1e-8, gt=0)
 
 
 class ScheduleFreeAdamW(Optimizer):

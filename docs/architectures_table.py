@@ -62,6 +62,7 @@ OPTIONS = {
     "shortcut": "A, B, C, none",
     "stem": "cifar, imagenet",
     "zero_init_residual": "true, false",
+    "branch_scale": "skipinit, none",
     "block_dropout": "0 to 1",
     "stochastic_depth": "0 to 1",
     "squeeze_excite": "a reduction, as 16",

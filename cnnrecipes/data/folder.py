@@ -26,11 +26,12 @@ def is_path(text: str) -> bool:
     return os.sep in text or "/" in text or text.startswith((".", "~")) or Path(text).is_dir()
 
 
-def read(root: str | Path, kind: Kind = "auto") -> Contents:
+def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Contents:
     """Class names, sorted, splits, what was left out, and what is wrong.
 
     Args:
         kind: what the folders in it are, where the user has said so.
+        training: whether there must be images to train on, of every class; without, any split and any class will do.
 
     Raises:
         DataError: no such folder.
@@ -44,21 +45,24 @@ def read(root: str | Path, kind: Kind = "auto") -> Contents:
         )
     tree = Tree(root)
     try:
-        roots = find_roots(tree, kind)
+        roots = find_roots(tree, kind, training)
     except DataError as error:
         return Contents((), {}, Layout(root), (*tree.closed, str(error)))
-    found = _Found(tree)
-    train = unwrapped(tree, places.join(roots.root, roots.folders["train"])) if roots.folders else roots.root
-    class_names = tuple(tree.full(train))
-    pools = {"train": found.train(train, class_names)}
-    empty = set(tree.subfolders(train)) - set(class_names)
-    for split, name in roots.folders.items():
-        if split != "train":
-            path = unwrapped(tree, places.join(roots.root, name), frozenset(class_names) | empty)
-            pool = found.other(path, split, class_names, empty)
-            pools |= {split: pool} if pool else {}
+    paths = {split: unwrapped(tree, places.join(roots.root, name)) for split, name in roots.folders.items()}
+    paths = paths or {"train": roots.root}
+    known_by = [paths["train"]] if training else paths.values()
+    class_names = tuple(sorted({name for path in known_by for name in tree.full(path)}))
+    empty = set(tree.subfolders(paths["train"])) - set(class_names) if training else set()
+    found, pools = _Found(tree), {}
+    for split in paths:
+        if split == "train":
+            pools[split] = found.train(paths[split], class_names, training)
+            continue
+        path = unwrapped(tree, places.join(roots.root, roots.folders[split]), frozenset(class_names) | empty)
+        if pool := found.other(path, split, class_names, empty):
+            pools[split] = pool
     folders = {split: name for split, name in roots.folders.items() if split in pools}
-    for folder in {tree.root, roots.root} - {train}:
+    for folder in {tree.root, roots.root} - set(paths.values()):
         found.beside(folder)
     layout = Layout(roots.root, folders, (*roots.left_out, *found.left_out()))
     return Contents(class_names, pools, layout, (*tree.closed, *found.problems))
@@ -81,8 +85,8 @@ class _Found:
         self._not_read: list[str] = []  # images of kinds that are not read
         self._others: list[str] = []
 
-    def train(self, root: str, class_names: Sequence[str]) -> Pool:
-        """The training images; the names of their folders are the classes."""
+    def train(self, root: str, class_names: Sequence[str], every: bool = True) -> Pool:
+        """The training images; the names of their folders are the classes. `every`: whether of each class."""
         if not class_names:
             self.problems.append(f"{root!r} has no sub-folders of images; put the images of each class in a folder")
         for name in class_names:
@@ -95,7 +99,8 @@ class _Found:
             message = f"{counted(len(empty), 'folder')} without images, no class: {listed(empty)}; left out"
             self._findings.append(Finding("warning", "empty class", message))
         pool = self._pool(root, class_names)
-        for label in np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0):
+        absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0)
+        for label in absent if every else ():
             where = places.join(root, class_names[label])
             self.problems.append(f"class folder {where!r} has no images that are read; {_remedy(self._not_read)}")
         return pool

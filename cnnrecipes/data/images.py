@@ -6,12 +6,15 @@ import importlib.util
 import io
 import re
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, features
 
 from cnnrecipes.data.header import MAX_PIXELS, kind_of, read_header
+
+Size = tuple[int, int]  # height, width
 
 # What is read; AVIF with Pillow from 11.3 on, HEIC with pillow-heif (`pip install cnnrecipes[heic]`).
 HEIC = (".heic", ".heif", ".hif")
@@ -196,45 +199,66 @@ def _turn(image, orientation):
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def resize(images: tf.Tensor, size: int, how: str, short_side: int | None = None) -> tf.Tensor:
-    """To (size, size) without changing proportions, antialiased, rounded to uint8; exact where the size is right.
+def resize(images: tf.Tensor, size: Size | int, how: str, short_side: int | None = None) -> tf.Tensor:
+    """Resize to (height, width) without changing proportions, antialiased, rounded to uint8; exact where it fits.
 
     Args:
         images: (H, W, C) or (N, H, W, C), uint8.
-        how: "crop": the short side becomes `short_side`, the middle is kept; "pad": the long side becomes `size`,
+        size: height and width; an int: of a square.
+        how: "crop": the image is scaled to cover the size, the middle is kept; "pad": it is scaled to fit into it,
             black borders fill the rest.
-        short_side: at least `size`; None: `size`.
+        short_side: of "crop": the short side of what is covered before the crop, at least that of `size`; None: that.
 
     Returns:
-        (size, size, C) or (N, size, size, C), uint8.
+        (height, width, C) or (N, height, width, C), uint8.
     """
+    size = (size, size) if isinstance(size, int) else size
     shape = tf.shape(images)[-3:-1]
-    short_side = short_side or size
-    done = tf.reduce_all(shape == size) & (short_side == size)
-    scale = (lambda *given: _crop(*given, short_side)) if how == "crop" else _pad
-    resized = tf.cond(done, lambda: images, lambda: to_uint8(scale(images, shape, size)))
-    return tf.ensure_shape(resized, (*images.shape[:-3], size, size, images.shape[-1]))
+    done = tf.reduce_all(shape == size) & (short_side in (None, min(size)))
+    scale = (lambda: _crop(images, shape, size, short_side)) if how == "crop" else (lambda: _pad(images, shape, size))
+    resized = tf.cond(done, lambda: images, lambda: to_uint8(scale()))
+    return tf.ensure_shape(resized, (*images.shape[:-3], *size, images.shape[-1]))
 
 
 def scaled_shape(shape: tf.Tensor, short_side) -> tf.Tensor:
     """Height and width (2,) int32 after resizing the short side to this length."""
-    short = tf.cast(tf.reduce_min(shape), tf.float64)
-    return tf.cast(tf.round(tf.cast(shape, tf.float64) * tf.cast(short_side, tf.float64) / short), tf.int32)
+    return covering_shape(shape, (1, 1), short_side)
+
+
+def covering_shape(shape: tf.Tensor, size: Size, short_side=None) -> tf.Tensor:
+    """Height and width (2,) int32 of an image of `shape` scaled until it just covers `size`.
+
+    short_side: scale `size` first until its short side has this length; a number or an int32 scalar.
+    """
+    return _scaled(shape, _enlarged(size, short_side), tf.argmin)
+
+
+def _enlarged(size: Size, short_side) -> tf.Tensor:
+    """(2,) float64: a size scaled until its short side has a length."""
+    if short_side is None:
+        return tf.constant(size, tf.float64)
+    return tf.constant(size, tf.float64) * tf.cast(short_side, tf.float64) / min(size)
+
+
+def _scaled(shape: tf.Tensor, target: tf.Tensor, which: Callable) -> tf.Tensor:
+    """A shape scaled until one of its sides is the target's: tf.argmin: so that it covers it; argmax: fits into it."""
+    shape = tf.cast(shape, tf.float64)
+    side = which(shape / target)
+    return tf.cast(tf.round(shape * target[side] / shape[side]), tf.int32)
 
 
 def _crop(images, shape, size, short_side):
-    scaled = scaled_shape(shape, short_side)
+    scaled = covering_shape(shape, size, short_side)
     images = tf.image.resize(images, scaled, antialias=True)
     top, left = tf.unstack((scaled - size) // 2)
-    return images[..., top : top + size, left : left + size, :]
+    return images[..., top : top + size[0], left : left + size[1], :]
 
 
 def _pad(images, shape, size):
-    long = tf.cast(tf.reduce_max(shape), tf.float64)
-    scaled = tf.maximum(tf.cast(tf.round(tf.cast(shape, tf.float64) * size / long), tf.int32), 1)
+    scaled = tf.maximum(_scaled(shape, tf.constant(size, tf.float64), tf.argmax), 1)
     images = tf.image.resize(images, scaled, antialias=True)
     top, left = tf.unstack((size - scaled) // 2)
-    return tf.image.pad_to_bounding_box(images, top, left, size, size)
+    return tf.image.pad_to_bounding_box(images, top, left, *size)
 
 
 def reason(error: Exception) -> str:

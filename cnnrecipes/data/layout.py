@@ -59,7 +59,7 @@ class Roots:
     left_out: tuple[Finding, ...] = ()
 
 
-def find_roots(tree: Tree, kind: Kind = "auto") -> Roots:
+def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
     """Where the splits, or the classes, of a folder lie.
 
     Folders that are called train, validation or test, in one of the field's ways, are splits where they hold folders
@@ -67,6 +67,7 @@ def find_roots(tree: Tree, kind: Kind = "auto") -> Roots:
 
     Args:
         kind: "splits" or "classes" where the user has said what the folders are.
+        training: whether there must be a split to train on.
 
     Raises:
         DataError: the folders can be read in two ways; the message asks, and says how to answer.
@@ -78,7 +79,7 @@ def find_roots(tree: Tree, kind: Kind = "auto") -> Roots:
     if kind == "classes":
         return Roots(root)
     if kind == "splits":
-        return _splits(tree, root, named or _mentioned(full), full)
+        return _splits(tree, root, named or _mentioned(full), full, training)
     if not named:
         return _without_names(tree, root, labelled)
     if not any(name in full for name in named):
@@ -91,7 +92,7 @@ def find_roots(tree: Tree, kind: Kind = "auto") -> Roots:
         raise DataError(
             f"{root!r} has {listed(named)} beside {listed(others)}: are these splits or classes? {_answers(root)}"
         )
-    return _splits(tree, root, named, full)
+    return _splits(tree, root, named, full, training)
 
 
 def unwrapped(tree: Tree, folder: str, known: frozenset[str] = frozenset()) -> str:
@@ -185,7 +186,7 @@ def _are_leftovers(named: Mapping[str, str], labelled: list[str], others: list[s
     return of_train and not any(name in labelled or not split_within(name)[0] for name in others)
 
 
-def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str]) -> Roots:
+def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], training: bool = True) -> Roots:
     """The split folders; of two for one split the one with classes. What has no split's name is left out, and said."""
     found: dict[str, str] = {}
     for split in SPLITS:
@@ -195,7 +196,7 @@ def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str]) ->
             raise DataError(f"{root!r} has {listed(useful)} for {split}; leave one, or put their images together")
         if useful:
             found[split] = useful[0]
-    if "train" not in found:
+    if training and "train" not in found:
         raise DataError(
             f"{root!r} has {listed(full)}, and no folder that is called train; rename one of them, or give the folder "
             "whose sub-folders are the classes"

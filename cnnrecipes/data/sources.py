@@ -7,7 +7,7 @@ list of positions into them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,16 @@ import pandas as pd
 from cnnrecipes import recipe
 from cnnrecipes.data import archives, arrays, folder, places, split, tables, tfds
 from cnnrecipes.data.facts import facts
-from cnnrecipes.data.layout import Contents, Layout
+from cnnrecipes.data.layout import Contents, Kind, Layout
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError, did_you_mean, listed
 
 SPLITS = ("train", "validation", "test")
+GIVEN = "data"  # what the images are called that are given without splits, to be measured
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class Source:
             raise DataError(f"{self.name} has classes {_listed(self.class_names)}; the model knows {_listed(expected)}")
 
 
-def open_source(data: Any, spec: recipe.Data, *, progress: bool = False) -> Source:
+def open_source(
+    data: Any, spec: recipe.Data, say: Callable[[str], None] = _silent, *, progress: bool = False
+) -> Source:
     """Open what the user has, with a validation split, and a test split where the recipe asks for one.
 
     Args:
@@ -74,24 +81,27 @@ def open_source(data: Any, spec: recipe.Data, *, progress: bool = False) -> Sour
             DataFrame of paths and labels, `(images, labels)`, a `tf.data.Dataset` of (image, label), or a mapping of
             split to such with an optional "class_names".
         spec: the recipe's `data` table.
+        say: told in a line of what was converted.
         progress: show the progress of a download and of unpacking.
 
     Raises:
         DataError: it cannot be read, or images and labels do not fit; the message says what to do.
     """
-    source, problems = survey(data, spec, progress=progress)
+    source, problems = survey(data, spec, say, progress=progress)
     if problems:
         raise DataError.of(problems)
     return source
 
 
-def survey(data: Any, spec: recipe.Data, *, progress: bool = False) -> tuple[Source, list[str]]:
+def survey(
+    data: Any, spec: recipe.Data, say: Callable[[str], None] = _silent, *, progress: bool = False
+) -> tuple[Source, list[str]]:
     """`open_source`, with everything for which it cannot be trained on instead of an error about it.
 
     Raises:
         DataError: there is no such data set, or it is not of a form that is known.
     """
-    name, contents = _open(spec.name if data is None else data, spec, progress)
+    name, contents = _open(spec.name if data is None else data, say, layout=spec.layout, progress=progress)
     splits, problems = {}, list(contents.problems)
     for part, pool in contents.pools.items():
         everything = np.arange(len(pool.labels), dtype=np.int64)
@@ -106,6 +116,51 @@ def survey(data: Any, spec: recipe.Data, *, progress: bool = False) -> tuple[Sou
         splits[part] = Split(part, whole.images, whole.labels[positions], positions, groups)
     source = replace(given, splits={s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
     return source, class_problems(source)
+
+
+def open_given(data: Any, class_names: Sequence[str], say: Callable[[str], None] = _silent) -> Source:
+    """Open what a model is to be measured on: all of it, in the splits that it has itself, nothing split off.
+
+    Args:
+        data: as for `open_source`, but None; some of the classes are enough.
+        class_names: the model's; labels become its numbers, by name where the data has names.
+
+    Returns:
+        a source of the model's classes; what has no splits of its own is one, "data".
+
+    Raises:
+        DataError: it cannot be read, or has images of a class that the model does not know.
+    """
+    if isinstance(data, (str, Path, pd.DataFrame)):
+        name, contents = _open(data, say, training=False)
+        if contents.problems:
+            raise DataError.of(contents.problems)
+        names = contents.class_names
+        pools = {split: _renumbered(name, pool, names, class_names) for split, pool in contents.pools.items()}
+    else:
+        name, (_, pools) = "arrays", arrays.read(data, say=say, known=class_names)
+    if set(pools) == {"train"}:
+        pools = {GIVEN: pools["train"]}
+    splits = {
+        split: Split(split, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64), pool.groups)
+        for split, pool in sorted(pools.items(), key=lambda item: (*SPLITS, GIVEN).index(item[0]))
+        if len(pool.labels)
+    }
+    if not splits:
+        raise DataError(f"{name} has no images; give some of the classes {_listed(class_names)}")
+    return Source(name, tuple(class_names), splits)
+
+
+def _renumbered(name: str, pool: Pool, names: Sequence[str], known: Sequence[str]) -> Pool:
+    """The pool with the labels of the model that knows these classes. Raises DataError naming one that it does not."""
+    numbers = np.asarray([known.index(one) if one in known else -1 for one in names], np.int32)[pool.labels]
+    if (numbers < 0).any():
+        unknown = names[int(pool.labels[np.argmax(numbers < 0)])]
+        raise DataError(
+            f"{name} has images of the class {unknown!r}, which the model does not know: it knows {_listed(known)}; "
+            "leave them out, or name the class as the model does"
+        )
+    return Pool(pool.images, numbers, pool.groups)
 
 
 def recipe_name(data: Any) -> str:
@@ -174,23 +229,30 @@ def _contents(pool: Pool) -> list[str]:
     return [hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts]
 
 
-def _open(data: Any, spec: recipe.Data, progress: bool) -> tuple[str, Contents]:
+def _open(
+    data: Any,
+    say: Callable[[str], None],
+    *,
+    training: bool = True,
+    layout: Kind = "auto",
+    progress: bool = False,
+) -> tuple[str, Contents]:
+    """Its name and contents; `training`: whether there must be a split to train on, with every class."""
     if isinstance(data, pd.DataFrame):
-        return "arrays", tables.read(data)
+        return "arrays", tables.read(data, training)
     if not isinstance(data, (str, Path)):
-        return "arrays", Contents(*arrays.read(data))
+        return "arrays", Contents(*arrays.read(data, say=say))
     text = str(data)
     if text == "digits":
         return "digits", Contents(*arrays.read(arrays.digits()))
     if text == "arrays":
         raise DataError("this recipe was run on arrays, which are not kept; give them again as data=(images, labels)")
     if tables.is_table(text):
-        return text, tables.read(local_path(text))
+        return text, tables.read(local_path(text), training)
     if archives.is_archive(text):
-        contents = folder.read(archives.unpacked(local_path(text), progress=progress), spec.layout)
-        return text, contents
+        return text, folder.read(archives.unpacked(local_path(text), progress=progress), layout, training)
     if isinstance(data, Path) or folder.is_path(text):
-        return text, folder.read(local_path(text), spec.layout)
+        return text, folder.read(local_path(text), layout, training)
     return text, Contents(*tfds.read(text.removeprefix("tfds:")))
 
 

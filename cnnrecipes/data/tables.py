@@ -35,12 +35,14 @@ def is_table(text: str) -> bool:
     return text.lower().endswith(ENDINGS)
 
 
-def read(table: str | pd.DataFrame) -> Contents:
+def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
     """Class names, sorted, splits, and groups that are in two of them.
 
     Paths are relative to the table's folder, a DataFrame's to the working folder; backslashes are separators too.
     Columns: a path and a label; where there are, a split (train, val, validation, test) and a group, which keeps to
     one split. Images that cannot be read are found when they are read.
+
+    training: whether there must be rows to train on.
 
     Raises:
         DataError: a table that cannot be read, without these columns, or with gaps in them.
@@ -63,22 +65,22 @@ def read(table: str | pd.DataFrame) -> Contents:
         alone = groups < 0
         groups = np.where(alone, groups.max() + 1 + np.cumsum(alone), groups)
     splits = _splits(frame[columns["split"]], name) if "split" in columns else np.full(len(frame), "train")
-    if "train" not in splits:
-        raise DataError(f"{name} has no row of split train")
+    if training and "train" not in splits:
+        raise DataError(f"{name} has no row of split train; give some, or leave the split column out")
     pools = {}
     for split in ("train", "validation", "test"):
         rows = np.flatnonzero(splits == split)
         if rows.size:
             some = None if groups is None else groups[rows]
             pools[split] = Pool(EncodedImages([paths[row] for row in rows]), labels[rows], some)
-    problems = [] if groups is None else _shared_groups(frame[columns["group"]], splits, name)
+    problems = [] if groups is None or not training else _shared_groups(frame[columns["group"]], splits, name)
     return Contents(class_names, pools, problems=tuple(problems))
 
 
 def _shared_groups(groups: pd.Series, splits: np.ndarray, name: str) -> list[str]:
     """What is wrong with groups of which there are rows in two splits: the one is then learned to tell the other."""
-    places = pd.DataFrame({"group": groups.to_numpy(), "split": splits}).dropna().groupby("group")["split"].unique()
-    shared = places[places.map(len) > 1]
+    found = pd.DataFrame({"group": groups.to_numpy(), "split": splits}).dropna().groupby("group")["split"].unique()
+    shared = found[found.map(len) > 1]
     if shared.empty:
         return []
     return [

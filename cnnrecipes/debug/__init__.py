@@ -4,6 +4,7 @@ from cnnrecipes.debug.activation_plot import plot_activation_statistics
 from cnnrecipes.debug.activations import activation_statistics
 from cnnrecipes.debug.batch_sheet import plot_batch
 from cnnrecipes.debug.cost import cost
+from cnnrecipes.debug.dead_channels import dead_channels
 from cnnrecipes.debug.diagram import diagram
 from cnnrecipes.debug.effective_field import effective_receptive_field, plot_receptive_field
 from cnnrecipes.debug.features import plot_feature_maps, plot_filters
@@ -19,6 +20,7 @@ __all__ = [
     "compare_initializations",
     "compare_stacks",
     "cost",
+    "dead_channels",
     "diagram",
     "effective_receptive_field",
     "inspect",

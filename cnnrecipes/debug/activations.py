@@ -11,7 +11,7 @@ import pandas as pd
 from cnnrecipes.debug.batch import batch_for
 from cnnrecipes.debug.graph import Call, calls, run
 from cnnrecipes.debug.grouping import stages
-from cnnrecipes.debug.words import activation, is_norm
+from cnnrecipes.debug.words import activation, is_norm, is_scale
 
 L = keras.layers
 
@@ -147,6 +147,8 @@ def _range(layer: Any) -> Range | None:
 
 
 def _kind(call: Call) -> str:
+    if is_scale(call):
+        return "other"
     if hasattr(call.layer, "kernel") or hasattr(call.layer, "pointwise_kernel"):
         return "weighted"
     if is_norm(call):

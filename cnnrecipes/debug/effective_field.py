@@ -104,14 +104,15 @@ def effective_size(field: np.ndarray) -> float:
 @contextlib.contextmanager
 def _awake(model: keras.Model) -> Iterator[None]:
     """Scales that are all 0 are 1 in here."""
-    asleep = [w for w in model.weights if w.name == "gamma" and not np.any(keras.ops.convert_to_numpy(w))]
-    for gamma in asleep:
-        gamma.assign(keras.ops.ones_like(gamma))
+    scales = [w for w in model.weights if w.name == "gamma" or (w.name == "kernel" and len(w.shape) == 1)]
+    asleep = [w for w in scales if not np.any(keras.ops.convert_to_numpy(w))]
+    for scale in asleep:
+        scale.assign(keras.ops.ones_like(scale))
     try:
         yield
     finally:
-        for gamma in asleep:
-            gamma.assign(keras.ops.zeros_like(gamma))
+        for scale in asleep:
+            scale.assign(keras.ops.zeros_like(scale))
 
 
 def _limits(corner: float, size: float, pixels: int) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import pandas as pd
 from cnnrecipes.debug.activation_plot import plot_activation_statistics
 from cnnrecipes.debug.activations import activation_statistics
 from cnnrecipes.debug.cost import cost
+from cnnrecipes.debug.dead_channels import dead_channel_warnings, dead_channels
 from cnnrecipes.debug.diagram import diagram
 from cnnrecipes.debug.effective_field import plot_receptive_field
 from cnnrecipes.debug.features import plot_feature_maps, plot_filters
@@ -32,11 +34,16 @@ PICTURES = {
 
 
 class Inspection(NamedTuple):
-    """What `inspect` found: `stages` and `layers`, tables of costs, fields and activations; `files`, the pictures."""
+    """What `inspect` found.
+
+    `stages` and `layers`: tables of costs, fields and activations. `files`: the pictures. `dead`: the layers with dead
+    channels, as `dead_channels` has them.
+    """
 
     stages: pd.DataFrame
     layers: pd.DataFrame
     files: tuple[Path, ...]
+    dead: pd.DataFrame
 
 
 def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | None = None) -> Inspection:
@@ -53,6 +60,9 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
 
     Raises:
         ModelError: a model without a graph or without a fixed size, images of another shape, or a bad folder.
+
+    Warns:
+        UserWarning: names each layer with dead channels, says why they are, and what to do.
     """
     folder = _made(folder)
     if images is None:
@@ -63,6 +73,9 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
     stages["receptive_field"] = layers.groupby("stage", sort=False)["receptive_field"].last()
     statistics = activation_statistics(model, images)
     layers = layers.merge(statistics.drop(columns=["type", "stage"]).drop_duplicates("layer"), on="layer", how="left")
+    dead = dead_channels(model, images)
+    for message in dead_channel_warnings(dead):
+        warnings.warn(message, stacklevel=2)
     write_whole(folder / "layers.csv", lambda path: layers.to_csv(path, index=False))
     diagram(model, folder / "diagram.svg")
     diagram(model, folder / "diagram.png")
@@ -70,7 +83,7 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
     plot_activation_statistics(statistics, path=folder / "activations.png")
     plot_filters(model, path=folder / "filters.png")
     plot_feature_maps(model, images[0], path=folder / "feature_maps.png")
-    return Inspection(stages, layers, (folder / "layers.csv", *(folder / name for name in PICTURES)))
+    return Inspection(stages, layers, (folder / "layers.csv", *(folder / name for name in PICTURES)), dead)
 
 
 def _made(folder: str | os.PathLike) -> Path:

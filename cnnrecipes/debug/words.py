@@ -47,18 +47,30 @@ def words(call: Call) -> str:
         return "drop path" if layer.noise_shape else f"dropout {layer.rate:g}"
     if is_norm(call):
         return _norm(call)
+    if is_scale(call):
+        return "scale"
     name = activation(call)
     return {"": _split(type(layer).__name__), "linear": ""}.get(name, name)
 
 
 def opens_line(call: Call) -> bool:
     """Whether a call starts a line of text: all but norms, activations and the like, which follow another layer."""
-    return not (is_norm(call) or activation(call) or isinstance(call.layer, (L.Dropout, L.Identity, L.Reshape)))
+    return not (
+        is_norm(call)
+        or is_scale(call)
+        or activation(call)
+        or isinstance(call.layer, (L.Dropout, L.Identity, L.Reshape))
+    )
 
 
 def is_norm(call: Call) -> bool:
     """Whether a call normalizes."""
     return isinstance(call.layer, _NORMS)
+
+
+def is_scale(call: Call) -> bool:
+    """Whether a call multiplies each channel by a factor, as the end of a branch in a net without norms does."""
+    return isinstance(call.layer, L.EinsumDense) and len(call.layer.kernel.shape) == 1
 
 
 def activation(call: Call) -> str:

@@ -12,6 +12,7 @@ from cnnrecipes.layers.blocks import (
     squeeze_excite,
     vgg_stage,
 )
+from cnnrecipes.layers.branch_scale import scale_channels
 from cnnrecipes.layers.conv import conv2d
 from cnnrecipes.layers.exchange import with_fast_norms, with_keras_norms
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
@@ -44,6 +45,7 @@ __all__ = [
     "pool",
     "preactivation_basic_block",
     "preactivation_bottleneck_block",
+    "scale_channels",
     "spatial_dropout",
     "squeeze_excite",
     "stochastic_depth",

@@ -4,6 +4,8 @@
 Activations are (N, H, W, C) -> (N, H / stride, W / stride, width). A residual block takes besides:
 
 - `shortcut(x, width, stride=, conv=, norm=, name=)`: what its branch is added to; `layers/shortcuts.py` has them;
+- `last_gamma`: what the last norm's gamma starts with, "zeros" or "ones"; None: zeros, so that the block starts as its
+  shortcut (Goyal et al. 2017, section 5.1), unless the shortcut leaves a channel empty (`carries_every_channel`);
 - `between(y, name=)`: what stands between its convolutions, as dropout; `end(y, name=)`: what closes its branch, as
   squeeze-excite and stochastic depth. Both return activations of the same shape.
 """
@@ -11,6 +13,8 @@ Activations are (N, H, W, C) -> (N, H / stride, W / stride, width). A residual b
 from __future__ import annotations
 
 import keras
+
+from cnnrecipes.layers.shortcuts import carries_every_channel
 
 
 def nothing(x, *, name):
@@ -32,12 +36,10 @@ def dense_act(x, width, *, activation, init, dropout=0.0, name):
 
 
 def basic_block(
-    x, width, *, conv, norm, activation, shortcut, stride=1, last_gamma="zeros", between=nothing, end=nothing, name
+    x, width, *, conv, norm, activation, shortcut, stride=1, last_gamma=None, between=nothing, end=nothing, name
 ):
-    """Two 3x3 convolutions beside a shortcut (He et al. 2015, fig. 2).
-
-    With `last_gamma="zeros"` it starts as the shortcut alone.
-    """
+    """Two 3x3 convolutions beside a shortcut (He et al. 2015, fig. 2)."""
+    last_gamma = last_gamma or _last_gamma(x, width, shortcut)
     y = conv(x, width, 3, stride=stride, name=f"{name}_conv1")
     y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(y))
     y = between(y, name=name)
@@ -59,7 +61,7 @@ def bottleneck_block(
     groups=1,
     stride=1,
     first_strides=False,
-    last_gamma="zeros",
+    last_gamma=None,
     between=nothing,
     end=nothing,
     name,
@@ -72,6 +74,7 @@ def bottleneck_block(
         first_strides: the first 1x1 strides, as in the paper ("v1"); else the 3x3, as torchvision has it ("v1.5").
     """
     inner = inner or width // 4
+    last_gamma = last_gamma or _last_gamma(x, width, shortcut)
     first, second = (stride, 1) if first_strides else (1, stride)
     y = conv(x, inner, 1, stride=first, name=f"{name}_conv1")
     y = activation(name=f"{name}_act1")(norm(name=f"{name}_norm1")(y))
@@ -152,6 +155,10 @@ def vgg_stage(x, width, depth, *, conv, norm, activation, pool, name):
     for i in range(1, depth + 1):
         x = conv_norm_act(x, width, conv=conv, norm=norm, activation=activation, name=f"{name}_{i}")
     return pool(x, 2, stride=2, name=f"{name}_pool")
+
+
+def _last_gamma(x, width, shortcut) -> str:
+    return "zeros" if carries_every_channel(shortcut, x.shape[-1], width) else "ones"
 
 
 def _add(branch, beside, name):

@@ -1,15 +1,17 @@
-"""Models between our faster normalizations and Keras' own: the same weights, values and files."""
+"""Models between our faster layers (norms, and the factors of branches) and Keras' own: same weights, values, files."""
 
 from __future__ import annotations
 
 import keras
 
+from cnnrecipes.layers.branch_scale import FastEinsumDense
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 
 OURS = {
     keras.layers.BatchNormalization: FusedBatchNormalization,
     keras.layers.GroupNormalization: FastGroupNormalization,
+    keras.layers.EinsumDense: FastEinsumDense,
 }
 KERAS = {ours: theirs for theirs, ours in OURS.items()}
 

@@ -1,12 +1,17 @@
 """Group, layer and instance normalization in few passes over memory; Keras 3's own layer goes op by op, and back.
 
 Activations are large and their statistics small, so time goes into reading and writing activations. Here the forward
-step is y = a x + b, with a and b of shape (N, C), and its gradient dx = a dy + p x + q: two sums and one affine map
-each way, and nothing kept between them but x. The sums borrow ops that read once: the sum over positions is a product
-with a row of ones, the sum of squares a squared Euclidean norm.
+step is y = a d + b with d = x - shift, its gradient dx = a dy + p d + q: sums over positions and one affine map each
+way, and nothing kept between them but x.
+
+Everything is computed of d, x less its group's mean as a float32 sum gives it. d is exact where the mean is large
+against the deviation, and E[d^2] - E[d]^2, sum(dy d) and a d + b do not cancel there, as the same forms of x do
+(Chan, Golub & LeVeque 1983, "shifted data").
 """
 
 from __future__ import annotations
+
+import functools
 
 import keras
 
@@ -18,28 +23,32 @@ class GroupNormalization(keras.layers.GroupNormalization):
     """`keras.layers.GroupNormalization`, faster: same arguments, values, gradients and weight files.
 
     Float activations (N, H, W, C) on TensorFlow, normalized over groups of the last axis, take the short way; all else
-    runs Keras' own code. Statistics are float32 whatever the precision, with the variance as E[x^2] - E[x]^2, as in
-    Keras. The class has Keras' name because weight files name their groups after classes.
+    runs Keras' own code. Statistics are float32 whatever the precision. They are taken of x less its group's mean, so
+    that a mean far from 0 costs no digits; Keras' `tf.nn.moments` is exact there too, its scale and shift are not. The
+    class has Keras' name because weight files name their groups after classes.
 
     Raises:
-        ModelError: when built on channels that the groups do not divide, or where a group is one single value.
+        ValueError: Keras' own, when built on a channel axis without a size.
+        ModelError: when built on channels that the groups do not divide (a ValueError with Keras' message, and which
+            number of groups to take), or where a group is one single value.
     """
 
     def build(self, input_shape):
-        channels = input_shape[self.axis]
-        groups = channels if self.groups == -1 else self.groups
-        if channels % groups:
+        channels, sizes = input_shape[self.axis], input_shape[1:-1]
+        try:
+            super().build(input_shape)
+        except ValueError as error:
+            if channels is None:
+                raise
             raise ModelError(
-                f"{self.name}: {groups} groups do not divide {channels} channels; "
-                f"as norm_groups take a divisor, as {_nearest_divisor(channels, groups)}"
-            )
-        sizes = input_shape[1:-1]
-        if self.axis in (-1, 3) and groups == channels and None not in sizes and all(size == 1 for size in sizes):
+                f"{self.name}: {error} As norm_groups take a divisor of {channels}, for example "
+                f"{_nearest_divisor(channels, self.groups)}."
+            ) from error
+        if self.axis in (-1, 3) and self.groups == channels and None not in sizes and all(size == 1 for size in sizes):
             raise ModelError(
                 f"{self.name}: a group of one value is 0 after normalization whatever the weights; "
                 f"the input of {self.name} is {tuple(input_shape)}: give a larger image, or another norm"
             )
-        super().build(input_shape)
 
     def call(self, inputs):
         if not self._short_way(inputs):
@@ -78,48 +87,62 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
     """
     import tensorflow as tf
 
-    shape = tf.shape(inputs)
-    channels = inputs.shape[-1]
-    ones = tf.ones([shape[0], 1, shape[1] * shape[2]])
+    position_means = _position_means(tf.shape(inputs), inputs.shape[-1])
+    group_means = functools.partial(_group_means, size=inputs.shape[-1] // groups if groups > 0 else 1)
 
-    def position_sums(x):
-        """(N, H, W, C) -> (N, C)"""
-        return tf.linalg.matmul(ones, tf.reshape(x, [shape[0], -1, channels]))[:, 0]
-
-    def group_means(sums):
-        """Sums over positions, (N, C), to means over positions and group, (N, C)."""
-        size = channels // groups if groups > 0 else 1
-        if size > 1:
-            by_group = tf.reduce_mean(tf.reshape(sums, [-1, channels // size, size]), -1)
-            sums = tf.repeat(by_group, size, axis=-1)
-        return sums / tf.cast(shape[1] * shape[2], "float32")
-
-    def spread(x):
+    def spread(statistic):
         """(N, C) -> (N, 1, 1, C)"""
-        return x[:, None, None, :]
+        return statistic[:, None, None, :]
 
     @tf.custom_gradient
     def normalized(inputs, gamma, beta):
         x = tf.cast(inputs, "float32")
-        mean = group_means(position_sums(x))
-        square = group_means(tf.square(tf.raw_ops.EuclideanNorm(input=x, axis=[1, 2])))
+        shift = spread(group_means(position_means(x)))
+        d = x - shift
+        # What rounding left of the mean; the shift is a float32, whose spacing at 10,000 is 0.001.
+        mean = group_means(position_means(d))
+        square = group_means(position_means(tf.square(d)))
         inverse = tf.math.rsqrt(tf.maximum(square - tf.square(mean), 0.0) + epsilon)
         scale = gamma * inverse
-        y = x * spread(scale) + spread(beta - mean * scale)
+        y = d * spread(scale) + spread(beta - mean * scale)
 
         def gradient(upstream):
-            # With xhat = (x - mean) inverse: dx = inverse (gamma dy - E[gamma dy] - xhat E[gamma dy xhat])
-            x, dy = tf.cast(inputs, "float32"), tf.cast(upstream, "float32")
-            sum_dy = position_sums(dy)
-            sum_dy_xhat = (position_sums(dy * x) - mean * sum_dy) * inverse
-            p = -tf.square(inverse) * group_means(gamma * sum_dy_xhat)
-            q = -inverse * group_means(gamma * sum_dy) - mean * p
-            dx = dy * spread(scale) + x * spread(p) + spread(q)
-            return tf.cast(dx, inputs.dtype), tf.reduce_sum(sum_dy_xhat, 0), tf.reduce_sum(sum_dy, 0)
+            # With xhat = (d - mean) inverse: dx = inverse (gamma dy - E[gamma dy] - xhat E[gamma dy xhat])
+            d, dy = tf.cast(inputs, "float32") - shift, tf.cast(upstream, "float32")
+            mean_dy = position_means(dy)
+            mean_dy_xhat = (position_means(d * dy) - mean * mean_dy) * inverse
+            p = -tf.square(inverse) * group_means(gamma * mean_dy_xhat)
+            q = -inverse * group_means(gamma * mean_dy) - mean * p
+            dx = dy * spread(scale) + d * spread(p) + spread(q)
+            positions = tf.cast(tf.size(inputs) / tf.size(mean), "float32")
+            dgamma, dbeta = (positions * tf.reduce_sum(means, 0) for means in (mean_dy_xhat, mean_dy))
+            return tf.cast(dx, inputs.dtype), dgamma, dbeta
 
         return tf.cast(y, inputs.dtype), gradient
 
     return normalized(inputs, gamma, beta)
+
+
+def _position_means(shape, channels: int):
+    """The function that takes means over positions, (N, H, W, C) -> (N, C).
+
+    On a CPU it is a product with a row of ones, the fastest way there; a GPU's product would round to TF32.
+    """
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return functools.partial(tf.reduce_mean, axis=[1, 2])
+    row = tf.fill([shape[0], 1, shape[1] * shape[2]], 1 / tf.cast(shape[1] * shape[2], "float32"))
+    return lambda x: tf.linalg.matmul(row, tf.reshape(x, [shape[0], -1, channels]))[:, 0]
+
+
+def _group_means(means, size: int):
+    """(N, C) means over positions to those over groups of `size` channels, (N, C)."""
+    import tensorflow as tf
+
+    if size == 1:
+        return means
+    return tf.repeat(tf.reduce_mean(tf.reshape(means, [-1, means.shape[-1] // size, size]), -1), size, axis=-1)
 
 
 def _nearest_divisor(channels: int, groups: int) -> int:

@@ -10,8 +10,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, faster: same arguments, values, gradients, moving statistics and weight files.
 
     The fused kernel takes float activations of shape (N, H, W, C) normalized over the last axis. Everything else
-    (another backend or axis, masks, synchronized statistics, renormalization) runs Keras' own code. The class has
-    Keras' name because weight files name their groups after classes.
+    (another backend or axis, masks, synchronized statistics, renormalization) runs Keras' own code; so does a step
+    that XLA compiles, since XLA expands the kernel to E[x^2] - E[x]^2, which cancels where the mean is large. The
+    class has Keras' name because weight files name their groups after classes.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -30,6 +31,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not getattr(self, "renorm", False)
             and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "float16", "bfloat16")
             and self.moving_mean.dtype == "float32"
+            and not _compiled_by_xla()
         )
 
     def _normalize_by_batch(self, inputs):
@@ -61,6 +63,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=is_training,
         )
         return keras.ops.cast(result.y, self.compute_dtype), result.batch_mean, result.batch_variance
+
+
+def _compiled_by_xla() -> bool:
+    """Whether the function being traced is one of `jit_compile=True`, or within one."""
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util  # the public API does not tell
+
+    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 FusedBatchNormalization = BatchNormalization

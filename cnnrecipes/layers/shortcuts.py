@@ -2,15 +2,48 @@
 
 Each takes (N, H, W, C) and returns (N, ceil(H / stride), ceil(W / stride), width). With `norm=None` a projection is a
 convolution alone, as before pre-activation blocks.
+
+Each says whether all of its output channels depend on its input (`carries_every_channel`). One that does not, beside a
+branch that starts at zero, is constant 0 in front of a ReLU, whose gradient at 0 is 0: nothing could ever move it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 
 from cnnrecipes.errors import ModelError
 
 
+def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool:
+    """Whether a shortcut from `channels` to `width` channels feeds all of them; False if it does not say.
+
+    A shortcut of your own says so by an attribute `carries`, a function of `channels` and `width`.
+    """
+    carries = getattr(shortcut, "carries", None)
+    return carries is not None and carries(channels, width)
+
+
+def _carries(when: Callable[[int, int], bool]) -> Callable[[Callable], Callable]:
+    """A decorator that attaches the answer of `carries_every_channel` to a shortcut."""
+
+    def attach(shortcut: Callable) -> Callable:
+        shortcut.carries = when
+        return shortcut
+
+    return attach
+
+
+def _always(channels: int, width: int) -> bool:
+    return True
+
+
+def _never(channels: int, width: int) -> bool:
+    return False
+
+
+@_carries(lambda channels, width: channels == width)
 def pad_shortcut(x, width, *, stride, conv, norm, name):
     """Option A: every stride-th pixel, zeros in the new channels; no parameters. Fewer channels are a ModelError."""
     if stride > 1:
@@ -26,6 +59,7 @@ def pad_shortcut(x, width, *, stride, conv, norm, name):
     return keras.layers.ZeroPadding2D(padding, data_format="channels_first", name=f"{name}_channels")(x)
 
 
+@_carries(_always)
 def projection_shortcut(x, width, *, stride, conv, norm, name):
     """Option B: a 1x1 convolution and normalization where the shape changes, the input itself elsewhere."""
     if stride == 1 and x.shape[-1] == width:
@@ -33,6 +67,7 @@ def projection_shortcut(x, width, *, stride, conv, norm, name):
     return full_projection_shortcut(x, width, stride=stride, conv=conv, norm=norm, name=name)
 
 
+@_carries(_always)
 def full_projection_shortcut(x, width, *, stride, conv, norm, name):
     """Option C: a 1x1 convolution and normalization in every block."""
     x = conv(x, width, 1, stride=stride, name=f"{name}_conv")
@@ -42,6 +77,7 @@ def full_projection_shortcut(x, width, *, stride, conv, norm, name):
 def averaging_shortcut(project):
     """`project`, behind a 2x2 average instead of striding: no pixel is left unseen (He et al. 2018, fig. 2c, "D")."""
 
+    @_carries(lambda channels, width: carries_every_channel(project, channels, width))
     def shortcut(x, width, *, stride, conv, norm, name):
         if stride > 1:
             # "same" averages what there is at an odd border
@@ -51,6 +87,7 @@ def averaging_shortcut(project):
     return shortcut
 
 
+@_carries(_never)
 def no_shortcut(x, width, *, stride, conv, norm, name):
     """None: a plain net."""
     return None

@@ -41,6 +41,7 @@ RESIDUAL = {
     "pool": "max",
     "variant": "v1.5",
     "zero_init_residual": None,
+    "branch_scale": None,
     "block_dropout": 0.0,
     "spatial_dropout": 0.0,
     "stochastic_depth": 0.0,
@@ -60,20 +61,24 @@ def resnet(x, spec, *, bottleneck=False, stem_width=64, inner=None, groups=1, po
         ModelError: stage lists of two lengths; options that exclude each other.
     """
     check_stages(spec)
-    last_gamma = "zeros" if starts_as_identity(spec) else "ones"
+    scaled = scales_branches(spec)
+    last_gamma = None if starts_as_identity(spec, scaled) else "ones"
     x = _stem(x, spec, stem_width, pool, parts)
-    block = _block(spec, bottleneck, groups)
+    block, shortcut = _block(spec, bottleneck, groups), _shortcut(spec)
     rates = np.linspace(0, spec.stochastic_depth, sum(spec.depths) + 1)[1:].tolist()
     for s, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=1):
         sizes = {"inner": int(width * (inner or 0.25))} if bottleneck else {}
         for b in range(1, depth + 1):
+            # A factor of 0 would leave a channel that the shortcut does not carry at 0 for good.
+            start = "zeros" if shortcuts.carries_every_channel(shortcut, x.shape[-1], width) else "ones"
+            end = functools.partial(_end, spec=spec, scale=start if scaled else None, rate=rates.pop(0), parts=parts)
             x = block(
                 x,
                 width,
                 stride=2 if s > 1 and b == 1 else 1,
-                shortcut=_shortcut(spec),
+                shortcut=shortcut,
                 between=functools.partial(_between, spec=spec),
-                end=functools.partial(_end, spec=spec, rate=rates.pop(0), parts=parts),
+                end=end,
                 name=f"stage{s}_block{b}",
                 **sizes,
                 **({} if spec.variant == "v2" else {"last_gamma": last_gamma}),
@@ -84,15 +89,34 @@ def resnet(x, spec, *, bottleneck=False, stem_width=64, inner=None, groups=1, po
     return x
 
 
-def starts_as_identity(spec) -> bool:
-    """Whether the last gamma of each block starts as zero. Raises ModelError where a block cannot start so."""
+def starts_as_identity(spec, scaled: bool) -> bool:
+    """Whether the last gamma starts as zero in the blocks whose shortcut carries every channel; the others keep one.
+
+    Raises:
+        ModelError: zero_init_residual where no block has a last norm beside a shortcut, or beside factors of 0, with
+            which neither would get a gradient.
+    """
     possible = spec.variant != "v2" and spec.shortcut != "none" and spec.norm != "none"
     if spec.zero_init_residual and not possible:
         raise ModelError(
             f"{spec.name}: zero_init_residual needs a last norm beside a shortcut; leave it out with "
             f"variant {spec.variant!r}, shortcut {spec.shortcut!r}, norm {spec.norm!r}"
         )
-    return possible if spec.zero_init_residual is None else spec.zero_init_residual
+    if spec.zero_init_residual and scaled:
+        raise ModelError(
+            f"{spec.name}: zero_init_residual beside branch_scale = {spec.branch_scale!r}: two factors of 0 hide each "
+            "other from the gradient; leave one of them out"
+        )
+    return possible and not scaled if spec.zero_init_residual is None else spec.zero_init_residual
+
+
+def scales_branches(spec) -> bool:
+    """Whether learnable factors end the branches: by default in nets without norms. ModelError without shortcuts."""
+    if spec.branch_scale == "skipinit" and spec.shortcut == "none":
+        raise ModelError(
+            f"{spec.name}: branch_scale scales what is added to a shortcut, and there is none; leave it out"
+        )
+    return spec.shortcut != "none" and (spec.branch_scale or ("skipinit" if spec.norm == "none" else "none")) != "none"
 
 
 def _stem(x, spec, width, pool, parts):
@@ -135,12 +159,14 @@ def _between(y, *, name, spec):
     return layers.dropout(y, spec.block_dropout, name=f"{name}_dropout")
 
 
-def _end(y, *, name, spec, rate, parts):
+def _end(y, *, name, spec, scale, rate, parts):
     if spec.squeeze_excite:
         conv, activation = parts["conv"], parts["activation"]
         y = layers.squeeze_excite(y, spec.squeeze_excite, conv=conv, activation=activation, name=f"{name}_se")
     if spec.shortcut == "none" and spec.stochastic_depth:
         raise ModelError(f"{spec.name}: stochastic_depth skips blocks, and without shortcuts nothing would be left")
+    if scale:
+        y = layers.scale_channels(y, scale, name=f"{name}_scale")
     return layers.stochastic_depth(y, rate, name=f"{name}_stochastic_depth")
 
 

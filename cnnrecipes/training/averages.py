@@ -93,7 +93,7 @@ class ScheduleFreeAverage:
             return
         self._kept = [tf.identity(weight.value) for weight in self.weights]
         beta = self.optimizer.beta_1
-        for weight, z in zip(self.weights, self.optimizer._momentums, strict=True):
+        for weight, z in zip(self.weights, self.optimizer.z, strict=True):
             weight.assign((weight.value - (1 - beta) * z.value) / beta)
 
 

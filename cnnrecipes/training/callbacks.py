@@ -111,7 +111,10 @@ class FiniteLoss(keras.callbacks.Callback):
 
 
 class EpochRecord(keras.callbacks.Callback):
-    """Completes each epoch's logs: learning rate, seconds, images/s of the training steps, memory."""
+    """Completes each epoch's logs: learning rate, seconds, images/s of the training steps, memory.
+
+    rate: gives the learning rate of the last step, which is the one that an epoch's row has.
+    """
 
     def __init__(self, position: Position, images_per_step: int, rate: Callable[[], float]):
         super().__init__()

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.common import global_state  # no public way to the global generator
 
 from cnnrecipes.errors import OutOfMemory, RunError
 from cnnrecipes.recipe import Recipe
@@ -28,6 +29,7 @@ from cnnrecipes.training.schedules import Schedule
 from cnnrecipes.training.stopping import EarlyStopping, PlateauDrop, Signals, TimeBudget
 from cnnrecipes.training.trainee import Trainee
 
+_KERAS_RANDOM = ("global_random_seed", "global_seed_generator")
 EXECUTION = 0.2  # seconds of steps in one call: Python between calls is nothing beside it, and Ctrl-C still quick
 
 
@@ -77,14 +79,22 @@ class Outcome:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Keras' random numbers from `seed`; Python's and NumPy's generators go on afterwards as if nothing had been."""
+    """Seed Keras' random numbers; the states of Python's, NumPy's and Keras' global generators are restored afterwards.
+
+    TensorFlow's global seed stays set.
+    """
     states = random.getstate(), np.random.get_state()
+    of_keras = {name: global_state.get_global_attribute(name) for name in _KERAS_RANDOM}
     keras.utils.set_random_seed(seed)
+    # Before Keras 3.11 `set_random_seed` leaves a generator that exists already where it is.
+    global_state.set_global_attribute("global_seed_generator", None)
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+        for name, value in of_keras.items():
+            global_state.set_global_attribute(name, value)
 
 
 def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session) -> Outcome:
@@ -148,7 +158,7 @@ class _Parts:
         self.signals = Signals(session.say)
         self.stopped, self.timer = False, _StepTimer()
         self.history = HistoryFile(folder / "history.csv" if folder else None)
-        self.record = EpochRecord(self.position, feed.images_per_step, self._rate)
+        self.record = EpochRecord(self.position, feed.images_per_step, lambda: trainee.last_rate)
         best = folder / "checkpoints" / "best.npz" if folder else None
         self.best = Best(best, spec.monitor, self.kept_weights)
         self.patience = EarlyStopping(self.best, spec.early_stopping, session.say) if spec.early_stopping else None
@@ -228,9 +238,6 @@ class _Parts:
             return last
         best = [found.arrays[name] for name in sorted(found.arrays)]
         return dataclasses.replace(last, weights=best, epoch=self.best.epoch)
-
-    def _rate(self) -> float:
-        return float(self.trainee.optimizer.learning_rate)
 
     def _last_good(self) -> str:
         if self.writer:

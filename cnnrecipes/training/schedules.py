@@ -9,14 +9,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cnnrecipes import methods, recipe
+from cnnrecipes import lengths, methods, recipe
+from cnnrecipes.calls import write_call
 from cnnrecipes.duration import Duration
 from cnnrecipes.errors import RecipeError
 
 # The batch of the papers' learning rates (Goyal et al. 2017, section 2.1).
 REFERENCE_BATCH = 256
 
-Shape = Callable[[tf.Tensor], tf.Tensor]  # a step of a piece of the training, float32, to a share of the peak
+# A step of a piece of the training to a share of the peak. The step is an integer, so that boundaries are exact in a
+# graph too, where a division by a constant becomes a multiplication; it is a float32 under a time budget.
+Shape = Callable[[tf.Tensor], tf.Tensor]
 
 
 def schedule(spec: recipe.Train, steps_per_epoch: int, batch_size: int = REFERENCE_BATCH) -> Schedule:
@@ -39,7 +42,7 @@ def peak(spec: recipe.Train, batch_size: int) -> float:
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of a recipe's `train` table: a linear warm-up from 0, the schedule, what extends it.
+    """The learning rate of a recipe's `train` table: a linear warm-up, the schedule, what extends it.
 
     `factor` is what a plateau has left of the rate, and `position` the step that counts where a time budget moves the
     training faster or slower along the schedule than one step a step; None where it does not.
@@ -56,7 +59,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.pieces = _pieces(spec, self.peak, steps_per_epoch, self.factor if self.plateau else 1.0)
 
     def __call__(self, step):
-        step = keras.ops.cast(step if self.position is None else self.position, "float32")
+        step = tf.convert_to_tensor(step if self.position is None else self.position)
         rate = self.pieces[0][1](step)
         for start, piece in self.pieces[1:]:
             rate = keras.ops.where(step < start, rate, piece(step))
@@ -91,19 +94,58 @@ def _pieces(spec: recipe.Train, top: float, steps_per_epoch: int, factor) -> lis
             f"train.extensions = {list(spec.extensions)} in a training of {spec.epochs} epochs; "
             f"raise train.epochs above {ends[-1]}"
         )
-    ends = [end * steps_per_epoch for end in (*ends, spec.epochs)]
-    whole = _Length(steps_per_epoch, ends[0])
-    pieces = [(0, _scaled(_shape(spec, whole), top, factor))]
-    for extension, start, end in zip(extensions, ends, ends[1:], strict=False):
+    # A training that was stopped early had its schedule planned for longer than it went.
+    planned = [(extension.planned or extension.epoch) * steps_per_epoch for extension in extensions]
+    ends, planned = [end * steps_per_epoch for end in ends], [*planned, spec.epochs * steps_per_epoch]
+    own = _Length(steps_per_epoch, planned[0])
+    pieces = [(0, _scaled(_shape(spec, own), top, factor))]
+    for extension, start, end in zip(extensions, ends, planned[1:], strict=True):
         if isinstance(extension, methods.Hold):
             piece = _constant(extension.learning_rate)
         elif isinstance(extension, methods.Stretch):
-            piece = _scaled(_shape(spec, _Length(steps_per_epoch, end)), top, factor)
+            length = _Length(steps_per_epoch, end)
+            piece = _scaled(_shape(_with_room(spec, length, own), length), top, factor)
         else:
-            again = _scaled(_shape(spec, _Length(steps_per_epoch, end - start)), top, factor)
+            length = _Length(steps_per_epoch, end - start)
+            again = _scaled(_shape(_with_room(spec, length, own), length), top, factor)
             piece = _moved(again, start)
         pieces.append((start, piece))
     return pieces
+
+
+def _with_room(spec: recipe.Train, length: _Length, own: _Length) -> recipe.Train:
+    """The spec for an extension, its warm-up and milestones scaled where it is too short for the recipe's own ones."""
+    try:
+        _shape(spec, length)
+    except RecipeError:
+        if length.total < own.total:
+            return shortened(spec, length.total / own.total)
+        raise
+    return spec
+
+
+def shortened(spec: recipe.Train, share: float) -> recipe.Train:
+    """The spec with the lengths of its warm-up and schedule times a share."""
+    warmup, text = lengths.scaled(spec.warmup, share), lengths.scaled_schedule(spec.schedule, share)
+    return spec.model_copy(update={"warmup": warmup, "schedule": text})
+
+
+def clipped(spec: recipe.Train, steps_per_epoch: int) -> dict[str, str]:
+    """Values of `train.warmup` and `train.schedule` that fit into a training that is too short for the spec's own.
+
+    A warm-up takes a tenth of the training at most, milestones after its end are left out. Empty where all fits.
+    """
+    length, found = _Length(steps_per_epoch, spec.epochs * steps_per_epoch), {}
+    if spec.warmup.steps(steps_per_epoch, length.total) >= length.total:
+        found["train.warmup"] = "10%"
+    method = _read(spec)
+    if isinstance(method, methods.MultiStep):
+        steps = [milestone.steps(steps_per_epoch, length.total) for milestone in method.milestones]
+        kept = {step: one for step, one in zip(steps, method.milestones, strict=True) if 0 < step < length.total}
+        if len(kept) < len(steps):
+            left = method.model_copy(update={"milestones": tuple(kept.values())})
+            found["train.schedule"] = write_call(left, methods.SCHEDULES) if kept else "constant"
+    return found
 
 
 def _scaled(shape: Shape, top: float, factor) -> Shape:
@@ -115,7 +157,16 @@ def _moved(shape: Shape, start: int) -> Shape:
 
 
 def _constant(value: float) -> Shape:
-    return lambda step: keras.ops.full_like(step, value)
+    return lambda step: keras.ops.full_like(_real(step), value)
+
+
+def _real(step) -> tf.Tensor:
+    return tf.cast(step, tf.float32)
+
+
+def _count(step) -> tf.Tensor:
+    """Whole steps, an integer."""
+    return tf.cast(tf.floor(step) if step.dtype.is_floating else step, tf.int64)
 
 
 class _Length:
@@ -147,7 +198,8 @@ def _shape(spec: recipe.Train, length: _Length) -> Shape:
     after = _SHAPES[type(method)](method, length, warmup)
     if not warmup:
         return after
-    return lambda step: keras.ops.where(step < warmup, step / warmup, after(step))
+    # Above 0 at step 0, which would be lost otherwise: it would change nothing but the momentum.
+    return lambda step: keras.ops.where(step < warmup, (_real(step) + 1) / (warmup + 1), after(step))
 
 
 def _flat(method, length: _Length, warmup: int) -> Shape:
@@ -164,6 +216,7 @@ def _one_cycle(method: methods.OneCycle, length: _Length, warmup: int) -> Shape:
     top, last = method.rise * length.total - 1, length.total - 1
 
     def shape(step):
+        step = _real(step)
         up = _half_cosine(start, 1.0, step / max(top, 1e-9))
         down = _half_cosine(1.0, start / method.end_ratio, (step - top) / max(last - top, 1e-9))
         return keras.ops.where(step <= top, up, down)
@@ -173,7 +226,7 @@ def _one_cycle(method: methods.OneCycle, length: _Length, warmup: int) -> Shape:
 
 def _step(method: methods.Step, length: _Length, warmup: int) -> Shape:
     every = length.steps("train.schedule's every", method.every, within=length.total)
-    return lambda step: keras.ops.power(method.factor, keras.ops.floor(step / every))
+    return lambda step: keras.ops.power(method.factor, _real(_count(step) // every))
 
 
 def _multi_step(method: methods.MultiStep, length: _Length, warmup: int) -> Shape:
@@ -188,7 +241,7 @@ def _multi_step(method: methods.MultiStep, length: _Length, warmup: int) -> Shap
 
 def _polynomial(method: methods.Polynomial, length: _Length, warmup: int) -> Shape:
     def shape(step):
-        left = 1 - keras.ops.clip((step - warmup) / (length.total - warmup), 0.0, 1.0)
+        left = keras.ops.clip(_real(length.total - step) / (length.total - warmup), 0.0, 1.0)
         return method.floor + (1 - method.floor) * keras.ops.power(left, method.power)
 
     return shape
@@ -196,7 +249,7 @@ def _polynomial(method: methods.Polynomial, length: _Length, warmup: int) -> Sha
 
 def _exponential(method: methods.Exponential, length: _Length, warmup: int) -> Shape:
     every = length.steps("train.schedule's every", method.every)
-    return lambda step: keras.ops.power(method.factor, (step - warmup) / every)
+    return lambda step: keras.ops.power(method.factor, _real(step - warmup) / every)
 
 
 def _trapezoid(method: methods.Trapezoid, length: _Length, warmup: int) -> Shape:
@@ -208,7 +261,7 @@ def _trapezoid(method: methods.Trapezoid, length: _Length, warmup: int) -> Shape
         )
 
     def shape(step):
-        left = keras.ops.clip((length.total - step) / cooldown, 0.0, 1.0)
+        left = keras.ops.clip(_real(length.total - step) / cooldown, 0.0, 1.0)
         return method.floor + (1 - method.floor) * left
 
     return shape
@@ -220,11 +273,13 @@ def _warm_restarts(method: methods.WarmRestarts, length: _Length, warmup: int) -
     while begin < length.total:
         cycles.append((begin, round(first * method.growth ** len(cycles))))
         begin += cycles[-1][1]
-    starts, lengths = (tf.constant(column, tf.float32) for column in zip(*cycles, strict=True))
+    starts, lengths = zip(*cycles, strict=True)
 
     def shape(step):
-        cycle = keras.ops.maximum(keras.ops.sum(keras.ops.cast(step >= starts, "int32")) - 1, 0)
-        return _down(step - tf.gather(starts, cycle), tf.gather(lengths, cycle), method.floor)
+        begins = tf.constant(starts, step.dtype)
+        begun = tf.reduce_sum(tf.cast(step[..., tf.newaxis] >= begins, tf.int32), axis=-1)
+        cycle = tf.maximum(begun - 1, 0)
+        return _down(step - tf.gather(begins, cycle), tf.gather(tf.constant(lengths), cycle), method.floor)
 
     return shape
 
@@ -245,7 +300,7 @@ _SHAPES = {
 
 def _down(step, steps, floor: float):
     """From 1 at step 0 to the floor at `steps`, along half a cosine (Loshchilov & Hutter 2017, eq. 5)."""
-    return _half_cosine(1.0, floor, step / steps)
+    return _half_cosine(1.0, floor, _real(step) / _real(steps))
 
 
 def _half_cosine(start, end, share):

@@ -58,6 +58,8 @@ class Trainee(keras.Model):
         # The step whose loss was the first not to be a number; -1 while there is none.
         self._lost = self._counter("lost_step", -1)
         self._done = self._counter("steps_done", 0)
+        # No state: a resumed epoch has at least one more step, which writes it again.
+        self._rate = keras.Variable(0.0, trainable=False, name="last_rate", aggregation="only_first_replica")
         # How many steps an execution has, and how many are left of the epoch.
         self.steps, self.left_in_epoch = 1, 0
         self._kept_metrics = False
@@ -96,6 +98,11 @@ class Trainee(keras.Model):
         step = int(self._lost.numpy())
         return None if step < 0 else step
 
+    @property
+    def last_rate(self) -> float:
+        """The learning rate of the last step."""
+        return float(self._rate.numpy())
+
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
         """While within, the model has the weights that are measured and kept: an average, where one stands for them."""
@@ -131,6 +138,7 @@ class Trainee(keras.Model):
         images, labels = self._augmented(data)
         loss, logits, gradients = self._computed(images, labels)
         self._keep_statistics_alike()
+        self._rate.assign(keras.ops.cast(self.optimizer.learning_rate, "float32"))
         self.optimizer.apply(self._added_up(gradients), self.inner.trainable_variables)
         for average in self._averages:
             average.update(self._done.value)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnnrecipes import layers
-from cnnrecipes.layers.shortcuts import no_shortcut, pad_shortcut, projection_shortcut
+from cnnrecipes.layers.shortcuts import averaging_shortcut, no_shortcut, pad_shortcut, projection_shortcut
 
 BLOCKS = [layers.basic_block, layers.bottleneck_block]
 
@@ -25,10 +25,31 @@ def parts(kind: str = "batch", activation: str = "relu") -> dict:
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("kind", ["batch", "layer", "instance", "group", "channel"])
 @pytest.mark.parametrize("shape", [(6, 6, 8), (7, 5, 8)])
-def test_a_striding_block_starts_as_its_shortcut(block, kind, shape):
+def test_a_block_starts_as_a_shortcut_that_carries_every_channel(block, kind, shape):
     x, inputs = images(2, *shape), keras.Input(shape)
-    model = keras.Model(inputs, block(inputs, 16, stride=2, shortcut=pad_shortcut, name="b", **parts(kind)))
-    np.testing.assert_array_equal(model(x, training=True), np.pad(x[:, ::2, ::2], [(0, 0)] * 3 + [(4, 4)]))
+    model = keras.Model(inputs, block(inputs, 8, stride=2, shortcut=pad_shortcut, name="b", **parts(kind)))
+    np.testing.assert_array_equal(model(x, training=True), x[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("shortcut", [pad_shortcut, averaging_shortcut(pad_shortcut)])
+def test_a_channel_that_the_shortcut_leaves_empty_starts_with_a_branch(block, shortcut):
+    """A zero gamma there would be 0 for good: zero in front of a ReLU has no gradient."""
+    x, inputs = images(2, 6, 6, 8), keras.Input((6, 6, 8))
+    model = keras.Model(inputs, block(inputs, 16, stride=2, shortcut=shortcut, name="b", **parts()))
+    assert np.all(np.abs(model(x, training=True)).max((0, 1, 2)) > 0)
+
+
+def test_a_shortcut_of_ones_own_that_does_not_say_what_it_carries_is_not_trusted():
+    def own(x, width, *, stride, conv, norm, name):
+        return x
+
+    inputs = keras.Input((6, 6, 8))
+    gammas = []
+    for shortcut in (own, functools.partial(own), pad_shortcut, no_shortcut, projection_shortcut):
+        block = layers.basic_block(inputs, 8, shortcut=shortcut, name="b", **parts())
+        gammas.append(keras.Model(inputs, block).get_layer("b_norm2").gamma.numpy().max())
+    assert gammas == [1, 1, 0, 1, 0]
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -123,11 +123,33 @@ def test_an_exchange_with_keras_layer_keeps_every_value(tmp_path):
 @pytest.mark.parametrize(
     ("groups", "shape", "words"),
     [
-        (3, (2, 4, 4, 8), "3 groups do not divide 8 channels.*norm_groups take a divisor, as [24]"),
-        (16, (2, 4, 4, 8), "16 groups do not divide 8 channels.*as 8"),
+        (3, (2, 4, 4, 8), r"\(3\) must be a multiple.*\(8\).* norm_groups take a divisor of 8, for example [24]\."),
+        (16, (2, 4, 4, 8), r"\(16\) cannot be more than.*\(8\).* for example 8\."),
         (-1, (2, 1, 1, 8), "a group of one value is 0"),
     ],
 )
 def test_what_cannot_be_normalized_is_explained(groups, shape, words):
     with pytest.raises(cr.ModelError, match=words):
         FastGroupNormalization(groups=groups).build(shape)
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(3, 8), (16, 8), (2, None), (-1, None)])
+def test_what_keras_refuses_is_refused_with_its_own_error_and_message(groups, channels):
+    shape = (None, 4, 4, channels)
+    with pytest.raises(ValueError, match="channels|defined") as theirs:
+        keras.layers.GroupNormalization(groups).build(shape)
+    with pytest.raises(ValueError, match="channels|defined") as ours:
+        FastGroupNormalization(groups).build(shape)
+    assert str(theirs.value) in str(ours.value)
+
+
+def test_a_model_with_groups_that_do_not_divide_its_channels_says_what_to_take():
+    with pytest.raises(cr.ModelError, match="norm_groups take a divisor of 16, for example [24]"):
+        cr.build("resnet8", input_shape=(8, 8, 1), classes=3, norm="group", norm_groups=3)
+
+
+def test_an_input_beyond_float16_does_not_overflow():
+    layer = FastGroupNormalization(groups=2, dtype="mixed_float16")
+    x = np.full((2, 4, 4, 8), 70_000, "float32")
+    x[:, ::2] = 80_000
+    np.testing.assert_allclose(np.abs(tf.cast(layer(x), "float32")), 1, atol=1e-3)

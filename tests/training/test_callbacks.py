@@ -50,6 +50,17 @@ def test_history_has_a_row_an_epoch_and_the_best_weights_are_kept(tmp_path):
     assert (history.seconds * history.images_per_second > 0.99 * 96).all()
 
 
+@pytest.mark.parametrize("changes", [{}, {"schedule": "step('1 epoch')"}])
+def test_a_row_has_the_learning_rate_of_the_epochs_last_step(tmp_path, changes):
+    """Not of the next step, where the schedule or the validation has changed it already."""
+    training = LinearTraining(tmp_path, **changes)
+    training.run()
+    found = pd.read_csv(tmp_path / "history.csv").learning_rate
+    rates = [float(training.schedule(6 * epoch + 5)) for epoch in range(3)]
+    np.testing.assert_allclose(found, rates, rtol=1e-6)
+    assert found.iloc[-1] > 0
+
+
 @pytest.mark.parametrize("steps", [None, 1, 4, 100])
 def test_a_loss_that_is_no_number_names_the_step_and_what_to_try(tmp_path, steps):
     """The step is found, whatever number of steps is made in a row."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnrecipes import recipe
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.training.schedules import schedule
+from cnnrecipes.training.schedules import clipped, schedule
 
 # torch 2.13.0: o = torch.optim.SGD([p], lr=peak); s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=peak,
 # total_steps=total, cycle_momentum=False); the first get_last_lr(), then after each of total - 1 s.step()
@@ -91,7 +92,7 @@ def test_a_schedule_is_pytorchs(text):
 def test_a_trapezoid_rises_holds_and_falls_in_a_line():
     found = rates(10, 10, schedule="trapezoid('20%', floor=0.5)", warmup="10 steps")
     step = np.arange(100)
-    expected = np.minimum(np.minimum(step / 10, 1), 0.5 + 0.5 * np.minimum((100 - step) / 20, 1))
+    expected = np.minimum(np.minimum((step + 1) / 11, 1), 0.5 + 0.5 * np.minimum((100 - step) / 20, 1))
     np.testing.assert_allclose(found, 0.4 * expected, rtol=1e-6)
 
 
@@ -132,6 +133,44 @@ def test_an_extension_goes_on_from_its_epoch(kind):
     np.testing.assert_allclose(found[20:], expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("warmup", ["1 step", "2 steps", "5%", "1 epoch"])
+def test_the_first_step_of_a_warm_up_is_above_0(warmup):
+    """At a rate of 0 its gradient would be computed for nothing."""
+    found = rates(8, 10, warmup=warmup)
+    steps = {"1 step": 1, "2 steps": 2, "5%": 4, "1 epoch": 10}[warmup]
+    np.testing.assert_allclose(found[: steps + 1], 0.4 * np.arange(1, steps + 2) / (steps + 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["cosine", "multi_step(['6 epochs', '8 epochs'])", "trapezoid('4 epochs')"])
+def test_a_training_that_was_stopped_early_is_extended_as_it_was_planned(text):
+    """Planned for 10 epochs with 5 of warm-up, stopped after 2, and trained for 1 more."""
+    train = {"schedule": text, "warmup": "5 epochs"}
+    found = rates(3, 20, **train, extensions=["restart(2, planned=10)"])
+    np.testing.assert_allclose(found[:40], rates(10, 20, **train)[:40], rtol=1e-6)
+    # A tenth as long as it was planned: every length a tenth.
+    tenth = {"cosine": "cosine", "trapezoid('4 epochs')": "trapezoid('0.4 epochs')"}
+    again = {"schedule": tenth.get(text, "multi_step(['0.6 epochs', '0.8 epochs'])"), "warmup": "0.5 epochs"}
+    np.testing.assert_allclose(found[40:], rates(1, 20, **again), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        ({"warmup": "400 steps"}, {"train.warmup": "10%"}),
+        ({"warmup": "5 steps"}, {}),
+        ({"schedule": "multi_step(['7 steps', '30 steps'], 0.3)"},
+         {"train.schedule": "multi_step(milestones=['7 steps'], factor=0.3)"}),
+        ({"schedule": "multi_step(['30 steps', '40 steps'])"}, {"train.schedule": "constant"}),
+        ({"schedule": "multi_step(['1%', '50%'])"}, {"train.schedule": "multi_step(milestones=['50%'])"}),
+    ],
+)  # fmt: skip
+def test_what_a_short_training_has_no_room_for_is_clipped(train, expected):
+    spec = recipe.Train(epochs=4, **train)
+    assert clipped(spec, 3) == expected
+    fitting = {key.removeprefix("train."): value for key, value in expected.items()}
+    assert len(rates(**{**train, **fitting})) == 12
+
+
 def test_a_schedule_is_written_and_read():
     made = schedule(recipe.Train(epochs=4, schedule="step('1 epoch')", warmup="2 steps"), 3)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
@@ -155,3 +194,104 @@ def test_a_schedule_is_written_and_read():
 def test_what_does_not_fit_is_refused_by_name(train, words):
     with pytest.raises(RecipeError, match=words):
         rates(**train)
+
+
+def in_every_mode(function):
+    """A function of a tensor of steps as it is run eagerly, in a graph and compiled by XLA, by name."""
+    graph = {jit: tf.function(function, jit_compile=jit, autograph=False) for jit in (False, True)}
+    return {"eager": function, "graph": graph[False], "xla": graph[True]}
+
+
+# Where k * every times the float32 nearest to 1 / every is below k for one of k = 1, 2, 3, 4: the drops of these are
+# late in a graph that divides float32 steps, as TensorFlow makes the division a multiplication.
+AT_RISK = [
+    every
+    for every in range(2, 400)
+    if any(np.floor(np.float32(k * every) * (np.float32(1) / np.float32(every))) < k for k in (1, 2, 3, 4))
+]
+
+
+@pytest.mark.parametrize(("mode", "intervals"), [("eager", range(2, 400)), ("graph", range(2, 400)), ("xla", AT_RISK)])
+def test_a_step_drops_at_its_step_in_every_mode(mode, intervals):
+    """The step before, at and after each of four drops; for every interval, under XLA for those at risk."""
+    drops = np.array([[k * every for k in (1, 2, 3, 4)] for every in intervals])
+    steps = np.concatenate([drops - 1, drops, drops + 1], axis=1)
+    made = [
+        schedule(recipe.Train(epochs=5, learning_rate=0.4, schedule=f"step('{every} steps', 0.1)"), every)
+        for every in intervals
+    ]
+
+    def rates_of(steps):
+        return tf.stack([one(row) for one, row in zip(made, tf.unstack(steps), strict=True)])
+
+    found = in_every_mode(rates_of)[mode](tf.constant(steps))
+    np.testing.assert_allclose(found, 0.4 * 0.1 ** (steps // np.array(intervals)[:, None]), rtol=1e-5)
+
+
+def half_cosine(start, end, share):
+    return end + (start - end) * (1 + np.cos(np.pi * np.clip(share, 0, 1))) / 2
+
+
+# The share of the peak at step s of a training of n steps with a warm-up of w, in float64.
+FORMULAS = {
+    "constant": lambda s, n, w: np.ones_like(s),
+    "cosine(floor=0.1)": lambda s, n, w: half_cosine(1, 0.1, (s - w) / (n - w)),
+    "step('9 steps', 0.5)": lambda s, n, w: 0.5 ** (s // 9),
+    "multi_step(['7 steps', '31 steps', '50%'], 0.2)": lambda s, n, w: (
+        0.2 ** sum((s >= m).astype(float) for m in (7, 31, round(n / 2)))
+    ),
+    "polynomial(0.3)": lambda s, n, w: np.clip((n - s) / (n - w), 0, 1) ** 0.3,
+    "exponential('7 steps', 0.9)": lambda s, n, w: 0.9 ** ((s - w) / 7),
+    "trapezoid('20 steps')": lambda s, n, w: np.clip((n - s) / 20, 0, 1),
+    "warm_restarts('11 steps', 1.0)": lambda s, n, w: half_cosine(1, 0, ((s - w) % 11) / 11),
+}
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_every_boundary_is_exact_in_every_mode(text):
+    """At each step of trainings of several lengths, with and without a warm-up, up to the step after the last."""
+    cases = [(epochs, warmup) for epochs in (10, 23, 41) for warmup in (0, 5)]
+    made = [
+        schedule(recipe.Train(epochs=n, learning_rate=0.4, schedule=text, warmup=f"{w} steps"), 7) for n, w in cases
+    ]
+    steps = [np.arange(7 * n + 1) for n, _ in cases]
+    expected = [
+        0.4 * np.where(s < w, (s + 1) / (w + 1), FORMULAS[text](s, 7 * n, w))
+        for s, (n, w) in zip(steps, cases, strict=True)
+    ]
+
+    def rates_of(steps):
+        return tf.concat([one(row) for one, row in zip(made, tf.split(steps, sizes), strict=True)], axis=0)
+
+    sizes = [len(s) for s in steps]
+    for mode, function in in_every_mode(rates_of).items():
+        found = function(tf.constant(np.concatenate(steps)))
+        np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-5, atol=1e-7, err_msg=mode)
+
+
+@pytest.mark.parametrize("kind", ["stretch", "restart", "constant"])
+def test_an_extension_begins_at_its_step_in_every_mode(kind):
+    value = ", 0.01" if kind == "constant" else ""
+    spec = recipe.Train(epochs=9, learning_rate=0.4, schedule="step('7 steps')", extensions=[f"{kind}(4{value})"])
+    made, s = schedule(spec, 7), np.arange(63)
+    after = {"stretch": 0.4 * 0.1 ** (s // 7), "restart": 0.4 * 0.1 ** ((s - 28) // 7), "constant": np.full(63, 0.01)}
+    expected = np.where(s < 28, 0.4 * 0.1 ** (s // 7), after[kind])
+    for mode, function in in_every_mode(made).items():
+        np.testing.assert_allclose(function(tf.constant(s)), expected, rtol=1e-5, err_msg=mode)
+
+
+def test_one_cycle_is_the_same_in_every_mode():
+    made = schedule(recipe.Train(epochs=1, learning_rate=0.4, schedule="one_cycle"), 37)
+    for mode, function in in_every_mode(made).items():
+        found = function(tf.range(37, dtype=tf.int64))
+        np.testing.assert_allclose(found, RECORDED[37, 0.4], rtol=1e-4, atol=1e-7, err_msg=mode)
+
+
+def test_a_time_budgets_position_counts_whole_steps():
+    """Between two steps nothing has dropped yet."""
+    made = schedule(recipe.Train(epochs=4, learning_rate=0.4, schedule="step('3 steps')", time_budget="1 min"), 3)
+    found = []
+    for position in (0.0, 2.9, 3.0, 5.5, 6.25):
+        made.position.assign(position)
+        found.append(float(tf.function(made)(tf.constant(0, tf.int64))))
+    np.testing.assert_allclose(found, [0.4, 0.4, 0.04, 0.04, 0.004], rtol=1e-5)
