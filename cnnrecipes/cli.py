@@ -14,6 +14,7 @@ from rich.table import Table
 import cnnrecipes
 from cnnrecipes import catalog
 from cnnrecipes.errors import CNNRecipesError, Interrupted
+from cnnrecipes.files import choose_output
 from cnnrecipes.terminal import import_tensorflow, out, print_report, print_result, print_stages, sentence
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ TTAOption = Annotated[
     typer.Option(help="A view to average over, as flip_lr, shift(2), ten_crop, multi_scale; may be given again."),
 ]
 AverageOption = Annotated[str, typer.Option(help="What of the views is averaged: probabilities or logits.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, or a model.keras.")]
 
 
@@ -60,12 +62,13 @@ def inspect(
     changes: ChangesArgument = None,
     folder: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the pictures go; default: inspect/NAME."),
+        typer.Option(help="Where the pictures go; default: inspect/NAME, with a number if that is taken."),
     ] = None,
     data: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Whose images to look with; default: the recipe's, or noise for an architecture."),
+        typer.Option(help="Whose images to look with; default: the recipe's where they are here, or else noise."),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Print what a model costs and sees, stage by stage, and draw it.
 
@@ -73,10 +76,13 @@ def inspect(
     """
     import_tensorflow()
     from cnnrecipes.debug import inspect, subject
+    from cnnrecipes.debug.inspection import PICTURES
     from cnnrecipes.recipe import parse_override
 
     name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
-    found = inspect(built, folder or Path("inspect") / name, images)
+    names = ("layers.csv", *PICTURES)
+    folder = choose_output(folder, Path("inspect") / name, names=names, overwrite=overwrite)
+    found = inspect(built, folder, images)
     print_stages(found.stages)
     for path in found.files:
         out.print(f"wrote {path}", markup=False)
@@ -123,13 +129,18 @@ def show_batch(
     step: Annotated[int, typer.Option(help="Which step of the training, from 0.")] = 0,
     images: Annotated[int, typer.Option(help="How many of its images.")] = 8,
     per_op: Annotated[bool, typer.Option("--per-op", help="A row for each operation alone.")] = False,
-    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("batch.png"),
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The picture: .png, .svg or .pdf; default: batch.png, with a number if that is taken."),
+    ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw what the network really sees: a training step before and after augmentation, with its labels.
 
     Example: `cnnrecipes show-batch resnet20_photos --data photos/ --per-op`
     """
     spec = _changed(recipe, changes)
+    output = choose_output(output, Path("batch.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_batch(spec, data=data, step=step, images=images, per_op=per_op, path=output)
     out.print(f"wrote {output}", markup=False)
@@ -140,8 +151,9 @@ def check_data(
     data: Annotated[str, typer.Argument(help="A folder with a sub-folder a class, a table, a URL or a TFDS name.")],
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the report and its pictures go; default: check/NAME."),
+        typer.Option(help="Where the report and its pictures go; default: check/NAME, with a number if that is taken."),
     ] = None,
+    overwrite: OverwriteOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Find what is wrong with a data set: unreadable, odd, repeated and misplaced images.
@@ -149,8 +161,12 @@ def check_data(
     The exit status is 0 if training may go on, without the unreadable files, and 1 if not.
     """
     import_tensorflow()
+    from cnnrecipes.data.check import FILES
+
+    default = Path("check") / (Path(data).resolve().name or "data")
+    output = choose_output(output, default, names=FILES, overwrite=overwrite)
     report = cnnrecipes.check_data(data)
-    files = report.save(output or Path("check") / (Path(data).resolve().name or "data"))
+    files = report.save(output)
     if as_json:
         print(report.to_json())
     else:
@@ -214,7 +230,7 @@ def extend(
     from cnnrecipes.extending import extended
 
     longer, start = extended(cnnrecipes.Run.open(run), epochs, schedule, learning_rate)
-    picture = Path(f"{run.name}_{schedule}.png")
+    picture = choose_output(None, Path(f"{run.name}_{schedule}.png"))
     position = start.state["parts"]["position"]
     steps = max(start.state["steps_per_epoch"], 1)
     cnnrecipes.debug.plot_schedule(longer, steps_per_epoch=steps, mark_epoch=position["epoch"], path=picture)
@@ -260,13 +276,18 @@ def plot_schedule(
         Optional[int],  # noqa: UP045
         typer.Option(help="Instead of those of --data; default: 100, unless the recipe speaks of steps."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("schedule.png"),
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The picture: .png, .svg or .pdf; default: schedule.png, with a number if that is taken."),
+    ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw a recipe's learning rate against the epochs, before anything is trained.
 
     Example: `cnnrecipes plot-schedule resnet20_cifar "train.schedule=trapezoid(cooldown='20%')"`
     """
     spec = _changed(recipe, changes)
+    output = choose_output(output, Path("schedule.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_schedule(spec, data=data, steps_per_epoch=steps_per_epoch, path=output)
     out.print(f"wrote {output}", markup=False)

@@ -22,7 +22,7 @@ from cnnrecipes.artefact import Artefact, Prediction
 from cnnrecipes.data.sources import Source, open_source
 from cnnrecipes.errors import RunError
 from cnnrecipes.evaluation import evaluate
-from cnnrecipes.files import write_whole
+from cnnrecipes.files import write_text
 from cnnrecipes.recipe import Recipe, read_toml
 
 PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
@@ -165,8 +165,8 @@ class Run:
             lock.release()
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file of the folder, whole or not at all."""
-        write_whole(self.folder / name, lambda beside: beside.write_text(text, encoding="utf-8"))
+        """Write a text file of the folder atomically. Raises WriteError."""
+        write_text(self.folder / name, text)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
