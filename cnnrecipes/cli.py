@@ -15,6 +15,7 @@ from rich.table import Table
 import cnnrecipes
 from cnnrecipes import catalog
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, Interrupted
+from cnnrecipes.files import choose_output
 from cnnrecipes.terminal import import_tensorflow, out, print_report, print_result, print_stages, sentence
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ TTAOption = Annotated[
 ]
 AverageOption = Annotated[str, typer.Option(help="What of the views is averaged: probabilities or logits.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the run's folder at the end, and nothing else.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, or a model.keras.")]
 
 
@@ -64,12 +66,13 @@ def inspect(
     changes: ChangesArgument = None,
     folder: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the pictures go; default: inspect/NAME."),
+        typer.Option(help="Where the pictures go; default: inspect/NAME, with a number if that is taken."),
     ] = None,
     data: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Whose images to look with; default: the recipe's, or noise for an architecture."),
+        typer.Option(help="Whose images to look with; default: the recipe's where they are here, or else noise."),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Print what a model costs and sees, stage by stage, and draw it.
 
@@ -77,12 +80,15 @@ def inspect(
     """
     import_tensorflow()
     from cnnrecipes.debug import inspect, subject
+    from cnnrecipes.debug.inspection import PICTURES
     from cnnrecipes.recipe import parse_override
 
     name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
+    names = ("layers.csv", *PICTURES)
+    folder = choose_output(folder, Path("inspect") / name, names=names, overwrite=overwrite)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = inspect(built, folder or Path("inspect") / name, images)
+        found = inspect(built, folder, images)
     print_stages(found.stages)
     for warning in caught:
         if issubclass(warning.category, UserWarning):
@@ -132,13 +138,18 @@ def show_batch(
     step: Annotated[int, typer.Option(help="Which step of the training, from 0.")] = 0,
     images: Annotated[int, typer.Option(help="How many of its images.")] = 8,
     per_op: Annotated[bool, typer.Option("--per-op", help="A row for each operation alone.")] = False,
-    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("batch.png"),
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The picture: .png, .svg or .pdf; default: batch.png, with a number if that is taken."),
+    ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw what the network really sees: a training step before and after augmentation, with its labels.
 
     Example: `cnnrecipes show-batch resnet20_photos --data photos/ --per-op`
     """
     spec = _changed(recipe, changes)
+    output = choose_output(output, Path("batch.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_batch(spec, data=data, step=step, images=images, per_op=per_op, path=output)
     out.print(f"wrote {output}", markup=False)
@@ -154,11 +165,12 @@ def check_data(
     ],
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the report and its pictures go; default: check/NAME."),
+        typer.Option(help="Where the report and its pictures go; default: check/NAME, with a number if that is taken."),
     ] = None,
     layout: Annotated[
         str, typer.Option(help="What a folder's sub-folders are: auto, splits or classes; as data.layout of a recipe.")
     ] = "auto",
+    overwrite: OverwriteOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Find what is wrong with a data set: unreadable, odd, repeated and misplaced images.
@@ -167,10 +179,12 @@ def check_data(
     """
     import_tensorflow()
     from cnnrecipes.data.archives import is_archive, stem
+    from cnnrecipes.data.check import FILES
 
-    report = cnnrecipes.check_data(data, layout=layout)
     name = stem(data) if is_archive(data) else Path(data).resolve().name or "data"
-    files = report.save(output or Path("check") / name)
+    output = choose_output(output, Path("check") / name, names=FILES, overwrite=overwrite)
+    report = cnnrecipes.check_data(data, layout=layout)
+    files = report.save(output)
     if as_json:
         print(report.to_json())
     else:
@@ -249,7 +263,7 @@ def extend(
     from cnnrecipes.extending import extended
 
     longer, start = extended(cnnrecipes.Run.open(run), epochs, schedule, learning_rate)
-    picture = Path(f"{run.name}_{schedule}.png")
+    picture = choose_output(None, Path(f"{run.name}_{schedule}.png"))
     position = start.state["parts"]["position"]
     steps = max(start.state["steps_per_epoch"], 1)
     cnnrecipes.debug.plot_schedule(longer, steps_per_epoch=steps, mark_epoch=position["epoch"], path=picture)
@@ -295,13 +309,18 @@ def plot_schedule(
         Optional[int],  # noqa: UP045
         typer.Option(help="Instead of those of --data; default: 100, unless the recipe speaks of steps."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("schedule.png"),
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The picture: .png, .svg or .pdf; default: schedule.png, with a number if that is taken."),
+    ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw a recipe's learning rate against the epochs, before anything is trained.
 
     Example: `cnnrecipes plot-schedule resnet20_cifar "train.schedule=trapezoid(cooldown='20%')"`
     """
     spec = _changed(recipe, changes)
+    output = choose_output(output, Path("schedule.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_schedule(spec, data=data, steps_per_epoch=steps_per_epoch, path=output)
     out.print(f"wrote {output}", markup=False)

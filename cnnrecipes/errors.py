@@ -54,6 +54,20 @@ class RunError(CNNRecipesError, RuntimeError):
     """A run folder or model artefact that cannot be written or read."""
 
 
+class WriteError(CNNRecipesError, OSError):
+    """A file or folder that cannot be written: no permission, a full disk (ENOSPC), a file in place of a folder.
+
+    An OSError too, with its `errno` and `strerror`.
+    """
+
+    def __init__(self, message: str, number: int | None = None, reason: str | None = None):
+        super().__init__(message)
+        self.errno, self.strerror = number, reason
+
+    def __str__(self) -> str:  # OSError's own would be "[Errno 28] ..."
+        return str(self.args[0])
+
+
 class UnknownNameError(RecipeError):
     """A name that is not among the known ones; the message lists the nearest, or all where few are known."""
 

@@ -25,7 +25,7 @@ from cnnrecipes.data.sources import GIVEN, Source, open_given, open_source
 from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.evaluation import evaluate
-from cnnrecipes.files import write_whole
+from cnnrecipes.files import write_text
 from cnnrecipes.recipe import Recipe, read_toml
 from cnnrecipes.recipe_values import folder_name
 
@@ -203,8 +203,8 @@ class Run:
             self.__dict__.pop("recipe", None)
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file of the folder, whole or not at all."""
-        write_whole(self.folder / name, lambda beside: beside.write_text(text, encoding="utf-8"))
+        """Write a text file of the folder atomically. Raises WriteError."""
+        write_text(self.folder / name, text)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"

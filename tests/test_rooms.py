@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cnnrecipes"
 ROOMS = {
     "errors": 0,
-    "files": 0,
+    "files": 1,
     "registration": 0,
     "recipe": 1,
     "recipe_values": 1,

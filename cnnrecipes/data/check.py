@@ -20,8 +20,10 @@ from cnnrecipes.data.layout import Kind
 from cnnrecipes.data.sources import Source, Split, class_problems, survey
 from cnnrecipes.data.store import ArrayImages, EncodedImages
 from cnnrecipes.errors import DataError, counted
-from cnnrecipes.files import write_whole
+from cnnrecipes.files import make_folder, write_text
 from cnnrecipes.waiting import watch
+
+FILES = ("report.json", "quarantine.txt", "report.html")  # of a saved report
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,12 @@ class Report:
         )
 
     def save(self, output: str | Path) -> list[Path]:
-        """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths."""
+        """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths.
+
+        Raises:
+            DataError: the folder lies in the data set.
+            WriteError: the folder cannot be made or written to.
+        """
         from cnnrecipes.data.check_page import page
 
         output = Path(output)
@@ -57,20 +64,11 @@ class Report:
             raise DataError(
                 f"{str(output)!r} lies in the data set itself, which is not written to; give another folder"
             )
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            texts = {
-                "report.json": self.to_json(),
-                "quarantine.txt": quarantine(self.unreadable),
-                "report.html": cache.storable(page(self)),
-            }
-            for name, text in texts.items():
-                write_whole(output / name, lambda beside, text=text: beside.write_text(text, encoding="utf-8"))
-        except OSError as error:
-            raise DataError(
-                f"cannot write the report into {str(output)!r}: {error.strerror}; give another folder"
-            ) from None
-        return [output / name for name in texts]
+        make_folder(output)
+        texts = (self.to_json(), quarantine(self.unreadable), cache.storable(page(self)))
+        for name, text in zip(FILES, texts, strict=True):
+            write_text(output / name, text)
+        return [output / name for name in FILES]
 
 
 def check_data(

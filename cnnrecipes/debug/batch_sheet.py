@@ -46,6 +46,7 @@ def plot_batch(
         RecipeError: a step that the training does not have; fewer than one image.
         CNNRecipesError: the recipe or the data is not as it should be.
     """
+    path = path and drawable(path)
     recipe = catalog.load(recipe).change(**changes)
     source = open_source(data, recipe.data)
     steps = recipe.train.epochs * pipeline.steps_per_epoch(source.split("train"), recipe.data)
@@ -53,15 +54,14 @@ def plot_batch(
         raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
     if images < 1:
         raise RecipeError(f"images is {images}; show at least one")
-    where = None if path is None else drawable(path)
     ops = recipe.augment.ops
     lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
     names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
     mean = _mean_colour(source, recipe)
     rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
     figure = _draw(names, rows, source.class_names)
-    if where is not None:
-        save(figure, where)
+    if path:
+        save(figure, path)
     return figure
 
 
