@@ -164,9 +164,9 @@ def test_a_schedule_that_other_data_leaves_no_room_for_is_clipped_and_said(tmp_p
 
 @pytest.mark.parametrize(("folder", "split"), [("val", "validation"), ("test", "test")])
 def test_a_broken_photo_outside_training_is_left_out_and_listed(tmp_path, folder, split):
-    for place in ("train/a", "train/b", f"{folder}/a"):
+    for i, place in enumerate(("train/a", "train/b", f"{folder}/a")):
         (tmp_path / "photos" / place).mkdir(parents=True)
-        Image.fromarray(IMAGES[0]).save(tmp_path / "photos" / place / "x.png")
+        Image.fromarray(IMAGES[i]).save(tmp_path / "photos" / place / "x.png")
     (tmp_path / "photos" / folder / "a" / "broken.png").write_bytes(b"\x89PNG")
     run = fit(tmp_path / "photos", tmp_path / "runs", **{"data.validation": 0.0})
     assert "broken.png" in (run.folder / "quarantine.txt").read_text()

@@ -50,8 +50,27 @@ def test_from_kaggles_zip_to_a_prediction_in_two_commands(cats_dogs, hymenoptera
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "photo.jpg", "cats_dogs.zip"}
 
 
+def test_the_page_about_data_shows_these_commands():
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert "$ cnnrecipes fit resnet20_photos --data cats_dogs.zip\n$ cnnrecipes predict RUN photo.jpg\n" in page
+
+
 def test_the_zip_is_checked_as_it_is_trained_on(cats_dogs, tmp_path):
     checked = command(tmp_path, "check-data", "cats_dogs.zip")
     assert checked.returncode == 0, checked.stderr
     assert re.search(r"cats +30 +15\ndogs +30 +15\n", checked.stdout)
     assert (tmp_path / "check" / "cats_dogs" / "report.html").is_file()
+
+
+def test_a_question_about_a_layout_is_answered_as_the_page_says(hymenoptera, tmp_path):
+    for name, split in (("one", "train"), ("two", "val")):
+        for cls in ("ants", "bees"):
+            for photo in sorted((hymenoptera / split / cls).glob("*.jpg"))[:4]:
+                (tmp_path / "photos" / name / cls).mkdir(parents=True, exist_ok=True)
+                (tmp_path / "photos" / name / cls / photo.name).write_bytes(photo.read_bytes())
+    asked = command(tmp_path, "check-data", "photos/")
+    assert asked.returncode == 1
+    assert "one, two in 'photos/' hold the same sub-folders (ants, bees): are they splits, or classes?" in asked.stdout
+    answered = command(tmp_path, "check-data", "photos/", "--layout", "classes")
+    assert answered.returncode == 0, answered.stdout
+    assert re.search(r"one +8\ntwo +8\n", answered.stdout)
