@@ -70,7 +70,7 @@ def test_a_question_about_a_layout_is_answered_as_the_page_says(hymenoptera, tmp
                 (tmp_path / "photos" / name / cls / photo.name).write_bytes(photo.read_bytes())
     asked = command(tmp_path, "check-data", "photos/")
     assert asked.returncode == 1
-    assert "one, two in 'photos/' hold the same sub-folders (ants, bees): are they splits, or classes?" in asked.stdout
+    assert "one, two in 'photos' hold the same sub-folders (ants, bees): are they splits, or classes?" in asked.stdout
     answered = command(tmp_path, "check-data", "photos/", "--layout", "classes")
     assert answered.returncode == 0, answered.stdout
     assert re.search(r"one +8\ntwo +8\n", answered.stdout)
