@@ -43,7 +43,7 @@ def test_from_kaggles_zip_to_a_prediction_in_two_commands(cats_dogs, hymenoptera
     assert metrics["test"]["n"] == 30  # the test_set, whole
     assert metrics["validation"]["n"] == 6  # a tenth of the training_set
     assert "train in training_set/, test in test_set/" in fitted.stdout
-    assert "of a system's: .DS_Store, __MACOSX; left out" in fitted.stdout
+    assert "3 system files (.DS_Store, __MACOSX); left out" in fitted.stdout
     predicted = command(tmp_path, "predict", run, "photo.jpg")
     assert predicted.returncode == 0, predicted.stderr
     assert re.fullmatch(r"photo\.jpg: (cats|dogs) \d+\.\d%  (cats|dogs) \d+\.\d%\n", predicted.stdout)

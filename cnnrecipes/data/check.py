@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from cnnrecipes.data.findings import Finding
 from cnnrecipes.data.layout import Kind
 from cnnrecipes.data.sources import Source, Split, class_problems, survey
 from cnnrecipes.data.store import ArrayImages, EncodedImages
-from cnnrecipes.errors import DataError, counted
+from cnnrecipes.errors import DataError, UnknownNameError, counted
 from cnnrecipes.files import make_folder, write_text
 from cnnrecipes.waiting import watch
 
@@ -91,7 +91,10 @@ def check_data(
 
     Raises:
         DataError: there is no such data set.
+        UnknownNameError: an unknown layout.
     """
+    if layout not in get_args(Kind):
+        raise UnknownNameError("layout", layout, get_args(Kind))
     spec = recipe.Data(name="arrays", validation=0.0, image_size=32, layout=layout)
     source, problems = survey(data, spec, progress=progress)
     looks = look_into(source, progress=progress)

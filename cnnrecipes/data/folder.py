@@ -151,7 +151,7 @@ class _Found:
             ("warning", "outside classes", self._outside, "image", "in no class's folder"),
             ("warning", "links", self.tree.links, "link", "that leads out of the data set, or round in it"),
             ("note", "other files", self._others, "file", "without an image's extension"),
-            ("note", "system files", self.tree.junk, "entry", f"of a system's: {_names(self.tree.junk)}"),
+            ("note", "system files", self.tree.junk, "system file", f"({_names(self.tree.junk)})"),
         )
         for severity, kind, files, noun, what in found:
             remedy = f"; {_remedy(files)}" if kind == "other kinds" else ""

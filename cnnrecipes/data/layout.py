@@ -17,6 +17,8 @@ from cnnrecipes.errors import DataError, listed
 
 Kind = Literal["auto", "splits", "classes"]
 SPLITS = ("train", "validation", "test")
+_IMAGES = frozenset(("image", "images", "img", "imgs", "jpegimages"))
+_DRAWN = frozenset(("mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "ground_truth"))
 _WRAPPERS = 3  # folders around the data set that are looked through
 
 
@@ -81,13 +83,13 @@ def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
     if kind == "splits":
         return _splits(tree, root, named or _mentioned(full), full, training)
     if not named:
-        return _without_names(tree, root, labelled)
+        return _without_names(tree, root, full, labelled, training)
     if not any(name in full for name in named):
         return Roots(root)
     others = [name for name in full if name not in named]
     if not any(name in labelled for name in named):
         return _loose(root, {name: split for name, split in named.items() if name in full}, others)
-    several = len({named[name] for name in labelled if name in named}) > 1
+    several = len({named[name] for name in full if name in named}) > 1
     if others and not several and not _are_leftovers(named, labelled, others):
         raise DataError(
             f"{root!r} has {listed(named)} beside {listed(others)}: are these splits or classes? {_answers(root)}"
@@ -123,29 +125,51 @@ def _within_wrappers(tree: Tree, root: str) -> str:
     return root
 
 
-def _without_names(tree: Tree, root: str, labelled: list[str]) -> Roots:
+def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], training: bool) -> Roots:
     """Folders none of which is called as a split is."""
     inside = {name: set(tree.full(unwrapped(tree, places.join(root, name)))) for name in labelled}
     counts = Counter(child for children in inside.values() for child in children)
     common = {child for child, n in counts.items() if n > 1}
     alike = [name for name, children in inside.items() if len(children & common) >= max(2, len(children) / 2)]
-    mentioned = _mentioned(alike)
+    _check_annotated(root, full)
+    for name, children in inside.items():
+        if len(children & set(full)) >= max(2, len(children) / 2):
+            raise DataError(
+                f"{places.join(root, name)!r} holds the folders that are beside it ({listed(sorted(children))}), as a "
+                "second copy of the data set does; give one of the two, or say data.layout=classes (check-data: "
+                "--layout classes) if it is a class"
+            )
+    mentioned = _mentioned(full)
+    different = len(full) == len(mentioned) == len(set(mentioned.values())) > 1
+    if different and any(mentioned[name] == "train" for name in labelled):
+        return _splits(tree, root, mentioned, full, training)
     if len(alike) < 2:
-        _check_stems(root, tree.full(root))
+        _check_stems(root, full)
         return Roots(root)
-    if {split_of(child) for child in common} >= {"train", "test"} or {"train", "validation"} <= {
-        split_of(child) for child in common
-    }:
+    if len({split for child in common if (split := split_of(child))}) > 1:
         raise DataError(
             f"each of {listed(alike)} in {root!r} holds {listed(sorted(common))}: the splits stand inside of the "
             f"classes; put the classes into the splits (train/{alike[0]}/...), or give a table with a column `split`"
         )
+    mentioned = _mentioned(alike)
     if "train" in mentioned.values() and len(set(mentioned.values())) == len(alike):
-        return _splits(tree, root, mentioned, tree.full(root))
+        return _splits(tree, root, mentioned, full, training)
     raise DataError(
         f"{listed(alike)} in {root!r} hold the same sub-folders ({listed(sorted(common))}): are they splits, or "
         f"classes? {_answers(root)}"
     )
+
+
+def _check_annotated(root: str, full: list[str]) -> None:
+    """Raises DataError where images lie beside what is drawn on them, as for segmentation and detection."""
+    lowered = {name.lower(): name for name in full}
+    images, drawn = _IMAGES & lowered.keys(), _DRAWN & lowered.keys()
+    if images and drawn:
+        names = listed(lowered[name] for name in sorted(images | drawn))
+        raise DataError(
+            f"{root!r} has {names}, as a data set for segmentation or detection; for classification sort the images "
+            "into a folder for each class, or give a table of paths and labels"
+        )
 
 
 def _mentioned(names: list[str]) -> dict[str, str]:

@@ -170,7 +170,7 @@ def recipe_name(data: Any) -> str:
     text = str(data)
     is_file = tables.is_table(text) or archives.is_archive(text)
     here = (folder.is_path(text) or is_file) and not places.is_remote(text)
-    return str(Path(data).absolute()) if here else str(data)
+    return str(Path(data).expanduser().absolute()) if here else str(data)
 
 
 def local_path(data: str | Path) -> str:

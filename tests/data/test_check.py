@@ -17,7 +17,7 @@ from PIL import Image
 
 import cnnrecipes as cr
 from cnnrecipes.data import cache, duplicates, facts
-from cnnrecipes.errors import DataError
+from cnnrecipes.errors import DataError, UnknownNameError
 
 
 @pytest.fixture(autouse=True)
@@ -280,6 +280,11 @@ def test_a_layout_that_is_asked_about_is_not_trainable_and_can_be_answered(photo
     (photos / "val").rename(photos / "two")
     _refused(photos, tmp_path, "one, two in .* hold the same sub-folders")
     assert cr.check_data(photos, layout="classes").counts["train"].to_dict() == {"one": 24, "two": 8}
+
+
+def test_an_unknown_layout_is_answered_with_the_known(photos):
+    with pytest.raises(UnknownNameError, match="unknown layout 'class' .did you mean classes"):
+        cr.check_data(photos, layout="class")
 
 
 def test_what_is_left_out_stands_in_the_report(photos):

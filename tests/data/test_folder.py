@@ -186,6 +186,32 @@ def test_a_test_folder_without_labels_is_left_out_and_said(tmp_path, test):
     assert "left out" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("Train/cats/1.png", "Train/dogs/1.png", "Test/1.png", "Meta/1.png"), {"not a split", "unlabelled"}),  # GTSRB
+        (("asl_train/asl_train/cats/1.png", "asl_train/asl_train/dogs/1.png", "asl_test/1.png"), {"unlabelled"}),
+        (("d/cats/1.png", "d/dogs/1.png", "README.md"), {"other files"}),
+    ],
+)
+def test_layouts_of_known_data_sets(tmp_path, names, found):
+    source = open_source(made(tmp_path, *names), SPEC)
+    assert splits(source) == {"train": CATS_DOGS}
+    assert kinds(source) == found
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("images/1.png", "masks/1.png"), "images, masks, as a data set for segmentation"),
+        (("p/p/a/1.png", "p/p/b/1.png", "p/a/1.png", "p/b/1.png"), "p/p' holds the folders that are beside it .a, b."),
+    ],
+)
+def test_what_is_no_folder_of_classes_is_refused(tmp_path, names, words):
+    with pytest.raises(DataError, match=words):
+        open_source(made(tmp_path, *names), SPEC)
+
+
 def test_a_class_called_unknown_is_one_in_every_split(tmp_path):
     source = open_source(made(tmp_path, "train/a/1.png", "train/unknown/1.png", "test/unknown/1.png"), SPEC)
     assert splits(source)["test"] == {"unknown": 1}

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.sources import open_source, recipe_name
 from cnnrecipes.data.split import stratified
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe import Data
@@ -123,6 +123,15 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path, files, words):
             photo(root / name)
     with pytest.raises(DataError, match=words):
         open_source(root, SPEC)
+
+
+def test_the_name_that_a_recipe_keeps_opens_the_same_data_from_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for data in ("~/photos", "~/photos.zip", "~/labels.csv"):
+        assert recipe_name(data) == str(tmp_path / data[2:])
+    for url in ("https://example.org/a.zip#sha256=00", "gs://bucket/photos"):
+        assert recipe_name(url) == url
 
 
 def test_a_file_is_no_folder(tmp_path):
