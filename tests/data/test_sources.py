@@ -58,11 +58,13 @@ def test_named_splits_and_classes():
     ("data", "words"),
     [
         ((IMAGES, LABELS[:-1]), "30 images and 29 labels"),
+        ((IMAGES, np.eye(3)[LABELS] / 2), r"\(30, 3\) and are not one-hot"),
         ((IMAGES, np.where(LABELS == 1, np.nan, 0.0)), "float64.*integers"),
         ((IMAGES, np.zeros(30, int)), "'0'.*at least two"),
         ((IMAGES[..., :2], LABELS), r"\(30, 8, 8, 2\).*1 or 3 channels"),
         ((IMAGES[0, 0], LABELS), r"\(8, 3\)"),
         ((IMAGES[None], LABELS), r"\(1, 30, 8, 8, 3\)"),
+        ((IMAGES / 200, LABELS), "0..1.275.*neither 0..1 nor 0..255"),
         ((IMAGES - 0.5, LABELS), "-0.5.*0..255"),
         ((IMAGES.astype(int) * 2, LABELS), "510.*0..255|0..5"),
         ((IMAGES.astype(str), LABELS), "type <U"),
