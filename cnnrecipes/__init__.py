@@ -40,12 +40,14 @@ _PUBLIC = {
     "load_state_dict": "cnnrecipes.models.convert",
     "Recipe": "cnnrecipes.recipe",
     "CNNRecipesError": "cnnrecipes.errors",
+    "CNNRecipesWarning": "cnnrecipes.errors",
     "RecipeError": "cnnrecipes.errors",
     "UnknownNameError": "cnnrecipes.errors",
     "DataError": "cnnrecipes.errors",
     "ModelError": "cnnrecipes.errors",
     "TrainingError": "cnnrecipes.errors",
     "RunError": "cnnrecipes.errors",
+    "WriteError": "cnnrecipes.errors",
     "OutOfMemory": "cnnrecipes.errors",
     "Interrupted": "cnnrecipes.errors",
 }
@@ -73,4 +75,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """The public names, for completion; modules and helpers are left out."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -7,9 +7,11 @@ opens it too; only blurred pooling is a layer of ours, and needs `import cnnreci
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.data.arrays import as_images
+from cnnrecipes import recipe as recipes
+from cnnrecipes.data.image_paths import image_paths
 from cnnrecipes.data.images import EXTENSIONS, decode, reason, resize
 from cnnrecipes.data.pipeline import EVALUATION_BATCH
-from cnnrecipes.errors import CNNRecipesError, DataError, RunError
+from cnnrecipes.data.values import as_images, say_or_warn
+from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError
 from cnnrecipes.files import write_whole
 from cnnrecipes.layers import with_fast_norms, with_keras_norms
 from cnnrecipes.recipe import Recipe
@@ -32,11 +36,15 @@ ENTRY = "cnnrecipes.json"
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's prediction: the most probable class, its probability, and all of them, most probable first."""
+    """One image's prediction: the most probable class, its probability, and all of them, most probable first.
+
+    `file`: the image's path, where it was read from a file.
+    """
 
     name: str
     probability: float
     probabilities: dict[str, float]
+    file: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:3])
@@ -88,6 +96,13 @@ class Artefact:
                 f"{str(path)!r} is not a whole model of cnnrecipes ({what}); take another copy, or train again"
             ) from error
 
+    @property
+    def spec(self) -> recipes.Data:
+        """The recipe's `data` table, with the size and the channels of the model's images."""
+        height, width, channels = self.input_shape
+        size = height if height == width else (height, width)
+        return self.recipe.data.model_copy(update={"image_size": size, "channels": channels})
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, C) uint8 of the model's size -> (N, classes) float32, batched as in validation."""
         pieces = []
@@ -104,28 +119,79 @@ class Artefact:
     def predict(
         self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
     ) -> Prediction | list[Prediction]:
-        """Class names and probabilities; no preprocessing to remember.
+        """Return class names and probabilities; there is no preprocessing to remember.
 
         Args:
-            inputs: a path; an array (H, W, C) or, gray, (H, W), with values 0..255; or a list of such, or an array
-                (N, H, W, C). Images of another size are brought to the model's as the validation images were.
+            inputs: the path of an image; a folder of images, or a pattern as "photos/*.jpg"; an array (H, W, C) or,
+                gray, (H, W); or a list of such, or an array (N, H, W, C) or, gray, (N, H, W). Values are 0..255, or
+                floats 0..1. Images of another size are brought to the model's as the validation images were.
             tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
             average: what of the views is averaged, "probabilities" or "logits".
 
         Returns:
-            a Prediction, or a list of them for a list or an array of four dimensions.
+            a Prediction; for a folder, a pattern, a list or a stack of images a list of them. Those of files have
+            their path in `.file`. Files of a folder or a pattern that cannot be read are left out, with a warning that
+            names them; one that is given by itself is an error.
 
         Raises:
             DataError: a file that cannot be read, a wrong rank, values out of range, channels that do not match.
             RecipeError, ModelError: an unknown view, or one that the model cannot look at.
         """
+        if isinstance(inputs, (str, Path)) and (paths := image_paths(inputs)) is not None:
+            predictions, unreadable = self.predict_files(paths, tta, average)
+            if unreadable:
+                first, why = next(iter(unreadable.items()))
+                warnings.warn(
+                    f"{len(unreadable)} of {len(paths)} images cannot be read and are left out, as {first!r}: {why}",
+                    CNNRecipesWarning,
+                    stacklevel=2,
+                )
+            return predictions
         images, single = self._read(inputs)
-        scorer = tta_scorer(self, tta, average)
-        if scorer:
-            predictions = [self._name(np.exp(row)) for row in scorer.scores(images)]
-        else:
-            predictions = [self._name(p) for p in softmax(self.logits(self._fitted(images)))]
+        predictions = [self._name(row) for row in self._probabilities(images, tta_scorer(self, tta, average))]
+        files = [inputs] if single else inputs if isinstance(inputs, (list, tuple)) else []
+        if len(files) == len(predictions):
+            named = [str(file) if isinstance(file, (str, Path)) else None for file in files]
+            predictions = [replace(one, file=file) for one, file in zip(predictions, named, strict=True)]
         return predictions[0] if single else predictions
+
+    def predict_files(
+        self, paths: Sequence[str | Path], tta: str | Sequence[str] | None = None, average: str = "probabilities"
+    ) -> tuple[list[Prediction], dict[str, str]]:
+        """Predict image files, any number of them; returns predictions, and file -> why of those that cannot be read.
+
+        Raises:
+            RecipeError, ModelError: as `predict`.
+        """
+        scorer, unreadable = tta_scorer(self, tta, average), {}
+        predictions = []
+        for files, images in self._chunks([str(path) for path in paths], unreadable):
+            rows = self._probabilities(images, scorer)
+            predictions += [replace(self._name(row), file=file) for file, row in zip(files, rows, strict=True)]
+        return predictions, unreadable
+
+    def _chunks(self, paths: list[str], unreadable: dict[str, str]) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+        """The readable files and their images, a few at a time; adds the others to `unreadable`."""
+
+        def read(path: str) -> np.ndarray | None:
+            try:
+                return self._read_file(Path(path))
+            except DataError as error:
+                unreadable[path] = str(error)
+                return None
+
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(paths), EVALUATION_BATCH):
+                some = paths[start : start + EVALUATION_BATCH]
+                found = [pair for pair in zip(some, pool.map(read, some), strict=True) if pair[1] is not None]
+                if found:
+                    yield tuple(map(list, zip(*found, strict=True)))
+
+    def _probabilities(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
+        """(N, classes) of images of any size, over a scorer's views where there is one."""
+        if scorer:
+            return np.asarray([np.exp(row) for row in scorer.scores(images)])
+        return softmax(self.logits(self._fitted(images)))
 
     def _name(self, probabilities: np.ndarray) -> Prediction:
         order = np.argsort(-probabilities, kind="stable")
@@ -138,20 +204,13 @@ class Artefact:
             return [self._read_file(Path(inputs))], True
         if isinstance(inputs, (list, tuple)):
             return [image for item in inputs for image in self._read(item)[0]], False
-        array = np.asarray(inputs)
-        if array.ndim not in (2, 3, 4) or (array.ndim == 4 and len(array) == 0):
-            raise DataError(f"an image has shape {array.shape}; give (H, W, C), (H, W) for gray, or (N, H, W, C)")
-        single = array.ndim < 4
-        if array.ndim == 3 and array.shape[-1] not in (1, 3):
-            raise DataError(
-                f"an array of shape {array.shape} is read as one image (H, W, C) of 1 or 3 channels; "
-                "give gray images (N, H, W) as images[..., None]"
-            )
-        images = as_images(array[None] if single else array, "the images")
+        array, single = _stack(inputs, self.input_shape[-1])
+        images = as_images(array, "the images", say_or_warn)
         if images.shape[-1] != self.input_shape[-1]:
+            kinds = {1: "gray, 1 channel(s)", 3: "RGB, 3 channel(s)"}
             raise DataError(
-                f"the images have {images.shape[-1]} channel(s), the model was trained on {self.input_shape[-1]}; "
-                "convert them"
+                f"the images are {kinds[images.shape[-1]]}, the model was trained on {self.input_shape[-1]}; convert "
+                "them, for example by images.mean(-1, keepdims=True) to gray, images.repeat(3, -1) to RGB"
             )
         return list(images), single
 
@@ -172,12 +231,38 @@ class Artefact:
 
     def _fit(self, images: np.ndarray) -> np.ndarray:
         """The size of the model, by the recipe's own resizing."""
-        height, width, _ = self.input_shape
-        if images.shape[-3:-1] == (height, width) and not self.recipe.data.short_side:
+        size, spec = self.input_shape[:2], self.recipe.data
+        if images.shape[-3:-1] == size and not spec.short_side:
             return images
-        if height != width:
-            raise DataError(f"images are {images.shape[-3:-1]}, the model wants ({height}, {width}); resize them")
-        return resize(tf.constant(images), height, self.recipe.data.resize, self.recipe.data.short_side).numpy()
+        return resize(tf.constant(images), size, spec.resize, spec.short_side).numpy()
+
+
+def _stack(inputs: Any, channels: int) -> tuple[np.ndarray, bool]:
+    """(N, H, W, C) of one image (H, W, C) or (H, W) or of a stack (N, H, W, C) or (N, H, W), and whether it was one.
+
+    Three axes are one image where the last one is 1 to 4 long, and a stack of gray ones otherwise. Raises DataError.
+    """
+    array = np.asarray(inputs)
+    if array.ndim not in (2, 3, 4) or (array.ndim == 4 and len(array) == 0):
+        raise DataError(f"an image has shape {array.shape}; give (H, W, C), (H, W) for gray, or (N, H, W, C)")
+    if array.ndim == 4:
+        return array, False
+    if array.ndim == 2:
+        return array[None, ..., None], True
+    if array.shape[-1] in (1, 2, 3, 4):
+        return array[None], True
+    if channels == 3:
+        first = array.shape[0] == 3
+        remedy = (
+            "of one with its channels first give image.transpose(1, 2, 0)"
+            if first
+            else ("of gray ones give images[..., None].repeat(3, -1)")
+        )
+        raise DataError(
+            f"an array of shape {array.shape} is a stack of gray images (N, H, W), and the model was trained on RGB; "
+            f"{remedy}"
+        )
+    return array[..., None], False
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

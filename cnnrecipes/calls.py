@@ -20,6 +20,20 @@ class Call(BaseModel):
 Kind = TypeVar("Kind", bound=Call)
 
 
+def write_call(call: Call, known: Mapping[str, type[Call]]) -> str:
+    """Return the text that `parse_call` reads as this call: the parameters that are not at their defaults, by name."""
+    name = next(name for name, kind in known.items() if kind is type(call))
+    given = {key: value for key, value in call if value != type(call).model_fields[key].default}
+    return f"{name}({', '.join(f'{key}={_literal(value)}' for key, value in given.items())})" if given else name
+
+
+def _literal(value: object) -> str:
+    """A value as a Python literal; a length with its unit is a text."""
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_literal, value))}]"
+    return repr(value if isinstance(value, (str, int, float, type(None))) else str(value))
+
+
 def parse_call(text: str, known: Mapping[str, type[Kind]], kind: str) -> Kind:
     """Read one: `flip_lr`, `pad_crop(4)` or `cutout(size=8, fill="mean")`; values are Python literals.
 

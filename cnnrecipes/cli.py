@@ -7,14 +7,15 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.table import Table
 
 import cnnrecipes
 from cnnrecipes import catalog
-from cnnrecipes.errors import CNNRecipesError, Interrupted
+from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, Interrupted
+from cnnrecipes.files import choose_output
 from cnnrecipes.terminal import import_tensorflow, out, print_report, print_result, print_stages, sentence
 
 app = typer.Typer(
@@ -30,13 +31,17 @@ ChangesArgument = Annotated[
 ]
 DataOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(help="A folder with a sub-folder a class, a table, a URL or a TFDS name; default: the recipe's."),
+    typer.Option(
+        help="A folder with a sub-folder a class, its .zip, a table, a URL or a TFDS name; default: the recipe's."
+    ),
 ]
 TTAOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(help="A view to average over, as flip_lr, shift(2), ten_crop, multi_scale; may be given again."),
 ]
 AverageOption = Annotated[str, typer.Option(help="What of the views is averaged: probabilities or logits.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the run's folder at the end, and nothing else.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, or a model.keras.")]
 
 
@@ -61,12 +66,13 @@ def inspect(
     changes: ChangesArgument = None,
     folder: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the pictures go; default: inspect/NAME."),
+        typer.Option(help="Where the pictures go; default: inspect/NAME, with a number if that is taken."),
     ] = None,
     data: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Whose images to look with; default: the recipe's, or noise for an architecture."),
+        typer.Option(help="Whose images to look with; default: the recipe's where they are here, or else noise."),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Print what a model costs and sees, stage by stage, and draw it.
 
@@ -74,12 +80,15 @@ def inspect(
     """
     import_tensorflow()
     from cnnrecipes.debug import inspect, subject
+    from cnnrecipes.debug.inspection import PICTURES
     from cnnrecipes.recipe import parse_override
 
     name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
+    names = ("layers.csv", *PICTURES)
+    folder = choose_output(folder, Path("inspect") / name, names=names, overwrite=overwrite)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = inspect(built, folder or Path("inspect") / name, images)
+        found = inspect(built, folder, images)
     print_stages(found.stages)
     for warning in caught:
         if issubclass(warning.category, UserWarning):
@@ -129,13 +138,18 @@ def show_batch(
     step: Annotated[int, typer.Option(help="Which step of the training, from 0.")] = 0,
     images: Annotated[int, typer.Option(help="How many of its images.")] = 8,
     per_op: Annotated[bool, typer.Option("--per-op", help="A row for each operation alone.")] = False,
-    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("batch.png"),
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The picture: .png, .svg or .pdf; default: batch.png, with a number if that is taken."),
+    ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw what the network really sees: a training step before and after augmentation, with its labels.
 
     Example: `cnnrecipes show-batch resnet20_photos --data photos/ --per-op`
     """
     spec = _changed(recipe, changes)
+    output = choose_output(output, Path("batch.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_batch(spec, data=data, step=step, images=images, per_op=per_op, path=output)
     out.print(f"wrote {output}", markup=False)
@@ -143,11 +157,20 @@ def show_batch(
 
 @app.command("check-data")
 def check_data(
-    data: Annotated[str, typer.Argument(help="A folder with a sub-folder a class, a table, a URL or a TFDS name.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder with a sub-folder a class, a .zip or .tar of one, a table, a URL or a TFDS name."
+        ),
+    ],
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the report and its pictures go; default: check/NAME."),
+        typer.Option(help="Where the report and its pictures go; default: check/NAME, with a number if that is taken."),
     ] = None,
+    layout: Annotated[
+        str, typer.Option(help="What a folder's sub-folders are: auto, splits or classes; as data.layout of a recipe.")
+    ] = "auto",
+    overwrite: OverwriteOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Find what is wrong with a data set: unreadable, odd, repeated and misplaced images.
@@ -155,8 +178,13 @@ def check_data(
     The exit status is 0 if training may go on, without the unreadable files, and 1 if not.
     """
     import_tensorflow()
-    report = cnnrecipes.check_data(data)
-    files = report.save(output or Path("check") / (Path(data).resolve().name or "data"))
+    from cnnrecipes.data.archives import is_archive, stem
+    from cnnrecipes.data.check import FILES
+
+    name = stem(data) if is_archive(data) else Path(data).resolve().name or "data"
+    output = choose_output(output, Path("check") / name, names=FILES, overwrite=overwrite)
+    report = cnnrecipes.check_data(data, layout=layout)
+    files = report.save(output)
     if as_json:
         print(report.to_json())
     else:
@@ -172,28 +200,42 @@ def fit(
     changes: ChangesArgument = None,
     data: DataOption = None,
     workdir: Annotated[Path, typer.Option(help="Where the run's folder goes.")] = Path("runs"),
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The name of the run's folder; default: date, recipe and a number."),
+    ] = None,
     seed: Annotated[Optional[int], typer.Option(help="Short for train.seed=...")] = None,  # noqa: UP045
+    quiet: QuietOption = False,
 ) -> None:
     """Train a recipe and say how good the model is.
 
     Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
     """
-    spec = _changed(recipe, changes)
+    _changed(recipe, changes)  # what is wrong with it is said before TensorFlow is imported
     import_tensorflow()
-    _tell(cnnrecipes.fit(spec, data=data, workdir=workdir, seed=seed))
+    overrides = _overrides(changes)
+    spec = catalog.load(recipe).change(**{key: overrides.pop(key) for key in ["name"] if key in overrides})
+    where = {"workdir": workdir, "name": name, "seed": seed, "progress": not quiet}
+    _tell(cnnrecipes.fit(spec, data, **where, **overrides), quiet)
 
 
 @app.command()
 def resume(
     run: Annotated[Path, typer.Argument(help="The run folder of a training that was stopped.")],
+    changes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[KEY=VALUE]...", help="Of keys that may change, as train.checkpoint_every='5 min'."),
+    ] = None,
     data: DataOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Go on with a training that was stopped, as if it had not been.
+    """Resume a training that was stopped, bit-exactly, from its latest valid checkpoint.
 
     Example: `cnnrecipes resume runs/2026-11-23_resnet20_cifar_1`
     """
     import_tensorflow()
-    _tell(cnnrecipes.resume(run, data=data))
+    cnnrecipes.Run.open(run).recipe.change(**_overrides(changes))  # an unknown key is an error of the recipe
+    _tell(cnnrecipes.resume(run, data, progress=not quiet, **_overrides(changes)), quiet)
 
 
 @app.command()
@@ -211,6 +253,7 @@ def extend(
         typer.Option(help="Where the new run's folder goes; default: beside the old one."),
     ] = None,
     draw_only: Annotated[bool, typer.Option("--draw-only", help="Draw the schedule and train nothing.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a finished run for more epochs, in a new run; draws the schedule first.
 
@@ -220,15 +263,15 @@ def extend(
     from cnnrecipes.extending import extended
 
     longer, start = extended(cnnrecipes.Run.open(run), epochs, schedule, learning_rate)
-    picture = Path(f"{run.name}_{schedule}.png")
+    picture = choose_output(None, Path(f"{run.name}_{schedule}.png"))
     position = start.state["parts"]["position"]
     steps = max(start.state["steps_per_epoch"], 1)
     cnnrecipes.debug.plot_schedule(longer, steps_per_epoch=steps, mark_epoch=position["epoch"], path=picture)
-    out.print(f"wrote {picture}", markup=False)
+    if not quiet:
+        out.print(f"wrote {picture}", markup=False)
     if not draw_only:
-        _tell(
-            cnnrecipes.extend(run, epochs, schedule=schedule, learning_rate=learning_rate, data=data, workdir=workdir)
-        )
+        how = {"schedule": schedule, "learning_rate": learning_rate, "data": data, "workdir": workdir}
+        _tell(cnnrecipes.extend(run, epochs, **how, progress=not quiet), quiet)
 
 
 @app.command("resume-check")
@@ -266,13 +309,18 @@ def plot_schedule(
         Optional[int],  # noqa: UP045
         typer.Option(help="Instead of those of --data; default: 100, unless the recipe speaks of steps."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="The picture: .png, .svg or .pdf.")] = Path("schedule.png"),
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The picture: .png, .svg or .pdf; default: schedule.png, with a number if that is taken."),
+    ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw a recipe's learning rate against the epochs, before anything is trained.
 
     Example: `cnnrecipes plot-schedule resnet20_cifar "train.schedule=trapezoid(cooldown='20%')"`
     """
     spec = _changed(recipe, changes)
+    output = choose_output(output, Path("schedule.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_schedule(spec, data=data, steps_per_epoch=steps_per_epoch, path=output)
     out.print(f"wrote {output}", markup=False)
@@ -299,7 +347,10 @@ def launch(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    data: Annotated[Optional[str], typer.Option(help="Other data of the same classes.")] = None,  # noqa: UP045
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Other data, which is measured whole; some of the run's classes are enough."),
+    ] = None,
     split: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="train, validation or test; default: test, or validation where there is no test."),
@@ -328,34 +379,49 @@ def evaluate(
 @app.command()
 def predict(
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Annotated[list[str], typer.Argument(help="Image files, folders of them, or patterns as 'photos/*.jpg'.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every class's probability as JSON.")] = False,
     tta: TTAOption = None,
     average: AverageOption = "probabilities",
 ) -> None:
-    """Name what images show."""
+    """Name what images show. The exit status is 1 if some of them cannot be read; the others are named all the same.
+
+    Examples: `cnnrecipes predict RUN cat.jpg`; `cnnrecipes predict RUN photos/ --json`
+    """
     import_tensorflow()
-    predictions = cnnrecipes.load(run).predict(list(images), tta=tta or None, average=average)
+    from cnnrecipes.data.image_paths import image_paths
+
+    opened = cnnrecipes.load(run)
+    artefact = opened.artefact if isinstance(opened, cnnrecipes.Run) else opened
+    paths = [path for image in images for path in image_paths(image) or [image]]
+    predictions, unreadable = artefact.predict_files(paths, tta=tta or None, average=average)
     if as_json:
-        print(json.dumps({str(i): p.probabilities for i, p in zip(images, predictions, strict=True)}, indent=2))
-        return
-    for image, prediction in zip(images, predictions, strict=True):
-        out.print(f"{image}: {prediction}", markup=False)
+        print(json.dumps({one.file: one.probabilities for one in predictions}, indent=2))
+    else:
+        for prediction in predictions:
+            out.print(f"{prediction.file}: {prediction}", markup=False)
+    for why in unreadable.values():
+        print(f"cnnrecipes: {' '.join(why.split())}", file=sys.stderr)
+    raise typer.Exit(2 if not predictions else 1 if unreadable else 0)
 
 
-def _tell(run: cnnrecipes.Run) -> None:
-    """What came out, said by one worker for all."""
+def _tell(run: cnnrecipes.Run, quiet: bool = False) -> None:
+    """What came out, said by one worker for all; quiet: the run's folder alone, for programs."""
     from cnnrecipes.training.cluster import find_cluster
 
     cluster = find_cluster(os.environ)
     if cluster is None or cluster.index == 0:
-        print_result(run)
+        print(run.folder) if quiet else print_result(run)
+
+
+def _overrides(changes: list[str] | None) -> dict[str, Any]:
+    from cnnrecipes.recipe import parse_override
+
+    return dict(map(parse_override, changes or []))
 
 
 def _changed(recipe: str, changes: list[str] | None):
-    from cnnrecipes.recipe import parse_override
-
-    return catalog.load(recipe).change(**dict(map(parse_override, changes or [])))
+    return catalog.load(recipe).change(**_overrides(changes))
 
 
 def _version(value: bool) -> None:
@@ -374,7 +440,16 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit status 2."""
+    """Run the command line; a user's error is one line on stderr and exit status 2, a warning one line."""
+    show = warnings.showwarning
+
+    def one_line(message, category, *where):
+        if issubclass(category, CNNRecipesWarning):
+            print(f"cnnrecipes: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            show(message, category, *where)
+
+    warnings.showwarning = one_line
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except Interrupted as error:

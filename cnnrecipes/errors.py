@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+_SHOWN = 8  # names, or problems, that one message lists
+_FEW = 100  # known names that may be listed where none is near
 
 
 class CNNRecipesError(Exception):
     """The base of every error that cnnrecipes raises on purpose."""
+
+
+class CNNRecipesWarning(UserWarning):
+    """What is probably not meant, and is done all the same; the message names it and what to do."""
 
 
 class RecipeError(CNNRecipesError, ValueError):
@@ -16,6 +23,15 @@ class RecipeError(CNNRecipesError, ValueError):
 
 class DataError(CNNRecipesError, ValueError):
     """A data set that cannot be read, or images and labels that do not fit."""
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> DataError:
+        """One error about everything that is wrong."""
+        if len(problems) == 1:
+            return cls(problems[0])
+        numbered = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems[:_SHOWN], 1))
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        return cls(f"{len(problems)} things are wrong: {numbered}{more}")
 
 
 class ModelError(CNNRecipesError, ValueError):
@@ -38,22 +54,54 @@ class RunError(CNNRecipesError, RuntimeError):
     """A run folder or model artefact that cannot be written or read."""
 
 
+class WriteError(CNNRecipesError, OSError):
+    """A file or folder that cannot be written: no permission, a full disk (ENOSPC), a file in place of a folder.
+
+    An OSError too, with its `errno` and `strerror`.
+    """
+
+    def __init__(self, message: str, number: int | None = None, reason: str | None = None):
+        super().__init__(message)
+        self.errno, self.strerror = number, reason
+
+    def __str__(self) -> str:  # OSError's own would be "[Errno 28] ..."
+        return str(self.args[0])
+
+
 class UnknownNameError(RecipeError):
-    """A name that is not among the known ones; the message lists the nearest."""
+    """A name that is not among the known ones; the message lists the nearest, or all where few are known."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str], remedy: str = ""):
         known = sorted(known)
-        super().__init__(f"unknown {kind} {name!r}{nearest(str(name), known)}{remedy and '; ' + remedy}")
+        near = nearest(str(name), known) if len(known) < _FEW else did_you_mean(str(name), known)
+        super().__init__(f"unknown {kind} {name!r}{near}{remedy and '; ' + remedy}")
         self.kind, self.name, self.known = kind, name, known
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' (did you mean ...?)', or the whole list where nothing is near."""
+    """' (did you mean ...?)', or the list where nothing is near."""
     known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    if close:
-        return f" (did you mean {' or '.join(close)}?)"
-    return f"; known: {', '.join(known)}" if known else ""
+    return did_you_mean(name, known) or (f"; known: {listed(known, 40)}" if known else "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' (did you mean ...?)' with up to three of the known names, '' where none is near."""
+    lowered = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)
+    return f" (did you mean {' or '.join(lowered[one] for one in close)}?)" if close else ""
+
+
+def listed(names: Iterable[object], most: int = _SHOWN) -> str:
+    """Names with commas between them; of more than `most` the first, and how many more there are."""
+    texts = [str(name) for name in names]
+    more = f", ... ({len(texts) - most:,} more)" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def counted(n: int, noun: str) -> str:
+    """ "1 image", "2,000 images"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"
 
 
 def one_line(error: object) -> str:

@@ -14,6 +14,7 @@ from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.images import decode, reason
 from cnnrecipes.data.sources import Split
+from cnnrecipes.data.store import ArrayImages
 from cnnrecipes.errors import DataError
 from cnnrecipes.tta import log_softmax
 from cnnrecipes.tta import scorer as tta_scorer
@@ -32,16 +33,21 @@ def evaluate(
         {"split", "accuracy", "accuracy_95": [low, high], "cross_entropy", "n"}; accuracies 0..1, cross entropy in nats.
         With views also {"tta", "average", "plain": the same without them}.
 
+    Images of another size are brought to the model's, as `predict` does.
+
     Raises:
-        DataError: images that do not fit the model, or cannot be read.
+        DataError: images with other channels than the model's, or that cannot be read.
         RecipeError, ModelError: an unknown view, or one that the model cannot look at.
     """
-    shape = pipeline.image_shape(split, artefact.recipe.data)
-    if shape != artefact.input_shape:
-        raise DataError(f"the images of {split.name} are {shape}, the model wants {artefact.input_shape}")
+    channels = split.images.shape[-1] if isinstance(split.images, ArrayImages) else artefact.input_shape[-1]
+    if channels != artefact.input_shape[-1]:
+        raise DataError(
+            f"the images of {split.name} have {channels} channel(s), the model was trained on "
+            f"{artefact.input_shape[-1]}; convert them"
+        )
     scorer = tta_scorer(artefact, tta, average)
     correct, loss, n = 0, 0.0, 0
-    for images, labels, weights in pipeline.arrays(split, artefact.recipe.data, len(artefact.class_names)):
+    for images, labels, weights in pipeline.arrays(split, artefact.spec, len(artefact.class_names)):
         logits = artefact.logits(images)[weights > 0].astype(np.float64)
         truth = labels[weights > 0].argmax(axis=1)
         correct += int((logits.argmax(axis=1) == truth).sum())

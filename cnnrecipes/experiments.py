@@ -23,9 +23,9 @@ from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.sources import Split, open_source
 from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
-from cnnrecipes.files import write_whole
+from cnnrecipes.files import make_folder, write_whole
 from cnnrecipes.fitting import fit
-from cnnrecipes.pictures import Picture
+from cnnrecipes.pictures import Picture, save
 
 RECIPE = "resnet20_fashion"
 
@@ -86,8 +86,7 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
     """
     experiment = find(name)
     chosen = _chosen(experiment.setting, setting)
-    folder = Path(workdir) / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(Path(workdir) / name)
     done = _read(folder / "histories.csv")
     data = None
     for case in experiment.cases:
@@ -96,7 +95,7 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
             done = pd.concat([done, _train(case, chosen, data, folder / "runs", progress)], ignore_index=True)
             write_whole(folder / "histories.csv", lambda path, frame=done: frame.to_csv(path, index=False))
     frame = pd.concat([_rows(done, case, chosen) for case in experiment.cases], ignore_index=True)
-    write_whole(folder / "histories.png", lambda path: experiment.plot(frame, experiment.size).savefig(path, dpi=120))
+    save(experiment.plot(frame, experiment.size), folder / "histories.png", dpi=120)
     return frame
 
 

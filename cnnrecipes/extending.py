@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from cnnrecipes import methods
-from cnnrecipes.errors import RecipeError, RunError, UnknownNameError
-from cnnrecipes.recipe import Recipe
+from cnnrecipes import lengths, methods
+from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
+from cnnrecipes.recipe import Recipe, Train
 from cnnrecipes.run import Run
 from cnnrecipes.training import checkpoint
 
@@ -32,6 +33,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
     if schedule == "restart":
         start.arrays["schedule/00000"] = np.float32(1.0)  # what plateaus have left of the rate
     recipe = longer(run.recipe, done, epochs, schedule, learning_rate)
+    _say_scaled(run.recipe.train, recipe.train, epochs, schedule)
     start.state["recipe"] = recipe.to_dict()
     return recipe, start
 
@@ -63,5 +65,20 @@ def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate:
             "train.start_from"
         )
     value = f", {learning_rate}" if learning_rate is not None else ""
-    extensions = [*recipe.train.extensions, f"{schedule}({done}{value})"]
-    return recipe.change(**{"train.epochs": done + epochs, "train.extensions": extensions})
+    # Without it the schedule that was stopped early would be drawn, and checked, as one of these few epochs.
+    value += f", planned={recipe.train.epochs}" if recipe.train.epochs > done else ""
+    changes = {"epochs": done + epochs, "extensions": [*recipe.train.extensions, f"{schedule}({done}{value})"]}
+    own = {"warmup": str(recipe.train.warmup), "schedule": recipe.train.schedule}  # of the epochs that were planned
+    return recipe.change(train={**changes, **own})
+
+
+def _say_scaled(before: Train, after: Train, epochs: int, schedule: str) -> None:
+    """Warn where the schedule of an extension has its warm-up and milestones scaled, since it is short."""
+    here = {"restart": epochs, "stretch": after.epochs}.get(schedule, before.epochs)
+    if here < before.epochs and not lengths.fit(before.warmup, before.schedule, here):
+        warnings.warn(
+            f"the schedule of {before.epochs} epochs has no room in {here}: its lengths are scaled by {here}/"
+            f"{before.epochs}, the warm-up to {lengths.scaled(before.warmup, here / before.epochs)}",
+            CNNRecipesWarning,
+            stacklevel=4,
+        )

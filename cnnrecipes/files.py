@@ -1,18 +1,117 @@
-"""Files that are whole or not there: written beside their place and renamed."""
+"""Atomic file writes, and every reason why one fails as a `WriteError` that says what to do."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from cnnrecipes.errors import WriteError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or give a path on another disk",
+    errno.EDQUOT: "free some space, or give a path on another disk",
+    errno.EROFS: "give a path on a file system that can be written to",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOENT: "create the folder first",
+    errno.EISDIR: "give the path of a file",
+}
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Call `write` with a name beside `path`, then put the result in its place; a kill leaves the old file."""
+    """Write a file atomically: `write` gets a temporary path in the same folder, which is then renamed to `path`.
+
+    A process that is killed, and a write that fails, leave an older file as it was and no temporary one.
+
+    Raises:
+        WriteError: it cannot be written; the message has the path, the reason and a remedy.
+    """
     # The ending stays, since Keras reads the format from it.
     beside = path.with_name(f".{os.getpid()}.{path.name}")
+    with explained(path):
+        try:
+            write(beside)
+            os.replace(beside, path)
+        finally:
+            with contextlib.suppress(OSError):  # also where the folder is a file
+                beside.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8. Raises WriteError."""
+    write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """A folder that exists afterwards, with those above it. Raises WriteError where it cannot be made or written to."""
+    path = Path(path)
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    return path
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """The path of a file that is to be written, checked before anything is computed for it.
+
+    Raises:
+        WriteError: its folder does not exist or cannot be written to, or the path is a folder.
+    """
+    path = Path(path)
+    with explained(path):
+        if path.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISDIR(path.parent.stat().st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(path.parent, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    return path
+
+
+def choose_output(given: Path | None, default: Path, *, names: Sequence[str] = (), overwrite: bool = False) -> Path:
+    """Where a command writes, so that nothing is overwritten unasked.
+
+    A default path that exists gets a number, as batch_2.png; a path that was asked for is an error then.
+
+    Args:
+        given: what was asked for; None: nothing.
+        names: of the files to write, where the path is a folder; () where it is a file.
+        overwrite: take the path as it is.
+
+    Raises:
+        WriteError: what was asked for exists already.
+    """
+    if overwrite:
+        return given or default
+    if given is None:
+        return _unused(default, is_folder=bool(names))
+    taken = [path for path in ([given / name for name in names] or [given]) if os.path.isfile(path)]
+    if taken:
+        raise WriteError(f"{str(taken[0])!r} exists already; give another path, or --overwrite", errno.EEXIST)
+    return given
+
+
+def _unused(path: Path, *, is_folder: bool) -> Path:
+    stem, suffix = (path.name, "") if is_folder else (path.stem, path.suffix)
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{stem}_{number}{suffix}")
+    return free
+
+
+@contextlib.contextmanager
+def explained(path: str | os.PathLike) -> Iterator[None]:
+    """Turn an OSError within into a `WriteError` about this path."""
     try:
-        write(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        remedy = _REMEDIES.get(error.errno, "give another path, in a folder that can be written to")
+        raise WriteError(f"cannot write {str(path)!r}: {why}; {remedy}", error.errno, why) from None

@@ -6,33 +6,40 @@ import contextlib
 import gc
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from cnnrecipes import catalog, models
+from cnnrecipes import catalog, lengths, models, unfinished
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine, readable
 from cnnrecipes.data.sources import Source, open_source, recipe_name, unmeasured
-from cnnrecipes.errors import Interrupted, OutOfMemory, RunError
+from cnnrecipes.data.values import say_or_warn
+from cnnrecipes.errors import CNNRecipesWarning, Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.extending import begun, extended
 from cnnrecipes.preparing import Prepared, prepare
 from cnnrecipes.recipe import Recipe
-from cnnrecipes.run import Run
+from cnnrecipes.run import Run, check_place
 from cnnrecipes.training import checkpoint, guards, loggers, loop
 from cnnrecipes.training.distribute import Placement, place
+from cnnrecipes.training.schedules import clipped
 
-# Keys that a run may be gone on with otherwise: they change nothing of what is trained.
+FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
+START = "start_from.npz"  # in a run folder: the weights that train.start_from named
+
+# Keys that may change when a run is resumed: they change nothing of what is trained.
 FREE_KEYS = ("train.checkpoint_every", "train.loggers", "train.on_oom", "train.steps_per_execution", "train.strategy")
 
 
 def fit(
-    recipe: str | Path | Recipe,
-    *,
+    recipe: str | Path | Mapping[str, Any] | Recipe,
     data: Any = None,
+    *,
     workdir: str | Path = "runs",
+    name: str | None = None,
     seed: int | None = None,
     progress: bool = True,
     **changes: Any,
@@ -40,40 +47,49 @@ def fit(
     """Train one recipe and return its run; each line is one stop of the data.
 
     Args:
-        recipe: a shipped recipe's name, the path of a TOML file, or a Recipe.
+        recipe: a shipped recipe's name, the path of a TOML file, its tables as a dict, or a Recipe.
         data: None for the recipe's own; a folder with one sub-folder a class; a table of paths and labels (CSV, TSV,
             Parquet, DataFrame); a TFDS name; `(images, labels)`; a `tf.data.Dataset` of (image, label); or
-            `{"train": (images, labels), "test": (...), "class_names": [...]}`. Images are 0..255.
+            `{"train": (images, labels), "test": (...), "class_names": [...]}`. Images are 0..255, or floats 0..1;
+            labels are numbers, names or one-hot.
         workdir: where run folders go.
+        name: of the run's folder in `workdir`, which must not be there yet; None: date, recipe and a number.
         seed: short for `**{"train.seed": seed}`.
-        progress: show progress.
-        changes: dotted keys of the recipe, as `**{"train.epochs": 5}`.
+        progress: show progress, and say what was understood; False: say nothing.
+        changes: keys of the recipe, as `**{"train.epochs": 5}` or `train={"epochs": 5}`.
 
     Raises:
         CNNRecipesError: the recipe, the data, the model or the run folder is not as it should be, or the loss diverges.
         Interrupted: Ctrl-C, or SIGTERM; a checkpoint is written, and `resume` goes on.
     """
-    recipe = _complete(catalog.load(recipe), data, seed, changes)
+    check_place(workdir, name)
+    base = catalog.load(recipe)
+    recipe = _complete(base, data, seed, changes)
     with _memory_released():
-        return _Training(recipe, data, progress).run(workdir, lambda facts: Run.create(workdir, recipe))
+        training = _Training(recipe, data, progress, recipe.train.start_from)
+        if lengths.fit(base.train.warmup, base.train.schedule, base.train.epochs) and recipe != base:
+            training.make_room(changes)
+        return training.run(workdir, lambda facts: Run.create(workdir, training.recipe, name))
 
 
-def resume(run: str | Path | Run, *, data: Any = None, progress: bool = True) -> Run:
-    """Go on with a run that was stopped, from its last whole checkpoint, as if it had not been.
+def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **changes: Any) -> Run:
+    """Resume a run that was stopped, bit-exactly, from its latest valid checkpoint.
 
     Args:
         run: the run folder.
         data: as for `fit`, where the run was trained on what was given to it as `data=`.
+        changes: keys that change nothing of what is trained (FREE_KEYS), as `**{"train.checkpoint_every": "5 min"}`.
 
     Raises:
-        RunError: no such run, a finished one, or a checkpoint of another recipe or other data.
+        RunError: no such run, a finished one, a checkpoint of another recipe or other data, or changes of other keys.
         CNNRecipesError: as for `fit`.
     """
     run = _opened(run)
     if run.finished:
         raise RunError(f"{str(run.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
+    recipe = _changed_on_resume(run, changes)
     with _memory_released():
-        return _Training(run.recipe, data, progress).run(run.folder, lambda facts: run, newest)
+        return _Training(recipe, data, progress, _first_weights(run)).run(run.folder, lambda facts: run, newest)
 
 
 def extend(
@@ -100,8 +116,9 @@ def extend(
         RecipeError: epochs or a learning rate that make no sense.
     """
     run = _opened(run)
+    workdir = run.folder.parent if workdir is None else workdir
+    check_place(workdir)
     longer, start = extended(run, epochs, schedule, learning_rate)
-    workdir = workdir or run.folder.parent
 
     def begin(facts: Mapping[str, Any]) -> Run:
         _check_same(start, facts)
@@ -122,7 +139,9 @@ Start = Callable[[Path, Callable[[str], None]], checkpoint.Checkpoint | None]
 class _Training:
     """One training of a recipe: first all that can be wrong, then the run folder, then the steps."""
 
-    def __init__(self, recipe: Recipe, data: Any, progress: bool):
+    def __init__(self, recipe: Recipe, data: Any, progress: bool, start_from: str | Path | None = None):
+        """start_from: whose weights are the first; None: those that the recipe draws, or a checkpoint's."""
+        self.start_from = start_from
         self.started = time.monotonic()
         self.how_to_go_on = "the same command"
         self.until_over = contextlib.ExitStack()  # what is held as long as it trains
@@ -133,13 +152,31 @@ class _Training:
         self.progress = progress and self.placement.is_chief
         self.say = print if self.progress else (lambda text: None)
         guards.note_devices(self.placement, self.say)
-        self.source, self.unreadable = readable(open_source(data, recipe.data), progress=self.progress)
+        opened = open_source(data, recipe.data, lambda text: say_or_warn(text, self.say), progress=self.progress)
+        self.source, self.unreadable = readable(opened, progress=self.progress)
         self.until_over.enter_context(self.source)
+        for line in self.source.layout.lines():
+            self.say(line)
+        _note_sizes(recipe, self.source, self.say)
         for line in unmeasured(self.source):
             self.say(f"warning: {line}")
         self.parts = recipe.train.accumulate
         if recipe.train.deterministic:
             guards.make_deterministic()
+
+    def make_room(self, asked: Mapping[str, Any]) -> None:
+        """Clip what a changed recipe's schedule has no room for on this data; a length that was asked for stays."""
+        steps = pipeline.steps_per_epoch(self.source.split("train"), self.recipe.data)
+        changes = {key: value for key, value in clipped(self.recipe.train, steps).items() if key not in asked}
+        if changes:
+            before = {"train.warmup": self.recipe.train.warmup, "train.schedule": self.recipe.train.schedule}
+            what = "; ".join(f"{key} = '{before[key]}' is now '{value}'" for key, value in changes.items())
+            warnings.warn(
+                f"a training of {self.recipe.train.epochs * steps} steps has no room for its schedule: {what}",
+                CNNRecipesWarning,
+                stacklevel=3,
+            )
+            self.recipe = self.recipe.change(**changes)
 
     def run(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], start: Start | None = None) -> Run:
         """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""
@@ -170,6 +207,8 @@ class _Training:
             guards.check_room(where, prepared.trainee)
             run = folder(prepared.facts)
             self.until_over.enter_context(run.held())
+            run.keep(self.recipe)
+            self._write_beginning(run, prepared)
             _leave_out(self.unreadable, run, self.say)
             name = str(run.folder)
         run = Run(self.placement.from_chief(name))
@@ -177,7 +216,16 @@ class _Training:
         return run
 
     def _prepared(self) -> Prepared:
-        return prepare(self.recipe, self.source, self.placement, parts=self.parts, progress=self.progress)
+        about = {"parts": self.parts, "progress": self.progress, "start_from": self.start_from}
+        return prepare(self.recipe, self.source, self.placement, **about)
+
+    def _write_beginning(self, run: Run, prepared: Prepared) -> None:
+        """What a run needs from its first moment: to predict unfinished, and to be resumed without `start_from`."""
+        with guards.explained_disk(run.folder):
+            run.write(unfinished.FILE, json.dumps(prepared.about, indent=2))
+            if self.start_from and not (run.folder / START).exists():
+                arrays = {f"weights/{i:05d}": w.numpy() for i, w in enumerate(prepared.trainee.inner.weights)}
+                checkpoint.write(run.folder / START, arrays, {"start_from": str(self.start_from)})
 
     def _train(self, prepared: Prepared, run: Run, start: Start | None) -> loop.Outcome:
         found = start(run.folder, self.say) if start else None
@@ -230,6 +278,43 @@ def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str,
         # A resume may be in another folder.
         recipe = recipe.change(**{"train.start_from": str(Path(recipe.train.start_from).absolute())})
     return recipe
+
+
+def _changed_on_resume(run: Run, changes: Mapping[str, Any]) -> Recipe:
+    """The run's recipe with changes that leave what is trained as it is. Raises RunError for others."""
+    recipe = run.recipe.change(**changes)
+    before, after = _flat(run.recipe.to_dict()), _flat(recipe.to_dict())
+    fixed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    fixed = [key for key in fixed if key not in FREE_KEYS]
+    if fixed:
+        what = ", ".join(f"{key} ({before.get(key)!r} to {after.get(key)!r})" for key in fixed)
+        raise RunError(
+            f"a resumed run keeps what decides its training: {what} cannot change; {', '.join(FREE_KEYS)} may. For "
+            f"more epochs `cnnrecipes extend` a finished run; for other settings start a new run with "
+            f"train.start_from={run.folder}"
+        )
+    return recipe
+
+
+def _first_weights(run: Run) -> str | Path | None:
+    """Whose weights a run begins with that is resumed; None where a checkpoint has later ones."""
+    if checkpoint.found(run.folder / "checkpoints"):
+        return None
+    kept = run.folder / START
+    return kept if kept.is_file() else run.recipe.train.start_from
+
+
+def _note_sizes(recipe: Recipe, source: Source, say: Callable[[str], None]) -> None:
+    """Say where the batch is smaller than asked for, and where few images decide which epoch is the best."""
+    images, asked = len(source.split("train")), recipe.data.batch_size
+    if asked > images:
+        say(f"data.batch_size = {asked} is more than there are training images: each step takes all {images}")
+    held_out = len(source.split("validation")) if "validation" in source.splits else 0
+    if 0 < held_out < FEW and (recipe.train.artefact == "best" or recipe.train.early_stopping):
+        say(
+            f"warning: {held_out} validation images choose the best epoch, so that one image is "
+            f"{1 / held_out:.0%} of its accuracy: chance decides. Set data.validation higher, or train.artefact=last"
+        )
 
 
 def _opened(run: str | Path | Run) -> Run:

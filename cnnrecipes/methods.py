@@ -111,18 +111,26 @@ class Extension(Call):
     epoch: int = Field(ge=1, description="the epoch after which it holds")
 
 
+_PLANNED = Field(default=None, ge=1, description="epochs of the training before it, where it was stopped early")
+
+
 class Restart(Extension):
     """The recipe's schedule anew, warm-up and all, over the epochs that follow."""
+
+    planned: int | None = _PLANNED
 
 
 class Hold(Extension):
     """One learning rate to the end."""
 
     learning_rate: float = Field(gt=0)
+    planned: int | None = _PLANNED
 
 
 class Stretch(Extension):
     """The recipe's schedule as it would have been at this place, had it been as long as this from its start."""
+
+    planned: int | None = _PLANNED
 
 
 EXTENSIONS: dict[str, type[Extension]] = {"stretch": Stretch, "restart": Restart, "constant": Hold}

@@ -6,12 +6,13 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes.errors import ModelError
-from cnnrecipes.files import write_whole
+from cnnrecipes.files import check_writable, write_whole
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -26,18 +27,24 @@ class Picture(Figure):
 
 
 def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
-    """The path of a picture to write. Raises ModelError if its suffix or folder cannot be."""
+    """The path of a picture to write, checked before anything is computed.
+
+    Raises:
+        ModelError: a suffix of another kind.
+        WriteError: its folder does not exist or cannot be written to, or it is a folder itself.
+    """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         raise ModelError(f"{path}: a picture's suffix is {path.suffix!r}; give {' or '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise ModelError(f"{path}: there is no folder {path.parent}; create it first")
-    return path
+    return check_writable(path)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure by the suffix of its path, whole or not at all."""
-    write_whole(path, lambda beside: figure.savefig(beside, format=path.suffix[1:].lower()))
+def save(figure: Figure, path: Path, **options: Any) -> None:
+    """Write a figure atomically, in the format of its path's suffix. Raises WriteError."""
+    # By way of memory: on a full disk matplotlib's writers end in errors of their own, and keep the file open.
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:].lower(), **options)
+    write_whole(path, lambda beside: beside.write_bytes(buffer.getvalue()))
 
 
 def label_words(label: np.ndarray, class_names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from cnnrecipes.training.loop import Feed
 from cnnrecipes.training.optimizers import optimizer
 from cnnrecipes.training.schedules import Schedule, schedule
 from cnnrecipes.training.trainee import Trainee, in_training_step
+from cnnrecipes.unfinished import description, weights_of
 
 _SAMPLE = 32  # training images by which data is known again
 
@@ -42,6 +43,7 @@ class Prepared:
     schedule: Schedule
     feed: Feed
     facts: dict[str, Any]
+    about: dict[str, Any]  # what the model needs beside weights and recipe
     bare: Callable[[], keras.Model]
     first_batch: Callable[[], tuple[np.ndarray, np.ndarray]]  # images and labels as they are after augmentation
 
@@ -52,11 +54,20 @@ class Prepared:
         return Artefact(model, recipe, class_names)
 
 
-def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int = 1, progress: bool = True) -> Prepared:
+def prepare(
+    recipe: Recipe,
+    source: Source,
+    placement: Placement,
+    *,
+    parts: int = 1,
+    progress: bool = True,
+    start_from: str | Path | None = None,
+) -> Prepared:
     """Everything for a training of this recipe on this source.
 
     Args:
         parts: that a batch is computed in.
+        start_from: a run, a checkpoint or an artefact whose weights are the first; None: those that `model.init` draws.
 
     Raises:
         CNNRecipesError: the data, the model, the schedule or the batch do not fit together.
@@ -69,6 +80,7 @@ def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int 
     shape = pipeline.image_shape(train, recipe.data)
     statistics = pipeline.split_statistics(train, recipe.data, progress=progress)
     augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
+    pipeline.check_batches(train, recipe, augmentation, placement.devices)
 
     def build(**parts) -> keras.Model:
         return models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model, **parts)
@@ -78,7 +90,7 @@ def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int 
 
     weights = losses.class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
     numbers = precision.chosen(recipe.train)
-    with _placed_model(build, recipe, placement, numbers) as model:
+    with _placed_model(build, recipe, placement, numbers, start_from) as model:
         made = optimizer(recipe.train, model, planned)
         made.build(model.trainable_variables)
         following = averages(recipe.train, model, made)
@@ -87,11 +99,14 @@ def prepare(recipe: Recipe, source: Source, placement: Placement, *, parts: int 
         compile_trainee(trainee, recipe, precision.with_loss_scaling(made, numbers), weights)
     facts = {"recipe": recipe.to_dict(), "data": _fingerprint(source), "steps_per_epoch": steps}
     feed = _feed(recipe, source, statistics, augmentation, placement)
-    return Prepared(trainee, planned, feed, facts, build, first_batch)
+    about = description(shape, source.class_names, statistics)
+    return Prepared(trainee, planned, feed, facts, about, build, first_batch)
 
 
 @contextlib.contextmanager
-def _placed_model(build, recipe: Recipe, placement: Placement, numbers: str) -> Iterator[keras.Model]:
+def _placed_model(
+    build, recipe: Recipe, placement: Placement, numbers: str, start_from: str | Path | None
+) -> Iterator[keras.Model]:
     """The model on its devices with its first weights; while within, variables are made on these devices."""
     # Within a strategy Keras draws other first weights; those of one device are to be those of many.
     first = [variable.numpy() for variable in build().variables] if placement.devices > 1 else ()
@@ -101,8 +116,8 @@ def _placed_model(build, recipe: Recipe, placement: Placement, numbers: str) -> 
             model = build(**norm)
         for variable, value in zip(model.variables, first, strict=False):
             variable.assign(value)
-        if recipe.train.start_from:
-            model.set_weights(_weights_of(recipe.train.start_from, model))
+        if start_from:
+            model.set_weights(_weights_of(str(start_from), model))
         yield model
 
 
@@ -194,24 +209,31 @@ def _weights_of(path: str, model: keras.Model) -> list[np.ndarray]:
 def _stored_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
     """Those that a finished run or an artefact hands over, or those of a checkpoint or an unfinished run."""
     if path.suffix == ".npz":
-        found = checkpoint.read(path)
-    else:
-        opened = load(path)
-        if not isinstance(opened, Run) or opened.finished:
-            return [weight.numpy() for weight in opened.model.weights]
-        found = checkpoint.newest(opened.folder / "checkpoints")
-        if found is None:
-            raise RunError(
-                f"train.start_from = {str(path)!r} was stopped before it wrote a checkpoint; give another run"
-            )
-    arrays = [found.arrays[name] for name in sorted(found.arrays) if name.startswith("model/")]
-    # A model has variables that are no weights: the states of dropout's random numbers.
-    weights = {id(weight) for weight in model.weights}
-    return [
-        array
-        for array, variable in itertools.zip_longest(arrays, model.variables)
-        if array is not None and (variable is None or id(variable) in weights)
-    ]
+        return weights_of(_checkpoint(path), model)
+    opened = load(path)
+    if not isinstance(opened, Run) or opened.finished:
+        return [weight.numpy() for weight in opened.model.weights]
+    found = checkpoint.newest(opened.folder / "checkpoints")
+    if found is None:
+        raise RunError(f"train.start_from = {str(path)!r} was stopped before it wrote a checkpoint; give another run")
+    return weights_of(found, model)
+
+
+def _checkpoint(path: Path) -> checkpoint.Checkpoint:
+    """Read a checkpoint. Raises RunError where it is missing, damaged, or another program's."""
+    if not path.is_file():
+        raise RunError(f"train.start_from = {str(path)!r} does not exist; give a run, a checkpoint or a model.keras")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            ours = checkpoint.STATE in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        ours = True  # damaged, which reading it explains
+    if not ours:
+        raise RunError(
+            f"train.start_from = {str(path)!r} is no checkpoint of cnnrecipes; give a run, a checkpoint or a "
+            "model.keras (cnnrecipes.load_state_dict reads weights of PyTorch)"
+        )
+    return checkpoint.read(path)
 
 
 def _fingerprint(source: Source) -> dict[str, Any]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import json
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from cnnrecipes import initialization, methods, operations
+from cnnrecipes import initialization, lengths, methods, operations
 from cnnrecipes.duration import Duration, TimeSpan
-from cnnrecipes.errors import RecipeError, nearest
+from cnnrecipes.errors import CNNRecipesWarning, RecipeError, nearest
+from cnnrecipes.recipe_values import check_nesting, folder_name, image_size, plain, shown, some_blocks
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +24,13 @@ else:
     import tomli as tomllib
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Depths = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
+ImageSize = Annotated[
+    Annotated[int, Field(ge=4)] | Annotated[tuple[int, int], Field(strict=False)], BeforeValidator(image_size)
+]
+FolderName = Annotated[str, AfterValidator(folder_name)]
+Depths = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1), AfterValidator(some_blocks)
+]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
 Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
@@ -64,17 +72,24 @@ class Data(Section):
 
     name: str = Field(description='"digits", a TFDS name as "cifar10", or a folder with one sub-folder a class')
     batch_size: int = Field(default=128, ge=1)
-    image_size: int | None = Field(default=None, ge=4, description="height and width in pixels; none: as stored")
+    image_size: ImageSize | None = Field(
+        default=None, description="in pixels: 64, or height and width, as [32, 48]; none: as stored"
+    )
     channels: Literal[1, 3] | None = Field(default=None, description="1 gray, 3 RGB; none: as stored, photos as RGB")
     resize: Literal["crop", "pad"] = Field(
         default="crop", description="crop: short side, then centre crop; pad: the whole image, black borders"
     )
     short_side: int | None = Field(
-        default=None, ge=4, description="what the short side is resized to before the centre crop; none: image_size"
+        default=None,
+        ge=4,
+        description="what the short side is resized to before the centre crop; none: the short side of image_size",
     )
     standardize: Literal["train", "imagenet", "image", "none"] = Field(
         default="train",
         description="mean and std of each channel over the training split, or ImageNet's; of each image; or not at all",
+    )
+    layout: Literal["auto", "splits", "classes"] = Field(
+        default="auto", description="what the sub-folders of a folder are; auto: found out, and asked where in doubt"
     )
     cache: Literal["none", "memory", "disk"] = Field(
         default="none", description="where decoded photos are kept for the next epochs; the batches stay the same"
@@ -106,9 +121,14 @@ class Data(Section):
     def _covers_the_crop(self):
         if self.short_side is not None and self.resize != "crop":
             raise ValueError(f"short_side {self.short_side} is for resize = 'crop'; leave one of the two out")
-        if self.short_side is not None and self.short_side < (self.image_size or 0):
+        if self.short_side is not None and self.size and self.short_side < min(self.size):
             raise ValueError(f"short_side {self.short_side} is below image_size {self.image_size}; give at least that")
         return self
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that `image_size` asks for; None: as stored."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
 
 
 class Augment(Section):
@@ -168,7 +188,7 @@ class Model(Section):
 class Train(Section):
     """How long, with which optimizer and schedule, on which devices, and what is done against trouble."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     optimizer: Annotated[str, AfterValidator(_readable(methods.optimizer))] = Field(
         default="sgd", description='as "adamw", "lion", "muon(momentum=0.95)"; docs/training.md lists them'
     )
@@ -193,7 +213,9 @@ class Train(Section):
     schedule: Annotated[str, AfterValidator(_readable(methods.schedule))] = Field(
         default="cosine", description="as \"trapezoid(cooldown='20%')\"; docs/training.md lists them"
     )
-    warmup: Duration = Field(default=Duration(0, "epochs"), description="linear from 0; not of one_cycle")
+    warmup: Duration = Field(
+        default=Duration(0, "epochs"), description="linear, above 0 from the first step; not of one_cycle"
+    )
     extensions: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_extensions)] = Field(
         default=(), description='how the schedule goes on after its end, as ["restart(40)"]; written by `extend`'
     )
@@ -256,7 +278,7 @@ class Train(Section):
 class Recipe(Section):
     """A validated recipe. `Recipe.read(path)`, `.change(**{"train.epochs": 5})`, `.to_toml()`."""
 
-    name: str = "unnamed"
+    name: FolderName = "unnamed"
     data: Data
     augment: Augment = Augment()
     model: Model
@@ -264,25 +286,63 @@ class Recipe(Section):
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
-        """Validate nested tables. Raises RecipeError naming `origin`, the key, the value and what is allowed."""
+        """Validate nested tables; NumPy's scalars and paths count as Python's numbers and texts.
+
+        Raises:
+            RecipeError: it names `origin`, the key, the value and what is allowed.
+        """
+        check_nesting(tables, origin)
         try:
-            return cls.model_validate(tables)
+            return cls.model_validate(plain(tables))
         except ValidationError as error:
             raise RecipeError(f"{origin}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
     def change(self, **changes: Any) -> Recipe:
-        """A copy with dotted keys replaced, checked like a file: `change(**{"train.epochs": 5})`."""
+        """Return a copy with keys replaced, checked like a file.
+
+        `change(**{"train.epochs": 5})` and `change(train={"epochs": 5})` are the same.
+        """
         tables = self.to_dict()
-        for key, value in changes.items():
+        for key, value in _dotted(changes).items():
             known = all_keys()
+            if key in self.__class__.model_fields and key not in known:
+                raise RecipeError(f"{key} = {shown(value)} is a table; change a key of it, as {key}.{_first(key)}=...")
             if key not in known:
-                raise RecipeError(f"unknown key {key!r}{nearest(key, known)}")
+                raise RecipeError(f"unknown key {key!r}{_nearest_key(key)}")
             *parents, leaf = key.split(".")
             table = tables
             for parent in parents:
                 table = table.setdefault(parent, {})
             table[leaf] = value
-        return Recipe.from_dict(tables, "change of " + ", ".join(changes)) if changes else self
+        if not changes:
+            return self
+        changed = Recipe.from_dict(tables, "change of " + ", ".join(changes))
+        return self._shortened(changed, _dotted(changes)) if "train.epochs" in _dotted(changes) else changed
+
+    def _shortened(self, changed: Recipe, asked: Mapping[str, Any]) -> Recipe:
+        """The changed recipe with the lengths of its schedule scaled where they have no room in its epochs any more.
+
+        Those that were asked for are left, and so is all where this recipe had no room for them either. Warns.
+        """
+        before, after = self.train, changed.train
+        if lengths.fit(after.warmup, after.schedule, after.epochs):
+            return changed
+        if not lengths.fit(before.warmup, before.schedule, before.epochs):
+            return changed
+        share, scaled = after.epochs / before.epochs, {}
+        if "train.warmup" not in asked and (warmup := lengths.scaled(after.warmup, share)) != after.warmup:
+            scaled["train.warmup"] = str(warmup)
+        if "train.schedule" not in asked and (text := lengths.scaled_schedule(after.schedule, share)) != after.schedule:
+            scaled["train.schedule"] = text
+        if not scaled:
+            return changed
+        said = [f"{key} is {value!r}" for key, value in scaled.items()]
+        warnings.warn(
+            f"the schedule of {before.epochs} epochs has no room in {after.epochs}: scaled, {' and '.join(said)}",
+            CNNRecipesWarning,
+            stacklevel=3,
+        )
+        return changed.change(**scaled)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested tables of plain values, complete but for keys that are none."""
@@ -293,13 +353,27 @@ class Recipe(Section):
         return tomli_w.dumps(self.to_dict())
 
 
+def _dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes by dotted keys: the table of a section, as train={"epochs": 5}, stands for its keys."""
+    flat = {}
+    for key, value in changes.items():
+        inner = isinstance(value, Mapping) and key in Recipe.model_fields
+        flat |= {f"{key}.{name}": one for name, one in value.items()} if inner else {key: value}
+    return flat
+
+
+def _first(section: str) -> str:
+    """The first key of a section."""
+    return next(key for key in all_keys() if key.startswith(f"{section}.")).partition(".")[2]
+
+
 def model_spec(model: str | Model, **options: Any) -> Model:
     """A checked `model` table from an architecture's name or another table, and further keys of it."""
     if not isinstance(model, (str, Model)):
         raise RecipeError(f"the model is {model!r}; give an architecture's name, or the model table of a recipe")
     tables = {"name": model} if isinstance(model, str) else model.model_dump()
     try:
-        return Model.model_validate({**tables, **options})
+        return Model.model_validate({**tables, **plain(options)})
     except ValidationError as error:
         # The messages speak of recipe keys: an option is the recipe's key model.<option>.
         items = ({**item, "loc": ("model", *item["loc"])} for item in error.errors())
@@ -315,11 +389,15 @@ def all_keys() -> list[str]:
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of one TOML file. Raises RecipeError when it cannot be read or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise RecipeError(f"{path}: values are nested too deep; a recipe needs 3 levels") from None
+    check_nesting(tables, str(path))
+    return tables
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,6 +418,8 @@ def parse_override(text: str) -> tuple[str, Any]:
         tables = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return key.strip(), value
+    except RecursionError:
+        raise RecipeError(f"{key.strip()}: the value is nested too deep; a recipe needs 3 levels") from None
     return key.strip(), tables["value"] if list(tables) == ["value"] else value
 
 
@@ -360,7 +440,7 @@ def _explain(item: Mapping[str, Any]) -> str:
     known = all_keys()
     key = ".".join(path)
     if item["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(key, [*known, 'data', 'augment', 'model', 'train', 'extends'])}"
+        return f"unknown key {key!r}{_nearest_key(key)}"
     key = next((".".join(path[:n]) for n in (2, 1) if ".".join(path[:n]) in known), key or "recipe")
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error" and isinstance(item["input"], Mapping):
@@ -369,10 +449,20 @@ def _explain(item: Mapping[str, Any]) -> str:
         return f"{key} is missing; it has no default"
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return f"{key} = {item['input']!r}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
+        return f"{key} = {shown(item['input'])}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
     if item["type"] == "tuple_type":
         message = f"give a list, as {json.dumps([item['input']], default=str)}"
-    return f"{key} = {item['input']!r}; {message[:1].lower() + message[1:]}"
+    return f"{key} = {shown(item['input'])}; {message[:1].lower() + message[1:]}"
+
+
+def _nearest_key(key: str) -> str:
+    """The keys that an unknown one may mean: alike, or abbreviated to the first letters of its words, as lr."""
+    known = all_keys()
+    leaf = key.rpartition(".")[2]
+    short = {"".join(word[:1] for word in one.partition(".")[2].split("_")): one for one in known}
+    if len(leaf) > 1 and leaf in short:
+        return f" (did you mean {short[leaf]}?)"
+    return _did_you_mean(key, [*known, *Recipe.model_fields, "extends"]) or "; `cnnrecipes show RECIPE` lists all keys"
 
 
 def _did_you_mean(name: str, allowed: list[str]) -> str:

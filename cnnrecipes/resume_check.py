@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes.errors import TrainingError
+from cnnrecipes.files import make_folder, write_text
 from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run
 from cnnrecipes.training import checkpoint
@@ -51,15 +52,15 @@ def resume_check(
 
     Raises:
         TrainingError: a training fails by itself.
+        WriteError: workdir cannot be made or written to.
     """
     if kills < 1:
         raise TrainingError(f"{kills} kills check nothing; give at least 1")
     moments = random.Random(seed)
     with ExitStack() as stack:
-        folder = Path(workdir or stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(workdir or stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / f"{recipe.name}.toml"
-        file.write_text(recipe.change(**{"train.checkpoint_every": CHECKPOINTS}).to_toml(), encoding="utf-8")
+        write_text(file, recipe.change(**{"train.checkpoint_every": CHECKPOINTS}).to_toml())
         options = ["--data", data] if data else []
         say("training without a kill")
         reference, seconds = _train(["fit", str(file), *options, "--workdir", str(folder / "whole")], folder / "whole")

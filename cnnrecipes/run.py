@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cached_property
@@ -18,12 +19,15 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from cnnrecipes import unfinished
 from cnnrecipes.artefact import Artefact, Prediction
-from cnnrecipes.data.sources import Source, open_source
-from cnnrecipes.errors import RunError, one_line
+from cnnrecipes.data.sources import GIVEN, Source, open_given, open_source
+from cnnrecipes.data.values import say_or_warn
+from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
 from cnnrecipes.evaluation import evaluate
-from cnnrecipes.files import write_whole
+from cnnrecipes.files import write_text
 from cnnrecipes.recipe import Recipe, read_toml
+from cnnrecipes.recipe_values import folder_name
 
 PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
 
@@ -37,20 +41,22 @@ class Run:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self._artefact: Artefact | None = None
 
     @classmethod
-    def create(cls, workdir: str | Path, recipe: Recipe) -> Run:
-        """A new folder, `<workdir>/<date>_<recipe>_<number>`; an existing one is never used again.
+    def create(cls, workdir: str | Path, recipe: Recipe, name: str | None = None) -> Run:
+        """Make a new folder, `<workdir>/<name>`; an existing one is never used again.
+
+        name: None: `<date>_<recipe>_<number>`, the first number that is free.
 
         Raises:
-            RunError: the folder cannot be written.
+            RunError: the folder cannot be written, or there is one of this name.
         """
-        if not isinstance(workdir, (str, Path)):
-            raise RunError(f"workdir is {workdir!r}; give the folder that run folders go into")
+        check_place(workdir, name)
         base = f"{date.today().isoformat()}_{recipe.name}"
         try:
             Path(workdir).mkdir(parents=True, exist_ok=True)
-            run = cls(_first_free(Path(workdir), base))
+            run = cls(_named(Path(workdir), name) if name is not None else _first_free(Path(workdir), base))
             (run.folder / "checkpoints").mkdir()
             run.write("recipe.toml", recipe.to_toml())
             run.write("environment.json", json.dumps(environment(), indent=2))
@@ -104,10 +110,22 @@ class Run:
         except (ValueError, OSError) as error:
             raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); `evaluate` measures again") from None
 
-    @cached_property
+    @property
     def artefact(self) -> Artefact:
-        """The trained model with its names and preprocessing. Raises RunError where it is missing or damaged."""
-        return Artefact.load(self.folder / "model.keras")
+        """The trained model with its names and preprocessing.
+
+        Of a run that is not finished: with the best weights so far, with a warning that says so.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        if self._artefact is None:
+            if not (self.folder / "model.keras").exists() and (self.folder / unfinished.FILE).is_file():
+                found, said = unfinished.best_so_far(self.folder, self.recipe)
+                warnings.warn(said, CNNRecipesWarning, stacklevel=3)
+                return found  # not kept: the training may go on
+            self._artefact = Artefact.load(self.folder / "model.keras")
+        return self._artefact
 
     @property
     def model(self):
@@ -132,20 +150,34 @@ class Run:
         tta: str | Sequence[str] | None = None,
         average: str = "probabilities",
     ) -> dict[str, Any]:
-        """Accuracy with its interval, cross entropy and n on a split of the recipe's data, or of `data`.
+        """Measure accuracy with its interval, cross entropy and n on a split of the recipe's data, or on `data`.
 
         Args:
-            data: as for `fit`; None: what the run was trained on. The class names must be the run's.
-            split: "train", "validation" or "test"; None: the test split, or validation where there is none.
+            data: as for `fit`, and `{"test": (images, labels)}` or another split alone; None: what the run was trained
+                on. What has no splits is measured whole; some of the run's classes are enough. Labels that are names
+                are looked up among the run's class names; numbers are its class numbers.
+            split: "train", "validation" or "test"; None: the test split, or validation where there is none. Of data
+                without splits: the one that the recipe takes from it, as in training.
             tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
             average: what of the views is averaged, "probabilities" or "logits".
 
         Raises:
-            DataError: the data cannot be read, or its classes or images do not fit; no such split.
+            DataError: the data cannot be read, its images do not fit, or show a class that the run does not know; no
+                such split.
         """
-        with open_source(data, self.recipe.data) as source:
-            source.check_class_names(self.class_names)
-            return evaluate(self.artefact, source.split(split or final_split(source)), tta, average)
+        artefact = self.artefact
+        with self._source(data, split, artefact.class_names) as source:
+            return evaluate(artefact, source.split(split or final_split(source)), tta, average)
+
+    def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
+        """What is to be measured: the recipe's own data in its splits, or what is given as it is given."""
+        if data is not None:
+            given = open_given(data, class_names, say_or_warn)
+            if split is None or split in given.splits or GIVEN not in given.splits:
+                return given
+        source = open_source(data, self.recipe.data)
+        source.check_class_names(class_names)
+        return source
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -164,9 +196,15 @@ class Run:
         finally:
             lock.release()
 
+    def keep(self, recipe: Recipe) -> None:
+        """Record a recipe of which some keys have changed since the run began; an equal one is not written again."""
+        if recipe != self.recipe:
+            self.write("recipe.toml", recipe.to_toml())
+            self.__dict__.pop("recipe", None)
+
     def write(self, name: str, text: str) -> None:
-        """Write a text file of the folder, whole or not at all."""
-        write_whole(self.folder / name, lambda beside: beside.write_text(text, encoding="utf-8"))
+        """Write a text file of the folder atomically. Raises WriteError."""
+        write_text(self.folder / name, text)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -188,7 +226,7 @@ def load(path: str | Path) -> Run | Artefact:
 
 def final_split(source: Source) -> str:
     """The split that the final numbers come from."""
-    return "test" if "test" in source.splits else "validation"
+    return next((name for name in ("test", "validation", GIVEN) if name in source.splits), "validation")
 
 
 def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
@@ -232,6 +270,28 @@ def environment() -> dict[str, Any]:
         "git": {"commit": _git("rev-parse", "HEAD"), "changed_files": _git("status", "--porcelain")},
         "command": sys.argv,
     }
+
+
+def check_place(workdir: str | Path, name: str | None = None) -> None:
+    """Raise RunError where no run folder of this name can be made in `workdir`."""
+    if not isinstance(workdir, (str, Path)):
+        raise RunError(f"workdir is {workdir!r}; give the path of the folder that run folders go into")
+    if name is None:
+        return
+    try:
+        folder_name(name)
+    except ValueError as error:
+        raise RunError(f"the run's name is {name!r}; {error}") from None
+    if (Path(workdir) / name).exists():
+        raise RunError(f"{str(Path(workdir) / name)!r} exists already; give another name, or take it away")
+
+
+def _named(workdir: Path, name: str) -> Path:
+    try:
+        (workdir / name).mkdir()
+    except FileExistsError:
+        raise RunError(f"{str(workdir / name)!r} exists already; give another name, or take it away") from None
+    return workdir / name
 
 
 def _first_free(workdir: Path, base: str) -> Path:

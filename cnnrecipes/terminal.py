@@ -10,6 +10,8 @@ import tempfile
 from rich.console import Console
 from rich.table import Column, Table
 
+_ROWS = 40  # classes that a table shows
+
 out = Console(soft_wrap=True, highlight=False)
 
 
@@ -18,9 +20,11 @@ def print_report(report) -> None:
     counts = Table(
         "class", *(Column(str(name), justify="right") for name in report.counts.columns), box=None, pad_edge=False
     )
-    for row in report.counts.itertuples():
+    for row in report.counts.head(_ROWS).itertuples():
         counts.add_row(str(row.Index), *map(str, row[1:]))
     out.print(counts)
+    if len(report.counts) > _ROWS:
+        out.print(f"and {len(report.counts) - _ROWS:,} more classes, in report.json")
     out.print()
     styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
     for finding in report.findings:

@@ -126,11 +126,6 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _check(view: Operation, height: int, width: int) -> None:
     """Raise RecipeError where a model of this size has no such view."""
     side, size = getattr(view, "short_side", None), min(height, width)
-    if height != width and (side is not None or isinstance(view, views.FiveCrop)):
-        raise RecipeError(
-            f"five_crop, ten_crop and a view's short_side are for square images, the model takes {height}x{width}; "
-            "use flip_lr, shift or multi_scale"
-        )
     if side is not None and side < size:
         raise RecipeError(f"the view's short_side {side} is below the model's size {size}; give at least {size}")
     if isinstance(view, views.Shift) and view.pixels >= size:
@@ -147,26 +142,21 @@ def scorer(artefact, tta: str | Sequence[str] | None, average: str) -> Scorer | 
 
 
 def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: recipe.Data) -> list[np.ndarray]:
-    """The views of one image (H, W, C), each of the model's shape; the first is the plain one where there is one.
-
-    Raises:
-        DataError: the model's images are not square, and this one is not of their size.
-    """
+    """The views of one image (H, W, C), each of the model's shape; the first is the plain one where there is one."""
     height, width = shape[:2]
     if isinstance(view, views.FiveCrop):
-        side = view.short_side or round(min(height, width) * 8 / 7)
-        square = resize(tf.constant(image), side, "crop").numpy()
-        bottom, right = side - height, side - width
+        share = (view.short_side or round(min(height, width) * 8 / 7)) / min(height, width)
+        larger = round(height * share), round(width * share)
+        region = resize(tf.constant(image), larger, "crop").numpy()
+        bottom, right = larger[0] - height, larger[1] - width
         corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-        crops = [square[top : top + height, left : left + width] for top, left in corners]
+        crops = [region[top : top + height, left : left + width] for top, left in corners]
         return crops + [crop[:, ::-1] for crop in crops] if isinstance(view, views.TenCrop) else crops
     short_side = getattr(view, "short_side", None) or spec.short_side
     plain = image
     if image.shape[:2] != (height, width) or short_side:
-        if height != width:
-            raise DataError(f"an image is {_by(image.shape)}, the model wants {height}x{width}; resize it")
         how = "crop" if getattr(view, "short_side", None) else spec.resize
-        plain = resize(tf.constant(image), height, how, short_side).numpy()
+        plain = resize(tf.constant(image), (height, width), how, short_side).numpy()
     if isinstance(view, views.FlipLR):
         return [plain, plain[:, ::-1]]
     if isinstance(view, views.Shift):

@@ -31,7 +31,10 @@ class Shift(Operation):
 
 
 class FiveCrop(Operation):
-    """The corners and the centre of the image's central square of `short_side`; none: 8/7 of the size."""
+    """The corners and the centre of the image's central part, of the model's proportions, with this short side.
+
+    None: 8/7 of the model's.
+    """
 
     short_side: Side | None = None
 

@@ -107,21 +107,59 @@ IMAGE = np.full((8, 8, 1), 200, np.uint8)
         (np.zeros((1, 1, 8, 8, 1)), r"shape \(1, 1, 8, 8, 1\)"),
         (np.zeros((0, 8, 8, 1)), r"shape \(0, 8, 8, 1\)"),
         (None, "an image has"),
-        (IMAGE / 255, r"0\.784314.*scaled to 0\.\.1.*255"),
-        (IMAGE + 0.5, "fractions"),
+        (IMAGE / 160, "1.25 with fractions, which is neither"),
         (IMAGE.astype(int) + 100, r"300\.\.300; give 0\.\.255"),
         (IMAGE.astype(int) - 300, r"-100\.\.-100; give 0\.\.255"),
-        (np.full((8, 8), np.nan), "nan"),
+        (np.full((8, 8), np.nan), "NaN"),
         (np.full((8, 8, 1), "a"), "type <U1"),
         (np.repeat(IMAGE, 3, axis=-1), r"3 channel\(s\).*trained on 1"),
         (np.repeat(IMAGE, 2, axis=-1), "2"),
-        ([IMAGE, IMAGE / 255], r"scaled to 0\.\.1"),
+        ([IMAGE, IMAGE / 160], "1.25 with fractions"),
+        (np.repeat(IMAGE, 4, axis=-1), r"\(1, 8, 8, 4\).*RGBA"),
     ],
 )
 def test_an_array_that_is_no_image_is_an_error(artefact, wrong, message):
     """It says what came and what is wanted."""
     with pytest.raises(cr.DataError, match=message):
         artefact.predict(wrong)
+
+
+def test_floats_and_stacks_predict_as_the_bytes_that_they_stand_for(artefact, images):
+    """0..1, 0..255 with fractions, and gray stacks (N, H, W), which are no single image of so many columns."""
+    expected = artefact.predict(images[:5])
+    assert artefact.predict(images[:5] / 255) == expected
+    noise = np.random.default_rng(0).uniform(-0.4, 0.4, (5, 8, 8, 1))
+    assert artefact.predict(np.clip(images[:5] + noise, 0, 255)) == expected
+    assert artefact.predict(images[:5, :, :, 0]) == expected
+    assert artefact.predict(images[0] / 255) == expected[0]
+
+
+def test_images_that_look_like_masks_are_warned_of(artefact):
+    with pytest.warns(cr.CNNRecipesWarning, match=r"look like 0\.\.1.*give images \* 255"):
+        artefact.predict((IMAGE > 9).astype(np.uint8))
+
+
+def test_folders_and_patterns_are_predicted_file_by_file(artefact, images, tmp_path):
+    """Each as by itself, to the last bit; what cannot be read is named and stops nothing."""
+    (tmp_path / "more").mkdir()
+    paths = [tmp_path / f"{i:02}.png" for i in range(20)] + [tmp_path / "more" / "x.png"]
+    for path, image in zip(paths, images[:21], strict=True):
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:60])
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.warns(cr.CNNRecipesWarning, match=r"1 of 22 images cannot be read and are left out, as '.*cut\.png'"):
+        found = artefact.predict(tmp_path)
+    assert [one.file for one in found] == [str(path) for path in paths]
+    assert found == artefact.predict(images[:21])
+    assert [p.file for p in artefact.predict(str(tmp_path / "1*.png"))] == [str(path) for path in paths[10:20]]
+    assert len(artefact.predict(f"{tmp_path}/**/x.png")) == 1
+    assert artefact.predict(paths[3]).file == str(paths[3])
+    for nothing in (str(tmp_path / "*.jpg"), str(tmp_path / "*.txt")):
+        with pytest.raises(cr.DataError, match="matches .*give another"):
+            artefact.predict(nothing)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(cr.DataError, match="empty' has no images"):
+        artefact.predict(tmp_path / "empty")
 
 
 def test_a_file_that_is_no_image_is_named(artefact, tmp_path):

@@ -157,3 +157,40 @@ def test_version(monkeypatch, capsys):
 
     assert inside(monkeypatch, "--version") == 0
     assert capsys.readouterr().out.strip() == f"cnnrecipes {cnnrecipes.__version__}"
+
+
+def test_a_quiet_fit_prints_its_named_folder_and_predict_takes_folders(tmp_path, monkeypatch, capsys):
+    """So that a program can go on with what a training wrote."""
+    asked = ("train.epochs=1", "data.batch_size=512", "--workdir", tmp_path, "--name", "mine", "--quiet")
+    assert inside(monkeypatch, "fit", "resnet8_digits", *asked) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'mine'}\n"
+    assert inside(monkeypatch, "fit", "resnet8_digits", *asked) == 2
+    assert "exists already; give another name" in capsys.readouterr().err
+    for name in ("b", "a"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "images" / f"{name}.png")
+    assert inside(monkeypatch, "predict", tmp_path / "mine", tmp_path / "images") == 0
+    shown = [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert shown == [str(tmp_path / "images" / f"{name}.png") for name in "ab"]
+    (tmp_path / "images" / "c.png").write_bytes(b"no image")
+    assert inside(monkeypatch, "predict", tmp_path / "mine", f"{tmp_path}/images/*", "--json") == 1
+    out, error = capsys.readouterr()
+    assert list(json.loads(out)) == shown
+    assert error.count("\n") == 1
+    assert "c.png" in error
+
+
+def test_a_folder_is_measured_whole_on_the_command_line(digits_run, tmp_path, monkeypatch, capsys):
+    """Two of the ten classes, in another order than the run has them."""
+    for name in ("7", "3"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(3):
+            image = np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / "photos" / name / f"{i}.png")
+    assert inside(monkeypatch, "evaluate", digits_run.folder, "--data", tmp_path / "photos") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("data accuracy ")
+    assert "(n = 6, " in said
+    predicted = digits_run.predict(tmp_path / "photos")
+    correct = sum(one.name == Path(one.file).parent.name for one in predicted)
+    assert said.startswith(f"data accuracy {correct / 6:.2%} ")

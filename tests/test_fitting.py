@@ -37,7 +37,9 @@ def test_arrays_are_learned_and_recorded(tmp_path):
     assert run.recipe.data.name == "arrays"
     with pytest.raises(cr.DataError, match="give them again as data="):
         cr.load(run.folder).evaluate()
-    assert cr.load(run.folder).evaluate((IMAGES, np.array(["dark", "bright"])[LABELS]))["n"] == 6
+    given = (IMAGES, np.array(["dark", "bright"])[LABELS])
+    assert cr.load(run.folder).evaluate(given)["n"] == 60
+    assert cr.load(run.folder).evaluate(given, split="validation") == run.metrics["validation"]
 
 
 def test_a_folder_of_photos(flowers, tmp_path):
@@ -126,11 +128,45 @@ def test_a_mistake_is_explained_before_a_folder_is_made(tmp_path, recipe, data, 
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_is_converted_and_what_few_images_mean_is_said(tmp_path, capsys):
+    """Before a contradiction ends the call, which needs no training to show it."""
+    changes = {**SMALL, "data.batch_size": 100, "augment.repeats": 7}
+    with pytest.raises(cr.RecipeError, match="augment.repeats = 7 does not divide a batch of 54"):
+        cr.fit("resnet20_cifar", (IMAGES / 255, np.eye(2)[LABELS]), workdir=tmp_path / "runs", **changes)
+    said = capsys.readouterr().out
+    assert "the train images are float64 0..1: taken times 255 and rounded" in said
+    assert "the train labels (60, 2) are one-hot: taken as 2 classes" in said
+    assert "data.batch_size = 100 is more than there are training images: each step takes all 54" in said
+    assert "warning: 6 validation images choose the best epoch, so that one image is 17% of its accuracy" in said
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.filterwarnings("error::cnnrecipes.errors.CNNRecipesWarning")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train.epochs": 1, "train.schedule": "multi_step(['1%', '50%'])"}, None),
+        ({"train.epochs": 1}, "warmup = '400 steps' is now '10%'"),
+    ],
+)
+def test_a_schedule_that_other_data_leaves_no_room_for_is_clipped_and_said(tmp_path, changes, words):
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "resnet20_cifar"\n[train]\nwarmup = "400 steps"\n')
+    asked = {**SMALL, **changes, "train.warmup": "0 epochs"} if words is None else {**SMALL, **changes}
+    if words:
+        asked.pop("train.warmup")
+        with pytest.raises(cr.CNNRecipesWarning, match=f"training of 3 steps has no room.*{words}"):
+            cr.fit(file, (IMAGES, LABELS), workdir=tmp_path, progress=False, **asked)
+    else:  # what was asked for is the user's own
+        with pytest.raises(cr.RecipeError, match="less than a step"):
+            cr.fit(file, (IMAGES, LABELS), workdir=tmp_path, progress=False, **asked)
+
+
 @pytest.mark.parametrize(("folder", "split"), [("val", "validation"), ("test", "test")])
 def test_a_broken_photo_outside_training_is_left_out_and_listed(tmp_path, folder, split):
-    for place in ("train/a", "train/b", f"{folder}/a"):
+    for i, place in enumerate(("train/a", "train/b", f"{folder}/a")):
         (tmp_path / "photos" / place).mkdir(parents=True)
-        Image.fromarray(IMAGES[0]).save(tmp_path / "photos" / place / "x.png")
+        Image.fromarray(IMAGES[i]).save(tmp_path / "photos" / place / "x.png")
     (tmp_path / "photos" / folder / "a" / "broken.png").write_bytes(b"\x89PNG")
     run = fit(tmp_path / "photos", tmp_path / "runs", **{"data.validation": 0.0})
     assert "broken.png" in (run.folder / "quarantine.txt").read_text()

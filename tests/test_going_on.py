@@ -203,6 +203,78 @@ def test_a_stopped_run_without_a_checkpoint_has_no_weights_to_start_from(finishe
     assert not (tmp_path / "new").exists()
 
 
+def test_best_weights_start_a_run_which_is_resumed_without_the_old_one(finished, tmp_path, monkeypatch):
+    """Killed before its first checkpoint, and the old run is gone: the same bits as of an undisturbed training."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    old = Path(shutil.copytree(finished.folder, tmp_path / "old"))
+    start = {"train.start_from": str(old / "checkpoints" / "best.npz"), "train.epochs": 1}
+    whole = fit(tmp_path / "whole", **start)
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnrecipes.training.loop.train", kill)
+        with pytest.raises(Killed):
+            fit(tmp_path / "killed", **start)
+    shutil.rmtree(old)
+    (killed,) = (tmp_path / "killed").iterdir()
+    assert not checkpoint.found(killed / "checkpoints")
+    kept = checkpoint.read(killed / "start_from.npz")
+    for array, weight in zip(kept.arrays.values(), finished.model.weights, strict=True):
+        np.testing.assert_array_equal(array, weight.numpy())
+    assert differences(whole, cr.resume(killed, DATA, progress=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: np.savez(path, kernel=np.zeros(3)), "no checkpoint of cnnrecipes.*load_state_dict"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 half"), "is damaged"),
+        (lambda path: None, "does not exist; give a run, a checkpoint or a model.keras"),
+        (lambda path: checkpoint.write(path, {"optimizer/00000": np.zeros(3)}, {}), "holds no weights of a model"),
+    ],
+)
+def test_a_file_without_weights_to_start_from_is_named(tmp_path, make, words):
+    make(tmp_path / "some.npz")
+    with pytest.raises(cr.RunError, match=f"some.npz.*{words}"):
+        fit(tmp_path / "runs", **{"train.start_from": str(tmp_path / "some.npz")})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_resumed_run_takes_other_checkpoints_and_no_other_training(finished, stopped):
+    with pytest.raises(
+        cr.RunError, match=r"train.epochs \(3 to 5\) cannot change; .*train.checkpoint_every.* may.*extend"
+    ):
+        cr.resume(stopped, DATA, progress=False, **{"train.epochs": 5, "train.on_oom": "halve"})
+    with pytest.raises(cr.RecipeError, match="unknown key 'train.epoch'"):
+        cr.resume(stopped, DATA, progress=False, **{"train.epoch": 5})
+    assert cr.Run(stopped).recipe == finished.recipe
+    run = cr.resume(stopped, DATA, progress=False, train={"checkpoint_every": "1 h", "on_oom": "halve", "epochs": 3})
+    assert differences(finished, run) == []
+    recorded = cr.load(stopped).recipe.train
+    assert (str(recorded.checkpoint_every), recorded.on_oom) == ("1 h", "halve")
+
+
+def test_an_unfinished_run_predicts_with_its_best_weights_and_says_so(finished, stopped):
+    with pytest.warns(
+        cr.CNNRecipesWarning, match=rf"not finished: these are the weights of epoch \d, the best so far; .*{stopped}"
+    ):
+        found = cr.load(stopped).predict(IMAGES[:5])
+    assert found == finished.predict(IMAGES[:5])
+    (stopped / "checkpoints" / "best.npz").unlink()
+    with pytest.warns(cr.CNNRecipesWarning, match="its last checkpoint"):
+        assert len(cr.load(stopped).predict(IMAGES[:5])) == 5
+    shutil.rmtree(stopped / "checkpoints")
+    with pytest.raises(cr.RunError, match="has no checkpoint yet"):
+        cr.load(stopped).predict(IMAGES[:5])
+    (stopped / "model.json").write_text("{}")
+    with pytest.raises(cr.RunError, match=r"its model\.json cannot be read"):
+        cr.load(stopped).predict(IMAGES[:5])
+
+
 def test_a_time_budget_ends_in_time_with_a_whole_artefact(tmp_path):
     start = time.monotonic()
     run = fit(tmp_path, **{"train.time_budget": "25 s", "train.epochs": 100_000, "train.steps_per_execution": 3})

@@ -12,11 +12,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cnnrecipes"
 ROOMS = {
     "errors": 0,
-    "files": 0,
+    "files": 1,
     "registration": 0,
     "recipe": 1,
+    "recipe_values": 1,
     "catalog": 1,
     "duration": 1,
+    "lengths": 1,
     "calls": 1,
     "methods": 1,
     "operations": 1,
@@ -31,6 +33,7 @@ ROOMS = {
     "artefact": 6,
     "tta": 6,
     "evaluation": 6,
+    "unfinished": 6,
     "run": 6,
     "preparing": 7,
     "extending": 7,

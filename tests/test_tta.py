@@ -188,11 +188,18 @@ def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
     np.testing.assert_allclose(found, tta.log_softmax(logits.mean(0)), atol=1e-6)
     found = next(tta.Scorer(oblong, "multi_scale([24])").scores([image]))
     np.testing.assert_allclose(found, tta.log_softmax(logits[0]), atol=1e-5)
-    for text in ("ten_crop", "five_crop(60)", "centre(30)"):
-        with pytest.raises(RecipeError, match="square images, the model takes 24x40; use flip_lr"):
+    # The crops of an image that has the size of the larger region are its corners and its middle.
+    large = RANDOM.integers(0, 256, (27, 45, 3), dtype=np.uint8)
+    crops = [large[top : top + 24, left : left + 40] for top, left in [(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]]
+    shown = tta.look(large, tta.views.FiveCrop(), (24, 40, 3), oblong.recipe.data)
+    np.testing.assert_array_equal(shown, crops)
+    middle = tta.look(large, tta.views.Centre(short_side=27), (24, 40, 3), oblong.recipe.data)[0]
+    np.testing.assert_array_equal(middle, large[1:25, 2:42])
+    for text in ("five_crop(20)", "centre(20)"):
+        with pytest.raises(RecipeError, match="short_side 20 is below the model's size 24"):
             oblong.predict(image, tta=text)
-    with pytest.raises(DataError, match="an image is 32x32, the model wants 24x40"):
-        oblong.predict(PLAIN, tta="flip_lr")
+    covering = resize(tf.constant(PLAIN), (24, 40), "crop").numpy()
+    assert oblong.predict(PLAIN, tta="flip_lr") == oblong.predict(covering, tta="flip_lr")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnnrecipes.data import cache, places
 from cnnrecipes.data.header import read_header
-from cnnrecipes.data.images import decode, reason
+from cnnrecipes.data.images import HAS_HEIC, decode, reason
 
 _CHUNK = 256
 
@@ -40,7 +40,7 @@ class FileFacts:
 def facts(paths: Sequence[str]) -> Iterator[FileFacts]:
     """The facts of each file, in order; every file is decoded as training decodes it, unless it is known unchanged."""
     columns = [field.name for field in fields(FileFacts)][1:]
-    with cache.table("files-1", columns) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with cache.table("files-2", columns) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
             keys = [path if places.is_remote(path) else os.path.abspath(path) for path in chunk]
@@ -71,6 +71,8 @@ def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> Fi
     known["digest"] = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:
         header = read_header(content)
+        if header.kind == "heic" and not HAS_HEIC:
+            known["modified"] = 0  # not remembered, since a reader may be installed
         known |= {"kind": header.kind, "mode": header.mode, "orientation": header.orientation}
         image = decode(content, 3).numpy()
     except ValueError as error:

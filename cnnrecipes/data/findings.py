@@ -12,12 +12,20 @@ import pandas as pd
 
 from cnnrecipes.data import duplicates
 from cnnrecipes.data.facts import FileFacts
+from cnnrecipes.data.images import HEIC
+from cnnrecipes.errors import counted, listed
 
-Places = Mapping[str, tuple[str, str]]  # file -> its split and its class, "" where it lies in none
+Place = tuple[str, str]  # the split and the class of an image
 
 TINY = 32  # pixels of the short side
 UNEVEN = 10  # times as many images in the largest class as in the smallest
-_ENDINGS = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif")}
+_ENDINGS = {
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "tiff": (".tif", ".tiff"),
+    "jpeg2000": (".jp2", ".j2k"),
+    "pnm": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "heic": HEIC,
+}
 
 
 _TROUBLES = {
@@ -70,31 +78,14 @@ def _those(found: Sequence[FileFacts], severity: str, kind: str, what: str, appl
     """A finding about the files to which something applies, if there are any."""
     files = tuple(one.path for one in found if applies(one))
     if files:
-        yield Finding(severity, kind, f"{_counted(len(files), 'image')}: {what}", files)
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+        yield Finding(severity, kind, f"{counted(len(files), 'image')}: {what}", files)
 
 
 def _misnamed(one: FileFacts) -> bool:
     return one.kind != "array" and not one.path.lower().endswith(_ENDINGS.get(one.kind, (f".{one.kind}",)))
 
 
-def other_files(places: Places, images: Sequence[str]) -> Iterator[Finding]:
-    """What is passed over: files that are no images by their name, and images outside the classes' folders."""
-    known = set(images)
-    others = tuple(file for file in places if file not in known)
-    stray = tuple(file for file in images if not places[file][1])
-    if others:
-        message = f"{_counted(len(others), 'file')} without an image's extension; passed over"
-        yield Finding("note", "other files", message, others)
-    if stray:
-        message = f"{_counted(len(stray), 'image')} in no class's folder; passed over"
-        yield Finding("warning", "outside classes", message, stray)
-
-
-def repeated(found: Sequence[FileFacts], places: Places) -> Iterator[Finding]:
+def repeated(found: Sequence[FileFacts], located: Sequence[Place]) -> Iterator[Finding]:
     """Copies, exact and near: in different classes, in different splits, or only copies."""
     exact = duplicates.same([one.digest for one in found])
     first = {place: group[0] for group in exact for place in group}
@@ -103,35 +94,35 @@ def repeated(found: Sequence[FileFacts], places: Places) -> Iterator[Finding]:
     for kind, groups in (("copies", exact), ("near copies", near)):
         by_trouble = defaultdict(list)
         for group in groups:
-            splits, labels = (set(names) for names in zip(*(places[found[i].path] for i in group), strict=True))
+            splits, labels = (set(names) for names in zip(*(located[i] for i in group), strict=True))
             by_trouble["labels" if len(labels) > 1 else "splits" if len(splits) > 1 else "none"].append(group)
         for trouble, some in by_trouble.items():
             severity, where, why = _TROUBLES[trouble]
             severity = "warning" if (kind, trouble) == ("near copies", "splits") else severity
             files = tuple(tuple(found[i].path for i in group) for group in some)
-            counted = f"{_counted(len(some), 'group')} of {kind} {where}{why}"
-            yield Finding(severity, f"{kind} {where}", counted, tuple(file for one in files for file in one), files)
+            message = f"{counted(len(some), 'group')} of {kind} {where}{why}"
+            yield Finding(severity, f"{kind} {where}", message, tuple(file for one in files for file in one), files)
 
 
-def leaks(found: Sequence[FileFacts], places: Places, group_of: Callable[[str], Any]) -> Iterator[Finding]:
-    """Groups of which there are files in two splits."""
-    members = defaultdict(list, {None: []})  # None: of no group
-    for one in found:
-        members[group_of(one.path)].append(one.path)
-    del members[None]
-    leaking = {group: tuple(some) for group, some in members.items() if len({places[file][0] for file in some}) > 1}
+def leaks(found: Sequence[FileFacts], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
+    """Groups of which there are files in two splits; None is no group."""
+    members = defaultdict(list)
+    for i, group in enumerate(groups):
+        if group is not None:
+            members[group].append(i)
+    leaking = {group: some for group, some in members.items() if len({located[i][0] for i in some}) > 1}
     if leaking:
-        names = ", ".join(map(str, list(leaking)[:3]))
-        files = tuple(file for some in leaking.values() for file in some)
+        files = tuple(tuple(found[i].path for i in some) for some in leaking.values())
         message = (
-            f"{_counted(len(leaking), 'group')} in two splits, as {names}: what is measured there was seen in training"
+            f"{counted(len(leaking), 'group')} in two splits, as {listed(leaking, 3)}: what is measured there was seen "
+            "in training"
         )
-        yield Finding("error", "leaking groups", message, files, tuple(leaking.values()))
+        yield Finding("error", "leaking groups", message, tuple(file for one in files for file in one), files)
 
 
-def count(places: Mapping[tuple[str, str], int]) -> pd.DataFrame:
+def count(images: Mapping[Place, int]) -> pd.DataFrame:
     """How many images of each class (rows) are in each split (columns)."""
-    rows = [{"split": split, "class": label, "n": n} for (split, label), n in places.items() if label]
+    rows = [{"split": split, "class": label, "n": n} for (split, label), n in images.items()]
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows).pivot_table(index="class", columns="split", values="n", fill_value=0, aggfunc="sum")
@@ -153,7 +144,7 @@ def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
     for split in counts.columns.drop("train"):
         missing = [str(name) for name in counts.index[(counts[split] == 0) & (train > 0)]]
         if missing:
-            yield Finding("warning", "class missing", f"{split} has no image of {', '.join(missing)}")
+            yield Finding("warning", "class missing", f"{split} has no image of {listed(missing)}")
     largest, smallest = train.idxmax(), train[train > 0].idxmin()
     if train[largest] > UNEVEN * train[smallest]:
         ratio = train[largest] / train[smallest]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cnnrecipes import operations as spec
 from cnnrecipes.data import boxes
-from cnnrecipes.data.images import decode_box, decode_routed, image_size, scaled_shape, to_uint8
+from cnnrecipes.data.images import covering_shape, decode_box, decode_routed, image_size, to_uint8
 
 # operation -> draws that it takes for each image
 DRAWS = {spec.RandomResizedCrop: boxes.DRAWS, spec.RandomCrop: 3}
@@ -37,7 +37,7 @@ def frame(image, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
     if isinstance(op, spec.RandomResizedCrop):
         top, left, rows, columns = _box(shape, draws, op)
         return resample(image[top : top + rows, left : left + columns], size)
-    scaled = scaled_shape(shape, _short_side(draws[0], op, min(size)))
+    scaled = covering_shape(shape, size, _short_side(draws[0], op, min(size)))
     offset = tf.floor(draws[1:] * tf.cast(scaled - size + 1, tf.float32))
     offset = tf.minimum(offset, tf.cast(scaled - size, tf.float32))
     # Resized and cut in one: only what is kept is computed.

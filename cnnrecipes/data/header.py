@@ -1,4 +1,4 @@
-"""What an image file says of itself in its first bytes: its size, and how it is to be decoded.
+"""What an image file says of itself in its first bytes: its kind, its size, and how it is to be decoded.
 
 Every training image passes here, so this reads only what it needs: Pillow's `Image.open` takes ten times as long.
 """
@@ -18,11 +18,24 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
 
 
+# Signatures of what Pillow decodes; of AVIF and HEIC, which are one kind of container, the names of their brands.
+_SIGNATURES = {
+    "jpeg": (b"\xff\xd8\xff",),
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "bmp": (b"BM",),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "jpeg2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
 @dataclass(frozen=True)
 class Header:
     """A file's format, and what is known of it without decoding; width and height are as stored, before turning."""
 
-    kind: Literal["jpeg", "png", "gif", "bmp", "webp", "unknown"]
+    kind: Literal["jpeg", "png", "gif", "bmp", "webp", "tiff", "jpeg2000", "pnm", "avif", "heic", "unknown"]
     width: int = 0
     height: int = 0
     orientation: int = 1  # EXIF's 1 to 8
@@ -30,43 +43,57 @@ class Header:
 
     @property
     def by_pillow(self) -> bool:
-        """Whether TensorFlow cannot decode it, or not rightly: CMYK, BMP (palettes), GIF (transparency), WebP."""
-        return self.kind in ("bmp", "gif", "webp") or self.mode == "CMYK"
+        """Whether TensorFlow cannot decode it, or not rightly: CMYK, BMP (palettes), GIF (transparency), WebP, ..."""
+        return self.kind not in ("jpeg", "png") or self.mode == "CMYK"
 
 
 def read_header(content: bytes) -> Header:
     """The header of an encoded image; what cannot be made out is left at its default.
 
     Raises:
-        ValueError: it is empty, no image of a known kind, or claims more than MAX_PIXELS pixels.
+        ValueError: it is empty, no image of a known kind, a camera's raw file, or claims more than MAX_PIXELS pixels.
     """
     header = _parse(content)
     if header.kind == "unknown":
         what = "is empty" if not content else f"begins with {content[:12]!r}"
-        raise ValueError(f"the file {what}, as no JPEG, PNG, GIF, BMP or WebP does")
+        raise ValueError(f"the file {what}, as no JPEG, PNG, GIF, BMP, WebP, TIFF or other image does")
     if header.width * header.height > MAX_PIXELS:
         raise ValueError(f"it claims {header.width} x {header.height} pixels, the limit is {MAX_PIXELS:,}")
     return header
 
 
+def kind_of(content: bytes) -> str:
+    """The kind of an image by its first 64 bytes, "unknown" where it is none."""
+    for kind, signatures in _SIGNATURES.items():
+        if content.startswith(signatures):
+            return kind
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    if content[:1] == b"P" and content[1:2] in b"123456" and content[2:3].isspace():
+        return "pnm"
+    if content[4:8] == b"ftyp":
+        size = min(int.from_bytes(content[:4], "big"), 64)
+        brands = {content[8:12], *(content[at : at + 4] for at in range(16, size, 4))}
+        # "mif1" is in files of both kinds.
+        return "avif" if brands & _AVIF_BRANDS else "heic" if brands & _HEIC_BRANDS else "unknown"
+    return "unknown"
+
+
 def _parse(content: bytes) -> Header:
+    kind = kind_of(content)
     try:
-        if content[:3] == b"\xff\xd8\xff":
-            return _jpeg(content)
-        if content[:8] == b"\x89PNG\r\n\x1a\n":
-            return _png(content)
-        if content[:6] in (b"GIF87a", b"GIF89a"):
+        if kind in ("jpeg", "png", "webp", "tiff"):
+            return {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}[kind](content)
+        if kind == "gif":
             return Header("gif", *struct.unpack("<HH", content[6:10]), mode="P")
-        if content[:2] == b"BM":
+        if kind == "bmp":
             # The header of OS/2 is 12 bytes long, and has shorter numbers.
             of_os2 = content[14:18] == b"\x0c\0\0\0"
             width, height = struct.unpack("<HH", content[18:22]) if of_os2 else struct.unpack("<ii", content[18:26])
             return Header("bmp", abs(width), abs(height))
-        if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-            return _webp(content)
     except struct.error:
         raise ValueError("the file ends within its header") from None
-    return Header("unknown")
+    return Header(kind)
 
 
 def _jpeg(content: bytes) -> Header:
@@ -112,18 +139,39 @@ def _webp(content: bytes) -> Header:
     return Header("webp", width, height)
 
 
+def _tiff(content: bytes) -> Header:
+    """Of the first image in a TIFF.
+
+    Raises:
+        ValueError: a camera's raw file in TIFF's clothes, whose first image is a preview.
+    """
+    tags = _tags(content)
+    raw_colours = tags.get(262) in (32803, 34892)  # PhotometricInterpretation: CFA, linear raw
+    if content[8:10] == b"CR" or 50706 in tags or raw_colours or tags.get(254, 0) & 1:  # DNGVersion, NewSubfileType
+        raise ValueError("a camera's raw file, which is not read; convert it to JPEG or PNG")
+    orientation = tags.get(_ORIENTATION_TAG, 1)
+    return Header("tiff", tags.get(256, 0), tags.get(257, 0), orientation if 1 <= orientation <= 8 else 1)
+
+
 def _orientation(tiff: bytes) -> int:
     """The orientation in a block of EXIF, 1 where there is none or it cannot be made out."""
+    value = _tags(tiff).get(_ORIENTATION_TAG, 1)
+    return value if 1 <= value <= 8 else 1
+
+
+def _tags(tiff: bytes) -> dict[int, int]:
+    """The first values of the first directory's tags, of those that are whole numbers in place; {} where damaged."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    found: dict[int, int] = {}
     if order is None:
-        return 1
+        return found
     try:
         (start,) = struct.unpack(order + "I", tiff[4:8])
         (count,) = struct.unpack(order + "H", tiff[start : start + 2])
         for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _, _, value = struct.unpack(order + "HHIH", tiff[entry : entry + 10])
-            if tag == _ORIENTATION_TAG:
-                return value if 1 <= value <= 8 else 1
+            tag, kind, _ = struct.unpack(order + "HHI", tiff[entry : entry + 8])
+            wide = order + ("I" if kind == 4 else "H")
+            (found[tag],) = struct.unpack(wide, tiff[entry + 8 : entry + 8 + struct.calcsize(wide)])
     except struct.error:
         pass
-    return 1
+    return found

@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
-from cnnrecipes.data.header import MAX_PIXELS, read_header
+from cnnrecipes.data.header import MAX_PIXELS, kind_of, read_header
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+Size = tuple[int, int]  # height, width
 
-# What Pillow raises for damaged files; the last one where a frame of a GIF claims far more than the file does.
-_OF_PILLOW = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)
+# What is read; AVIF with Pillow from 11.3 on, HEIC with pillow-heif (`pip install cnnrecipes[heic]`).
+HEIC = (".heic", ".heif", ".hif")
+HAS_HEIC = importlib.util.find_spec("pillow_heif") is not None
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *((".avif",) if features.check("avif") else ()),
+    *(HEIC if HAS_HEIC else ()),
+)
+# Images, by their names, that are not read: they are counted and named, never passed over in silence.
+OTHER_EXTENSIONS = tuple(
+    extension
+    for extension in (
+        *(*HEIC, ".avif", ".jxl", ".jxr", ".tga", ".ico", ".svg", ".psd", ".xcf", ".exr", ".hdr", ".dcm", ".dicom"),
+        *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef"),
+        *(".srw", ".raw", ".3fr", ".fff", ".iiq", ".mrw", ".erf", ".kdc", ".dcr", ".x3f", ".rwl"),
+    )
+    if extension not in EXTENSIONS
+)
 
+# What Pillow and its decoders raise for damaged files; DecompressionBombError where a frame of a GIF claims far more
+# than the file does, the others from AVIF, HEIC and TIFF.
+_OF_PILLOW = (
+    ValueError,
+    OSError,
+    SyntaxError,
+    Image.DecompressionBombError,
+    RuntimeError,
+    EOFError,
+    TypeError,
+    KeyError,
+)
+
+# A kind's decoders in Pillow; MPO is a JPEG with more images behind the first.
+_FORMATS = {
+    **{kind: [kind.upper()] for kind in ("png", "gif", "bmp", "webp", "tiff", "jpeg2000", "avif")},
+    "jpeg": ["JPEG", "MPO"],
+    "pnm": ["PPM"],
+    "heic": ["HEIF"],
+    "unknown": [],
+}
 # How to decode: 1 to 8 by TensorFlow, then turned by this EXIF orientation; BY_PILLOW altogether by Pillow.
 BY_PILLOW = 0
 # What a decoder of a part of a JPEG gets wrong at the edges, in columns: colour is stored for two of them together.
@@ -24,10 +64,11 @@ _MARGIN = 2
 
 
 def decode(content: bytes, channels: int) -> tf.Tensor:
-    """The bytes of a JPEG, PNG, GIF (first frame), BMP or WebP to (H, W, channels) uint8; 1 channel is gray, 3 are RGB.
+    """The bytes of an image file to (H, W, channels) uint8; 1 channel is gray, 3 are RGB.
 
-    Turned as EXIF says. Transparency is dropped, CMYK converted as Pillow does, 16 bits become the upper 8. JPEG goes
-    through the exact DCT, so that the values are libjpeg's and Pillow's to the last bit.
+    JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, PNM, AVIF and HEIC; of several frames or pages the first. Turned as
+    EXIF says. Transparency is dropped, CMYK converted as Pillow does, 16 bits become the upper 8. JPEG goes through
+    the exact DCT, so that the values are libjpeg's and Pillow's to the last bit.
 
     Raises:
         tf.errors.InvalidArgumentError: not an image, a truncated one, or one that claims more than MAX_PIXELS pixels.
@@ -112,13 +153,37 @@ def _by_pillow(encoded, channels):
 
 
 def _pillow(content: bytes, channels: int) -> np.ndarray:
+    kind = kind_of(content[:64])
+    if kind == "heic":
+        _register_heic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
-        with Image.open(io.BytesIO(content)) as opened:
+        warnings.simplefilter("ignore", UserWarning)  # of Pillow, about odd tags in TIFF
+        # Only the decoder of this kind: Pillow has others that run programs.
+        with Image.open(io.BytesIO(content), formats=_FORMATS[kind]) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"it claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
-            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+            image = _eight_bits(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
     return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The upper 8 of 16 bits, as of PNG. Raises ValueError where the range of the pixels is not known."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of mode {image.mode!r}, 32 bits wide; convert it to 8 or 16 bits")
+    return image
+
+
+def _register_heic() -> None:
+    """Let Pillow read HEIC. Raises ValueError where pillow-heif is not installed."""
+    if not HAS_HEIC:
+        raise ValueError("HEIC is read with pillow-heif; `pip install cnnrecipes[heic]`, or convert it to JPEG")
+    import pillow_heif
+
+    if "HEIF" not in Image.OPEN:
+        pillow_heif.register_heif_opener()
 
 
 def _turn(image, orientation):
@@ -134,45 +199,66 @@ def _turn(image, orientation):
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def resize(images: tf.Tensor, size: int, how: str, short_side: int | None = None) -> tf.Tensor:
-    """To (size, size) without changing proportions, antialiased, rounded to uint8; exact where the size is right.
+def resize(images: tf.Tensor, size: Size | int, how: str, short_side: int | None = None) -> tf.Tensor:
+    """Resize to (height, width) without changing proportions, antialiased, rounded to uint8; exact where it fits.
 
     Args:
         images: (H, W, C) or (N, H, W, C), uint8.
-        how: "crop": the short side becomes `short_side`, the middle is kept; "pad": the long side becomes `size`,
+        size: height and width; an int: of a square.
+        how: "crop": the image is scaled to cover the size, the middle is kept; "pad": it is scaled to fit into it,
             black borders fill the rest.
-        short_side: at least `size`; None: `size`.
+        short_side: of "crop": the short side of what is covered before the crop, at least that of `size`; None: that.
 
     Returns:
-        (size, size, C) or (N, size, size, C), uint8.
+        (height, width, C) or (N, height, width, C), uint8.
     """
+    size = (size, size) if isinstance(size, int) else size
     shape = tf.shape(images)[-3:-1]
-    short_side = short_side or size
-    done = tf.reduce_all(shape == size) & (short_side == size)
-    scale = (lambda *given: _crop(*given, short_side)) if how == "crop" else _pad
-    resized = tf.cond(done, lambda: images, lambda: to_uint8(scale(images, shape, size)))
-    return tf.ensure_shape(resized, (*images.shape[:-3], size, size, images.shape[-1]))
+    done = tf.reduce_all(shape == size) & (short_side in (None, min(size)))
+    scale = (lambda: _crop(images, shape, size, short_side)) if how == "crop" else (lambda: _pad(images, shape, size))
+    resized = tf.cond(done, lambda: images, lambda: to_uint8(scale()))
+    return tf.ensure_shape(resized, (*images.shape[:-3], *size, images.shape[-1]))
 
 
 def scaled_shape(shape: tf.Tensor, short_side) -> tf.Tensor:
     """Height and width (2,) int32 after resizing the short side to this length."""
-    short = tf.cast(tf.reduce_min(shape), tf.float64)
-    return tf.cast(tf.round(tf.cast(shape, tf.float64) * tf.cast(short_side, tf.float64) / short), tf.int32)
+    return covering_shape(shape, (1, 1), short_side)
+
+
+def covering_shape(shape: tf.Tensor, size: Size, short_side=None) -> tf.Tensor:
+    """Height and width (2,) int32 of an image of `shape` scaled until it just covers `size`.
+
+    short_side: scale `size` first until its short side has this length; a number or an int32 scalar.
+    """
+    return _scaled(shape, _enlarged(size, short_side), tf.argmin)
+
+
+def _enlarged(size: Size, short_side) -> tf.Tensor:
+    """(2,) float64: a size scaled until its short side has a length."""
+    if short_side is None:
+        return tf.constant(size, tf.float64)
+    return tf.constant(size, tf.float64) * tf.cast(short_side, tf.float64) / min(size)
+
+
+def _scaled(shape: tf.Tensor, target: tf.Tensor, which: Callable) -> tf.Tensor:
+    """A shape scaled until one of its sides is the target's: tf.argmin: so that it covers it; argmax: fits into it."""
+    shape = tf.cast(shape, tf.float64)
+    side = which(shape / target)
+    return tf.cast(tf.round(shape * target[side] / shape[side]), tf.int32)
 
 
 def _crop(images, shape, size, short_side):
-    scaled = scaled_shape(shape, short_side)
+    scaled = covering_shape(shape, size, short_side)
     images = tf.image.resize(images, scaled, antialias=True)
     top, left = tf.unstack((scaled - size) // 2)
-    return images[..., top : top + size, left : left + size, :]
+    return images[..., top : top + size[0], left : left + size[1], :]
 
 
 def _pad(images, shape, size):
-    long = tf.cast(tf.reduce_max(shape), tf.float64)
-    scaled = tf.maximum(tf.cast(tf.round(tf.cast(shape, tf.float64) * size / long), tf.int32), 1)
+    scaled = tf.maximum(_scaled(shape, tf.constant(size, tf.float64), tf.argmax), 1)
     images = tf.image.resize(images, scaled, antialias=True)
     top, left = tf.unstack((size - scaled) // 2)
-    return tf.image.pad_to_bounding_box(images, top, left, size, size)
+    return tf.image.pad_to_bounding_box(images, top, left, *size)
 
 
 def reason(error: Exception) -> str:

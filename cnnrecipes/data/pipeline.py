@@ -42,15 +42,15 @@ def image_shape(split: Split, spec: recipe.Data) -> tuple[int, int, int]:
                 f"the images have {channels} channel(s), the recipe has data.channels = {spec.channels}; "
                 f"set data.channels={channels}"
             )
-        if spec.short_side and not spec.image_size and not height == width <= spec.short_side:
+        if spec.short_side and not spec.size and not height == width <= spec.short_side:
             raise DataError(
                 f"the images are {height}x{width}, the recipe has data.short_side = {spec.short_side} and no "
                 "data.image_size to crop after it; give both, or leave data.short_side out"
             )
-        return (spec.image_size or height, spec.image_size or width, channels)
-    if spec.image_size is None:
+        return (*(spec.size or (height, width)), channels)
+    if spec.size is None:
         raise DataError("image files differ in size; set data.image_size, for example data.image_size=64")
-    return (spec.image_size, spec.image_size, spec.channels or split.images.channels)
+    return (*spec.size, spec.channels or split.images.channels)
 
 
 def steps_per_epoch(split: Split, spec: recipe.Data) -> int:
@@ -115,6 +115,14 @@ def training_batches(
     else:
         batches = _map(loaded, lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)
     return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
+
+
+def check_batches(split: Split, whole: recipe.Recipe, augmentation: Augmentation, parts: int = 1) -> None:
+    """Raise RecipeError, as `training_batches` would, before any of them is made."""
+    size = min(whole.data.batch_size, len(split))
+    _distinct(size, whole.augment.repeats)
+    _rows(size, (0, parts), whole.augment)
+    _framing(augmentation, image_shape(split, whole.data))
 
 
 def evaluation_steps(split: Split, parts: int = 1) -> int:

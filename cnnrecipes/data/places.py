@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -39,28 +40,38 @@ def exists(path: str) -> bool:
         return tf.io.gfile.exists(path) if is_remote(path) else os.path.exists(path)
 
 
-def walk(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Folders from the top, each with its sub-folders and files, sorted, without hidden ones and links to folders.
+def scan(folder: str) -> list[tuple[str, bool, bool]]:
+    """(name, whether it is a folder, whether it is a link) of everything in a folder, sorted.
 
     Raises:
         DataError: a folder that cannot be looked into.
     """
     with _naming(folder):
-        for parent, folders, files in (
-            tf.io.gfile.walk(folder) if is_remote(folder) else os.walk(folder, onerror=_raise)
-        ):
-            folders[:] = sorted(name.rstrip("/") for name in folders if not name.startswith("."))
-            yield parent, folders, sorted(name for name in files if not name.startswith("."))
-
-
-def subfolders(folder: str) -> list[str]:
-    """The names of the folders in a folder, sorted; links count, hidden ones do not."""
-    with _naming(folder):
         if is_remote(folder):
-            names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
-            return sorted(n for n in names if not n.startswith(".") and tf.io.gfile.isdir(join(folder, n)))
+            names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(folder))
+            return [(name, tf.io.gfile.isdir(join(folder, name)), False) for name in names]
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            return sorted((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries)
+
+
+def nearest(path: str) -> str:
+    """ " (did you mean ...?)" for a path that does not exist: what is most like it where its folder still exists."""
+    if is_remote(path):
+        return ""
+    parts, below = Path(path), []
+    while not os.path.isdir(parts.parent or "."):
+        if parts == parts.parent:
+            return ""
+        parts, below = parts.parent, [parts.name, *below]
+    try:
+        here = [name for name in os.listdir(parts.parent) if not name.startswith(".")]
+    except OSError:
+        return ""
+    lowered = {name.lower(): name for name in here}
+    close = [lowered[name] for name in difflib.get_close_matches(parts.name.lower(), lowered, n=3, cutoff=0.6)]
+    whole = [str(parts.parent.joinpath(name, *below)) for name in close]
+    best = [name for name in whole if os.path.exists(name)] or [str(parts.parent / name) for name in close]
+    return f" (did you mean {' or '.join(map(repr, best))}?)" if best else ""
 
 
 def read(path: str) -> bytes:
@@ -103,7 +114,3 @@ class _naming:
             why = getattr(error, "message", None) or getattr(error, "strerror", None) or error
             place = getattr(error, "filename", None) or self.path
             raise DataError(f"cannot look into {place!r}: {why}") from None
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -33,7 +33,7 @@ def from_array(split: Split, spec: recipe.Data, shape: Shape, framing: Framing |
         if framing:
             return frame_batch(batch, draws, framing, (height, width))
         if (height, width) != images.shape[:2] or spec.short_side:
-            return resize(batch, height, spec.resize, spec.short_side)
+            return resize(batch, (height, width), spec.resize, spec.short_side)
         return batch
 
     return read
@@ -61,7 +61,7 @@ def from_files(split: Split, spec: recipe.Data, shape: Shape, framing: Framing |
     def read(encoded, route, draws):
         if framing:
             return frame_file(encoded, route, draws, framing, (height, width), channels)
-        return resize(decode_routed(encoded, route, channels), height, spec.resize, spec.short_side)
+        return resize(decode_routed(encoded, route, channels), (height, width), spec.resize, spec.short_side)
 
     return read
 
@@ -73,7 +73,7 @@ def from_kept(split: Split, spec: recipe.Data, shape: Shape, framing: Framing | 
 
     def compute(index):
         image = decode(images.read(int(positions[index])), channels)
-        return (image if framing else resize(image, height, spec.resize, spec.short_side)).numpy()
+        return (image if framing else resize(image, (height, width), spec.resize, spec.short_side)).numpy()
 
     # A training has several pipelines, one after the other or one a device: they share what is decoded.
     key = (shape, spec.resize, spec.short_side, spec.cache, spec.cache_gb, framing is not None)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,19 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import arrays, folder, places, split, tables, tfds
+from cnnrecipes.data import archives, arrays, folder, places, split, tables, tfds
 from cnnrecipes.data.facts import facts
 from cnnrecipes.data.handles import Handles
+from cnnrecipes.data.layout import Contents, Kind, Layout
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
-from cnnrecipes.errors import DataError
+from cnnrecipes.errors import DataError, did_you_mean, listed
 
 SPLITS = ("train", "validation", "test")
+GIVEN = "data"  # what the images are called that are given without splits, to be measured
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Source:
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
+    layout: Layout = field(default_factory=Layout)
 
     def split(self, name: str) -> Split:
         """One split. Raises DataError naming those there are."""
@@ -89,38 +96,106 @@ class Source:
             raise DataError(f"{self.name} has classes {_listed(self.class_names)}; the model knows {_listed(expected)}")
 
 
-def open_source(data: Any, spec: recipe.Data) -> Source:
+def open_source(
+    data: Any, spec: recipe.Data, say: Callable[[str], None] = _silent, *, progress: bool = False
+) -> Source:
     """Open what the user has, with a validation split, and a test split where the recipe asks for one.
 
     Args:
-        data: None (what `spec.name` says), a name or path (of a folder, or of a table), a DataFrame of paths and
-            labels, `(images, labels)`, a `tf.data.Dataset` of (image, label), or a mapping of split to such with an
-            optional "class_names".
+        data: None (what `spec.name` says), a name or path (of a folder, of an archive of one, or of a table), a
+            DataFrame of paths and labels, `(images, labels)`, a `tf.data.Dataset` of (image, label), or a mapping of
+            split to such with an optional "class_names".
         spec: the recipe's `data` table.
+        say: told in a line of what was converted.
+        progress: show the progress of a download and of unpacking.
 
     Raises:
         DataError: it cannot be read, or images and labels do not fit; the message says what to do.
     """
-    name, class_names, pools = _open(spec.name if data is None else data)
-    splits = {}
-    for part, pool in pools.items():
+    source, problems = survey(data, spec, say, progress=progress)
+    if problems:
+        raise DataError.of(problems)
+    return source
+
+
+def survey(
+    data: Any, spec: recipe.Data, say: Callable[[str], None] = _silent, *, progress: bool = False
+) -> tuple[Source, list[str]]:
+    """`open_source`, with everything for which it cannot be trained on instead of an error about it.
+
+    Raises:
+        DataError: there is no such data set, or it is not of a form that is known.
+    """
+    name, contents = _open(spec.name if data is None else data, say, layout=spec.layout, progress=progress)
+    splits, problems = {}, list(contents.problems)
+    for part, pool in contents.pools.items():
         everything = np.arange(len(pool.labels), dtype=np.int64)
         splits[part] = Split(part, pool.images, pool.labels, everything, pool.groups)
-    whole = pools["train"]
+    given = Source(name, contents.class_names, splits, contents.layout)
+    problems = problems or class_problems(given)
+    if problems:
+        return given, problems
+    whole = contents.pools["train"]
     for part, positions in _dealt(whole, set(splits), spec).items():
         groups = None if whole.groups is None else whole.groups[positions]
         splits[part] = Split(part, whole.images, whole.labels[positions], positions, groups)
-    source = Source(name, class_names, {s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
-    check_classes(source)
-    return source
+    source = replace(given, splits={s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
+    return source, class_problems(source)
+
+
+def open_given(data: Any, class_names: Sequence[str], say: Callable[[str], None] = _silent) -> Source:
+    """Open what a model is to be measured on: all of it, in the splits that it has itself, nothing split off.
+
+    Args:
+        data: as for `open_source`, but None; some of the classes are enough.
+        class_names: the model's; labels become its numbers, by name where the data has names.
+
+    Returns:
+        a source of the model's classes; what has no splits of its own is one, "data".
+
+    Raises:
+        DataError: it cannot be read, or has images of a class that the model does not know.
+    """
+    if isinstance(data, (str, Path, pd.DataFrame)):
+        name, contents = _open(data, say, training=False)
+        if contents.problems:
+            raise DataError.of(contents.problems)
+        names = contents.class_names
+        pools = {split: _renumbered(name, pool, names, class_names) for split, pool in contents.pools.items()}
+    else:
+        name, (_, pools) = "arrays", arrays.read(data, say=say, known=class_names)
+    if set(pools) == {"train"}:
+        pools = {GIVEN: pools["train"]}
+    splits = {
+        split: Split(split, pool.images, pool.labels, np.arange(len(pool.labels), dtype=np.int64), pool.groups)
+        for split, pool in sorted(pools.items(), key=lambda item: (*SPLITS, GIVEN).index(item[0]))
+        if len(pool.labels)
+    }
+    if not splits:
+        raise DataError(f"{name} has no images; give some of the classes {_listed(class_names)}")
+    return Source(name, tuple(class_names), splits)
+
+
+def _renumbered(name: str, pool: Pool, names: Sequence[str], known: Sequence[str]) -> Pool:
+    """The pool with the labels of the model that knows these classes. Raises DataError naming one that it does not."""
+    numbers = np.asarray([known.index(one) if one in known else -1 for one in names], np.int32)[pool.labels]
+    if (numbers < 0).any():
+        unknown = names[int(pool.labels[np.argmax(numbers < 0)])]
+        raise DataError(
+            f"{name} has images of the class {unknown!r}, which the model does not know: it knows {_listed(known)}; "
+            "leave them out, or name the class as the model does"
+        )
+    return Pool(pool.images, numbers, pool.groups)
 
 
 def recipe_name(data: Any) -> str:
     """What a recipe's `data.name` records for the argument `data`."""
     if not isinstance(data, (str, Path)):
         return "arrays"
-    here = (folder.is_path(str(data)) or tables.is_table(str(data))) and not places.is_remote(data)
-    return str(Path(data).absolute()) if here else str(data)
+    text = str(data)
+    is_file = tables.is_table(text) or archives.is_archive(text)
+    here = (folder.is_path(text) or is_file) and not places.is_remote(text)
+    return str(Path(data).expanduser().absolute()) if here else str(data)
 
 
 def local_path(data: str | Path) -> str:
@@ -179,43 +254,57 @@ def _contents(pool: Pool) -> list[str]:
     return [hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts]
 
 
-def _open(data: Any) -> tuple[str, tuple[str, ...], dict[str, Pool]]:
+def _open(
+    data: Any,
+    say: Callable[[str], None],
+    *,
+    training: bool = True,
+    layout: Kind = "auto",
+    progress: bool = False,
+) -> tuple[str, Contents]:
+    """Its name and contents; `training`: whether there must be a split to train on, with every class."""
     if isinstance(data, pd.DataFrame):
-        return ("arrays", *tables.read(data))
+        return "arrays", tables.read(data, training)
     if not isinstance(data, (str, Path)):
-        return ("arrays", *arrays.read(data))
+        return "arrays", Contents(*arrays.read(data, say=say))
     text = str(data)
     if text == "digits":
-        return ("digits", *arrays.read(arrays.digits()))
+        return "digits", Contents(*arrays.read(arrays.digits()))
     if text == "arrays":
         raise DataError("this recipe was run on arrays, which are not kept; give them again as data=(images, labels)")
     if tables.is_table(text):
-        return (text, *tables.read(local_path(text)))
+        return text, tables.read(local_path(text), training)
+    if archives.is_archive(text):
+        return text, folder.read(archives.unpacked(local_path(text), progress=progress), layout, training)
     if isinstance(data, Path) or folder.is_path(text):
-        return (text, *folder.read(local_path(text)))
-    return (text, *tfds.read(text.removeprefix("tfds:")))
+        return text, folder.read(local_path(text), layout, training)
+    return text, Contents(*tfds.read(text.removeprefix("tfds:")))
 
 
-def check_classes(source: Source) -> None:
-    """Raises DataError unless there are at least two classes, and examples of each one to train on."""
+def class_problems(source: Source) -> list[str]:
+    """What stops a training: fewer than two classes, or a class without a training image."""
     if len(source.class_names) < 2:
-        raise DataError(f"{source.name} has {_listed(source.class_names)}; a classifier needs at least two classes")
+        left_out = "".join(
+            f"; {finding.message}" for finding in source.layout.left_out if finding.severity == "warning"
+        )
+        return [f"{source.name} has {_listed(source.class_names)}; a classifier needs at least two classes{left_out}"]
     counts = np.bincount(source.split("train").labels, minlength=len(source.class_names))
     empty = [name for name, count in zip(source.class_names, counts, strict=True) if count == 0]
-    if empty:
-        held = [
-            f"{name} has {count} of {source.class_names[label]!r}"
-            for name, part in source.splits.items()
-            for label, count in enumerate(np.bincount(part.labels, minlength=len(source.class_names)))
-            if name != "train" and count and source.class_names[label] in empty
-        ]
-        dealt = (
-            f" ({', '.join(held)}; another data.split, data.folds, data.fold or other groups may help)" if held else ""
-        )
-        raise DataError(
-            f"{source.name}: no training image of class {_listed(empty)}{dealt}; add images, or remove the class "
-            "everywhere"
-        )
+    if not empty:
+        return []
+    held = [
+        f"{name} has {count} of {source.class_names[label]!r}"
+        for name, part in source.splits.items()
+        for label, count in enumerate(np.bincount(part.labels, minlength=len(source.class_names)))
+        if name != "train" and count and source.class_names[label] in set(empty)
+    ]
+    full = [name for name in source.class_names if name not in set(empty)]
+    meant = did_you_mean(empty[0], full) if len(empty) == 1 else ""
+    dealt = f" ({listed(held)}; another data.split, data.folds, data.fold or other groups may help)" if held else ""
+    return [
+        f"{source.name}: no training image of class {_listed(empty)}{meant}{dealt}; add images, or remove the class "
+        "everywhere"
+    ]
 
 
 def unmeasured(source: Source) -> list[str]:
@@ -225,7 +314,7 @@ def unmeasured(source: Source) -> list[str]:
         counts = np.bincount(part.labels, minlength=len(source.class_names))
         lacking = [label for label, count in zip(source.class_names, counts, strict=True) if not count]
         if lacking and name != "train":
-            named = _listed(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
+            named = _listed(lacking)
             of = f"{len(lacking)} of {len(counts)} classes"
             lines.append(
                 f"the {name} split ({len(part)} images) has none of {of}: {named}; its figures do not measure them. "
@@ -235,4 +324,4 @@ def unmeasured(source: Source) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(map(repr, names))}" if names else "no class"
+    return listed(map(repr, names)) if names else "no class"

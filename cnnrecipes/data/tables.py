@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes.data import places
-from cnnrecipes.data.folder import SPLIT_NAMES
+from cnnrecipes.data.layout import Contents
+from cnnrecipes.data.split_names import split_of
 from cnnrecipes.data.store import EncodedImages, Pool
-from cnnrecipes.errors import DataError
+from cnnrecipes.errors import DataError, counted
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 # What people call the columns, the first one found counting.
@@ -33,11 +35,14 @@ def is_table(text: str) -> bool:
     return text.lower().endswith(ENDINGS)
 
 
-def read(table: str | pd.DataFrame) -> tuple[tuple[str, ...], dict[str, Pool]]:
-    """Class names, sorted, and splits. Paths are relative to the table's folder, a DataFrame's to the working folder.
+def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
+    """Class names, sorted, splits, and groups that are in two of them.
 
+    Paths are relative to the table's folder, a DataFrame's to the working folder; backslashes are separators too.
     Columns: a path and a label; where there are, a split (train, val, validation, test) and a group, which keeps to
     one split. Images that cannot be read are found when they are read.
+
+    training: whether there must be rows to train on.
 
     Raises:
         DataError: a table that cannot be read, without these columns, or with gaps in them.
@@ -53,22 +58,35 @@ def read(table: str | pd.DataFrame) -> tuple[tuple[str, ...], dict[str, Pool]]:
                 f"({', '.join(GAPS[1:])} and an empty cell mean none)"
             )
     base = "" if isinstance(table, pd.DataFrame) else places.parent(str(table))
-    paths = [_located(base, str(path)) for path in frame[columns["path"]]]
+    paths = [_located(base, _slashed(base, str(path))) for path in frame[columns["path"]]]
     class_names, labels = _classes(frame[columns["label"]], name)
     groups = pd.factorize(frame[columns["group"]])[0] if "group" in columns else None
     if groups is not None:  # a row without a group is one of its own
         alone = groups < 0
         groups = np.where(alone, groups.max() + 1 + np.cumsum(alone), groups)
     splits = _splits(frame[columns["split"]], name) if "split" in columns else np.full(len(frame), "train")
-    if "train" not in splits:
-        raise DataError(f"{name} has no row of split train")
+    if training and "train" not in splits:
+        raise DataError(f"{name} has no row of split train; give some, or leave the split column out")
     pools = {}
     for split in ("train", "validation", "test"):
         rows = np.flatnonzero(splits == split)
         if rows.size:
             some = None if groups is None else groups[rows]
             pools[split] = Pool(EncodedImages([paths[row] for row in rows]), labels[rows], some)
-    return class_names, pools
+    problems = [] if groups is None or not training else _shared_groups(frame[columns["group"]], splits, name)
+    return Contents(class_names, pools, problems=tuple(problems))
+
+
+def _shared_groups(groups: pd.Series, splits: np.ndarray, name: str) -> list[str]:
+    """What is wrong with groups of which there are rows in two splits: the one is then learned to tell the other."""
+    found = pd.DataFrame({"group": groups.to_numpy(), "split": splits}).dropna().groupby("group")["split"].unique()
+    shared = found[found.map(len) > 1]
+    if shared.empty:
+        return []
+    return [
+        f"{name} has {counted(len(shared), 'group')} in two splits, as {shared.index[0]!r} in "
+        f"{' and '.join(sorted(shared.iloc[0]))}; put all rows of a group into one split"
+    ]
 
 
 def _load(path: str, name: str) -> pd.DataFrame:
@@ -90,7 +108,8 @@ def _load(path: str, name: str) -> pd.DataFrame:
     except DataError:  # a ValueError too
         raise
     except OSError as error:
-        raise DataError(f"cannot read {name}: {error.strerror or error}") from None
+        near = places.nearest(path) if isinstance(error, FileNotFoundError) else ""
+        raise DataError(f"cannot read {name}: {error.strerror or error}{near}") from None
     except (ValueError, ImportError) as error:  # what pandas raises for no table, and for no Parquet reader
         raise DataError(f"cannot read {name} as a table: {str(error).partition(chr(10))[0]}") from None
 
@@ -131,11 +150,19 @@ def _classes(labels: pd.Series, name: str) -> tuple[tuple[str, ...], np.ndarray]
 
 
 def _splits(column: Sequence[str], name: str) -> np.ndarray:
-    lowered = [str(split).strip().lower() for split in column]
-    unknown = sorted(set(lowered) - set(SPLIT_NAMES))
+    texts = [str(split).strip() for split in column]
+    known = {text: split_of(text) for text in set(texts)}
+    unknown = sorted(text for text, split in known.items() if split is None)
     if unknown:
-        raise DataError(f"{name} has the split {unknown[0]!r}; known: {', '.join(SPLIT_NAMES)}")
-    return np.asarray([SPLIT_NAMES[split] for split in lowered])
+        raise DataError(f"{name} has the split {unknown[0]!r}; known: train, val, validation, test and the like")
+    return np.asarray([known[text] for text in texts])
+
+
+def _slashed(base: str, path: str) -> str:
+    """A path as Windows writes it, with the slashes of this system; one that exists as it is stays as it is."""
+    if "\\" not in path or os.sep == "\\" or places.is_remote(path) or os.path.lexists(os.path.join(base, path)):
+        return path
+    return path.replace("\\", "/")
 
 
 def _located(base: str, path: str) -> str:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 
+from cnnrecipes.data import places
 from cnnrecipes.data.images import decode_routed
+from cnnrecipes.data.network import why_unreachable
 from cnnrecipes.data.records import DataSourceImages, open_records
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
-from cnnrecipes.errors import DataError, UnknownNameError
+from cnnrecipes.errors import CNNRecipesError, DataError, UnknownNameError
 
 # Bytes of a split, as it is stored, above which it is not read into memory.
 MEMORY_LIMIT = 2 * 2**30
@@ -23,6 +34,34 @@ def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
         UnknownNameError: TFDS has no such set.
         DataError: it cannot be downloaded, or is no image classification set.
     """
+    builder = _builder(name)
+    if not builder.data_path.exists():
+        _check_network(name, builder)
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever the network, the disk or a checksum raised: TFDS has no base error
+        raise DataError(_absent(name, builder, f"could not be downloaded ({type(error).__name__}: {error})")) from error
+    class_names = tuple(builder.info.features["label"].names)
+    known_splits = {"train": "train", "validation": "validation", "test": "test"}
+    return class_names, {s: _pool(builder, s) for s in known_splits if s in builder.info.splits}
+
+
+class Description(NamedTuple):
+    """What is known of a set before it is downloaded; sizes that differ between its images are None."""
+
+    class_names: tuple[str, ...]
+    shape: tuple[int | None, int | None, int | None]
+    prepared: bool  # whether it is on this machine
+
+
+def describe(name: str) -> Description:
+    """A set's classes and shape, without a download. Raises as `read`, but for the network."""
+    builder = _builder(name)
+    features = builder.info.features
+    return Description(tuple(features["label"].names), tuple(features["image"].shape), builder.data_path.exists())
+
+
+def _builder(name: str):
     import tensorflow_datasets as tfds
 
     try:
@@ -30,20 +69,45 @@ def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
         known = tfds.list_builders(with_community_datasets=False)
         if name.partition("/")[0].partition(":")[0] not in known:
-            raise UnknownNameError("data set", name, known, "a folder is given as ./folder") from None
+            raise _unknown(name, known) from None
         raise DataError(f"TFDS cannot open {name!r}: {error}") from None
     if not {"image", "label"} <= set(builder.info.features or {}):
         raise DataError(f"TFDS set {name!r} has no 'image' and 'label'; choose an image classification set")
-    try:
-        builder.download_and_prepare()
-    except Exception as error:  # whatever the network, the disk or a checksum raised: TFDS has no base error
-        raise DataError(
-            f"TFDS set {name!r} is not in {builder.data_dir} and could not be downloaded "
-            f"({type(error).__name__}: {error}); check the network, or point TFDS_DATA_DIR to where it is prepared"
-        ) from error
-    class_names = tuple(builder.info.features["label"].names)
-    known_splits = {"train": "train", "validation": "validation", "test": "test"}
-    return class_names, {s: _pool(builder, s) for s in known_splits if s in builder.info.splits}
+    return builder
+
+
+def _check_network(name: str, builder) -> None:
+    """Raise DataError where what is to be downloaded cannot be: TFDS itself would retry ten times, for 200 s."""
+    cached: set[str] = set()
+    for info in Path(builder.data_dir_root, "downloads").rglob("*.INFO"):
+        with contextlib.suppress(OSError, ValueError):
+            cached.update(json.loads(info.read_text(encoding="utf-8")).get("urls", ()))
+    why = why_unreachable(url for url in builder.url_infos or () if url not in cached)
+    if why:
+        raise DataError(_absent(name, builder, f"cannot be downloaded: {why}"))
+
+
+def _absent(name: str, builder, why: str) -> str:
+    return (
+        f"TFDS set {name!r} is not in {builder.data_dir} and {why}; check the network, or point TFDS_DATA_DIR "
+        "to where it is prepared"
+    )
+
+
+def _unknown(name: str, known: Sequence[str]) -> CNNRecipesError:
+    """The error about a name that is neither a TFDS set's nor a file's; it answers about the nearer of these."""
+    known, here = [*known, "digits"], [] if places.is_remote(name) else sorted(os.listdir())
+    like_files, like_sets = (_closeness(name, names) for names in (here, known))
+    if like_files >= max(like_sets, 0.6) or not re.fullmatch(r"[A-Za-z0-9_]+(:[0-9.*]+)?", name):
+        near = places.nearest(name)
+        return DataError(f"{name!r} does not exist{near}; give a folder, an archive of one, a table or a TFDS name")
+    remedy = "no folder or file here has that name either; a folder is given as ./folder"
+    return UnknownNameError("data set", name, known, remedy)
+
+
+def _closeness(name: str, names: Sequence[str]) -> float:
+    """How like a name the most similar one of these is, 0 to 1."""
+    return max((difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio() for one in names), default=0.0)
 
 
 def _pool(builder, split: str) -> Pool:

@@ -36,7 +36,8 @@ def plot_activation_statistics(
 
     Raises:
         DataError: no frame, or something else than a frame.
-        ModelError: a path that cannot be written.
+        ModelError: a bad suffix.
+        WriteError: a path that cannot be written.
     """
     path = path and drawable(path)
     frames = _placed({"": frames} if isinstance(frames, pd.DataFrame) else frames)

@@ -46,8 +46,8 @@ def plot_batch(
         RecipeError: a step that the training does not have; fewer than one image.
         CNNRecipesError: the recipe or the data is not as it should be.
     """
+    path = path and drawable(path)
     recipe = catalog.load(recipe).change(**changes)
-    where = None if path is None else drawable(path)
     ops = recipe.augment.ops
     lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
     names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
@@ -60,8 +60,8 @@ def plot_batch(
         mean = _mean_colour(source, recipe)
         rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
     figure = _draw(names, rows, source.class_names)
-    if where is not None:
-        save(figure, where)
+    if path:
+        save(figure, path)
     return figure
 
 

@@ -46,7 +46,8 @@ def diagram(model: keras.Model, path: str | os.PathLike | None = None) -> Figure
         path: also write it there, as .svg or .png.
 
     Raises:
-        ModelError: a model without a graph or without a fixed input shape, or a path that cannot be written.
+        ModelError: a model without a graph or without a fixed input shape, or a bad suffix.
+        WriteError: a path that cannot be written.
     """
     path = path and drawable(path, (".svg", ".png"))
     stages = outline(model)

@@ -69,7 +69,8 @@ def plot_receptive_field(
         path: also write it there, as .png, .svg or .pdf.
 
     Raises:
-        ModelError: as `effective_receptive_field`, or a path that cannot be written.
+        ModelError: as `effective_receptive_field`, or a bad suffix.
+        WriteError: a path that cannot be written.
         UnknownNameError: no such layer.
     """
     path = path and drawable(path)

@@ -39,8 +39,8 @@ def plot_filters(model: keras.Model, layer: str | None = None, path: str | os.Pa
 
     Raises:
         UnknownNameError: no such layer.
-        ModelError: a layer that is no 2D convolution, a model without any or without graph; a path that cannot be
-            written.
+        ModelError: a layer that is no 2D convolution, a model without any or without graph; a bad suffix.
+        WriteError: a path that cannot be written.
     """
     path = path and drawable(path)
     call = _convolution(model, layer)
@@ -80,8 +80,8 @@ def plot_feature_maps(
     Raises:
         DataError: an image of another shape.
         UnknownNameError: no such layer.
-        ModelError: a layer without feature maps, a model without graph, no or too many maps; a path that cannot be
-            written.
+        ModelError: a layer without feature maps, a model without graph, no or too many maps; a bad suffix.
+        WriteError: a path that cannot be written.
     """
     path = path and drawable(path)
     found, image = calls(model), numbers(image)

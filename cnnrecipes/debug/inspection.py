@@ -19,8 +19,7 @@ from cnnrecipes.debug.diagram import diagram
 from cnnrecipes.debug.effective_field import plot_receptive_field
 from cnnrecipes.debug.features import plot_feature_maps, plot_filters
 from cnnrecipes.debug.receptive_field import receptive_field
-from cnnrecipes.errors import ModelError
-from cnnrecipes.files import write_whole
+from cnnrecipes.files import make_folder, write_whole
 
 # file -> what it shows
 PICTURES = {
@@ -59,12 +58,14 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
         as `cost(model)` with the receptive field and the activations' statistics.
 
     Raises:
-        ModelError: a model without a graph or without a fixed size, images of another shape, or a bad folder.
+        ModelError: a model without a graph or without a fixed size.
+        DataError: images of another shape.
+        WriteError: the folder cannot be made or written to.
 
     Warns:
         UserWarning: names each layer with dead channels, says why they are, and what to do.
     """
-    folder = _made(folder)
+    folder = make_folder(folder)
     if images is None:
         images = np.random.default_rng(0).uniform(0, 255, (8, *model.input_shape[1:])).astype("float32")
     stages, layers = cost(model, by="stage"), cost(model)
@@ -84,12 +85,3 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
     plot_filters(model, path=folder / "filters.png")
     plot_feature_maps(model, images[0], path=folder / "feature_maps.png")
     return Inspection(stages, layers, (folder / "layers.csv", *(folder / name for name in PICTURES)), dead)
-
-
-def _made(folder: str | os.PathLike) -> Path:
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelError(f"cannot make the folder {str(folder)!r} ({error.strerror}); give another") from None
-    return folder

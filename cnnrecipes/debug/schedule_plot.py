@@ -43,7 +43,8 @@ def plot_schedule(
         RecipeError: a schedule that does not fit into the training, or that speaks of steps when nobody says how many
             an epoch has.
         DataError: data that cannot be read.
-        ModelError: a path that cannot be written.
+        ModelError: a bad suffix.
+        WriteError: a path that cannot be written.
     """
     path = path and drawable(path)
     recipe = catalog.load(recipe)
@@ -75,13 +76,12 @@ def _rates(planned: Schedule) -> tuple[np.ndarray, np.ndarray]:
     """Epochs and learning rates at every step, or at as many as a picture can show."""
     total = planned.total_steps
     steps = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).round())
-    if planned.position is None:
-        rates = [float(planned(tf.constant(step, tf.float32))) for step in steps]
-    else:
-        rates = []
-        for step in steps:
+    rate = tf.function(planned, autograph=False)  # called eagerly, thousands of steps take half a minute
+    rates = []
+    for step in steps:
+        if planned.position is not None:
             planned.position.assign(step)
-            rates.append(float(planned(0)))
+        rates.append(float(rate(tf.constant(step, tf.float32))))
     return steps / planned.steps_per_epoch, np.array(rates)
 
 

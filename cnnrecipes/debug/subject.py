@@ -57,8 +57,7 @@ def find(name: str, changes: Mapping[str, Any] | None = None, data: Any = None) 
 def _bare(recipe: Recipe) -> Subject:
     """An architecture alone."""
     (height, width, channels), classes = models.find(recipe.model.name).setting
-    if recipe.data.image_size is not None:
-        height = width = recipe.data.image_size
+    height, width = recipe.data.size or (height, width)
     channels = recipe.data.channels or channels
     statistics = {"mean": [NOISE_MEAN] * channels, "std": [NOISE_STD] * channels}
     with seeded(recipe.train.seed):

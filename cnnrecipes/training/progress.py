@@ -14,6 +14,7 @@ from cnnrecipes.training.callbacks import Position
 
 _BAR_EVERY = 0.5  # seconds; reading the logs waits for the device, so not at every step
 _LINE_EVERY = 30.0
+_LONGEST = 1e10  # seconds, 317 years; timedelta cannot hold much more
 
 
 class ProgressDisplay(keras.callbacks.Callback):
@@ -85,7 +86,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         if self.deadline is not None:
             until = max(self.deadline - time.monotonic(), 0.0)
             seconds = min(seconds, until) if done else until
-        return str(timedelta(seconds=round(seconds)))
+        return str(timedelta(seconds=round(min(seconds, _LONGEST))))
 
     def _line(self, text: str) -> None:
         (self.bar.console if self.bar else self.console).print(text, highlight=False, soft_wrap=True)

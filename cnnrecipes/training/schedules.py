@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cnnrecipes import methods, recipe
+from cnnrecipes import lengths, methods, recipe
+from cnnrecipes.calls import write_call
 from cnnrecipes.duration import Duration
 from cnnrecipes.errors import RecipeError
 
@@ -41,7 +42,7 @@ def peak(spec: recipe.Train, batch_size: int) -> float:
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of a recipe's `train` table: a linear warm-up from 0, the schedule, what extends it.
+    """The learning rate of a recipe's `train` table: a linear warm-up, the schedule, what extends it.
 
     `factor` is what a plateau has left of the rate, and `position` the step that counts where a time budget moves the
     training faster or slower along the schedule than one step a step; None where it does not.
@@ -93,19 +94,58 @@ def _pieces(spec: recipe.Train, top: float, steps_per_epoch: int, factor) -> lis
             f"train.extensions = {list(spec.extensions)} in a training of {spec.epochs} epochs; "
             f"raise train.epochs above {ends[-1]}"
         )
-    ends = [end * steps_per_epoch for end in (*ends, spec.epochs)]
-    whole = _Length(steps_per_epoch, ends[0])
-    pieces = [(0, _scaled(_shape(spec, whole), top, factor))]
-    for extension, start, end in zip(extensions, ends, ends[1:], strict=False):
+    # A training that was stopped early had its schedule planned for longer than it went.
+    planned = [(extension.planned or extension.epoch) * steps_per_epoch for extension in extensions]
+    ends, planned = [end * steps_per_epoch for end in ends], [*planned, spec.epochs * steps_per_epoch]
+    own = _Length(steps_per_epoch, planned[0])
+    pieces = [(0, _scaled(_shape(spec, own), top, factor))]
+    for extension, start, end in zip(extensions, ends, planned[1:], strict=True):
         if isinstance(extension, methods.Hold):
             piece = _constant(extension.learning_rate)
         elif isinstance(extension, methods.Stretch):
-            piece = _scaled(_shape(spec, _Length(steps_per_epoch, end)), top, factor)
+            length = _Length(steps_per_epoch, end)
+            piece = _scaled(_shape(_with_room(spec, length, own), length), top, factor)
         else:
-            again = _scaled(_shape(spec, _Length(steps_per_epoch, end - start)), top, factor)
+            length = _Length(steps_per_epoch, end - start)
+            again = _scaled(_shape(_with_room(spec, length, own), length), top, factor)
             piece = _moved(again, start)
         pieces.append((start, piece))
     return pieces
+
+
+def _with_room(spec: recipe.Train, length: _Length, own: _Length) -> recipe.Train:
+    """The spec for an extension, its warm-up and milestones scaled where it is too short for the recipe's own ones."""
+    try:
+        _shape(spec, length)
+    except RecipeError:
+        if length.total < own.total:
+            return shortened(spec, length.total / own.total)
+        raise
+    return spec
+
+
+def shortened(spec: recipe.Train, share: float) -> recipe.Train:
+    """The spec with the lengths of its warm-up and schedule times a share."""
+    warmup, text = lengths.scaled(spec.warmup, share), lengths.scaled_schedule(spec.schedule, share)
+    return spec.model_copy(update={"warmup": warmup, "schedule": text})
+
+
+def clipped(spec: recipe.Train, steps_per_epoch: int) -> dict[str, str]:
+    """Values of `train.warmup` and `train.schedule` that fit into a training that is too short for the spec's own.
+
+    A warm-up takes a tenth of the training at most, milestones after its end are left out. Empty where all fits.
+    """
+    length, found = _Length(steps_per_epoch, spec.epochs * steps_per_epoch), {}
+    if spec.warmup.steps(steps_per_epoch, length.total) >= length.total:
+        found["train.warmup"] = "10%"
+    method = _read(spec)
+    if isinstance(method, methods.MultiStep):
+        steps = [milestone.steps(steps_per_epoch, length.total) for milestone in method.milestones]
+        kept = {step: one for step, one in zip(steps, method.milestones, strict=True) if 0 < step < length.total}
+        if len(kept) < len(steps):
+            left = method.model_copy(update={"milestones": tuple(kept.values())})
+            found["train.schedule"] = write_call(left, methods.SCHEDULES) if kept else "constant"
+    return found
 
 
 def _scaled(shape: Shape, top: float, factor) -> Shape:
@@ -158,7 +198,8 @@ def _shape(spec: recipe.Train, length: _Length) -> Shape:
     after = _SHAPES[type(method)](method, length, warmup)
     if not warmup:
         return after
-    return lambda step: keras.ops.where(step < warmup, _real(step) / warmup, after(step))
+    # Above 0 at step 0, which would be lost otherwise: it would change nothing but the momentum.
+    return lambda step: keras.ops.where(step < warmup, (_real(step) + 1) / (warmup + 1), after(step))
 
 
 def _flat(method, length: _Length, warmup: int) -> Shape:

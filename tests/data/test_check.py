@@ -17,7 +17,7 @@ from PIL import Image
 
 import cnnrecipes as cr
 from cnnrecipes.data import cache, duplicates, facts
-from cnnrecipes.errors import DataError
+from cnnrecipes.errors import DataError, UnknownNameError
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_a_class_of_unreadable_files_cannot_be_trained(photos, tmp_path):
         file.write_bytes(file.read_bytes()[:200])
     report = cr.check_data(photos)
     assert not report.trainable
-    assert "no training image of rose can be read" in report.findings[0].message
+    assert "no training image of class 'rose'" in report.findings[0].message
     with pytest.raises(DataError, match="no training image of class 'rose'.*12 files cannot be read"):
         cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
@@ -133,28 +133,36 @@ def test_a_validation_split_of_which_nothing_can_be_read_is_not_dropped(photos, 
         file.write_bytes(file.read_bytes()[:200])
     report = cr.check_data(photos)
     assert not report.trainable
-    assert "no validation image can be read" in report.findings[0].message
+    assert "none of the 8 validation images can be read" in report.findings[0].message
     with pytest.raises(DataError, match="none of the 8 validation images can be read.*jpg"):
         cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
 
 def test_everything_that_blocks_is_named_at_once(photos):
     for file in (photos / "train" / "rose").iterdir():
-        file.unlink()
+        file.write_bytes(b"")
     shutil.copytree(photos / "val" / "tulip", photos / "val" / "lily")
     messages = " ".join(
         finding.message for finding in cr.check_data(photos).findings if finding.kind == "not trainable"
     )
-    assert "no training image of rose can be read" in messages
-    assert "validation has lily, which train does not have" in messages
+    assert "no training image of class 'rose'" in messages
+    assert "val/lily' is a class that train does not have" in messages
 
 
-def test_a_class_may_be_a_link_for_the_check_as_for_training(photos, tmp_path):
-    (photos / "train" / "rose").rename(tmp_path / "elsewhere")
-    (photos / "train" / "rose").symlink_to(tmp_path / "elsewhere")
+def test_a_class_may_be_a_link_inside_the_data_set_for_the_check_as_for_training(photos, tmp_path):
+    (photos / "train" / "rose").rename(photos / ".pool")
+    (photos / "train" / "rose").symlink_to(photos / ".pool")
     report = cr.check_data(photos)
     assert report.trainable
     assert report.counts.loc["rose"].tolist() == [12, 4]
+    (photos / ".pool").rename(tmp_path / "elsewhere")
+    (photos / "train" / "rose").unlink()
+    (photos / "train" / "rose").symlink_to(tmp_path / "elsewhere")
+    report = cr.check_data(photos)
+    assert not report.trainable
+    assert "leads out of the data set" in str(report.findings)
+    with pytest.raises(DataError, match="val/rose' is a class that train does not have"):
+        cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
@@ -173,14 +181,14 @@ def test_a_folder_that_cannot_be_looked_into_is_named(photos, tmp_path):
 def test_a_cache_that_another_process_holds_is_left_alone(photos, own_cache):
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
     list(facts.facts(files))
-    before = (own_cache / "files-1.sqlite").read_bytes()
-    holder = sqlite3.connect(own_cache / "files-1.sqlite")
+    before = (own_cache / "files-2.sqlite").read_bytes()
+    holder = sqlite3.connect(own_cache / "files-2.sqlite")
     holder.execute("BEGIN EXCLUSIVE")
     try:
         assert [one.error for one in facts.facts(files)] == [""] * 8
     finally:
         holder.close()
-    assert (own_cache / "files-1.sqlite").read_bytes() == before
+    assert (own_cache / "files-2.sqlite").read_bytes() == before
 
 
 def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeypatch):
@@ -204,9 +212,9 @@ def test_a_changed_file_is_looked_at_again(photos):
 @pytest.mark.parametrize("trouble", ["damaged", "unwritable", "other version"])
 def test_a_cache_that_cannot_be_used_is_done_without(photos, own_cache, monkeypatch, trouble):
     if trouble == "damaged":
-        (own_cache / "files-1.sqlite").write_bytes(b"no database" * 500)
+        (own_cache / "files-2.sqlite").write_bytes(b"no database" * 500)
     elif trouble == "other version":
-        with cache.table("files-1", ["a", "b"]) as table:
+        with cache.table("files-2", ["a", "b"]) as table:
             table.put({"x": (1, 2)})
     else:
         (own_cache / "file").write_text("")
@@ -238,10 +246,66 @@ def test_the_report_is_never_written_into_the_data(photos, monkeypatch):
     assert state(photos) == before
 
 
+def _refused(photos, tmp_path, words):
+    """What `fit` refuses, the check refuses in the same words."""
+    report = cr.check_data(photos, progress=False)
+    assert not report.trainable
+    messages = [finding.message for finding in report.findings if finding.kind == "not trainable"]
+    with pytest.raises(DataError, match=words):
+        cr.fit("resnet20_photos", data=photos, workdir=tmp_path / "runs", progress=False, **{"data.image_size": 16})
+    assert len(messages) == 1
+    assert re.search(words, messages[0])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_copies_of_every_image_in_another_class_stop_the_check_and_the_training(photos, tmp_path):
+    for split in ("train", "val"):
+        shutil.rmtree(photos / split / "tulip")
+        shutil.copytree(photos / split / "rose", photos / split / "tulip")
+    _refused(photos, tmp_path, "every image has a copy in another class, as .*rose.*tulip")
+
+
+def test_a_table_of_missing_files_is_refused_by_both(photos, tmp_path):
+    rows = [
+        f"{'gone' if name == 'rose' else 'train'}/{name}/{i:02}.jpg,{name}"
+        for name in ("rose", "tulip")
+        for i in range(12)
+    ]
+    (photos / "t.csv").write_text("path,label\n" + "\n".join(rows))
+    _refused(photos / "t.csv", tmp_path, "no training image of class 'rose'.*1[12] files cannot be read.*No such file")
+
+
+def test_a_layout_that_is_asked_about_is_not_trainable_and_can_be_answered(photos, tmp_path):
+    (photos / "train").rename(photos / "one")
+    (photos / "val").rename(photos / "two")
+    _refused(photos, tmp_path, "one, two in .* hold the same sub-folders")
+    assert cr.check_data(photos, layout="classes").counts["train"].to_dict() == {"one": 24, "two": 8}
+
+
+def test_an_unknown_layout_is_answered_with_the_known(photos):
+    with pytest.raises(UnknownNameError, match="unknown layout 'class' .did you mean classes"):
+        cr.check_data(photos, layout="class")
+
+
+def test_what_is_left_out_stands_in_the_report(photos):
+    (photos / "train" / "rose" / "raw.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    (photos / "__MACOSX").mkdir()
+    (photos / "test").mkdir()
+    found = {finding.kind: finding.severity for finding in cr.check_data(photos).findings}
+    assert found["other kinds"] == found["unlabelled"] == "warning"
+    assert found["system files"] == "note"
+
+
 def test_groups_in_two_splits_leak(photos):
     report = cr.check_data(photos, groups=lambda path: os.path.basename(path)[:2])
     (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
     assert leak.message.startswith("4 groups in two splits")
+
+
+def test_arrays_of_which_every_image_has_two_classes_are_refused(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (10, 40, 40, 3), dtype=np.uint8)
+    twice = (np.concatenate([images, images]), np.repeat([0, 1], 10))
+    _refused(twice, tmp_path, r"'image 0' \(0\) and 'image 10' \(1\)")
 
 
 def test_arrays_are_checked_for_copies_and_flat_images():

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.sources import open_source, recipe_name
 from cnnrecipes.data.split import stratified
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe import Data
@@ -58,16 +58,15 @@ def test_named_splits_and_classes():
     ("data", "words"),
     [
         ((IMAGES, LABELS[:-1]), "30 images and 29 labels"),
-        ((IMAGES, np.eye(3)[LABELS]), r"\(30, 3\).*argmax"),
+        ((IMAGES, np.eye(3)[LABELS] / 2), r"\(30, 3\) and are not one-hot"),
         ((IMAGES, np.where(LABELS == 1, np.nan, 0.0)), "float64.*integers"),
         ((IMAGES, np.zeros(30, int)), "'0'.*at least two"),
         ((IMAGES[..., :2], LABELS), r"\(30, 8, 8, 2\).*1 or 3 channels"),
         ((IMAGES[0, 0], LABELS), r"\(8, 3\)"),
         ((IMAGES[None], LABELS), r"\(1, 30, 8, 8, 3\)"),
-        ((IMAGES / 255, LABELS), "0..1.*255"),
+        ((IMAGES / 200, LABELS), "0..1.275.*neither 0..1 nor 0..255"),
         ((IMAGES - 0.5, LABELS), "-0.5.*0..255"),
         ((IMAGES.astype(int) * 2, LABELS), "510.*0..255|0..5"),
-        ((IMAGES * 0.5, LABELS), "fractions.*round"),
         ((IMAGES.astype(str), LABELS), "type <U"),
         (IMAGES, r"ndarray.*data=\(images, labels\)"),
         ({"train": (IMAGES, LABELS), "class_names": ["a", "b"]}, "2.*does not fit 2 class names"),
@@ -112,7 +111,7 @@ def test_a_folder_with_splits(hymenoptera):
         (None, "does not exist.*one sub-folder"),
         (["a.png"], "no sub-folders"),
         (["cat/a.png", "cat/b.png"], "'cat'.*at least two"),
-        (["cat/a.png", "dog/notes.txt"], r"dog.*no images.*\.png"),
+        (["cat/a.png", "dog/notes.txt"], r"'cat'.*at least two.*1 folder without images, no class: dog"),
         (["train/cat/a.png", "train/dog/a.png", "val/bird/a.png"], "bird.*train does not have.*cat, dog"),
     ],
 )
@@ -126,6 +125,15 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path, files, words):
             photo(root / name)
     with pytest.raises(DataError, match=words):
         open_source(root, SPEC)
+
+
+def test_the_name_that_a_recipe_keeps_opens_the_same_data_from_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for data in ("~/photos", "~/photos.zip", "~/labels.csv"):
+        assert recipe_name(data) == str(tmp_path / data[2:])
+    for url in ("https://example.org/a.zip#sha256=00", "gs://bucket/photos"):
+        assert recipe_name(url) == url
 
 
 def test_a_file_is_no_folder(tmp_path):

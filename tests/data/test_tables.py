@@ -27,7 +27,7 @@ def rows(tmp_path):
         path = tmp_path / "bilder" / f"no {i} ü\n.png" if i == 5 else tmp_path / "bilder" / f"{i}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.full((9, 9, 3), i * 10, np.uint8)).save(path)
-        table.append((os.path.relpath(path, tmp_path), "abc"[i % 3], f"p{i // 4}", "train" if i < 18 else "val"))
+        table.append((os.path.relpath(path, tmp_path), "abc"[i % 3], f"p{i // 3}", "train" if i < 18 else "val"))
     return pd.DataFrame(table, columns=["file", "Label", "patient", "split"])
 
 
@@ -123,11 +123,48 @@ def test_fit_leaves_missing_files_out_and_names_them(rows, tmp_path):
     assert run.evaluate(split="validation")["n"] == 6
 
 
-def test_groups_of_a_table_that_are_in_two_splits_are_found(rows, tmp_path):
-    report = cr.check_data(written(rows, tmp_path / "t.csv"))
+def test_a_group_in_two_splits_of_a_table_is_an_error_for_training_and_check(rows, tmp_path):
+    path = written(rows.assign(patient=[f"p{i // 4}" for i in range(24)]), tmp_path / "t.csv")
+    with pytest.raises(DataError, match="1 group in two splits, as 'p4' in train and validation"):
+        open_source(path, SPEC)
+    report = cr.check_data(path)
+    assert not report.trainable
     (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
     assert len(leak.groups) == 1  # patient p4 has images 16 to 19
     assert len(leak.files) == 4
+
+
+def test_backslashes_are_separators_on_every_system(rows, tmp_path):
+    backslashed = rows.assign(file=rows.file.str.replace("/", "\\"))
+    for split, some in open_source(written(backslashed, tmp_path / "t.csv"), SPEC).splits.items():
+        assert all(os.path.isfile(path) for path in some.images.items), split
+    assert cr.check_data(tmp_path / "t.csv").trainable
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a backslash is no part of a name there")
+def test_a_file_whose_name_has_a_backslash_is_that_file(rows, tmp_path):
+    (tmp_path / "odd\\name.png").write_bytes((tmp_path / rows.file[0]).read_bytes())
+    source = open_source(written(rows.assign(file=["odd\\name.png", *rows.file[1:]]), tmp_path / "t.csv"), SPEC)
+    assert source.split("train").images.items[0] == str(tmp_path / "odd\\name.png")
+
+
+def test_splits_of_a_table_are_called_as_folders_are(rows, tmp_path):
+    table = rows.assign(split=["Training" if i < 15 else "dev" if i < 18 else "test_set" for i in range(24)])
+    source = open_source(written(table, tmp_path / "t.csv"), SPEC)
+    assert {name: len(split) for name, split in source.splits.items()} == {"train": 15, "validation": 3, "test": 6}
+
+
+def test_a_file_that_a_table_has_in_two_classes_is_found(rows, tmp_path):
+    twice = pd.concat([rows, rows.iloc[:1].assign(Label="b")])
+    report = cr.check_data(written(twice, tmp_path / "t.csv"))
+    (finding,) = [one for one in report.findings if one.kind == "copies in different classes"]
+    assert [os.path.basename(file) for file in finding.files] == ["0.png", "0.png"]
+
+
+def test_a_mistyped_table_comes_with_the_nearest(rows, tmp_path):
+    written(rows, tmp_path / "labels.csv")
+    with pytest.raises(DataError, match="No such file.*did you mean '.*/labels.csv'"):
+        open_source(tmp_path / "label.csv", SPEC)
 
 
 def test_a_table_can_be_checked_with_files_missing(rows, tmp_path):
@@ -198,7 +235,7 @@ def test_keras_folder_data_sets_bring_their_class_names(flowers):
         (tf.data.Dataset.from_tensors((image(0), 0)).repeat(), "has no end"),
         (tf.data.Dataset.from_tensors(image(0)), "elements of type ndarray; give one of"),
         (tf.data.Dataset.from_tensors((image(0), 0)).take(0), "is empty"),
-        (tf.data.Dataset.from_tensor_slices((np.zeros((4, 8, 8, 3)) + 0.5, [0, 1, 0, 1])), "0..1|fractions"),
+        (tf.data.Dataset.from_tensor_slices((np.zeros((4, 8, 8, 3)) - 0.5, [0, 1, 0, 1])), "-0.5..-0.5; give 0..255"),
         (
             tf.data.Dataset.range(4).map(lambda i: (tf.zeros((8 // (2 - i), 8, 3), tf.uint8), i)),
             "fails after 2 images",

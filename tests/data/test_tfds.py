@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets
 
+from cnnrecipes.data import tfds
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe import Data
@@ -63,12 +65,19 @@ def found(name):
 
 report = {name: found(name) for name in ("tiny_gray", "tiny_photos")}
 report["again"] = found("tiny_gray") == report["tiny_gray"]
-try:
-    open_source("mnist", Data(name="mnist"))
-except CNNRecipesError as error:
-    report["mnist"] = f"{type(error).__name__}: {error}"
+for name in ("mnist", "cifar10"):
+    try:
+        open_source(name, Data(name=name))
+    except CNNRecipesError as error:
+        report[name] = f"{type(error).__name__}: {error}"
 print(json.dumps(report))
 """
+
+# Every host is then out of reach, for TFDS as for the test before it: nothing listens on port 9.
+NO_NETWORK = {
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +89,9 @@ def report(tmp_path_factory) -> dict:
     (folder / "program.py").write_text(PROGRAM)
     environment = {**os.environ, "TFDS_DATA_DIR": str(folder / "sets"), "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, str(folder / "program.py")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment | NO_NETWORK, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]) | {"stderr": done.stderr}
 
 
 @pytest.mark.parametrize("name", ["tiny_gray", "tiny_photos"])
@@ -110,6 +119,36 @@ def test_a_set_that_cannot_be_prepared_says_where_it_was_sought(report):
     assert "TFDS_DATA_DIR" in report["mnist"]
 
 
+def test_without_a_network_nothing_is_retried(report):
+    """TFDS alone retries ten times, for 204 s."""
+    assert report["cifar10"].startswith("DataError: TFDS set 'cifar10' is not in ")
+    assert "cannot be downloaded: www.cs.toronto.edu: " in report["cifar10"]
+    assert report["cifar10"].endswith("check the network, or point TFDS_DATA_DIR to where it is prepared")
+    assert "Retrying" not in report["stderr"]
+    assert "no dataset_info.json" not in report["stderr"]
+
+
+def test_what_was_downloaded_before_needs_no_network(tmp_path, monkeypatch):
+    for name, value in NO_NETWORK.items():
+        monkeypatch.setenv(name, value)
+    builder = tensorflow_datasets.builder("mnist", data_dir=tmp_path)
+    urls = list(builder.url_infos)
+    assert len(urls) == 4
+    (tmp_path / "downloads" / "mnist").mkdir(parents=True)
+    for i, url in enumerate(urls):
+        with pytest.raises(DataError, match="'mnist'.*cannot be downloaded"):
+            tfds._check_network("mnist", builder)
+        (tmp_path / "downloads" / "mnist" / f"{i}.INFO").write_text(json.dumps({"urls": [url]}))
+    tfds._check_network("mnist", builder)
+
+
+def test_a_set_is_described_without_a_download():
+    assert tfds.describe("mnist")[:2] == (tuple("0123456789"), (28, 28, 1))
+    assert tfds.describe("tf_flowers").shape == (None, None, 3)
+    with pytest.raises(DataError, match="'image' and 'label'"):
+        tfds.describe("imdb_reviews")
+
+
 @pytest.mark.parametrize("name", ["cifar10:9.9.9", "tfds:cifar10/foo"])
 def test_a_version_or_variant_that_is_not_there_is_explained(name):
     with pytest.raises(DataError, match="cifar10"):
@@ -125,6 +164,25 @@ def test_a_set_without_images_is_refused():
 def test_a_misspelt_name_comes_with_the_nearest(name, near):
     with pytest.raises(UnknownNameError, match=f"{name}.*{near}"):
         open_source(name, Data(name=name))
+
+
+@pytest.mark.parametrize("name", ["digit", "zzzzqqqq", "my photos", "photos.zpi", "PHOTOS_2024"])
+def test_an_unknown_name_is_answered_without_the_catalogue(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError if set(name) & {" ", "."} else UnknownNameError) as caught:
+        open_source(name, Data(name=name))
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("name", ["photoz", "photo.zip", "my photo", "Photos3"])
+def test_a_name_that_is_nearly_a_files_is_answered_about_the_file(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for there in ("photos2", "photos.zip", "my photos"):
+        (tmp_path / there).mkdir()
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=rf"^'{name}' does not exist \(did you mean '") as caught:
+        open_source(name, Data(name=name))
+    assert len(str(caught.value)) < 250
 
 
 def test_what_tfds_imports_and_does_not_declare_is_installed():

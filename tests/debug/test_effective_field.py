@@ -82,5 +82,5 @@ def test_the_plot_says_and_draws_the_sizes(model, tmp_path):
 def test_a_path_that_is_no_picture_is_refused_before_any_work(model, tmp_path):
     with pytest.raises(cr.ModelError, match=r"suffix is '.txt'; give .png or .svg or .pdf"):
         plot_receptive_field(model, path=tmp_path / "field.txt")
-    with pytest.raises(cr.ModelError, match="there is no folder"):
+    with pytest.raises(cr.WriteError, match="No such file or directory; create the folder first"):
         plot_receptive_field(model, path=tmp_path / "none" / "field.png")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cnnrecipes import recipe
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.training.schedules import schedule
+from cnnrecipes.training.schedules import clipped, schedule
 
 # torch 2.13.0: o = torch.optim.SGD([p], lr=peak); s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=peak,
 # total_steps=total, cycle_momentum=False); the first get_last_lr(), then after each of total - 1 s.step()
@@ -92,7 +92,7 @@ def test_a_schedule_is_pytorchs(text):
 def test_a_trapezoid_rises_holds_and_falls_in_a_line():
     found = rates(10, 10, schedule="trapezoid('20%', floor=0.5)", warmup="10 steps")
     step = np.arange(100)
-    expected = np.minimum(np.minimum(step / 10, 1), 0.5 + 0.5 * np.minimum((100 - step) / 20, 1))
+    expected = np.minimum(np.minimum((step + 1) / 11, 1), 0.5 + 0.5 * np.minimum((100 - step) / 20, 1))
     np.testing.assert_allclose(found, 0.4 * expected, rtol=1e-6)
 
 
@@ -131,6 +131,44 @@ def test_an_extension_goes_on_from_its_epoch(kind):
         "constant": np.full(30, 0.01),
     }[kind]
     np.testing.assert_allclose(found[20:], expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("warmup", ["1 step", "2 steps", "5%", "1 epoch"])
+def test_the_first_step_of_a_warm_up_is_above_0(warmup):
+    """At a rate of 0 its gradient would be computed for nothing."""
+    found = rates(8, 10, warmup=warmup)
+    steps = {"1 step": 1, "2 steps": 2, "5%": 4, "1 epoch": 10}[warmup]
+    np.testing.assert_allclose(found[: steps + 1], 0.4 * np.arange(1, steps + 2) / (steps + 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["cosine", "multi_step(['6 epochs', '8 epochs'])", "trapezoid('4 epochs')"])
+def test_a_training_that_was_stopped_early_is_extended_as_it_was_planned(text):
+    """Planned for 10 epochs with 5 of warm-up, stopped after 2, and trained for 1 more."""
+    train = {"schedule": text, "warmup": "5 epochs"}
+    found = rates(3, 20, **train, extensions=["restart(2, planned=10)"])
+    np.testing.assert_allclose(found[:40], rates(10, 20, **train)[:40], rtol=1e-6)
+    # A tenth as long as it was planned: every length a tenth.
+    tenth = {"cosine": "cosine", "trapezoid('4 epochs')": "trapezoid('0.4 epochs')"}
+    again = {"schedule": tenth.get(text, "multi_step(['0.6 epochs', '0.8 epochs'])"), "warmup": "0.5 epochs"}
+    np.testing.assert_allclose(found[40:], rates(1, 20, **again), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        ({"warmup": "400 steps"}, {"train.warmup": "10%"}),
+        ({"warmup": "5 steps"}, {}),
+        ({"schedule": "multi_step(['7 steps', '30 steps'], 0.3)"},
+         {"train.schedule": "multi_step(milestones=['7 steps'], factor=0.3)"}),
+        ({"schedule": "multi_step(['30 steps', '40 steps'])"}, {"train.schedule": "constant"}),
+        ({"schedule": "multi_step(['1%', '50%'])"}, {"train.schedule": "multi_step(milestones=['50%'])"}),
+    ],
+)  # fmt: skip
+def test_what_a_short_training_has_no_room_for_is_clipped(train, expected):
+    spec = recipe.Train(epochs=4, **train)
+    assert clipped(spec, 3) == expected
+    fitting = {key.removeprefix("train."): value for key, value in expected.items()}
+    assert len(rates(**{**train, **fitting})) == 12
 
 
 def test_a_schedule_is_written_and_read():
@@ -218,7 +256,7 @@ def test_every_boundary_is_exact_in_every_mode(text):
     ]
     steps = [np.arange(7 * n + 1) for n, _ in cases]
     expected = [
-        0.4 * np.where(s < w, s / max(w, 1), FORMULAS[text](s, 7 * n, w))
+        0.4 * np.where(s < w, (s + 1) / (w + 1), FORMULAS[text](s, 7 * n, w))
         for s, (n, w) in zip(steps, cases, strict=True)
     ]
 

@@ -35,12 +35,12 @@ def test_cosine_with_warm_up_is_its_formula():
     found = rates(schedule(spec(**{"train.warmup": "20%"}), steps_per_epoch=10), 101)
     steps = np.arange(101)
     falling = 0.2 * (1 + np.cos(np.pi * (steps - 20) / 80))
-    np.testing.assert_allclose(found, np.where(steps < 20, 0.4 * steps / 20, falling), atol=1e-6)
+    np.testing.assert_allclose(found, np.where(steps < 20, 0.4 * (steps + 1) / 21, falling), atol=1e-6)
 
 
 def test_constant_stays_after_its_warm_up():
     found = rates(schedule(spec(**{"train.schedule": "constant", "train.warmup": "10 steps"}), 10), 100)
-    np.testing.assert_allclose(found, np.minimum(np.arange(100) / 10, 1) * 0.4, atol=1e-6)
+    np.testing.assert_allclose(found, np.minimum((np.arange(100) + 1) / 11, 1) * 0.4, atol=1e-6)
 
 
 def test_one_cycle_is_pytorchs():

@@ -1,0 +1,54 @@
+"""The names that people give to splits: `train`, `Training Set`, `val2017`, `test_images`, `dev`."""
+
+from __future__ import annotations
+
+import re
+
+_WORDS = {
+    "train": ("train", "training", "trn", "trainval"),
+    "validation": ("val", "valid", "validation", "validate", "dev"),
+    "test": ("test", "testing", "tst"),
+}
+# What stands beside these words and adds nothing.
+_FILLERS = frozenset(
+    (
+        *("set", "sets", "split", "splits", "data", "dataset", "datasets", "folder", "folders", "dir", "file", "files"),
+        *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pic", "pics", "jpg", "jpeg"),
+        *("png", "class", "classes"),
+    )
+)
+# Folders that hold what has no label: test/unknown/*.jpg, as loaders that want a sub-folder need it.
+_UNLABELLED = frozenset(("unknown", "unlabelled", "unlabeled", "unsorted", "none", "all"))
+_SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
+# "trainset", "testimages", "val2017": the longest word first, so that "training" is not "train" and "ing".
+_GLUED = re.compile(rf"({'|'.join(sorted(_SPLIT_OF, key=len, reverse=True))})({'|'.join(sorted(_FILLERS))})")
+
+
+def split_of(name: str) -> str | None:
+    """ "train", "validation" or "test", where a name says that and nothing else; in any case of letters."""
+    words = _words(name)
+    found = {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
+    others = [word for word in words if word not in _SPLIT_OF and word not in _FILLERS]
+    return found.pop() if len(found) == 1 and not others else None
+
+
+def split_within(name: str) -> tuple[str | None, str]:
+    """The one split that a name mentions, and the rest of the name: "seg_train" gives "train" and "seg"."""
+    words = _words(name)
+    found = {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
+    rest = " ".join(word for word in words if word not in _SPLIT_OF and word not in _FILLERS)
+    return (found.pop() if len(found) == 1 else None), rest
+
+
+def is_wrapper(name: str) -> bool:
+    """Whether a name tells nothing of what is inside, as "images", "data", "train" (inside train/) or "unknown"."""
+    words = set(_words(name))
+    return split_of(name) is not None or (bool(words) and words <= _FILLERS | _UNLABELLED)
+
+
+def _words(name: str) -> list[str]:
+    """Lower-case words of a name, without numbers: "Training_Set-2" gives training, set."""
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    words = re.findall(r"[^\W\d_]+", spaced.lower())
+    glued = [_GLUED.fullmatch(word) for word in words]
+    return [part for word, found in zip(words, glued, strict=True) for part in (found.groups() if found else (word,))]

@@ -1,0 +1,71 @@
+"""Values of a recipe: checks that a type alone does not make, and how values are read and shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cnnrecipes.errors import RecipeError
+
+MAX_NESTING = 8  # tables and lists inside each other; a recipe needs three
+MAX_NAME = 100  # characters; a file system takes 255 bytes, and a run folder's name has a date and a number beside
+
+
+def some_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
+    if not any(depths):
+        raise ValueError("a network needs at least one block; give a depth above 0")
+    return depths
+
+
+def image_size(value: Any) -> Any:
+    """Validate `data.image_size`: one number, or height and width."""
+    sides = value if isinstance(value, (list, tuple)) else [value]
+    whole = all(isinstance(side, int) and not isinstance(side, bool) and 4 <= side <= 10_000 for side in sides)
+    if not whole or (len(sides) != 2 and sides is value):
+        raise ValueError("give pixels from 4 to 10000, as 64, or height and width, as [32, 48]")
+    return tuple(sides) if sides is value and sides[0] != sides[1] else sides[0]
+
+
+def folder_name(name: str) -> str:
+    """Validate a name that becomes part of a folder's name. Raises ValueError."""
+    if (
+        not isinstance(name, str)
+        or name.strip() in ("", ".", "..")
+        or not name.isprintable()
+        or set(name) & set("/\\")
+        or len(name) > MAX_NAME
+    ):
+        raise ValueError(
+            f"it becomes part of the run folder's name: give 1 to {MAX_NAME} printable characters, without / and \\"
+        )
+    return name
+
+
+def check_nesting(tables: Any, origin: str) -> None:
+    """Raise RecipeError where tables and lists stand deeper inside each other than a recipe's ever do."""
+    level, depth = [tables], 0
+    while level:
+        if depth > MAX_NESTING:
+            raise RecipeError(f"{origin}: tables or lists are nested more than {MAX_NESTING} deep; a recipe needs 3")
+        inside = [item.values() if isinstance(item, Mapping) else item for item in level]
+        level = [one for items in inside for one in items if isinstance(one, (Mapping, list, tuple))]
+        depth += 1
+
+
+def plain(value: Any) -> Any:
+    """The same with Python's numbers for NumPy's scalars, and texts for paths."""
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(plain, value)) if type(value) in (list, tuple) else [plain(one) for one in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    # Of a NumPy or TensorFlow scalar; neither is imported for this.
+    return value.item() if hasattr(value, "dtype") and getattr(value, "shape", None) == () else value
+
+
+def shown(value: Any) -> str:
+    """A value for a message: its repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
