@@ -14,7 +14,7 @@ from cnnrecipes import catalog, lengths, models, unfinished
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine, readable
-from cnnrecipes.data.sources import Source, open_source, recipe_name
+from cnnrecipes.data.sources import Source, open_source, recipe_name, unmeasured
 from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
@@ -150,6 +150,8 @@ class _Training:
         guards.note_devices(self.placement, self.say)
         opened = open_source(data, recipe.data, lambda text: say_or_warn(text, self.say))
         self.source, self.unreadable = readable(opened, progress=self.progress)
+        for line in unmeasured(self.source):
+            self.say(f"warning: {line}")
         _note_sizes(recipe, self.source, self.say)
         self.parts = recipe.train.accumulate
         if recipe.train.deterministic:

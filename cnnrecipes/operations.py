@@ -92,7 +92,7 @@ class FlipUD(Operation):
 
 
 class AlternatingFlipLR(Operation):
-    """Mirror each image in every second epoch, half of them in the even ones (Jordan 2024, "94% on CIFAR-10", 3.6)."""
+    """Mirror every second showing of an image, the first one of half of them (Jordan 2024, "94% on CIFAR-10", 3.6)."""
 
 
 class Rotate(Operation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
@@ -18,6 +19,9 @@ from cnnrecipes.operations import Operation
 AVERAGES = ("probabilities", "logits")
 # Pixels of a whole image: 16 channels of float32 over them are 1 GiB, more is no photo but a mistake.
 MAX_WHOLE = 2**24
+# Whole images of one shape go through the model together, as many as have this many pixels, but 2 at least: on a CPU
+# TensorFlow's fused convolution, batch norm and ReLU takes 20 to 50 times as long for 1 image as for 2.
+_BATCH_PIXELS = 2**16
 
 
 class Scorer:
@@ -41,7 +45,7 @@ class Scorer:
         self.views = views.parse_views(texts)
         for view in self.views:
             _check(view, *artefact.input_shape[:2])
-        whole = [side for view in self.views if isinstance(view, views.MultiScale) for side in view.short_sides]
+        whole = [side for view in self.views for side in self._sides(view)]
         self._whole = fully_convolutional(artefact.model, whole) if whole else None
 
     def scores(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -63,7 +67,7 @@ class Scorer:
         said = []  # of each view (N, classes)
         for view in self.views:
             if isinstance(view, views.MultiScale):
-                said += [self._at(images, side) for side in view.short_sides]
+                said += [self._at(images, side) for side in self._sides(view)]
             else:
                 shown = [look(image, view, self.artefact.input_shape, self.artefact.recipe.data) for image in images]
                 said += [self.artefact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
@@ -74,18 +78,49 @@ class Scorer:
         highest = logs.max(0)  # what a probability of 0 in float64 would make infinite stays a number
         return highest + np.log(np.exp(logs - highest).mean(0))
 
+    def _sides(self, view: Operation) -> tuple[int, ...]:
+        return view.sides(min(self.artefact.input_shape[:2])) if isinstance(view, views.MultiScale) else ()
+
     def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
-        rows = []
-        for image in images:
-            size = tuple(scaled_shape(tf.constant(image.shape[:2]), short_side).numpy().tolist())
-            if size[0] * size[1] > MAX_WHOLE:
-                raise DataError(
-                    f"an image of {_by(image.shape)} pixels would be {_by(size)} at short side {short_side}, more than "
-                    f"{MAX_WHOLE:,} pixels; leave it out, or use views of the model's size"
-                )
-            scaled = to_uint8(tf.image.resize(image, size, antialias=True)) if size != image.shape[:2] else image
-            rows.append(self._whole(tf.constant(scaled)[None]).numpy()[0])
-        return np.stack(rows)
+        """Logits (N, classes) of whole images at this short side, those of one shape together.
+
+        Batches of a shape always have the same number of rows, the last filled up, so that an image's numbers do not
+        depend on the others: kernels round differently for other numbers of rows.
+        """
+        sizes = [_scaled(image, short_side) for image in images]
+        rows = np.empty((len(images), len(self.artefact.class_names)), np.float32)
+        for size in dict.fromkeys(sizes):
+            places = [place for place, other in enumerate(sizes) if other == size]
+            count = whole_batch(*size)
+            for start in range(0, len(places), count):
+                some = places[start : start + count]
+                shown = [_resized(images[place], size) for place in some]
+                filled = np.stack(shown + shown[-1:] * (count - len(some)))
+                rows[some] = self._whole(tf.constant(filled)).numpy()[: len(some)]
+        return rows
+
+
+def whole_batch(height: int, width: int) -> int:
+    """How many whole images of this size go through the model at once: a power of 2, at most 16."""
+    pixels = height * width
+    if 2 * pixels > MAX_WHOLE:
+        return 1
+    return min(2 ** int(math.log2(max(_BATCH_PIXELS // pixels, 2))), EVALUATION_BATCH)
+
+
+def _scaled(image: np.ndarray, short_side: int) -> tuple[int, int]:
+    """Height and width of an image at this short side. Raises DataError where they are too much for one pass."""
+    height, width = scaled_shape(tf.constant(image.shape[:2]), short_side).numpy().tolist()
+    if height * width > MAX_WHOLE:
+        raise DataError(
+            f"an image of {_by(image.shape)} pixels would be {_by((height, width))} at short side {short_side}, more "
+            f"than {MAX_WHOLE:,} pixels; leave it out, or use views of the model's size"
+        )
+    return height, width
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return to_uint8(tf.image.resize(image, size, antialias=True)).numpy() if size != image.shape[:2] else image
 
 
 def _check(view: Operation, height: int, width: int) -> None:

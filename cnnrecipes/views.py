@@ -44,9 +44,16 @@ class TenCrop(FiveCrop):
 
 
 class MultiScale(Operation):
-    """The whole image, whatever its proportions, at several lengths of its short side (He et al. 2015, section 3.4)."""
+    """The whole image, its short side as given, or 1, 8/7, 12/7, 15/7, 20/7 of the size (He et al. 2015, section 3.4).
 
-    short_sides: Annotated[tuple[Side, ...], Field(strict=False, min_length=1)] = (224, 256, 384, 480, 640)
+    For a model of 224 these are the paper's 224, 256, 384, 480 and 640.
+    """
+
+    short_sides: Annotated[tuple[Side, ...], Field(strict=False, min_length=1)] | None = None
+
+    def sides(self, size: int) -> tuple[int, ...]:
+        """Lengths in pixels for a model of this size."""
+        return self.short_sides or tuple(round(size * sevenths / 7) for sevenths in (7, 8, 12, 15, 20))
 
 
 VIEWS: dict[str, type[Operation]] = {

@@ -37,7 +37,8 @@ VIEW_HEAD = """
 An operation that frames (`random_resized_crop`, `random_crop`) stands first: it is done while the image is read, and
 of a JPEG no more than the chosen part is decoded. Without one an image is resized and cropped in the middle, as for
 validation.
-A mix stands last; where both do, each image draws one of them. Images are mixed with their neighbour in the batch.
+A mix stands last; where both do, each image draws one of them. Images are mixed with their neighbour in the batch,
+the last three of an odd batch in a circle; an image that is a batch alone stays as it is.
 With mixes the training accuracy is against the larger share.
 
 ## Views: test-time augmentation

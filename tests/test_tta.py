@@ -114,7 +114,35 @@ def test_whole_images_keep_their_proportions(artefact):
     whole = tta.fully_convolutional(artefact.model)
     scaled = np.round(tf.image.resize(IMAGE, (48, 62), antialias=True)).astype(np.uint8)
     found = next(tta.Scorer(artefact, "multi_scale([48])").scores([IMAGE]))
-    np.testing.assert_allclose(found, tta.log_softmax(whole(scaled[None]).numpy()[0].astype(float)), atol=1e-6)
+    np.testing.assert_allclose(found, tta.log_softmax(whole(scaled[None]).numpy()[0].astype(float)), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_the_default_scales_are_the_papers_in_proportion_to_the_models_size(size):
+    paper = np.array([224, 256, 384, 480, 640])
+    np.testing.assert_allclose(views.MultiScale().sides(size), paper * size / 224, atol=0.5)
+    assert views.MultiScale(short_sides=(40,)).sides(size) == (40,)
+
+
+def test_whole_images_are_scored_in_batches_of_their_shape_to_the_bit_as_alone(artefact, monkeypatch):
+    shapes = [(40, 50), (50, 40), (40, 50), (33, 90), (40, 50), (32, 32), (50, 40)]
+    images = [RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
+    scorer = tta.Scorer(artefact, "multi_scale")
+    alone = [next(scorer.scores([image])) for image in images]
+    seen, whole = [], scorer._whole
+    monkeypatch.setattr(scorer, "_whole", lambda batch: seen.append(tuple(batch.shape)) or whole(batch))
+    np.testing.assert_array_equal(list(scorer.scores(images)), alone)
+    assert len(seen) == 5 * len(set(shapes))  # scales, shapes
+    np.testing.assert_array_equal(list(scorer.scores(images[::-1])), alone[::-1])
+
+
+def test_a_batch_of_whole_images_has_a_bounded_number_of_pixels():
+    assert tta.whole_batch(32, 32) == 16
+    assert tta.whole_batch(128, 170) == 2
+    for side in (4, 100, 300, 1000, 2890, 2900, 4096):
+        rows = tta.whole_batch(side, side)
+        assert rows in (1, 2, 4, 8, 16)
+        assert rows * side**2 <= max(2**16, min(2 * side**2, tta.MAX_WHOLE))
 
 
 @pytest.mark.parametrize(

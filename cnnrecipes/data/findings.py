@@ -139,10 +139,17 @@ def count(places: Mapping[tuple[str, str], int]) -> pd.DataFrame:
 
 
 def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
-    """Classes that a split lacks, and classes of very different sizes."""
+    """Classes that a split lacks, or will lack when one is taken from the training images; and very uneven ones."""
     if "train" not in counts:
         return
     train = counts["train"]
+    few = [f"{name!r} ({n})" for name, n in train[(train > 0) & (train < 3)].items()]
+    if few and not {"validation", "test"} <= set(counts.columns):
+        message = (
+            f"few images of {', '.join(few)}: a class needs 2 for train and validation, 3 with a test split; what is "
+            "taken from the training images does not measure classes with fewer"
+        )
+        yield Finding("warning", "few images", message)
     for split in counts.columns.drop("train"):
         missing = [str(name) for name in counts.index[(counts[split] == 0) & (train > 0)]]
         if missing:

@@ -18,6 +18,7 @@ from cnnrecipes.data import cache, readers
 from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.framing import DRAWS
 from cnnrecipes.data.images import decode, reason
+from cnnrecipes.data.order import Balanced, Permutations, showings
 from cnnrecipes.data.sources import Source, Split
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.data.store import ArrayImages
@@ -29,9 +30,6 @@ from cnnrecipes.waiting import watch
 # is to be the validation's to the last bit. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
 # depend on the row's place either.
 EVALUATION_BATCH = 16
-
-# The public index_shuffle has 4 rounds, with which the orders of two epochs correlate (tests/data/test_pipeline.py).
-_SHUFFLE_ROUNDS = 16
 
 
 def image_shape(split: Split, spec: recipe.Data) -> tuple[int, int, int]:
@@ -81,7 +79,7 @@ def training_batches(
     Returns:
         images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot or, mixed, soft. N is the recipe's
         batch size, or the split's size where that is smaller. For an augmentation in the training step instead of
-        the images: (images, keys (N,), epochs (N,)), which are what it wants.
+        the images: (images, keys (N, 3), epochs (N,)), which are what it wants.
 
     Raises:
         RecipeError: an operation whose size is not that of the batches; repeats or parts that do not divide the batch.
@@ -91,19 +89,24 @@ def training_batches(
     distinct, (first, rows) = _distinct(size, repeats), _rows(size, part, whole.augment)
     augmentation = augmentation or Augmentation.of(whole, statistics)
     framing = _framing(augmentation, image_shape(split, spec))
-    order = _balanced(split.labels, seed) if spec.balance == "sampling" else _order(len(split), seed)
+    last_step = whole.train.epochs * steps if last_step is None else last_step
+    if spec.balance == "sampling":
+        order = Balanced(split.labels, steps * distinct, seed)
+    else:
+        order = Permutations(len(split), steps * distinct, -(-last_step // steps), seed)
+    shown_before = _showings(order, distinct, repeats) if augmentation.alternates else None
 
     def choose(step):
         epoch, step = step // steps, step % steps
         place = tf.range(first, first + rows, dtype=tf.int64)
         shown = step * distinct + place % distinct
-        index = order(shown, epoch)
+        index = order.examples(shown, epoch)
         # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
         key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
         draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(rows)
-        return tf.fill([rows], epoch), index, key, draws
+        showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
+        return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
 
-    last_step = whole.train.epochs * steps if last_step is None else last_step
     chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
     loaded = _load(chosen, split, spec, classes, rows, framing)
     if augmentation.in_step:
@@ -152,7 +155,7 @@ def evaluation_batches(
     def choose(step):
         place = places(step)
         index = tf.minimum(place, len(split) - 1)
-        return tf.zeros_like(place), index, index, _no_draws(EVALUATION_BATCH)
+        return tf.zeros_like(place), index, index[:, None], _no_draws(EVALUATION_BATCH)
 
     chosen = _map(tf.data.Dataset.range(steps), choose)
     loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
@@ -226,39 +229,17 @@ def _unreadable(split: Split, spec: recipe.Data) -> DataError | None:
     return None
 
 
-def _order(size: int, seed: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """(places in an epoch, the epoch) to examples: every example once."""
-    return lambda place, epoch: _shuffled(place, size, seed, epoch)
+def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
+    """A function of (rows of a batch, step, epoch): showings of a row's example before it, at least modulo 2."""
+    earlier = order.earlier()
 
+    def of_rows(row, step, epoch):
+        shown = step * distinct + (row if repeats == 1 else tf.range(distinct, dtype=tf.int64))
+        index = order.examples(shown, epoch)
+        before = earlier(index, shown, epoch)
+        return before if repeats == 1 else showings(index, before, row % distinct, row // distinct, repeats)
 
-def _balanced(labels: np.ndarray, seed: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """(places in an epoch, the epoch) to examples: every class equally often, and the examples of each in turn."""
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    counts = tf.constant([len(some) for some in members], tf.int64)
-    starts = tf.math.cumsum(counts, exclusive=True)
-    examples = tf.constant(np.concatenate(members), tf.int64)
-
-    def shuffled(place, key, sizes):
-        return tf.raw_ops.RandomIndexShuffle(index=place, seed=key, max_index=sizes - 1, rounds=_SHUFFLE_ROUNDS)
-
-    def choose(place, epoch):
-        # Each run of places has every class once; the visits to a class walk through its examples, round by round.
-        visit, turn = place // len(members), place % len(members)
-        same = tf.zeros_like(place)
-        what = [same + seed, same + epoch]
-        which = shuffled(turn, tf.stack([*what, visit], 1), same + len(members))
-        count = tf.gather(counts, which)
-        key = tf.stack([*what, 2**32 + (visit // count) * len(members) + which], 1)
-        return tf.gather(examples, tf.gather(starts, which) + shuffled(visit % count, key, count))
-
-    return choose
-
-
-def _shuffled(place: tf.Tensor, size: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Which examples stand at these places of an epoch's order, a permutation of 0..size-1 that is never stored."""
-    key = tf.stack([tf.constant(seed, tf.int64), epoch, tf.zeros_like(epoch)])
-    last = tf.constant(size - 1, tf.int64)
-    return tf.raw_ops.RandomIndexShuffle(index=place, seed=key, max_index=last, rounds=_SHUFFLE_ROUNDS)
+    return of_rows
 
 
 def _distinct(size: int, repeats: int) -> int:
@@ -297,7 +278,7 @@ def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operati
 
 
 def _load(chosen: tf.data.Dataset, split: Split, spec: recipe.Data, classes: int, size: int, framing=None):
-    """(epochs (N,), indices (N,), keys (N,), framing's draws (N, k)) to (epochs, keys, images, labels)."""
+    """(epochs (N,), indices (N,), keys (N, k), framing's draws (N, k)) to (epochs, keys, images, labels)."""
     labels, shape = tf.constant(split.labels), image_shape(split, spec)
 
     def with_label(epoch, index, key, image):

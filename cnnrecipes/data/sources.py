@@ -227,9 +227,35 @@ def check_classes(source: Source) -> None:
     counts = np.bincount(source.split("train").labels, minlength=len(source.class_names))
     empty = [name for name, count in zip(source.class_names, counts, strict=True) if count == 0]
     if empty:
-        raise DataError(
-            f"{source.name}: no training image of class {_listed(empty)}; add images, or remove the class everywhere"
+        held = [
+            f"{name} has {count} of {source.class_names[label]!r}"
+            for name, part in source.splits.items()
+            for label, count in enumerate(np.bincount(part.labels, minlength=len(source.class_names)))
+            if name != "train" and count and source.class_names[label] in empty
+        ]
+        dealt = (
+            f" ({', '.join(held)}; another data.split, data.folds, data.fold or other groups may help)" if held else ""
         )
+        raise DataError(
+            f"{source.name}: no training image of class {_listed(empty)}{dealt}; add images, or remove the class "
+            "everywhere"
+        )
+
+
+def unmeasured(source: Source) -> list[str]:
+    """A line for each held-out split that lacks classes, with their names: its figures say nothing of those."""
+    lines = []
+    for name, part in source.splits.items():
+        counts = np.bincount(part.labels, minlength=len(source.class_names))
+        lacking = [label for label, count in zip(source.class_names, counts, strict=True) if not count]
+        if lacking and name != "train":
+            named = _listed(lacking[:10]) + (f" and {len(lacking) - 10} more" if len(lacking) > 10 else "")
+            of = f"{len(lacking)} of {len(counts)} classes"
+            lines.append(
+                f"the {name} split ({len(part)} images) has none of {of}: {named}; its figures do not measure them. "
+                "A class needs 2 images for train and validation, 3 with a test split; groups and copies stay together"
+            )
+    return lines
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -135,7 +135,8 @@ class Trainee(keras.Model):
         return self.inner(images, training=training)
 
     def train_step(self, data) -> None:
-        images, labels = self._augmented(data)
+        """One step on a batch of augmented images and their labels."""
+        images, labels = data
         loss, logits, gradients = self._computed(images, labels)
         self._keep_statistics_alike()
         self._rate.assign(keras.ops.cast(self.optimizer.learning_rate, "float32"))
@@ -156,8 +157,6 @@ class Trainee(keras.Model):
         self._accuracy.update_state(_right(labels, logits), weights)
 
     def _augmented(self, data) -> tuple[tf.Tensor, tf.Tensor]:
-        if self._augmentation is None:
-            return data
         (images, keys, epochs), labels = data
         return self._augmentation(images, labels, keys, epochs)
 
@@ -216,7 +215,7 @@ class Trainee(keras.Model):
         """One call: so many steps, of which only the metrics come back, read once."""
         if self.train_function is not None and not force:
             return
-        several = self._repeated(self.train_step)
+        several = self._repeated(self.train_step, self._augmented if self.augments else None)
 
         def execute(iterator):
             count = min(self.steps, self.left_in_epoch)
@@ -230,8 +229,8 @@ class Trainee(keras.Model):
         if self.test_function is None or force:
             self.test_function = self._repeated(self.test_step)
 
-    def _repeated(self, step):
-        """(iterator, count) to the metrics after so many steps."""
+    def _repeated(self, step, augmented=None):
+        """(iterator, count) to the metrics after so many steps, of batches that go through `augmented` first."""
         strategy = self.distribute_strategy
 
         @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
@@ -241,7 +240,12 @@ class Trainee(keras.Model):
         @tf.function(reduce_retracing=True, autograph=False)
         def several(iterator, count):
             def body(done):
-                one(next(iterator))
+                data = next(iterator)
+                if augmented is not None:
+                    # Ahead of what XLA compiles: it has no kernel for affine maps, other random numbers for noise, and
+                    # rounds otherwise. So the values are those of the pipeline.
+                    data = strategy.run(augmented, (data,))
+                one(data)
                 return (done + 1,)
 
             # The count is a tensor: another one is no other graph.

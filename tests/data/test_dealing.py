@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnrecipes.data.sources import open_source
+import cnnrecipes
+from cnnrecipes.data.check import check_data
+from cnnrecipes.data.sources import open_source, unmeasured
 from cnnrecipes.data.split import by_content, fold_by_content, grouped
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import Data
@@ -101,3 +103,78 @@ def test_by_content_a_rare_class_is_trained_on_with_its_copies(seed):
     moved = set(by_content(contents, {"validation": 0.6}, seed)["validation"]) - set(parts["validation"])
     assert len(moved) in (0, 2)
     assert all(labels[i] == 1 for i in moved)
+
+
+TINY = np.repeat(np.arange(6), [1, 1, 2, 3, 4, 4])  # classes of 1 to 4 images
+
+
+def tiny(**changes):
+    return open_source((IMAGES[: len(TINY)], TINY), spec(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({"validation": 0.2}, {"validation": ["0", "1"]}),
+        ({"validation": 0.2, "test": 0.2}, {"validation": ["0", "1", "2"], "test": ["0", "1"]}),
+        ({"validation": 0.0}, {}),
+    ],
+)
+def test_classes_that_a_stratified_split_cannot_have_are_named(changes, lines):
+    found = unmeasured(tiny(**changes))
+    assert len(found) == len(lines)
+    for line, (name, classes) in zip(found, lines.items(), strict=True):
+        listed = ", ".join(map(repr, classes))
+        assert f"the {name} split" in line
+        assert f"none of {len(classes)} of 6 classes: {listed}; its figures do not measure them" in line
+
+
+@pytest.mark.parametrize("how", ["content", "groups", "folds", "content folds", "groups folds"])
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_that_any_split_lacks_are_named_or_refused(how, seed):
+    """A class without training images is an error, one without held-out images a line that names it."""
+    labels = np.repeat(np.arange(6), [4, 4, 5, 6, 8, 9])
+    frame = {"path": [f"{i}.png" for i in range(36)], "label": labels}
+    frame |= {"group": np.arange(36) // 2} if "group" in how else {}
+    changes = {"folds": 3} if "folds" in how else {"validation": 0.25}
+    changes["split"] = "content" if "content" in how else "stratified"
+    data = pd.DataFrame(frame) if "group" in how else (IMAGES[:36], labels)
+    source = open_source(data, spec(split_seed=seed, **changes))
+    assert set(source.split("train").labels) == set(range(6))
+    lacking = [name for label, name in enumerate(source.class_names) if label not in source.split("validation").labels]
+    lines = unmeasured(source)
+    assert len(lines) == bool(lacking)
+    assert all(repr(name) in line for line in lines for name in lacking)
+
+
+def test_a_class_that_a_fold_holds_whole_is_an_error_that_says_where_it_is():
+    labels, groups = np.arange(36) // 6 % 3, np.arange(36) % 18
+    labels, groups = np.where(np.arange(36) < 4, 3, labels), np.where(np.arange(36) < 4, 99, groups)  # one group
+    frame = pd.DataFrame({"path": [f"{i}.png" for i in range(36)], "label": labels, "group": groups})
+    found = []
+    for number in range(3):
+        try:
+            open_source(frame, spec(folds=3, fold=number))
+        except DataError as error:
+            found.append(str(error))
+    assert len(found) == 1
+    assert "no training image of class '3' (validation has 4 of '3'; another data.split, data.folds" in found[0]
+
+
+def test_a_fit_says_once_which_classes_its_validation_lacks(tmp_path, capsys):
+    changes = {"data.image_size": 8, "data.batch_size": 8, "data.validation": 0.2, "data.channels": 3}
+    cnnrecipes.fit(
+        "resnet8_digits", data=(IMAGES[: len(TINY)], TINY), workdir=tmp_path, **{"train.epochs": 1, **changes}
+    )
+    assert capsys.readouterr().out.count("has none of 2 of 6 classes: '0', '1'") == 1
+
+
+def test_check_data_names_the_classes_that_are_too_small_to_split():
+    report = check_data((IMAGES[: len(TINY)], TINY), progress=False)
+    (found,) = [finding for finding in report.findings if finding.kind == "few images"]
+    assert found.severity == "warning"
+    assert "few images of '0' (1), '1' (1), '2' (2): a class needs 2" in found.message
+    held = check_data(
+        {part: (IMAGES[:12], np.arange(12) % 6) for part in ("train", "validation", "test")}, progress=False
+    )
+    assert not [finding for finding in held.findings if finding.kind == "few images"]

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
+from cnnrecipes.data.order import shuffled
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.models import standardize
@@ -57,7 +58,7 @@ def test_the_public_shuffle_would_repeat_itself():
     """Why the raw operation is called with more rounds than `index_shuffle` has."""
     n = 45_000
     public = [tf.random.experimental.index_shuffle(tf.range(n), [0, epoch], n - 1) for epoch in range(12)]
-    ours = [pipeline._shuffled(tf.range(n, dtype=tf.int64), n, 0, tf.constant(e, tf.int64)) for e in range(12)]
+    ours = [shuffled(tf.range(n, dtype=tf.int64), n, 0, tf.constant(e, tf.int64)) for e in range(12)]
     highest = [np.abs(np.corrcoef(orders) - np.eye(12)).max() for orders in (public, ours)]
     assert highest[0] > 0.3
     assert highest[1] < 5 / np.sqrt(n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +13,7 @@ from cnnrecipes.data import pipeline
 from cnnrecipes.data.augment import Augmentation
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.operations import OPERATIONS
 from cnnrecipes.training.trainee import Trainee
 
 RANDOM = np.random.default_rng(0)
@@ -38,6 +40,42 @@ def test_both_halves_give_the_same_bytes(ops):
         other_images, other_labels = step(*given)
         np.testing.assert_array_equal(images, other_images)
         np.testing.assert_array_equal(labels, other_labels)
+
+
+EVERY = [
+    *LISTS,
+    ["translate", "shear", "grayscale(0.5)", "sharpness", "posterize(3, 1)", "flip_ud", "auto_augment"],
+    ["random_crop", "trivial_augment", "aug_mix"],
+]
+
+
+@pytest.mark.parametrize("ops", EVERY, ids="-".join)
+def test_a_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
+    """With XLA, by a model of which the weights after two steps tell every pixel."""
+    recipe = catalog.load("resnet20_cifar").change(
+        **{"data.batch_size": 8, "data.image_size": 12, "data.validation": 0.0, "augment.ops": ops, "train.epochs": 1}
+    )
+    split, weights = open_source(ARRAYS, recipe.data).split("train"), []
+    for in_step in (False, True):
+        augmentation = Augmentation.of(recipe, MEAN, in_step=in_step)
+        images = keras.Input((12, 12, 3), dtype="uint8")
+        flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255, dtype="float32")(images))
+        model = keras.Model(images, keras.layers.Dense(4, kernel_initializer="zeros")(flat))
+        trainee = Trainee(model, augmentation=augmentation if in_step else None)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        trainee.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=True)
+        trainee.make_train_function()
+        trainee.steps = trainee.left_in_epoch = 2
+        batches = pipeline.training_batches(split, recipe, MEAN, 4, last_step=2, augmentation=augmentation)
+        trainee.train_function(iter(batches))
+        weights.append(model.get_weights())
+    assert np.abs(weights[0][0]).max() > 0
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_every_operation_is_tried_in_a_compiled_step():
+    assert {text.partition("(")[0] for ops in EVERY for text in ops} == set(OPERATIONS)
 
 
 def test_a_training_ends_with_the_same_weights_from_either_half(tmp_path):

@@ -66,22 +66,37 @@ class Augmentation:
         """The operation that is done while images are read."""
         return self.ops[0] if self.ops and isinstance(self.ops[0], spec.Framing) else None
 
+    @property
+    def alternates(self) -> bool:
+        """Whether the result depends on how often an example was shown before."""
+        return any(isinstance(op, spec.AlternatingFlipLR) for op in self.ops)
+
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, epochs: tf.Tensor):
-        """Augmented images and labels of a batch; keys (N,) are what the draws depend on, epochs (N,) are all alike."""
-        what = {"seed": self.seed, "epoch": epochs[0], "index": keys}
-        images = augment(images, self.ops, mean=self.mean, **what)
+        """Augmented images and labels of a batch.
+
+        Args:
+            keys: (N, 3) int64: what the draws depend on, the example, and how often that was shown before.
+            epochs: (N,), all alike.
+        """
+        index, example, showing = tf.unstack(keys, axis=1)
+        what = {"seed": self.seed, "epoch": epochs[0], "index": index}
+        images = augment(images, self.ops, mean=self.mean, example=example, showing=showing, **what)
         return mix(images, labels, self.ops, **what)
 
 
-def augment(images: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, index, mean) -> tf.Tensor:
-    """Apply the operations in order; the result is a function of (image, seed, epoch, index) alone.
+def augment(
+    images: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, index, mean, example=None, showing=None
+) -> tf.Tensor:
+    """Apply the operations in order; the result is a function of an image and its numbers here alone.
 
     Framing is done where images are read (`data/framing.py`) and mixing by `mix`: both are passed over here.
 
     Args:
         images: (N, H, W, C), uint8, 0..255; C is 1 or 3.
         seed, epoch: integer scalars.
-        index: (N,) the examples' numbers.
+        index: (N,) integers that the draws depend on, another one for each showing in an epoch.
+        example, showing: (N,) the example's number, and how often it was shown before, for flips that alternate.
+            None: the index, and the epoch: shown once in every epoch.
         mean: (C,) colour of what an image does not give, 0..255.
 
     Returns:
@@ -92,9 +107,9 @@ def augment(images: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, in
     counts = {stream: _count(op) for stream, op in todo.items() if stream not in fixed}
     draws = streams(seed, epoch, index, counts) if counts else {}
     if fixed:
-        # Drawn once for the whole training; the epochs take turns.
-        once = streams(seed, tf.zeros_like(epoch), index, fixed)
-        odd = tf.cast(epoch % 2 == 1, tf.bool)
+        # Drawn once an example for the whole training; its showings take turns.
+        once = streams(seed, tf.zeros_like(epoch), index if example is None else example, fixed)
+        odd = tf.reshape((epoch if showing is None else showing) % 2 == 1, (-1, 1))
         draws |= {stream: tf.where(odd, 1 - draw - 2.0**-24, draw) for stream, draw in once.items()}
     todo = list(todo.items())
     while todo:
@@ -110,9 +125,10 @@ def augment(images: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, in
 
 
 def mix(images: tf.Tensor, labels: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, index):
-    """Mix neighbours of a batch, 0 with 1, 2 with 3 and so on, and their labels; the last of an odd batch stays.
+    """Mix neighbours of a batch, 0 with 1, 2 with 3 and so on, and their labels; in odd ones the last 3 in a circle.
 
-    Neighbours, so that a batch that is cut into even parts for many devices is mixed just the same.
+    Neighbours, so that a batch that is cut into even parts for many devices is mixed just the same. A batch of one
+    image stays as it is.
 
     Args:
         images: (N, H, W, C), uint8.

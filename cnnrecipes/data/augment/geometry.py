@@ -99,17 +99,59 @@ def affine(images: tf.Tensor, maps: tf.Tensor, colour: tf.Tensor, interpolation:
     shift = maps[:, :, 2] + centre - tf.linalg.matvec(linear, centre)
     rows = tf.reshape(tf.concat([linear, shift[:, :, None]], 2), (-1, 6))
     rows = tf.concat([rows, tf.zeros_like(rows[:, :2])], 1)
-    colour = tf.cast(colour, tf.float32)
-    # The operation fills with one number: 0, on the scale where 0 is the colour.
+    # The operation fills with one number: 0, on the scale where 0 is the colour. The colour as a whole row, as
+    # broadcasting three numbers is four times slower.
+    colour = tf.tile(tf.broadcast_to(tf.cast(colour, tf.float32), images.shape[-1:]), [width])
+    flat = (-1, width * images.shape[-1])
     moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32) - colour,
+        images=tf.reshape(tf.reshape(tf.cast(images, tf.float32), flat) - colour, tf.shape(images)),
         transforms=rows,
         output_shape=[height, width],
         fill_value=0.0,
         interpolation=interpolation,
         fill_mode="CONSTANT",
     )
-    return to_uint8(moved + colour)
+    # Between values of 0..255 nothing is to be cut off.
+    moved = tf.round(tf.reshape(moved, flat) + colour)
+    return tf.reshape(tf.cast(moved, tf.uint8), tf.shape(images))
+
+
+def slide_rows(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
+    """Each row from so many pixels further right, in between linearly: `affine` for maps of that kind, 3 times as fast.
+
+    Args:
+        images: (N, H, W, C), uint8.
+        shifts: (N, H), pixels and fractions of them.
+        colour: uint8, (C,) or a scalar, of what lies outside.
+
+    Returns:
+        (N, H, W, C), uint8, rounded.
+    """
+    n = tf.shape(images)[0]
+    height, width, channels = images.shape[1:]
+    whole = tf.floor(shifts)
+    edge = tf.broadcast_to(colour, (n, height, 1, channels))
+    pixels = tf.reshape(tf.concat([edge, images, edge], 2), (-1, channels))
+    columns = _clip(tf.cast(whole, tf.int32)[..., None] + tf.range(1, width + 2), width + 1)
+    starts = tf.reshape(tf.range(n * height) * (width + 2), (n, height, 1))
+    taken = tf.gather(pixels, columns + starts)
+    rows = (-1, width * channels)
+    left, right = tf.reshape(taken[:, :, :-1], rows), tf.reshape(taken[:, :, 1:], rows)
+    return tf.reshape(_between(left, right, tf.reshape(shifts - whole, (-1, 1))), tf.shape(images))
+
+
+def slide_columns(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
+    """Each column from so many pixels further down; otherwise as `slide_rows`. shifts: (N, W)."""
+    n = tf.shape(images)[0]
+    height, width, channels = images.shape[1:]
+    whole = tf.floor(shifts)
+    edge = tf.broadcast_to(colour, (n, 1, width, channels))
+    pixels = tf.reshape(tf.concat([edge, images, edge], 1), (-1, channels))
+    rows = _clip(tf.cast(whole, tf.int32)[:, None] + tf.range(1, height + 2)[:, None], height + 1)
+    starts = tf.range(n)[:, None] * ((height + 2) * width) + tf.range(width)
+    taken = tf.reshape(tf.gather(pixels, rows * width + starts[:, None]), (n, height + 1, width * channels))
+    shares = tf.repeat(shifts - whole, channels, axis=1)[:, None]
+    return tf.reshape(_between(taken[:, :-1], taken[:, 1:], shares), tf.shape(images))
 
 
 def where(condition: tf.Tensor, yes: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
@@ -137,6 +179,17 @@ def _reverse(images, chosen, axis):
     parts = tf.dynamic_partition(images, tf.cast(chosen, tf.int32), 2)
     places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), tf.cast(chosen, tf.int32), 2)
     return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], tf.reverse(parts[1], [axis])]), images.shape)
+
+
+def _between(first: tf.Tensor, second: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """uint8 values, `share` of the way from the first to the second."""
+    start = tf.cast(first, tf.float32)
+    return tf.cast(tf.round(start + (tf.cast(second, tf.float32) - start) * share), tf.uint8)
+
+
+def _clip(positions: tf.Tensor, last: int) -> tf.Tensor:
+    """Positions brought to 0..last, in one pass."""
+    return tf.raw_ops.ClipByValue(t=positions, clip_value_min=0, clip_value_max=last)
 
 
 def _maps(*numbers) -> tf.Tensor:

@@ -13,8 +13,7 @@ from cnnrecipes.data.augment.geometry import to_uint8, where
 
 def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, kinds: Sequence[operations.Mix]):
     """Mix neighbours; each image draws one of the kinds. Draws (N, 4): the kind, the share, the box's centre."""
-    n = images.shape[0]
-    partner = tf.constant([min(i ^ 1, n - 1) for i in range(n)])
+    partner = tf.constant(partners(images.shape[0]))
     others, other_labels = tf.gather(images, partner), tf.gather(labels, partner)
     chosen = tf.cast(draws[:, 0] * len(kinds), tf.int32)
     mixed, mixed_labels = images, labels
@@ -28,6 +27,17 @@ def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, kinds: Sequence[
         mixed = where(chosen == number, result, mixed)
         mixed_labels = where(chosen == number, soft, mixed_labels)
     return mixed, mixed_labels
+
+
+def partners(n: int) -> list[int]:
+    """Whom each of n images is mixed with: 0 and 1, 2 and 3 ... each other; the last three of an odd n in a circle.
+
+    Each is the partner of one, and none its own, unless it is alone.
+    """
+    pairs = [i ^ 1 for i in range(n)]
+    if n % 2:
+        pairs[-3:] = [n - 2, n - 1, n - 3] if n > 1 else [0]
+    return pairs
 
 
 def mixup(images: tf.Tensor, others: tf.Tensor, share: tf.Tensor) -> tf.Tensor:

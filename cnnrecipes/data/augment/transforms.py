@@ -28,10 +28,9 @@ KINDS = (
     "equalize",
     "invert",
 )
-_MAPS = KINDS[1:6]
 _VALUES = KINDS[6:]
-# kind -> group: 0 is left alone, 1 goes through an affine map, then one for each change of values
-_GROUPS = [0, *[1] * len(_MAPS), *range(2, 2 + len(_VALUES))]
+# kind -> group: 0 is left alone; rows slide, columns slide, rotation; then one for each change of values
+_GROUPS = [0, 1, 2, 1, 2, 3, *range(4, 4 + len(_VALUES))]
 
 
 @dataclass(frozen=True)
@@ -81,30 +80,29 @@ def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: 
         (N, H, W, C), uint8.
     """
     groups = tf.gather(_GROUPS, kinds)
-    count = 2 + len(_VALUES)
+    count = 4 + len(_VALUES)
     parts = tf.dynamic_partition(images, groups, count)
     strengths = tf.dynamic_partition(magnitudes, groups, count)
     places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), groups, count)
-    maps = tf.dynamic_partition(_affine_maps(kinds, magnitudes), groups, count)[1]
-    done = [parts[0], geometry.affine(parts[1], maps, fill)]
-    for kind, part, strength in zip(_VALUES, parts[2:], strengths[2:], strict=True):
+    height, width = images.shape[1:3]
+    rows = tf.dynamic_partition(_shifts(kinds, magnitudes, height, "x"), groups, count)[1]
+    columns = tf.dynamic_partition(_shifts(kinds, magnitudes, width, "y"), groups, count)[2]
+    done = [
+        parts[0],
+        geometry.slide_rows(parts[1], rows, fill),
+        geometry.slide_columns(parts[2], columns, fill),
+        geometry.affine(parts[3], geometry.rotation(strengths[3]), fill),
+    ]
+    for kind, part, strength in zip(_VALUES, parts[4:], strengths[4:], strict=True):
         done.append(_change_values(kind, part, strength))
     result = tf.dynamic_stitch(places, done)
     return tf.ensure_shape(result, images.shape)
 
 
-def _affine_maps(kinds, magnitudes):
-    """The maps (N, 2, 3) of those that have one, the identity for the others."""
-    zero = tf.zeros_like(magnitudes)
-    by_kind = {
-        "shear_x": geometry.shearing(magnitudes, zero),
-        "shear_y": geometry.shearing(zero, magnitudes),
-        "translate_x": geometry.translation(magnitudes, zero),
-        "translate_y": geometry.translation(zero, magnitudes),
-        "rotate": geometry.rotation(magnitudes),
-    }
-    stay = geometry.translation(zero, zero)
-    return tf.gather(tf.stack([by_kind.get(kind, stay) for kind in KINDS], 1), kinds, batch_dims=1)
+def _shifts(kinds, magnitudes, length: int, axis: str):
+    """How far away (N, length) the content of each row ("x") or column ("y") lies, where it is sheared or moved."""
+    sheared = magnitudes[:, None] * (tf.range(length, dtype=tf.float32) - (length - 1) / 2)
+    return tf.where((kinds == KINDS.index(f"shear_{axis}"))[:, None], sheared, -magnitudes[:, None])
 
 
 def _change_values(kind: str, images, magnitudes):

@@ -72,3 +72,25 @@ def test_outside_is_the_colour_that_was_asked_for(text):
     outside = (found == mean).all(-1)
     assert outside.mean() > 0.02
     assert (inside | outside).mean() > 0.9  # the rest lies between
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_slid_rows_and_columns_are_float64s_linear_interpolation(axis, channels):
+    images = RANDOM.integers(0, 256, (5, 13, 18, channels), dtype=np.uint8)
+    colour = np.uint8([200, 100, 0])[:channels]
+    shifts = RANDOM.uniform(-25, 25, (5, images.shape[3 - axis]))
+    shifts[0], shifts[1] = 0, 3  # whole pixels
+    shifts = shifts.astype(np.float32)
+    slide = geometry.slide_rows if axis == 2 else geometry.slide_columns
+    found = slide(tf.constant(images), tf.constant(shifts), tf.constant(colour)).numpy().astype(float)
+    length = images.shape[axis]
+    for image, shift, result in zip(images.astype(float), shifts.astype(float), found, strict=True):
+        lines, results = (image, result) if axis == 2 else (image.swapaxes(0, 1), result.swapaxes(0, 1))
+        for line, by, slid in zip(lines, shift, results, strict=True):
+            for channel in range(channels):
+                outside = float(colour[channel])
+                values = [outside, *line[:, channel], outside]
+                places = np.arange(length) + by
+                exact = np.interp(places, np.arange(-1, length + 1), values, outside, outside)
+                np.testing.assert_allclose(slid[:, channel], exact, atol=0.5 + 1e-3)

@@ -32,11 +32,28 @@ def test_labels_are_the_shares_of_the_pixels(ops):
         np.testing.assert_allclose(images.mean((1, 2, 3)), by_labels, atol=0.51)
 
 
-def test_partners_are_neighbours_and_the_last_of_an_odd_batch_stays():
-    images, labels = mixed("mixup(5.0)", n=11)
-    assert {tuple(np.flatnonzero(row)) for row in labels[:10]} == {(2 * i, 2 * i + 1) for i in range(5)}
-    np.testing.assert_array_equal(labels[10], LABELS[10])
-    np.testing.assert_array_equal(images[10], IMAGES[10])
+@pytest.mark.parametrize("n", range(2, N + 1))
+@pytest.mark.parametrize("op", ["mixup(5.0)", "cutmix"])
+def test_every_image_of_any_batch_is_mixed_with_another_and_is_the_partner_of_one(n, op):
+    partners = mixing.partners(n)
+    assert sorted(partners) == list(range(n))
+    # Some boxes of CutMix are empty: over 20 epochs none stays so.
+    soft = sum(mixed(op, n=n, epoch=epoch)[1] for epoch in range(20))
+    for row, partner in enumerate(partners):
+        assert partner != row
+        assert set(np.flatnonzero(soft[row])) == {row, partner}
+
+
+def test_an_even_batch_is_mixed_in_pairs_of_neighbours():
+    assert mixing.partners(6) == [1, 0, 3, 2, 5, 4]
+    assert mixing.partners(7) == [1, 0, 3, 2, 5, 6, 4]
+
+
+@pytest.mark.parametrize("op", ["mixup(5.0)", "cutmix"])
+def test_a_batch_of_one_image_stays(op):
+    images, labels = mixed(op, n=1)
+    np.testing.assert_array_equal(images, IMAGES[:1])
+    np.testing.assert_allclose(labels, LABELS[:1], atol=1e-6)
 
 
 def test_a_batch_in_even_parts_is_mixed_as_a_whole():

@@ -53,7 +53,13 @@ def test_each_kind_is_the_operation_of_its_name(kind):
         "invert": lambda: colour.inverted(x),
     }[kind]()
     found = transform(x, tf.fill([n], KINDS.index(kind)), amounts, GRAY)
-    np.testing.assert_array_equal(found, expected)
+    if kind in KINDS[1:5]:
+        # Another order of float32 operations: what lies half way between two numbers may be rounded the other way.
+        difference = np.abs(found.numpy().astype(int) - expected.numpy())
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.05
+    else:
+        np.testing.assert_array_equal(found, expected)
 
 
 def spied(monkeypatch, text, n=3000):
