@@ -2,9 +2,9 @@
 
     python benchmarks/near_copies.py --images 2000 50000
 
-Four kinds of data sets: photos of which none are alike; frames of a video, each near the one before; images that are all
-near one; and images of which all share a quarter of the bits and none are near, which is the worst case, since then all
-pairs are compared. Printed are wall-clock seconds and the CPU seconds of the process.
+Four kinds of data sets: photos of which none are alike; frames of a video, each near the one before; images that are
+all near one; and images of which all share a quarter of the bits and none are near, which is the worst case, since then
+all pairs are compared. Printed are wall-clock seconds and the CPU seconds of the process.
 """
 
 from __future__ import annotations
