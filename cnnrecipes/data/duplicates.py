@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -11,7 +11,8 @@ from scipy.sparse.csgraph import connected_components
 
 # Bits of 128 in which the looks of two copies differ: recompressed and resized copies of a photo differ in 0 to 6.
 NEAR = 7
-_ROUNDS = 200
+_SMALL = 64  # words that share a band, up to which pairs are compared for all bands at once
+_ROWS, _COLUMNS = 64, 8192  # pairs of larger ones that are compared at once: 4 MiB for each word
 
 
 def same(keys: Sequence[str]) -> list[list[int]]:
@@ -26,34 +27,87 @@ def same(keys: Sequence[str]) -> list[list[int]]:
 def near(looks: Sequence[str]) -> list[list[int]]:
     """Positions of looks that differ in at most NEAR bits of 128 from another of their group; empty ones are near none.
 
-    Of 8 bands of 16 bits, two that differ in 7 bits agree in one at least: only those are compared. What has hardly
-    a rise anywhere, as a drawing on white, would be near to all of its kind, and is passed over.
+    Exactly the connected components that comparing all pairs gives. What has hardly a rise anywhere, as a drawing on
+    white, would be near to all of its kind, and is passed over.
     """
     positions = np.flatnonzero([bool(text) for text in looks])
     if not positions.size:
         return []
-    bits = np.frombuffer(bytes.fromhex("".join(looks[i] for i in positions)), np.uint8).reshape(-1, 16)
-    rises = np.bitwise_count(bits).sum(1)
+    words = np.frombuffer(bytes.fromhex("".join(looks[i] for i in positions)), np.uint64).reshape(-1, 2)
+    rises = np.bitwise_count(words).sum(1)
     telling = (rises >= 12) & (rises <= 116)
-    positions, bits = positions[telling], bits[telling]
-    links = [link for band in bits.view(np.uint16).T for link in _links(band, bits)]
-    rows, columns = np.asarray(links, int).reshape(-1, 2).T
-    _, group_of = connected_components(coo_array((np.ones(len(rows)), (rows, columns)), (len(bits), len(bits))))
+    words, which = np.unique(words[telling], axis=0, return_inverse=True)
     groups = defaultdict(list)
-    for position, group in zip(positions.tolist(), group_of.tolist(), strict=True):
+    for position, group in zip(positions[telling].tolist(), _components(words)[which].tolist(), strict=True):
         groups[group].append(position)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _links(band: np.ndarray, bits: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Near pairs among those that agree in a band; of many that are near to one, only the pairs with that one."""
-    order = np.argsort(band, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(band[order])) + 1):
-        # The limit is for a band that thousands share and that tells nothing: copies agree in others too.
-        for _ in range(_ROUNDS):
-            if len(group) < 2:
-                break
-            one, others = group[0], group[1:]
-            close = np.bitwise_count(bits[others] ^ bits[one]).sum(1) <= NEAR
-            yield from ((one, other) for other in others[close])
-            group = others[~close]
+def _components(words: np.ndarray) -> np.ndarray:
+    """Labels (N,) of the connected components of words (N, 2), where those that differ in at most NEAR bits are linked.
+
+    Multi-index hashing (Norouzi et al. 2012): of 8 bands of 16 bits, two words that differ in 7 bits agree in one at
+    least, so that only those are compared.
+    """
+    links, large = [], []
+    for band in words.view(np.uint16).T:
+        order = np.argsort(band, kind="stable")
+        ends = np.flatnonzero(np.diff(band[order])) + 1
+        buckets = np.split(order, ends) if len(order) else []
+        large += [bucket for bucket in buckets if len(bucket) > _SMALL]
+        links.append(_links_in_small_buckets(words, band, order))
+    labels = _merge(np.arange(len(words)), *np.concatenate(links, axis=1)) if links else np.arange(0)
+    # Where most words share a band, comparing all of them once is less work.
+    if sum(len(bucket) ** 2 for bucket in large) > len(words) ** 2:
+        large = [np.arange(len(words))]
+    for bucket in large:
+        labels = _merge_bucket(words, bucket, labels)
+    return labels
+
+
+def _links_in_small_buckets(words: np.ndarray, band: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Near pairs (2, M) of words that share a band with at most _SMALL words."""
+    sizes = np.bincount(band, minlength=2**16)[band]
+    order = order[sizes[order] <= _SMALL]
+    pairs = []
+    for offset in range(1, _SMALL):
+        first, second = order[:-offset], order[offset:]
+        agree = band[first] == band[second]
+        if not agree.any():
+            break
+        first, second = first[agree], second[agree]
+        close = np.bitwise_count(words[first] ^ words[second]).sum(1) <= NEAR
+        pairs.append(np.stack([first[close], second[close]]))
+    return np.concatenate(pairs, axis=1) if pairs else np.empty((2, 0), int)
+
+
+def _merge_bucket(words: np.ndarray, bucket: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Labels after all pairs of a bucket are compared, but those that are known to be in one component."""
+    for start in range(0, len(bucket), _ROWS):
+        rows, rest = bucket[start : start + _ROWS], bucket[start + 1 :]
+        for first in range(0, len(rest), _COLUMNS):
+            columns = rest[first : first + _COLUMNS]
+            together = (labels[rows] == labels[rows[0]]).all()
+            if together:
+                columns = columns[labels[columns] != labels[rows[0]]]
+            # Word by word: NumPy is several times as fast in contiguous memory.
+            bits = np.bitwise_count(words[rows, :1] ^ words[columns, 0])
+            bits += np.bitwise_count(words[rows, 1:] ^ words[columns, 1])
+            close = bits <= NEAR
+            if together:
+                new = columns[close.any(axis=0)]
+                ends = np.full(len(new), rows[0]), new
+            else:
+                close &= labels[rows][:, None] != labels[columns]
+                row, column = np.nonzero(close)
+                ends = rows[row], columns[column]
+            labels = _merge(labels, *ends)
+    return labels
+
+
+def _merge(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Labels where each of `first` is in one component with its partner in `second`."""
+    if not len(first):
+        return labels
+    links = coo_array((np.ones(len(first), bool), (labels[first], labels[second])), (len(labels), len(labels)))
+    return connected_components(links, directed=False)[1][labels]

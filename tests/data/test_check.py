@@ -14,6 +14,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 import cnnrecipes as cr
 from cnnrecipes.data import cache, duplicates, facts
@@ -318,14 +319,83 @@ def test_arrays_are_checked_for_copies_and_flat_images():
     assert report.counts["train"].tolist() == [10, 10]
 
 
+def hexadecimal(bits):
+    return [np.packbits(row).tobytes().hex() for row in bits]
+
+
+def by_all_pairs(bits):
+    """The groups that comparing every pair gives."""
+    close = (bits[:, None] != bits[None]).sum(2) <= duplicates.NEAR
+    _, labels = connected_components(close)
+    groups = [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
+    return sorted(group for group in groups if len(group) > 1)
+
+
+def planted(random):
+    """Random looks, and copies of some with up to 9 bits changed."""
+    bits = random.integers(0, 2, (600, 128)).astype(np.uint8)
+    copies = bits[random.integers(0, 600, 300)].copy()
+    for copy in copies:
+        copy[random.choice(128, random.integers(0, 10), replace=False)] ^= 1
+    return random.permutation(np.concatenate([bits, copies]))
+
+
+def video(random):
+    """Frames that each differ from the one before in 4 bits: long chains."""
+    flips = np.zeros((800, 128), np.uint8)
+    for flip in flips:
+        flip[random.choice(128, 4, replace=False)] = 1
+    return (random.integers(0, 2, 128) + flips.cumsum(0)).astype(np.uint8) % 2
+
+
+def around(random):
+    """Looks 4 bits from a middle that is not there: about every second pair is near."""
+    bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 900, axis=0)
+    for row in bits:
+        row[random.choice(128, 4, replace=False)] ^= 1
+    return bits
+
+
+def sparse_around(random):
+    """Looks 7 bits from a middle, in which large bands agree and few pairs are near."""
+    bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 900, axis=0)
+    for row in bits:
+        row[random.choice(128, 7, replace=False)] ^= 1
+    return bits
+
+
+def two_bands(random):
+    """Two bands that all share, and random bits: the buckets are as large as the whole, and nothing is near."""
+    bits = random.integers(0, 2, (700, 128)).astype(np.uint8)
+    bits[:, :32] = bits[0, :32]
+    bits[600:] = bits[:100]
+    bits[600:, 40:46] ^= 1
+    return bits
+
+
+@pytest.mark.parametrize("looks", [planted, video, around, sparse_around, two_bands])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_near_copies_are_exactly_those_of_comparing_all_pairs(looks, seed):
+    bits = looks(np.random.default_rng(seed))
+    bits = bits[(bits.sum(1) >= 12) & (bits.sum(1) <= 116)]
+    assert sorted(duplicates.near(hexadecimal(bits))) == by_all_pairs(bits)
+
+
+def test_tens_of_thousands_that_look_alike_are_one_group():
+    """Of 20,000 frames there are 200 million pairs, most of them near."""
+    random = np.random.default_rng(3)
+    bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 20_000, axis=0)
+    bits[np.arange(20_000)[:, None], random.integers(0, 128, (20_000, 3))] ^= 1
+    assert duplicates.near(hexadecimal(bits)) == [list(range(20_000))]
+
+
 def test_near_finds_what_differs_in_a_few_bits_and_no_more():
     random = np.random.default_rng(0)
     bits = random.integers(0, 2, (300, 128)).astype(np.uint8)
     for i, flips in enumerate((0, 3, duplicates.NEAR, duplicates.NEAR + 1)):
         bits[100 + i] = bits[i]
         bits[100 + i, random.choice(128, flips, replace=False)] ^= 1
-    looks = [np.packbits(row).tobytes().hex() for row in bits]
-    assert duplicates.near(looks) == [[0, 100], [1, 101], [2, 102]]
+    assert duplicates.near(hexadecimal(bits)) == [[0, 100], [1, 101], [2, 102]]
 
 
 def test_thousands_that_look_alike_are_one_group_found_at_once():
@@ -333,14 +403,14 @@ def test_thousands_that_look_alike_are_one_group_found_at_once():
     random = np.random.default_rng(1)
     bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 5000, axis=0)
     bits[np.arange(5000), random.integers(0, 128, 5000)] ^= 1
-    assert duplicates.near([np.packbits(row).tobytes().hex() for row in bits]) == [list(range(5000))]
+    assert duplicates.near(hexadecimal(bits)) == [list(range(5000))]
 
 
 def test_looks_that_share_a_band_and_nothing_else_are_not_near():
     bits = np.random.default_rng(2).integers(0, 2, (20_000, 128)).astype(np.uint8)
     bits[:, :16] = bits[0, :16]
     bits[19_999] = bits[0]
-    assert duplicates.near([np.packbits(row).tobytes().hex() for row in bits]) == [[0, 19_999]]
+    assert duplicates.near(hexadecimal(bits)) == [[0, 19_999]]
 
 
 @pytest.mark.parametrize(("name", "status"), [("photos", 0), ("one", 1)])
