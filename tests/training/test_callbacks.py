@@ -57,7 +57,7 @@ def test_a_row_has_the_learning_rate_of_the_epochs_last_step(tmp_path, changes):
     training.run()
     found = pd.read_csv(tmp_path / "history.csv").learning_rate
     rates = [float(training.schedule(6 * epoch + 5)) for epoch in range(3)]
-    np.testing.assert_allclose(found, rates, rtol=1e-6)
+    np.testing.assert_allclose(found, rates, rtol=1e-6, atol=1e-8)  # cosines near 0, in a graph and eagerly
     assert found.iloc[-1] > 0
 
 
