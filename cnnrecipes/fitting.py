@@ -22,6 +22,7 @@ from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run
 from cnnrecipes.training import checkpoint, guards, loggers, loop
 from cnnrecipes.training.distribute import Placement, place
+from cnnrecipes.training.summary import summary
 
 # Keys that a run may be gone on with otherwise: they change nothing of what is trained.
 FREE_KEYS = ("train.checkpoint_every", "train.loggers", "train.on_oom", "train.steps_per_execution", "train.strategy")
@@ -148,7 +149,12 @@ class _Training:
         while True:
             with loop.seeded(self.recipe.train.seed):
                 prepared = self._prepared()
-                run = run or self._folder(where, folder, prepared)
+                if run is None:
+                    for line in summary(
+                        self.recipe, self.source, prepared.trainee, self.placement, prepared.feed.steps_per_epoch
+                    ):
+                        self.say(line)
+                    run = self._folder(where, folder, prepared)
                 try:
                     with pipeline.naming_unreadable(self.source, self.recipe.data), guards.explained_disk(run.folder):
                         return run, prepared, self._train(prepared, run, start)
@@ -168,6 +174,11 @@ class _Training:
         run = Run(self.placement.from_chief(name))
         self.how_to_go_on = f"cnnrecipes resume {run.folder}"
         return run
+
+    def _say_summary(self, prepared: Prepared) -> None:
+        steps = prepared.feed.steps_per_epoch
+        for line in summary(self.recipe, self.source, prepared.trainee, self.placement, steps):
+            self.say(line)
 
     def _prepared(self) -> Prepared:
         return prepare(self.recipe, self.source, self.placement, parts=self.parts, progress=self.progress)

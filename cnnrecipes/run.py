@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from cnnrecipes import run_display
 from cnnrecipes.artefact import Artefact, Prediction
 from cnnrecipes.data.sources import Source, open_source
 from cnnrecipes.errors import RunError
@@ -169,7 +170,11 @@ class Run:
         write_whole(self.folder / name, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
+        return run_display.text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return run_display.page(self)
 
 
 def load(path: str | Path) -> Run | Artefact:

@@ -32,6 +32,7 @@ ROOMS = {
     "tta": 6,
     "evaluation": 6,
     "run": 6,
+    "run_display": 6,
     "preparing": 7,
     "extending": 7,
     "fitting": 8,
