@@ -42,9 +42,9 @@ def test_without_progress_nothing_is_printed(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_class_names_are_printed_without_escape_sequences(tmp_path, capsys):
+def test_class_names_are_printed_and_drawn_without_escape_sequences_warnings_or_formulas(tmp_path, capsys):
     x, y = two_classes()
-    data = {"train": (x, y), "class_names": ["\x1b[31mred", "new\nline"]}
+    data = {"train": (x, y), "class_names": ["\x1b[31mred", "new\nline $猫$"]}
     cr.fit("resnet8_digits", data=data, workdir=tmp_path, **SHORT)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
