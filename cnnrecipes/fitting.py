@@ -26,6 +26,7 @@ from cnnrecipes.run import Run, check_place
 from cnnrecipes.training import checkpoint, guards, loggers, loop
 from cnnrecipes.training.distribute import Placement, place
 from cnnrecipes.training.schedules import clipped
+from cnnrecipes.training.summary import summary
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
 START = "start_from.npz"  # in a run folder: the weights that train.start_from named
@@ -192,7 +193,12 @@ class _Training:
         while True:
             with loop.seeded(self.recipe.train.seed):
                 prepared = self._prepared()
-                run = run or self._folder(where, folder, prepared)
+                if run is None:
+                    for line in summary(
+                        self.recipe, self.source, prepared.trainee, self.placement, prepared.feed.steps_per_epoch
+                    ):
+                        self.say(line)
+                    run = self._folder(where, folder, prepared)
                 try:
                     with pipeline.naming_unreadable(self.source, self.recipe.data), guards.explained_disk(run.folder):
                         return run, prepared, self._train(prepared, run, start)
@@ -214,6 +220,11 @@ class _Training:
         run = Run(self.placement.from_chief(name))
         self.how_to_go_on = f"cnnrecipes resume {run.folder}"
         return run
+
+    def _say_summary(self, prepared: Prepared) -> None:
+        steps = prepared.feed.steps_per_epoch
+        for line in summary(self.recipe, self.source, prepared.trainee, self.placement, steps):
+            self.say(line)
 
     def _prepared(self) -> Prepared:
         about = {"parts": self.parts, "progress": self.progress, "start_from": self.start_from}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,19 @@ from matplotlib.figure import Figure
 
 from cnnrecipes.errors import ModelError
 from cnnrecipes.files import check_writable, write_whole
+from cnnrecipes.terminal import printable
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
 class Picture(Figure):
     """A matplotlib figure that a notebook shows by itself, also where pyplot was never imported."""
+
+    def draw(self, renderer) -> None:
+        """Draw; a class name in a script that the font lacks becomes boxes, without a warning for each letter."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -48,8 +56,9 @@ def save(figure: Figure, path: Path, **options: Any) -> None:
 
 
 def label_words(label: np.ndarray, class_names: Sequence[str]) -> str:
-    """The class of a label (classes,), or the shares of a mixed one."""
+    """The class of a label (classes,), or the shares of a mixed one, as text that matplotlib draws as it stands."""
+    names = [printable(name).replace("$", r"\$") for name in class_names]  # "$" would begin a formula
     order = [i for i in np.argsort(-label, kind="stable") if label[i] > 0]
     if len(order) == 1:
-        return class_names[order[0]]
-    return " ".join(f"{class_names[i]} {label[i]:.0%}" for i in order)
+        return names[order[0]]
+    return " ".join(f"{names[i]} {label[i]:.0%}" for i in order)

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from cnnrecipes import unfinished
+from cnnrecipes import run_display, unfinished
 from cnnrecipes.artefact import Artefact, Prediction
 from cnnrecipes.data.sources import GIVEN, Source, open_given, open_source
 from cnnrecipes.data.values import say_or_warn
@@ -207,7 +207,11 @@ class Run:
         write_text(self.folder / name, text)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
+        return run_display.text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return run_display.page(self)
 
 
 def load(path: str | Path) -> Run | Artefact:

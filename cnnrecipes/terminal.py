@@ -15,6 +15,18 @@ _ROWS = 40  # classes that a table shows
 out = Console(soft_wrap=True, highlight=False)
 
 
+def printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(names, most: int = 6) -> str:
+    """Return the printable names, comma-separated; of more than `most` the first ones and the number of the rest."""
+    shown = [printable(name) for name in names[:most]]
+    if len(names) > most:
+        shown[-1:] = [f"and {len(names) - most + 1:,} more"]
+    return ", ".join(shown)
+
+
 def print_report(report) -> None:
     """Counts and findings as tables, with the first files of each."""
     counts = Table(
@@ -60,9 +72,14 @@ def print_stages(stages) -> None:
 
 def sentence(split: str, metrics: dict) -> str:
     """A split's accuracy with its n and interval, and its cross entropy."""
+    return f"{split} {measured(metrics)}"
+
+
+def measured(metrics: dict) -> str:
+    """The accuracy with its n and interval, and the cross entropy in nats."""
     low, high = metrics["accuracy_95"]
     return (
-        f"{split} accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
+        f"accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
         f"cross entropy {metrics['cross_entropy']:.4f}"
     )
 

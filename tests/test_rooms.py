@@ -35,6 +35,7 @@ ROOMS = {
     "evaluation": 6,
     "unfinished": 6,
     "run": 6,
+    "run_display": 6,
     "preparing": 7,
     "extending": 7,
     "fitting": 8,

@@ -15,10 +15,11 @@ from cnnrecipes.training.callbacks import Position
 _BAR_EVERY = 0.5  # seconds; reading the logs waits for the device, so not at every step
 _LINE_EVERY = 30.0
 _LONGEST = 1e10  # seconds, 317 years; timedelta cannot hold much more
+_ESTIMATE_AFTER = 2.0  # seconds of steps, from which the time of the training is estimated in its first epoch
 
 
 class ProgressDisplay(keras.callbacks.Callback):
-    """One line an epoch; between them a bar on a terminal, and otherwise a line every 30 seconds.
+    """The estimated time after the first steps, then one line an epoch; in between a bar, or a line every 30 seconds.
 
     deadline: `time.monotonic` at which it ends in any case; None: at its last step.
     """
@@ -38,6 +39,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.epochs = self.params["epochs"]
         self.start = self.shown = time.perf_counter()
         self.before = None  # where it was when the first execution, which compiles, was over
+        self.estimated, self.first_epoch = False, self.position.epoch
         if self.live:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
             self.bar = Progress(*columns, console=self.console, transient=True)
@@ -48,6 +50,8 @@ class ProgressDisplay(keras.callbacks.Callback):
         now = time.perf_counter()
         if self.before is None:
             self.start, self.before = now, self.position.total
+        elif not self.estimated and self.position.epoch == self.first_epoch and now - self.start >= _ESTIMATE_AFTER:
+            self._estimate(now)
         if now - self.shown < (_BAR_EVERY if self.live else _LINE_EVERY):
             return
         self.shown = now
@@ -74,6 +78,13 @@ class ProgressDisplay(keras.callbacks.Callback):
         """Take the bar from the terminal, also when the training ends with an error."""
         if self.bar is not None:
             self.bar.stop()
+
+    def _estimate(self, now: float) -> None:
+        """Print the expected duration, from the steps after the first, which compiles."""
+        self.estimated = True
+        step = (now - self.start) / (self.position.total - self.before)
+        left = (self.total_steps - self.position.total) * step
+        self._line(f"estimated time: {timedelta(seconds=round(left))}, at {step:.3g} s a step")
 
     def _title(self, epoch: int) -> str:
         return f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
