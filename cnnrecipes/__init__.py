@@ -15,6 +15,7 @@ import platform
 import sys
 from typing import Any
 
+from cnnrecipes import keras_settings
 from cnnrecipes.registration import register_layers_with_keras
 
 __version__ = "0.1.0"
@@ -49,10 +50,13 @@ _PUBLIC = {
     "RunError": "cnnrecipes.errors",
     "WriteError": "cnnrecipes.errors",
     "OutOfMemory": "cnnrecipes.errors",
+    "KerasSettingError": "cnnrecipes.errors",
     "Interrupted": "cnnrecipes.errors",
 }
 
 _MODULES = ("debug", "experiments", "layers")
+# Of these rooms alone nothing imports Keras.
+_WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe")
 
 __all__ = [*_PUBLIC, *_MODULES, "recipes"]
 
@@ -66,9 +70,12 @@ def recipes() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
+        keras_settings.check_backend()
         return importlib.import_module(f"cnnrecipes.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'cnnrecipes' has no attribute {name!r}")
+    if _PUBLIC[name] not in _WITHOUT_KERAS:
+        keras_settings.check_backend()
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value

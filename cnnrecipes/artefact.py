@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnrecipes import keras_settings
 from cnnrecipes import recipe as recipes
 from cnnrecipes.data.image_paths import image_paths
 from cnnrecipes.data.images import EXTENSIONS, decode, reason, resize
@@ -32,6 +33,8 @@ from cnnrecipes.recipe import Recipe
 from cnnrecipes.tta import scorer as tta_scorer
 
 ENTRY = "cnnrecipes.json"
+# Bytes of that entry; 1,000 class names and a recipe are some 30 KiB.
+MAX_ENTRY = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,14 @@ class Artefact:
         """Read the file. Raises RunError where it is missing, damaged, or another program's."""
         try:
             with zipfile.ZipFile(path) as archive:
+                about = _about(archive)
                 if (bad := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"its part {bad} is damaged")
-                about = json.loads(archive.read(ENTRY))
-            model = with_fast_norms(keras.saving.load_model(path, compile=False))
-            return cls(model, Recipe.from_dict(about["recipe"], str(path)), about["class_names"])
+            recipe = Recipe.from_dict(about["recipe"], str(path))
+            with keras_settings.float32():
+                model = with_fast_norms(keras.saving.load_model(path, compile=False))
+            _check_model(model, about["class_names"])
+            return cls(model, recipe, about["class_names"])
         except FileNotFoundError:
             raise RunError(
                 f"no model at {str(path)!r}; give the folder of a finished run, or its model.keras"
@@ -263,6 +269,38 @@ def _stack(inputs: Any, channels: int) -> tuple[np.ndarray, bool]:
             f"{remedy}"
         )
     return array[..., None], False
+
+
+def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """The entry of ours. Raises ValueError where it is too large, which is not read, or not what `save` writes."""
+    declared = archive.getinfo(ENTRY).file_size
+    if declared > MAX_ENTRY:
+        raise ValueError(f"its {ENTRY} has {declared:,} bytes, at most {MAX_ENTRY:,} are allowed")
+    with archive.open(ENTRY) as entry:
+        content = entry.read(MAX_ENTRY + 1)  # what a zip declares may be untrue
+    if len(content) > MAX_ENTRY:
+        raise ValueError(f"its {ENTRY} has more than {MAX_ENTRY:,} bytes")
+    about = json.loads(content)
+    if not isinstance(about, dict) or not {"class_names", "recipe"} <= about.keys():
+        raise ValueError(f"its {ENTRY} has no class_names and recipe")
+    names = about["class_names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"the class_names in its {ENTRY} are no list of texts")
+    if len(set(names)) != len(names):
+        raise ValueError(f"the class_names in its {ENTRY} repeat a name")
+    if not isinstance(about["recipe"], dict):
+        raise ValueError(f"the recipe in its {ENTRY} is no table")
+    return about
+
+
+def _check_model(model: keras.Model, names: Sequence[str]) -> None:
+    """Raises ValueError unless the model takes images of one size, and has a logit for each name."""
+    if len(model.inputs) != 1 or len(model.input_shape) != 4 or None in model.input_shape[1:]:
+        raise ValueError(f"its model takes {model.input_shape}, not images (N, H, W, C) of one size")
+    if model.output_shape != (None, len(names)):
+        raise ValueError(
+            f"it has {len(names)} class names, and its model gives {model.output_shape}, not one logit each"
+        )
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

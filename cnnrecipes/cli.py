@@ -16,7 +16,7 @@ import cnnrecipes
 from cnnrecipes import catalog
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, Interrupted
 from cnnrecipes.files import choose_output
-from cnnrecipes.terminal import import_tensorflow, out, print_report, print_result, print_stages, sentence
+from cnnrecipes.terminal import import_tensorflow, out, print_report, print_result, print_stages, printable, sentence
 
 app = typer.Typer(
     help="Design, train and use image-classification CNNs. A recipe is everything that decides a training; "
@@ -94,7 +94,7 @@ def inspect(
         if issubclass(warning.category, UserWarning):
             out.print(f"warning: {warning.message}", markup=False)
     for path in found.files:
-        out.print(f"wrote {path}", markup=False)
+        out.print(printable(f"wrote {path}"), markup=False)
 
 
 @app.command()
@@ -119,7 +119,7 @@ def experiment(
     for row in cnnrecipes.experiments.summary(frame).itertuples():
         table.add_row(row.kind, str(row.size), f"{row.loss:.3f}", f"{row.accuracy:.1%}", f"{row.val_accuracy:.1%}")
     out.print(table)
-    out.print(f"wrote {workdir / name / 'histories.csv'}, {workdir / name / 'histories.png'}", markup=False)
+    out.print(printable(f"wrote {workdir / name / 'histories.csv'}, {workdir / name / 'histories.png'}"), markup=False)
 
 
 @app.command()
@@ -152,7 +152,7 @@ def show_batch(
     output = choose_output(output, Path("batch.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_batch(spec, data=data, step=step, images=images, per_op=per_op, path=output)
-    out.print(f"wrote {output}", markup=False)
+    out.print(printable(f"wrote {output}"), markup=False)
 
 
 @app.command("check-data")
@@ -190,7 +190,7 @@ def check_data(
     else:
         print_report(report)
         for path in files:
-            out.print(f"wrote {path}", markup=False)
+            out.print(printable(f"wrote {path}"), markup=False)
     raise typer.Exit(0 if report.trainable else 1)
 
 
@@ -268,7 +268,7 @@ def extend(
     steps = max(start.state["steps_per_epoch"], 1)
     cnnrecipes.debug.plot_schedule(longer, steps_per_epoch=steps, mark_epoch=position["epoch"], path=picture)
     if not quiet:
-        out.print(f"wrote {picture}", markup=False)
+        out.print(printable(f"wrote {picture}"), markup=False)
     if not draw_only:
         how = {"schedule": schedule, "learning_rate": learning_rate, "data": data, "workdir": workdir}
         _tell(cnnrecipes.extend(run, epochs, **how, progress=not quiet), quiet)
@@ -323,7 +323,7 @@ def plot_schedule(
     output = choose_output(output, Path("schedule.png"), overwrite=overwrite)
     import_tensorflow()
     cnnrecipes.debug.plot_schedule(spec, data=data, steps_per_epoch=steps_per_epoch, path=output)
-    out.print(f"wrote {output}", markup=False)
+    out.print(printable(f"wrote {output}"), markup=False)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -399,9 +399,9 @@ def predict(
         print(json.dumps({one.file: one.probabilities for one in predictions}, indent=2))
     else:
         for prediction in predictions:
-            out.print(f"{prediction.file}: {prediction}", markup=False)
+            out.print(printable(f"{prediction.file}: {prediction}"), markup=False)
     for why in unreadable.values():
-        print(f"cnnrecipes: {' '.join(why.split())}", file=sys.stderr)
+        print(f"cnnrecipes: {printable(' '.join(why.split()))}", file=sys.stderr)
     raise typer.Exit(2 if not predictions else 1 if unreadable else 0)
 
 
@@ -445,7 +445,7 @@ def main() -> None:
 
     def one_line(message, category, *where):
         if issubclass(category, CNNRecipesWarning):
-            print(f"cnnrecipes: warning: {' '.join(str(message).split())}", file=sys.stderr)
+            print(f"cnnrecipes: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
         else:
             show(message, category, *where)
 
@@ -465,5 +465,5 @@ def main() -> None:
 
 
 def _fail(message: str, status: int = 2) -> None:
-    print(f"cnnrecipes: {' '.join(message.split())}", file=sys.stderr)
+    print(f"cnnrecipes: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(status)

@@ -46,6 +46,10 @@ class OutOfMemory(TrainingError):
     """A batch that does not fit into the memory of a device."""
 
 
+class KerasSettingError(CNNRecipesError, RuntimeError):
+    """A global setting of Keras that cnnrecipes cannot work under."""
+
+
 class Interrupted(TrainingError):
     """A training that was asked to stop, and can be gone on with."""
 

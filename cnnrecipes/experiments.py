@@ -201,8 +201,9 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         return _checked(pd.read_csv(path))
     except (ValueError, OSError) as error:
-        why = one_line(error)
-        raise RunError(f"cannot read {str(path)!r} ({why}); move it away to train all cases again") from None
+        raise RunError(
+            f"cannot read {str(path)!r} ({one_line(error)}); move it away to train all cases again"
+        ) from None
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:

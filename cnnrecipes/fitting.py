@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from cnnrecipes import catalog, lengths, models, unfinished
+from cnnrecipes import catalog, keras_settings, lengths, models, terminal, unfinished
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine, readable
@@ -142,6 +142,7 @@ class _Training:
 
     def __init__(self, recipe: Recipe, data: Any, progress: bool, start_from: str | Path | None = None):
         """start_from: whose weights are the first; None: those that the recipe draws, or a checkpoint's."""
+        keras_settings.check()
         self.start_from = start_from
         self.started = time.monotonic()
         self.how_to_go_on = "the same command"
@@ -151,7 +152,7 @@ class _Training:
         loggers.check(recipe.train)
         self.placement = place(recipe.train)
         self.progress = progress and self.placement.is_chief
-        self.say = print if self.progress else (lambda text: None)
+        self.say = terminal.say if self.progress else (lambda text: None)
         guards.note_devices(self.placement, self.say)
         opened = open_source(data, recipe.data, lambda text: say_or_warn(text, self.say), progress=self.progress)
         self.source, self.unreadable = readable(opened, progress=self.progress)
@@ -181,7 +182,7 @@ class _Training:
 
     def run(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], start: Start | None = None) -> Run:
         """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""
-        with self.placement.naming_lost_workers(lambda: self.how_to_go_on), self.until_over:
+        with keras_settings.float32(), self.placement.naming_lost_workers(lambda: self.how_to_go_on), self.until_over:
             run, prepared, outcome = self._trained(where, folder, start)
             with guards.explained_disk(run.folder), _naming_interruption(run):
                 artefact = prepared.artefact(outcome.weights, self.recipe, self.source.class_names)

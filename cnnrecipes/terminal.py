@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
+
+from cnnrecipes import keras_settings
 
 _ROWS = 40  # classes that a table shows
+_JOINERS = "\u200c\u200d"
 
 out = Console(soft_wrap=True, highlight=False)
 
 
-def printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def printable(text: object) -> str:
+    """Return a text for one line of a terminal: control, direction and undecodable characters become escapes.
+
+    The single place that every name passes which comes from data, a file or a model: a class called "\\x1b[2J" would
+    clear the screen, and U+202E would turn what follows. Joiners, which Persian and emoji need, stay.
+    """
+    return "".join(
+        character if character.isprintable() or character in _JOINERS else _escaped(character)
+        for character in str(text)
+    )
 
 
-def listed(names, most: int = 6) -> str:
+def say(text: object) -> None:
+    """Print a line to the standard output, with every character printable."""
+    print(printable(text))
+
+
+def listed(names: Sequence[object], most: int = 6) -> str:
     """Return the printable names, comma-separated; of more than `most` the first ones and the number of the rest."""
     shown = [printable(name) for name in names[:most]]
     if len(names) > most:
@@ -33,7 +50,7 @@ def print_report(report) -> None:
         "class", *(Column(str(name), justify="right") for name in report.counts.columns), box=None, pad_edge=False
     )
     for row in report.counts.head(_ROWS).itertuples():
-        counts.add_row(str(row.Index), *map(str, row[1:]))
+        counts.add_row(Text(printable(row.Index)), *map(str, row[1:]))
     out.print(counts)
     if len(report.counts) > _ROWS:
         out.print(f"and {len(report.counts) - _ROWS:,} more classes, in report.json")
@@ -41,11 +58,10 @@ def print_report(report) -> None:
     styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
     for finding in report.findings:
         out.print(f"{finding.severity:8}", style=styles[finding.severity], end="")
-        out.print(finding.message, markup=False)
+        out.print(printable(finding.message), markup=False)
         for file in finding.files[:3]:
             why = report.unreadable.get(file)
-            # A name may hold anything, a new line too.
-            out.print(f"         {json.dumps(file, ensure_ascii=False)}{f': {why}' if why else ''}", markup=False)
+            out.print(printable(f"         {file!r}{f': {why}' if why else ''}"), markup=False)
         if len(finding.files) > 3:
             out.print(f"         and {len(finding.files) - 3} more")
     out.print("training may go on" if report.trainable else "training may not go on", style="bold")
@@ -57,8 +73,9 @@ def print_result(run) -> None:
     for split in ("validation", "test"):
         if split in metrics:
             out.print(sentence(split, metrics[split]))
-    out.print(f"epoch {metrics['epoch']} kept; the run is in {run.folder}")
-    out.print(f"next: cnnrecipes predict {run.folder} IMAGE")
+    folder = printable(run.folder)
+    out.print(f"epoch {metrics['epoch']} kept; the run is in {folder}", markup=False)
+    out.print(f"next: cnnrecipes predict {folder} IMAGE", markup=False)
 
 
 def print_stages(stages) -> None:
@@ -86,6 +103,7 @@ def measured(metrics: dict) -> str:
 
 def import_tensorflow() -> None:
     """Import it without its chatter about devices, which no log level stops; it is shown if the import fails."""
+    keras_settings.check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     screen = os.dup(2)
@@ -104,6 +122,10 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(screen, 2)
             os.close(screen)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _one_of_many() -> bool:

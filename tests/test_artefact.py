@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -254,3 +257,43 @@ def test_saving_again_gives_the_same_model(artefact, images, tmp_path):
     again = cr.load(tmp_path / "again.keras")
     assert (again.recipe, again.class_names) == (artefact.recipe, artefact.class_names)
     assert np.array_equal(again.probabilities(images), artefact.probabilities(images))
+
+
+def with_entry(source: Path, path: Path, entry: bytes) -> Path:
+    """A copy of an artifact with another entry of ours."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, entry if name == ENTRY else old.read(name))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"class_names": ["a", "b"]}, r"it has 2 class names, and its model gives \(None, 10\)"),
+        ({"class_names": [str(i) for i in range(11)]}, "it has 11 class names"),
+        ({"class_names": ["a"] * 10}, "repeat a name"),
+        ({"class_names": list(range(10))}, "no list of texts"),
+        ({"class_names": "0123456789"}, "no list of texts"),
+        ({"recipe": []}, "the recipe in its cnnrecipes.json is no table"),
+    ],
+)
+def test_names_that_do_not_fit_the_model_are_refused_on_load(digits_run, tmp_path, change, words):
+    source = digits_run.folder / "model.keras"
+    with zipfile.ZipFile(source) as archive:
+        about = json.loads(archive.read(ENTRY))
+    path = with_entry(source, tmp_path / "changed.keras", json.dumps(about | change).encode())
+    with pytest.raises(cr.RunError, match=words):
+        cr.load(path)
+
+
+def test_a_huge_entry_is_refused_by_its_size_declared_or_real(digits_run, tmp_path):
+    """64 MiB of blanks, a few kilobytes in the file; and the same where the declared size is a lie."""
+    huge = with_entry(digits_run.folder / "model.keras", tmp_path / "huge.keras", b" " * 2**26)
+    with pytest.raises(cr.RunError, match=r"has 67,108,864 bytes, at most 16,777,216"):
+        cr.load(huge)
+    declared, lie = struct.pack("<L", 2**26), struct.pack("<L", 100)
+    assert declared in huge.read_bytes()
+    huge.write_bytes(huge.read_bytes().replace(declared, lie))
+    with pytest.raises(cr.RunError, match=re.escape(str(huge))):
+        cr.load(huge)

@@ -141,6 +141,17 @@ def test_open_files_do_not_grow_with_the_number_of_fits(folder, tmp_path, cache)
     assert counts[1:] == counts[:1] * 2
 
 
+def test_images_of_tfds_are_released(monkeypatch, shared):
+    if not (shared / "tfds" / "cifar10").is_dir():
+        pytest.skip("cifar10 of TFDS is not in the shared data")
+    with watched(monkeypatch) as found:
+        recipe = RECIPE.change(**{"data.name": "cifar10", "data.image_size": 32})
+        with sources.open_source("cifar10", recipe.data) as source:
+            next(iter(pipeline.evaluation_batches(source.split("validation"), recipe.data, 10)))
+        del source
+        assert alive(found) == []
+
+
 def test_evaluating_predicting_and_drawing_release_the_images(monkeypatch, tmp_path):
     run = cr.fit(RECIPE, data=noise(), workdir=tmp_path, progress=False)
     with watched(monkeypatch) as found:
@@ -169,11 +180,11 @@ def test_a_data_set_alone_releases_its_images_when_it_is_deleted(monkeypatch, fo
         gc.disable()
         try:
             if use != "not at all":
-                for batch in dataset:
-                    assert batch[0].shape == (8, 16, 16, 3)
+                for images, _labels in dataset:
+                    assert images.shape == (8, 16, 16, 3)
                     if use == "in part":
                         break
-                del batch
+                del images, _labels
             del dataset, _
             assert [reference for reference in found if reference() is not None] == []
         finally:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "cnnrecipes"
 ROOMS = {
     "errors": 0,
     "files": 1,
+    "keras_settings": 1,
     "registration": 0,
     "recipe": 1,
     "recipe_values": 1,
