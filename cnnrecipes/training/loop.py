@@ -27,6 +27,7 @@ from cnnrecipes.training.saving import Saver
 from cnnrecipes.training.schedules import Schedule
 from cnnrecipes.training.stopping import EarlyStopping, PlateauDrop, Signals, TimeBudget
 from cnnrecipes.training.trainee import Trainee
+from cnnrecipes.training.xla import without_xla_where_it_fails
 
 EXECUTION = 0.2  # seconds of steps in one call: Python between calls is nothing beside it, and Ctrl-C still quick
 
@@ -102,7 +103,9 @@ def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, sessi
     try:
         everything.begin()
         with parts.signals.caught(), _naming_memory(whole):
-            _fit(trainee, feed, whole, session.placement, parts, everything)
+            without_xla_where_it_fails(
+                lambda: _fit(trainee, feed, whole, session.placement, parts, everything), trainee, session.say
+            )
             parts.saver.save()
     finally:
         everything.end()

@@ -96,6 +96,16 @@ class Trainee(keras.Model):
         step = int(self._lost.numpy())
         return None if step < 0 else step
 
+    @property
+    def steps_done(self) -> int:
+        """Steps since the start of the training."""
+        return int(self._done.numpy())
+
+    def switch_off_xla(self) -> None:
+        """Compile the steps from now on without XLA."""
+        self.jit_compile = False
+        self.train_function = self.test_function = None
+
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
         """While within, the model has the weights that are measured and kept: an average, where one stands for them."""

@@ -1,0 +1,50 @@
+"""Training without XLA where XLA cannot compile the step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from cnnrecipes.errors import TrainingError
+from cnnrecipes.training.trainee import Trainee
+
+
+def without_xla_where_it_fails(fit: Callable[[], None], trainee: Trainee, say: Callable[[str], None]) -> None:
+    """Call `fit`; where XLA fails to compile the first step, switch XLA off, say why, and call it again.
+
+    A step that does not compile changes nothing, so the second call begins where the first one did.
+
+    Raises:
+        TrainingError: XLA fails after steps that were made, as on the validation step.
+    """
+    before = trainee.steps_done
+    try:
+        fit()
+    except tf.errors.OpError as error:
+        if not trainee.jit_compile or not _is_compilation(error):
+            raise
+        if trainee.steps_done != before:
+            raise TrainingError(
+                f"XLA cannot compile a part of this training: {_reason(error)}; set train.xla=false"
+            ) from error
+        say(f"XLA is off: it cannot compile this training ({_reason(error)}); train.xla=false spares the attempt")
+    else:
+        return
+    trainee.switch_off_xla()
+    fit()
+
+
+def _is_compilation(error: tf.errors.OpError) -> bool:
+    """Whether XLA's compiler raised it; memory that ran out is not its fault."""
+    memory = isinstance(error, tf.errors.ResourceExhaustedError)
+    return not memory and re.search(r"xla|\bcompil", str(error), re.IGNORECASE) is not None
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The ops that XLA lacks, where TensorFlow names them; else the first line of its message."""
+    lacking = sorted(set(re.findall(r"No registered '(\w+)' OpKernel", str(error))))
+    if lacking:
+        return f"it has no kernel for {', '.join(lacking)}"
+    return next((line.strip() for line in str(error).splitlines() if "XLA" in line), str(error).splitlines()[0])[:200]
