@@ -1,0 +1,75 @@
+"""Every part of a CNN compiles under XLA, forward and backward, with the values that it has without."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cnnrecipes as cr
+from cnnrecipes import layers, recipe
+
+IMAGES = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+
+
+def outcomes(model, x, *, training):
+    """Outputs, and gradients for the input and the weights, without XLA and with it."""
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = model(x, training=training)
+            # Not linear, so that every element has a gradient of its own.
+            loss = tf.reduce_mean(tf.square(y - 1))
+        return [y, *tape.gradient(loss, [x, *(weight.value for weight in model.trainable_weights)])]
+
+    found = []
+    for xla in (False, True):
+        keras.utils.set_random_seed(0)
+        found.append([array.numpy() for array in tf.function(step, autograph=False, jit_compile=xla)(tf.constant(x))])
+    return found
+
+
+def assert_alike(model, x, *, training=True):
+    for plain, compiled in zip(*outcomes(model, x, training=training), strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-3, atol=1e-3 * np.abs(plain).max() + 1e-7)
+
+
+def test_every_pooling_and_activation_compiles_to_the_same_values():
+    """All side by side in one model, since compiling is what takes time."""
+    x = inputs = keras.Input((12, 12, 8))
+    makers = (layers.max_pool, layers.average_pool, layers.blurred_max_pool)
+    parts = [make(x, 3, stride=2, name=make.__name__) for make in makers]
+    parts += [layers.BlurPool(name="blur")(x)]
+    parts += [
+        layers.max_pool(layers.activation(kind)(name=kind)(x), 2, stride=2, name=f"{kind}_pool")
+        for kind in get_args(recipe.Activation)
+    ]
+    parts = [keras.layers.GlobalAveragePooling2D()(part) for part in parts]
+    parts += [layers.global_pool(x, kind, name=f"global_{kind}") for kind in ("average", "max")]
+    model = keras.Model(inputs, keras.layers.Concatenate()(parts))
+    assert_alike(model, np.random.default_rng(0).normal(size=(2, 12, 12, 8)).astype("float32"))
+
+
+@pytest.mark.parametrize("make", [layers.stochastic_depth, layers.spatial_dropout, layers.dropout])
+def test_what_drops_at_random_compiles_and_keeps_the_mean(make):
+    inputs = keras.Input((4, 4, 64))
+    model = keras.Model(inputs, make(inputs, 0.5, name="drops"))
+    y = tf.function(lambda x: model(x, training=True), jit_compile=True)(tf.ones((64, 4, 4, 64))).numpy()
+    assert set(np.unique(y)) == {0, 2}
+    assert y.mean() == pytest.approx(1, abs=0.5)
+
+
+NETS = {
+    "resnet8": {"norm": "batch"},
+    "resnet20": {"norm": "group", "norm_groups": 4, "squeeze_excite": 2, "variant": "v2", "depths": [1, 1, 1]},
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_compiles_to_the_same_values_and_gradients(name):
+    model = cr.build(name, input_shape=(32, 32, 3), classes=4, zero_init_residual=False, **NETS[name])
+    assert_alike(model, IMAGES)
