@@ -113,9 +113,7 @@ def starts_as_identity(spec, scaled: bool) -> bool:
 def scales_branches(spec) -> bool:
     """Whether learnable factors end the branches: by default in nets without norms. ModelError without shortcuts."""
     if spec.branch_scale == "skipinit" and spec.shortcut == "none":
-        raise ModelError(
-            f"{spec.name}: branch_scale scales what is added to a shortcut, and there is none; leave it out"
-        )
+        raise ModelError(f"{spec.name}: branch_scale needs shortcuts, got shortcut 'none'; leave one of the two out")
     return spec.shortcut != "none" and (spec.branch_scale or ("skipinit" if spec.norm == "none" else "none")) != "none"
 
 

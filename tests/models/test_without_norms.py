@@ -1,0 +1,124 @@
+"""Residual nets without norms: their branches start small, learn, decay and are saved as those with norms."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import cnnrecipes as cr
+from cnnrecipes import recipe
+from cnnrecipes.layers import with_keras_norms
+from cnnrecipes.models import ARCHITECTURES
+from cnnrecipes.training.optimizers import optimizer
+
+RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.own.get("shortcut", "none") != "none"]
+VARIANTS = [
+    *((name, {}) for name in RESIDUAL),
+    ("fast_cnn", {}),
+    # Not v2 with C: its projections follow one another without a ReLU, and he_normal doubles the variance at each.
+    *(("resnet20", {"variant": variant, "shortcut": s}) for variant in ("v1", "d") for s in "ABC"),
+    *(("resnet20", {"variant": "v2", "shortcut": s}) for s in "AB"),
+    ("resnet50", {"variant": "v2"}),
+    ("resnet20", {"squeeze_excite": 4}),
+]
+
+
+def build(name: str, **options) -> keras.Model:
+    size = 16 if ARCHITECTURES[name].setting.classes == 10 else 32
+    keras.utils.set_random_seed(0)
+    return cr.build(name, input_shape=(size, size, 3), classes=10, **options)
+
+
+def deviation(model: keras.Model) -> float:
+    """Of the logits of a training batch of standardized noise, each image with a colour of its own."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(8, *model.input_shape[1:])) + random.normal(size=(8, 1, 1, 3))
+    return float(np.std(model(x.astype("float32"), training=True)))
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_logits_start_within_a_factor_of_those_with_batch_norm(name, options):
+    widths = ARCHITECTURES[name].own["widths"]
+    if widths[-1] > 256:
+        options = {"widths": tuple(width // 4 for width in widths), **options}
+    with_norms, without = (deviation(build(name, norm=norm, **options)) for norm in ("batch", "none"))
+    assert with_norms / 5 < without < with_norms * 5
+
+
+def test_unscaled_branches_are_what_makes_logits_huge():
+    assert deviation(build("resnet20", norm="none", branch_scale="none")) > 10
+
+
+@pytest.mark.parametrize("name", ["plain20", "vgg11", "alexnet"])
+def test_nets_without_shortcuts_have_no_factors(name):
+    model = cr.build(name, input_shape=(64, 64, 3), classes=3, norm="none", head="average")
+    assert not any(isinstance(layer, keras.layers.EinsumDense) for layer in model.layers)
+
+
+def test_factors_start_at_one_where_the_shortcut_adds_channels_and_at_zero_elsewhere():
+    model = build("resnet14", norm="none")
+    starts = {layer.name: layer.kernel.numpy() for layer in model.layers if isinstance(layer, keras.layers.EinsumDense)}
+    ones = {name for name, kernel in starts.items() if np.all(kernel == 1)}
+    assert ones == {"stage2_block1_scale", "stage3_block1_scale"}
+    assert all(np.all(kernel == 0) for name, kernel in starts.items() if name not in ones)
+    assert len(starts) == 6
+
+
+def test_factors_multiply_channels_and_get_the_gradient_of_keras_own_layer():
+    model = build("resnet8", norm="none", branch_scale="skipinit")
+    ours = next(layer for layer in model.layers if isinstance(layer, keras.layers.EinsumDense))
+    theirs = keras.layers.EinsumDense.from_config(ours.get_config())
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 16)).astype("float32")
+    theirs.build(x.shape)
+    for layer in (ours, theirs):
+        layer.set_weights([np.arange(16, dtype="float32")])
+    np.testing.assert_allclose(ours(x), x * np.arange(16), rtol=1e-6)
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-6)
+
+
+def test_factors_and_biases_are_not_decayed():
+    model = build("resnet8", norm="none")
+    made = optimizer(recipe.Train(epochs=1, weight_decay=0.1), model, 0.1)
+    made.build(model.trainable_variables)
+    decayed = {v.path for v in model.trainable_variables if made._use_weight_decay(v)}
+    assert decayed == {v.path for v in model.trainable_variables if len(v.shape) > 1}
+    assert not any("_scale/" in path for path in decayed)
+
+
+def test_a_net_without_norms_opens_in_keras_alone(tmp_path):
+    model = build("resnet8", norm="none")
+    model.get_layer("stage1_block1_scale").set_weights([np.linspace(0, 1, 16)])
+    with_keras_norms(model).save(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    code = (
+        "import sys, keras, numpy as np; folder = sys.argv[1]\n"
+        "logits = keras.saving.load_model(folder + '/model.keras')(np.load(folder + '/x.npy'))\n"
+        "assert 'cnnrecipes' not in sys.modules; np.save(folder + '/y.npy', logits)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), atol=1e-5)
+
+
+def test_a_net_without_norms_learns_at_the_default_rate(tmp_path):
+    changes = {"model.norm": "none", "train.epochs": 8}
+    run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **changes)
+    assert run.recipe.train.learning_rate == 0.1
+    assert run.metrics["validation"]["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("plain20", {"branch_scale": "skipinit"}, "branch_scale needs shortcuts, got shortcut 'none'"),
+        ("resnet20", {"branch_scale": "skipinit", "zero_init_residual": True}, "two factors of 0 hide each other"),
+        ("vgg11", {"branch_scale": "skipinit"}, "vgg11 has no branch_scale to choose"),
+    ],
+)
+def test_factors_that_cannot_be_are_refused(name, options, words):
+    with pytest.raises(cr.ModelError, match=words):
+        cr.build(name, input_shape=(32, 32, 3), classes=10, **options)
