@@ -35,7 +35,7 @@ def fingerprint(paths: Iterable[str], what: str = "") -> str:
     return digest.hexdigest()
 
 
-def _row_digest(key: str, values: Sequence) -> int:
+def _row_checksum(key: str, values: Sequence) -> int:
     return zlib.crc32(repr((key, *values)).encode("utf-8", "backslashreplace"))
 
 
@@ -60,9 +60,9 @@ class Table:
             for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
-                for key, *values, digest in self._database.execute(f"SELECT * FROM rows WHERE key IN ({marks})", some):
+                for key, *values, checksum in self._database.execute(f"SELECT * FROM rows WHERE key IN ({marks})", some):
                     # A damaged row is as if it were not there; SQLite has no checksums of its own.
-                    if key in called and digest == _row_digest(key, values):
+                    if key in called and checksum == _row_checksum(key, values):
                         found[called[key]] = tuple(values)
         return found
 
@@ -74,7 +74,7 @@ class Table:
             with contextlib.suppress(sqlite3.Error), self._database:
                 self._database.executemany(
                     f"INSERT OR REPLACE INTO rows VALUES ({marks})",
-                    [(key, *values, _row_digest(key, values)) for key, values in stored],
+                    [(key, *values, _row_checksum(key, values)) for key, values in stored],
                 )
 
     def close(self) -> None:
@@ -88,9 +88,9 @@ class Table:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 database = sqlite3.connect(path, timeout=10, check_same_thread=False)
                 names = ", ".join(f'"{column}"' for column in self.columns)
-                database.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {names}, digest)")
+                database.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {names}, row_checksum)")
                 found = [row[1] for row in database.execute("PRAGMA table_info(rows)")]
-                if tuple(found) != ("key", *self.columns, "digest"):
+                if tuple(found) != ("key", *self.columns, "row_checksum"):
                     raise sqlite3.DatabaseError("of another version")
                 return database
             except sqlite3.OperationalError:  # another process holds it, or it cannot be written: done without
