@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from cnnrecipes.layers.xla import compiled_by_xla
+
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -31,7 +33,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not getattr(self, "renorm", False)
             and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "float16", "bfloat16")
             and self.moving_mean.dtype == "float32"
-            and not _compiled_by_xla()
+            and not compiled_by_xla()
         )
 
     def _normalize_by_batch(self, inputs):
@@ -63,14 +65,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=is_training,
         )
         return keras.ops.cast(result.y, self.compute_dtype), result.batch_mean, result.batch_variance
-
-
-def _compiled_by_xla() -> bool:
-    """Whether the function being traced is one of `jit_compile=True`, or within one."""
-    import tensorflow as tf
-    from tensorflow.python.ops import control_flow_util  # the public API does not tell
-
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 FusedBatchNormalization = BatchNormalization
