@@ -33,6 +33,13 @@ leaky_relu, elu, celu, gelu, silu, mish, sigmoid, tanh), `init` (he_normal, he_u
 lecun_normal, lecun_uniform, each with a factor as `he_normal(0.5)`, and `fixed(0.01)`), `head` (average, max, classic),
 `dropout`. `norm`, `activation`, `init` and `pool` can be factories of your own.
 
+A residual block with norms starts as its shortcut: its last gamma is 0 (`zero_init_residual`). Where shortcut A pads
+new channels with zeros it is 1, also with `zero_init_residual = true`, because a channel of zeros in front of a ReLU
+gets no gradient and would never learn. With `norm = "none"` the branches end in learnable factors instead, one a
+channel, 0 or 1 at first by the same rule (`branch_scale = "skipinit"`, after De & Smith 2020, who have one a branch);
+no weight decay applies to them. `branch_scale = "none"` leaves them out. Nets without shortcuts, and `fast_cnn`, have
+none. They do not help `variant = "v2"` with `shortcut = "C"`, whose projections alone double the variance each block.
+
 | option | values | has it |
 |---|---|---|
 """
