@@ -59,7 +59,8 @@ def test_an_experiment_says_what_it_asks_and_found(tmp_path):
     done = command("experiment", "plain_and_residual", *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr  # of trainings so short TensorFlow says that it traces often
     assert "Do deeper nets train worse" in done.stdout
-    assert done.stdout.count("plain") == 2 + done.stdout.count("plain_and_residual")
+    kinds = [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("plain ", "residual "))]
+    assert kinds == ["plain", "plain", "residual", "residual"]
     assert (tmp_path / "experiments" / "plain_and_residual" / "histories.png").stat().st_size > 10_000
 
 

@@ -279,7 +279,7 @@ def test_a_time_budget_ends_in_time_with_a_whole_artefact(tmp_path):
     start = time.monotonic()
     run = fit(tmp_path, **{"train.time_budget": "25 s", "train.epochs": 100_000, "train.steps_per_execution": 3})
     taken = time.monotonic() - start
-    assert taken < 40  # 25, and what a busy machine may add after the last look at the clock
+    assert taken < 75  # 25, and what a busy machine may add after the last look at the clock
     assert run.predict(IMAGES[0]).name in ("0", "1")
     rates = run.history.learning_rate
     assert rates.iloc[-1] < 0.02 * rates.max()
