@@ -60,7 +60,9 @@ class Table:
             for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
-                for key, *values, checksum in self._database.execute(f"SELECT * FROM rows WHERE key IN ({marks})", some):
+                for key, *values, checksum in self._database.execute(
+                    f"SELECT * FROM rows WHERE key IN ({marks})", some
+                ):
                     # A damaged row is as if it were not there; SQLite has no checksums of its own.
                     if key in called and checksum == _row_checksum(key, values):
                         found[called[key]] = tuple(values)
