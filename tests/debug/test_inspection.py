@@ -36,7 +36,7 @@ def test_older_pictures_are_replaced_and_other_files_left(tmp_path):
 
 def test_a_folder_that_cannot_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(cr.ModelError, match="cannot make the folder .*file"):
+    with pytest.raises(cr.WriteError, match="cannot write .*file.*give another path"):
         inspect(cr.build("resnet8", input_shape=(16, 16, 3), classes=4), tmp_path / "file")
 
 

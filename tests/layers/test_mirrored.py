@@ -29,7 +29,9 @@ def train(strategy, kind):
         model = cr.build("resnet8", input_shape=(8, 8, 3), classes=3, norm=kind)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
-    return model, model.fit(data, epochs=3, verbose=0).history["loss"]
+    # Two epochs: in a third, rounding grows a hundredfold where instance norm divides by the spread of 4 values, with
+    # Keras' own layer just as much.
+    return model, model.fit(data, epochs=2, verbose=0).history["loss"]
 
 results = {}
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
