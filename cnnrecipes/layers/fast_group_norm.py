@@ -16,7 +16,6 @@ import functools
 import keras
 
 from cnnrecipes.errors import ModelError
-from cnnrecipes.layers.xla import compiled_by_xla
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
@@ -102,7 +101,7 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
         d = x - shift
         # What rounding left of the mean; the shift is a float32, whose spacing at 10,000 is 0.001.
         mean = group_means(position_means(d))
-        square = group_means(_mean_squares(d, position_means))
+        square = group_means(position_means(tf.square(d)))
         inverse = tf.math.rsqrt(tf.maximum(square - tf.square(mean), 0.0) + epsilon)
         scale = gamma * inverse
         y = d * spread(scale) + spread(beta - mean * scale)
@@ -127,7 +126,8 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
 def _position_means(shape, channels: int):
     """The function that takes means over positions, (N, H, W, C) -> (N, C).
 
-    On a CPU it is a product with a row of ones, the fastest way there; a GPU's product would round to TF32.
+    On a CPU it is a product with a row of ones, the fastest way there, whose rounding does not depend on N as that of
+    TensorFlow's reductions does: many devices come to the same weights. A GPU's product would round to TF32.
     """
     import tensorflow as tf
 
@@ -135,16 +135,6 @@ def _position_means(shape, channels: int):
         return functools.partial(tf.reduce_mean, axis=[1, 2])
     row = tf.fill([shape[0], 1, shape[1] * shape[2]], 1 / tf.cast(shape[1] * shape[2], "float32"))
     return lambda x: tf.linalg.matmul(row, tf.reshape(x, [shape[0], -1, channels]))[:, 0]
-
-
-def _mean_squares(x, position_means):
-    """The mean square over positions, (N, H, W, C) -> (N, C); a Euclidean norm reads once, but XLA has no kernel."""
-    import tensorflow as tf
-
-    if compiled_by_xla():
-        return position_means(tf.square(x))
-    positions = tf.cast(tf.shape(x)[1] * tf.shape(x)[2], "float32")
-    return tf.square(tf.raw_ops.EuclideanNorm(input=x, axis=[1, 2])) / positions
 
 
 def _group_means(means, size: int):
