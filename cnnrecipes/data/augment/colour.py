@@ -11,7 +11,7 @@ import math
 import tensorflow as tf
 
 from cnnrecipes import operations
-from cnnrecipes.data.augment.geometry import where
+from cnnrecipes.data.augment.geometry import take, where
 
 # Pillow's weights of red, green and blue in gray (ITU-R 601-2), in 1/65536.
 _LUMA = (19595.0, 38470.0, 7471.0)
@@ -182,7 +182,7 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
 
 def _look_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
     """Each value replaced by its channel's table (N, C, 256), which holds whole numbers 0..255."""
-    found = tf.gather(tf.reshape(tf.cast(tables, tf.uint8), (-1,)), _places(images))
+    found = take(tf.reshape(tf.cast(tables, tf.uint8), (-1,)), _places(images))
     return tf.reshape(found, tf.shape(images))
 
 

@@ -16,8 +16,8 @@ def pad_crop(images: tf.Tensor, draws: tf.Tensor, op: operations.PadCrop, mean) 
     rows = offsets[:, :1] + tf.range(height)
     columns = offsets[:, 1:] + tf.range(width)
     if op.fill == "reflect":
-        return _take(images, reflect(rows, height), reflect(columns, width))
-    cropped = _take(images, tf.clip_by_value(rows, 0, height - 1), tf.clip_by_value(columns, 0, width - 1))
+        return _crop(images, reflect(rows, height), reflect(columns, width))
+    cropped = _crop(images, tf.clip_by_value(rows, 0, height - 1), tf.clip_by_value(columns, 0, width - 1))
     inside = within(rows, 0, height)[:, :, None] & within(columns, 0, width)[:, None, :]
     return tf.where(inside[..., None], cropped, fill_colour(op.fill, mean))
 
@@ -134,7 +134,7 @@ def slide_rows(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf.Te
     pixels = tf.reshape(tf.concat([edge, images, edge], 2), (-1, channels))
     columns = _clip(tf.cast(whole, tf.int32)[..., None] + tf.range(1, width + 2), width + 1)
     starts = tf.reshape(tf.range(n * height) * (width + 2), (n, height, 1))
-    taken = tf.gather(pixels, columns + starts)
+    taken = take(pixels, columns + starts)
     rows = (-1, width * channels)
     left, right = tf.reshape(taken[:, :, :-1], rows), tf.reshape(taken[:, :, 1:], rows)
     return tf.reshape(_between(left, right, tf.reshape(shifts - whole, (-1, 1))), tf.shape(images))
@@ -149,9 +149,17 @@ def slide_columns(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf
     pixels = tf.reshape(tf.concat([edge, images, edge], 1), (-1, channels))
     rows = _clip(tf.cast(whole, tf.int32)[:, None] + tf.range(1, height + 2)[:, None], height + 1)
     starts = tf.range(n)[:, None] * ((height + 2) * width) + tf.range(width)
-    taken = tf.reshape(tf.gather(pixels, rows * width + starts[:, None]), (n, height + 1, width * channels))
+    taken = tf.reshape(take(pixels, rows * width + starts[:, None]), (n, height + 1, width * channels))
     shares = tf.repeat(shifts - whole, channels, axis=1)[:, None]
     return tf.reshape(_between(taken[:, :-1], taken[:, 1:], shares), tf.shape(images))
+
+
+def take(items: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """`items[places]`: as `tf.gather` along the first axis, but about twice as fast on a CPU.
+
+    For pieces of a few bytes, pixels or values, the cost is that of each index, not of what it copies.
+    """
+    return tf.gather_nd(items, places[..., None])
 
 
 def where(condition: tf.Tensor, yes: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
@@ -197,9 +205,11 @@ def _maps(*numbers) -> tf.Tensor:
     return tf.reshape(tf.stack([n + tf.zeros_like(like) for n in numbers], 1), (-1, 2, 3))
 
 
-def _take(images, rows, columns):
+def _crop(images, rows, columns):
     """Each image's own rows (N, h) and columns (N, w)."""
-    return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    height, width, channels = images.shape[1:]
+    starts = (tf.range(tf.shape(images)[0])[:, None] * height + rows) * width
+    return take(tf.reshape(images, (-1, channels)), starts[:, :, None] + columns[:, None, :])
 
 
 def reflect(positions: tf.Tensor, length: int) -> tf.Tensor:

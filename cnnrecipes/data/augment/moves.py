@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cnnrecipes import operations as spec
 from cnnrecipes.data.augment.erase import box_mask, cutout_box
-from cnnrecipes.data.augment.geometry import crop_offsets, fill_colour, mirrored, reflect, within
+from cnnrecipes.data.augment.geometry import crop_offsets, fill_colour, mirrored, reflect, take, within
 
 _FLIPS = (spec.FlipLR, spec.FlipUD, spec.AlternatingFlipLR)
 _OUTSIDE = -(2**30)  # stays below 0 whatever is added to it
@@ -56,7 +56,7 @@ def move(images: tf.Tensor, ops: Sequence[spec.Operation], draws: Sequence[tf.Te
         places = tf.where(mask, number, places)
     colours = tf.stack([tf.broadcast_to(fill_colour(fill, mean), [channels]) for fill in fills])
     pixels = tf.concat([colours, tf.reshape(images, (-1, channels))], 0)
-    return tf.reshape(tf.gather(pixels, places), tf.shape(images))
+    return tf.reshape(take(pixels, places), tf.shape(images))
 
 
 def _shift(positions, offsets, fill):

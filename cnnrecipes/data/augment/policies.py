@@ -6,6 +6,8 @@ authors (google-research/augmix); shears and rotations go about the centre, and 
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from cnnrecipes import operations
@@ -77,10 +79,9 @@ def auto_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.AutoAugment
 
 def aug_mix(images: tf.Tensor, draws: tf.Tensor, op: operations.AugMix, mean) -> tf.Tensor:
     """A mean of chains, weighted by Dirichlet(alpha), mixed with the image by Beta(alpha, alpha); rounded once."""
-    values = tf.cast(images, tf.float32)
     lengths, weights, steps = tf.split(draws, [op.width, op.width, 3 * op.width * op.depth], axis=1)
     own = beta(weights[:, 0], op.alpha, op.alpha)
-    left, mixed = 1 - own, values * tf.reshape(own, (-1, 1, 1, 1))
+    left, chains, shares = 1 - own, [images], [own]
     for number in range(op.width):
         chain = images
         for step in range(op.depth):
@@ -92,14 +93,27 @@ def aug_mix(images: tf.Tensor, draws: tf.Tensor, op: operations.AugMix, mean) ->
         # Stick by stick: the share of the first of k chains is Beta(alpha, (k - 1) alpha) of what is left.
         rest = op.width - number - 1
         share = left * beta(weights[:, number + 1], op.alpha, op.alpha * rest) if rest else left
-        mixed += tf.cast(chain, tf.float32) * tf.reshape(share, (-1, 1, 1, 1))
+        chains.append(chain)
+        shares.append(share)
         left -= share
-    return to_uint8(mixed)
+    return _weighted_sum(chains, shares)
 
 
 def aug_mix_draws(op: operations.AugMix) -> int:
     """Draws that `aug_mix` takes for each image: the chains' lengths, the weights, and three a step."""
     return 2 * op.width + 3 * op.width * op.depth
+
+
+def _weighted_sum(images: list[tf.Tensor], shares: list[tf.Tensor]) -> tf.Tensor:
+    """Images (N, H, W, C) in shares (N,), as uint8.
+
+    One product, as its order of additions is fixed. TensorFlow turns a chain of `+` into one AddN, which begins with
+    whichever buffer is free at that moment: the last bit, and so the rounding, would change from run to run.
+    """
+    size = math.prod(images[0].shape[1:])
+    values = tf.cast(tf.stack([tf.reshape(each, (-1, size)) for each in images], 1), tf.float32)
+    total = tf.matmul(tf.stack(shares, 1)[:, None], values)
+    return to_uint8(tf.reshape(total, tf.shape(images[0])))
 
 
 def _apply(images, space: Space, kinds, levels, signs, op, mean):

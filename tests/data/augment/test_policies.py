@@ -137,3 +137,17 @@ def test_aug_mix_of_chains_that_change_nothing_changes_nothing(monkeypatch):
     op = parse("aug_mix(width=4, alpha=0.5)")
     draws = tf.constant(RANDOM.random((45, policies.aug_mix_draws(op)), np.float32))
     np.testing.assert_array_equal(policies.aug_mix(tf.constant(IMAGES), draws, op, MEAN), IMAGES)
+
+
+def test_aug_mix_adds_its_chains_in_a_fixed_order():
+    """In one product: TensorFlow joins additions into an AddN, whose order is that in which buffers become free."""
+    images, op = tf.constant(IMAGES), parse("aug_mix")
+    draws = tf.constant(RANDOM.random((45, policies.aug_mix_draws(op)), np.float32))
+    mix = tf.function(lambda: policies.aug_mix(images, draws, op, MEAN), autograph=False)
+    whole = [o for o in mix.get_concrete_function().graph.get_operations() if o.outputs]
+    sums = [o for o in whole if o.type.startswith("Add") and o.outputs[0].shape[1:].num_elements() == 17 * 19 * 3]
+    assert not [o.name for o in sums if o.outputs[0].dtype == tf.float32 and o.inputs[1].shape.rank == 4]
+    together = mix().numpy()
+    for i in (0, 5, 44):
+        alone = policies.aug_mix(images[i : i + 1], draws[i : i + 1], op, MEAN)
+        np.testing.assert_array_equal(together[i], alone[0])
