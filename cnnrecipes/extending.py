@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnrecipes import lengths, methods
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
+from cnnrecipes.files import write_whole
 from cnnrecipes.recipe import Recipe, Train
 from cnnrecipes.run import Run
 from cnnrecipes.training import checkpoint
@@ -45,7 +46,7 @@ def begun(workdir: str | Path, recipe: Recipe, start: checkpoint.Checkpoint) -> 
     try:
         checkpoint.write(checkpoints / start.path.name, start.arrays, start.state)
         if best.exists():
-            shutil.copyfile(best, checkpoints / best.name)
+            write_whole(checkpoints / best.name, lambda beside: shutil.copyfile(best, beside))
     except OSError as error:
         raise RunError(f"cannot write the first checkpoint of {str(run.folder)!r} ({error}); make room") from None
     return run

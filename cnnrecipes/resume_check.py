@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import subprocess
@@ -64,7 +63,7 @@ def resume_check(
         options = ["--data", data] if data else []
         say("training without a kill")
         reference, seconds = _train(["fit", str(file), *options, "--workdir", str(folder / "whole")], folder / "whole")
-        say(f"it took {seconds:.0f} s, and ends with weights {_state(reference)['weights']}")
+        say(f"it took {seconds:.0f} s, and ends with weights {reference.metrics['weights']}")
         rows = []
         for number in range(1, kills + 1):
             # One in each part of the training, or all might come at its end.
@@ -78,7 +77,7 @@ def resume_check(
                 {
                     "killed_after": round(wait, 2),
                     "resumed_from": found.state["parts"]["position"] if found else None,
-                    "weights": _state(killed)["weights"],
+                    "weights": killed.metrics["weights"],
                     "equal": not differences(reference, killed),
                 }
             )
@@ -91,17 +90,13 @@ def differences(one: Run, other: Run) -> list[str]:
     last = [checkpoint.newest(run.folder / "checkpoints") for run in (one, other)]
     names = sorted(last[0].arrays.keys() | last[1].arrays.keys())
     found = [name for name in names if not _equal(*(state.arrays.get(name) for state in last))]
-    found += [key for key, value in _state(one).items() if _state(other).get(key) != value]
+    found += [key for key, value in one.metrics.items() if other.metrics.get(key) != value]
     histories = [run.history.drop(columns=list(MEASURED)) for run in (one, other)]
     return found + ([] if histories[0].equals(histories[1]) else ["history"])
 
 
 def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     return one is not None and other is not None and one.tobytes() == other.tobytes()
-
-
-def _state(run: Run) -> dict[str, Any]:
-    return json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 def _command(arguments: Sequence[str]) -> subprocess.Popen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes import catalog
+from cnnrecipes.extending import begun, extended
 from cnnrecipes.resume_check import differences, resume_check
 from cnnrecipes.training import checkpoint
 
@@ -70,6 +72,24 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(finished, stopped, cap
     run = cr.resume(stopped, data=DATA, progress=True)
     assert "the one before it is used" in capsys.readouterr().out
     assert differences(finished, run) == []
+
+
+def test_damaged_metrics_are_an_error_of_the_run(finished, stopped):
+    (stopped / "metrics.json").write_text('{"epoch": 3, "test": {')
+    with pytest.raises(cr.RunError, match=r"cannot read .*metrics\.json"):
+        differences(finished, cr.Run.open(stopped))
+
+
+def test_an_extension_that_runs_out_of_disk_leaves_no_half_of_the_best_weights(finished, tmp_path, monkeypatch):
+    def half(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    longer, start = extended(finished, 1, "constant", 0.01)
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(cr.RunError, match="No space left"):
+        begun(tmp_path, longer, start)
+    assert not list(tmp_path.rglob("*best.npz"))
 
 
 def test_a_run_without_a_checkpoint_begins_anew(finished, stopped):

@@ -18,7 +18,7 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from cnnrecipes import recipe
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import RunError, TrainingError, one_line
 from cnnrecipes.files import write_whole
 from cnnrecipes.pictures import Picture, label_words
 
@@ -230,9 +230,20 @@ class MlflowLogger(Logger):
 
 
 def remembered(folder: Path, name: str, make: Callable[[], str] | None = None) -> str | None:
-    """A run's id at a logger, from the run folder's loggers.json; where it has none yet, the one that is made."""
+    """A run's id at a logger, from the run folder's loggers.json; where it has none yet, the one that is made.
+
+    Raises:
+        RunError: the file is damaged: a guess would continue another run of the logger.
+    """
     path = folder / "loggers.json"
-    ids = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        ids = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not isinstance(ids, dict) or not all(isinstance(value, str) for value in ids.values()):
+            raise ValueError("it does not hold names of loggers and ids")
+    except (ValueError, OSError) as error:
+        raise RunError(
+            f"cannot read {str(path)!r} ({one_line(error)}); delete it, and the loggers begin a new run"
+        ) from None
     if name not in ids and make is not None:
         ids[name] = make()
         write_whole(path, lambda beside: beside.write_text(json.dumps(ids, indent=2), encoding="utf-8"))

@@ -22,7 +22,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 from tensorboard.util import tensor_util
 
 from cnnrecipes import recipe
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.training import loggers
 from cnnrecipes.training.callbacks import HistoryFile
 
@@ -227,6 +227,14 @@ def test_two_run_folders_of_one_name_are_two_runs_and_one_resumed_is_one(tmp_pat
     found = [loggers.remembered(tmp_path / where / "run", "wandb", lambda: next(ids)) for where in "1212"]
     assert found == ["a", "b", "a", "b"]
     assert loggers.remembered(tmp_path / "1" / "run", "mlflow") is None
+
+
+@pytest.mark.parametrize("content", ["", '{"wandb": "a', "[]", '{"wandb": 1}', "\xff"])
+def test_a_damaged_file_of_ids_is_an_error_that_names_it(tmp_path, content):
+    (tmp_path / "loggers.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(RunError, match=r"cannot read .*loggers\.json.*delete it"):
+        loggers.remembered(tmp_path, "wandb", lambda: "b")
+    assert (tmp_path / "loggers.json").read_bytes() == content.encode("latin-1")
 
 
 def wandb_records(path):
