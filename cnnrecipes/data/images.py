@@ -18,11 +18,12 @@ Size = tuple[int, int]  # height, width
 
 # What is read; AVIF with Pillow from 11.3 on, HEIC with pillow-heif (`pip install cnnrecipes[heic]`).
 HEIC = (".heic", ".heif", ".hif")
+HAS_AVIF = "avif" in features.modules and features.check("avif")
 HAS_HEIC = importlib.util.find_spec("pillow_heif") is not None
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
     *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm"),
-    *((".avif",) if features.check("avif") else ()),
+    *((".avif",) if HAS_AVIF else ()),
     *(HEIC if HAS_HEIC else ()),
 )
 # Images, by their names, that are not read: they are counted and named, never passed over in silence.

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from encoding import encoded
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps
 
 from cnnrecipes.data.header import MAX_PIXELS, read_header
-from cnnrecipes.data.images import HAS_HEIC, choose_route, decode, decode_routed
+from cnnrecipes.data.images import HAS_AVIF, HAS_HEIC, choose_route, decode, decode_routed
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import Data
@@ -21,7 +21,7 @@ from cnnrecipes.recipe import Data
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(NOISE).resize((34, 20), Image.Resampling.BICUBIC)
 LOSSLESS = [("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("JPEG2000", {}), ("PPM", {})]
-needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow reads AVIF from 11.3 on")
+needs_avif = pytest.mark.skipif(not HAS_AVIF, reason="Pillow reads AVIF from 11.3 on")
 needs_heic = pytest.mark.skipif(not HAS_HEIC, reason="pillow-heif is not installed")
 
 
@@ -120,7 +120,7 @@ def test_a_tiff_that_claims_too_much_is_refused():
 
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG2000", "PPM", "AVIF", "HEIF"])
 def test_damaged_files_are_refused_in_one_way(kind):
-    if (kind == "HEIF" and not HAS_HEIC) or (kind == "AVIF" and not features.check("avif")):
+    if (kind == "HEIF" and not HAS_HEIC) or (kind == "AVIF" and not HAS_AVIF):
         pytest.skip(f"{kind} is not read here")
     whole = heic(PHOTO) if kind == "HEIF" else encoded(PHOTO, kind)
     random = np.random.default_rng(0)
