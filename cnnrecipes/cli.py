@@ -87,12 +87,12 @@ def inspect(
     from cnnrecipes.debug.inspection import PICTURES
     from cnnrecipes.recipe import parse_override
 
-    name, built, images, noise = subject.find(model, dict(map(parse_override, changes or [])), data, classes)
+    name, built, images, noise, first = subject.find(model, dict(map(parse_override, changes or [])), data, classes)
     names = ("layers.csv", *PICTURES)
     folder = choose_output(folder, Path("inspect") / name, names=names, overwrite=overwrite)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = inspect(built, folder, images)
+        found = inspect(built, folder, images, first=first)
     print_stages(found.stages)
     if noise:
         out.print(printable(noise), markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cnnrecipes.data.sources import Source, open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.debug.tiles import shades
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.pictures import Picture, drawable, label_words, save
+from cnnrecipes.pictures import Picture, drawable, label_lines, save
 from cnnrecipes.recipe import Recipe
 
 TILE = 1.15  # inches
@@ -59,7 +60,10 @@ def plot_batch(
             raise RecipeError(f"images is {images}; show at least one")
         mean = _mean_colour(source, recipe)
         rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
-    figure = _draw(names, rows, source.class_names)
+    title = (
+        f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and what the network sees of them"
+    )
+    figure = _draw(title, names, rows, source.class_names)
     if path:
         save(figure, path)
     return figure
@@ -85,15 +89,19 @@ def _step(source: Source, recipe: Recipe, mean: Statistics, step: int, count: in
     return images[:count], labels[:count]
 
 
-def _draw(names: Sequence[str], rows: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> Figure:
-    columns = len(rows[0][0])
-    figure = Picture(figsize=(2.2 + TILE * columns, 0.35 + (TILE + 0.22) * len(rows)), layout="constrained")
+def _draw(
+    title: str, names: Sequence[str], rows: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]
+) -> Figure:
+    columns, aspect = len(rows[0][0]), rows[0][0].shape[1] / rows[0][0].shape[2]
+    size = (2.2 + TILE * columns, 0.4 + (TILE * aspect + 0.35) * len(rows))
+    figure = Picture(figsize=size, layout="constrained")
+    figure.suptitle(textwrap.fill(title, int(11 * size[0])), size=10)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     per_line = len(rows) > 2
     for line, name, (images, labels) in zip(grid, names, rows, strict=True):
         for axes, image, label in zip(line, images, labels, strict=True):
             axes.imshow(shades(image), vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(label_words(label, class_names), size=7, pad=2)
+            axes.set_title(label_lines(label, class_names, TILE, 8), size=8, pad=2)
             axes.set(xticks=[], yticks=[])
         # An operation breaks before its parameters, a list between its operations.
         text = name.replace("(", "\n(", 1) if per_line else name.replace(" ", "\n")

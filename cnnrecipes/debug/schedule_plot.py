@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,19 @@ def plot_schedule(
     for axes in (above, below):
         axes.plot(epochs, rates, drawstyle="steps-post" if len(epochs) < 200 else "default")
         axes.grid(alpha=0.3)
-        axes.set_ylabel("learning rate")
         if mark_epoch:
-            axes.axvline(mark_epoch, color="0.4", linestyle=":")
+            axes.axvline(mark_epoch, color="0.4", linestyle=":", label=f"extended after epoch {mark_epoch:g}")
+    above.set_ylabel("learning rate")
+    below.set_ylabel("learning rate, log axis")
+    if mark_epoch:
+        above.legend(fontsize=9)
     lowest = rates[rates > 0].min() if (rates > 0).any() else 1e-12
     below.set_yscale("log", nonpositive="mask")
     below.set_ylim(max(lowest, planned.peak * 1e-6) / 2, planned.peak * 2)
     by_time = recipe.train.time_budget is not None
-    below.set_xlabel(f"epoch of {recipe.train.epochs}" + (", or the same share of the time budget" if by_time else ""))
-    above.set_title(_title(recipe, planned, steps if steps_per_epoch or data is not None else None), fontsize=10)
+    below.set_xlabel(f"epoch, of {recipe.train.epochs}" + (", or the same share of the time budget" if by_time else ""))
+    title = _title(recipe, planned, steps if steps_per_epoch or data is not None else None)
+    above.set_title(textwrap.fill(title, 100, break_long_words=False), fontsize=10)
     if path:
         save(figure, path)
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +12,18 @@ import numpy as np
 from cnnrecipes import catalog, models
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.at_hand import Absent, absent
-from cnnrecipes.data.sources import Split, open_given, open_source
+from cnnrecipes.data.sources import GIVEN, Source, Split, open_given, open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.store import ArrayImages, EncodedImages
-from cnnrecipes.errors import DataError, RecipeError, UnknownNameError
+from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
+from cnnrecipes.pictures import label_words
 from cnnrecipes.recipe import Data, Recipe
 from cnnrecipes.run import Run, load
 from cnnrecipes.training.loop import seeded
 
 # Of the uniform noise, 0..255, that is looked at where there are no images.
 NOISE_MEAN, NOISE_STD = 127.5, 255 / 12**0.5
+_IMAGES = 16
 _OWN_IMAGES = "--data (data=) draws with images of your own"
 
 
@@ -29,12 +31,14 @@ class Subject(NamedTuple):
     """A model to look at, its name, and images for it: (N, H, W, C) 0..255, or None where there are none.
 
     `noise`: a line for the user where there are none: that noise takes their place, and how to look with images.
+    `first`: which image the first one is, for the title of a picture of it.
     """
 
     name: str
     model: keras.Model
     images: np.ndarray | None
     noise: str = ""
+    first: str = ""
 
 
 def find(name: str, changes: Mapping[str, Any] | None = None, data: Any = None, classes: int | None = None) -> Subject:
@@ -80,7 +84,7 @@ def _bare(recipe: Recipe, classes: int | None) -> Subject:
 
 
 def _of_recipe(recipe: Recipe, data: Any, classes: int | None = None) -> Subject:
-    """A recipe's model as its training begins, with the first training images, or noise where the data is not here."""
+    """A recipe's model as its training begins, with images of its data, or noise where that is not here."""
     missing = absent(recipe.data.name if data is None else data)
     if missing is None and classes is not None:
         raise DataError(f"the data of {recipe.name}, {recipe.data.name!r}, brings its classes; leave classes out")
@@ -95,7 +99,8 @@ def _with_images(recipe: Recipe, data: Any) -> Subject:
         train, classes = source.split("train"), len(source.class_names)
         statistics = pipeline.split_statistics(train, recipe.data)
         model = _model(recipe, pipeline.image_shape(train, recipe.data), classes, statistics)
-        return Subject(recipe.name, model, _first_images(train, recipe.data, classes))
+        images, first = _own_images(source, recipe.data)
+        return Subject(recipe.name, model, images, first=first)
 
 
 def _with_noise(recipe: Recipe, missing: Absent, classes: int | None) -> Subject:
@@ -134,19 +139,43 @@ def _noise_statistics(channels: int) -> Statistics:
     return Statistics((NOISE_MEAN,) * channels, (NOISE_STD,) * channels)
 
 
-def _first_images(split: Split, spec: Data, classes: int) -> np.ndarray:
-    """Up to 16 images as the model takes them."""
-    images, _, weights = next(pipeline.arrays(split, spec, classes))
-    return images[weights > 0]
+def _own_images(source: Source, spec: Data) -> tuple[np.ndarray, str]:
+    """Images of the validation split, filled up with training images; the test split is left for the last measurement.
+
+    Two images of a small validation split would call half of the channels dead.
+    """
+    splits = [source.split(name) for name in ("validation", "train") if name in source.splits]
+    images, first = _first_images(splits[0], spec, source.class_names)
+    for split in splits[1:]:
+        more, _ = _first_images(split, spec, source.class_names)
+        images = np.concatenate([images, more[: max(_IMAGES - len(images), 0)]])
+    return images, first
+
+
+def _first_images(split: Split, spec: Data, class_names: Sequence[str]) -> tuple[np.ndarray, str]:
+    """Up to `_IMAGES` images as the model takes them, and which the first one is."""
+    images, labels, weights = next(pipeline.arrays(split, spec, len(class_names)))
+    where = "of the images given" if split.name == GIVEN else f"of the {split.name} split"
+    return images[weights > 0], f"the first {where}: {label_words(labels[0], class_names)}"
 
 
 def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
+    """A trained model with the images that are given, or with those of the run's own data where that is here."""
     if changes:
         raise RecipeError(f"{path} is trained; its recipe cannot be changed any more, leave {', '.join(changes)} out")
     opened = load(path)
     artefact = opened.artefact if isinstance(opened, Run) else opened
-    if data is None:
-        return Subject(path.stem, artefact.model, None, f"drawn with noise; {_OWN_IMAGES}")
-    with open_given(data, artefact.class_names) as source:
-        split = next(iter(source.splits.values()))
-        return Subject(path.stem, artefact.model, _first_images(split, artefact.spec, len(artefact.class_names)))
+    if data is not None:
+        with open_given(data, artefact.class_names) as source:
+            split = next(iter(source.splits.values()))
+            images, first = _first_images(split, artefact.spec, artefact.class_names)
+        return Subject(path.stem, artefact.model, images, first=first)
+    why = ""
+    if isinstance(opened, Run) and absent(opened.recipe.data.name) is None:
+        try:
+            with open_source(None, opened.recipe.data) as source:
+                images, first = _own_images(source, artefact.spec)
+            return Subject(path.stem, artefact.model, images, first=first)
+        except DataError as error:  # the data may have changed since; the model can be drawn all the same
+            why = f", since the run's data cannot be read ({one_line(error)})"
+    return Subject(path.stem, artefact.model, None, f"drawn with noise{why}; {_OWN_IMAGES}")

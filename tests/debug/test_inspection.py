@@ -67,7 +67,7 @@ def test_an_architecture_is_as_published_unless_changed():
 
 
 def test_a_recipe_brings_its_images_statistics_and_classes():
-    name, model, images, noise = subject.find("resnet8_digits", {"model.activation": "silu"})
+    name, model, images, noise, _ = subject.find("resnet8_digits", {"model.activation": "silu"})
     assert noise == ""
     assert (name, images.shape, images.dtype) == ("resnet8_digits", (16, 8, 8, 1), np.uint8)
     assert model.output_shape == (None, 10)
@@ -120,7 +120,8 @@ def test_an_archive_is_looked_with_where_it_was_downloaded_or_lies_here(offline,
     shutil.make_archive("pets", "zip", "pets")
     found = subject.find("resnet20_photos", {"data.name": "pets.zip", "data.image_size": 32})
     assert found.noise == ""
-    assert len(found.images) == 4
+    assert len(found.images) == 6
+    assert found.first == "the first of the validation split: cat"
 
 
 def test_a_mistyped_path_that_is_given_is_an_error_and_not_noise(offline):
@@ -139,7 +140,7 @@ def test_an_architecture_takes_a_number_of_classes_and_says_that_it_is_drawn_wit
 
 
 def test_a_run_is_looked_at_with_the_images_that_are_given(digits_run):
-    assert subject.find(str(digits_run.folder)).images is None
+    assert subject.find(str(digits_run.folder / "model.keras")).images is None
     found = subject.find(str(digits_run.folder), data="digits")
     assert found.images.shape == (16, 8, 8, 1)
     assert found.noise == ""
