@@ -26,7 +26,7 @@ from cnnrecipes.run import Run, check_place
 from cnnrecipes.training import checkpoint, guards, loggers, loop
 from cnnrecipes.training.distribute import Placement, place
 from cnnrecipes.training.schedules import clipped
-from cnnrecipes.training.summary import summary
+from cnnrecipes.training.summary import LABEL, summary
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
 START = "start_from.npz"  # in a run folder: the weights that train.start_from named
@@ -152,7 +152,7 @@ class _Training:
         loggers.check(recipe.train)
         self.placement = place(recipe.train)
         self.progress = progress and self.placement.is_chief
-        self.say = terminal.say if self.progress else (lambda text: None)
+        self.say = terminal.say if self.progress else (lambda text, indent=0: None)
         guards.note_devices(self.placement, self.say)
         opened = open_source(data, recipe.data, lambda text: say_or_warn(text, self.say), progress=self.progress)
         self.source, self.unreadable = readable(opened, progress=self.progress)
@@ -195,10 +195,7 @@ class _Training:
             with loop.seeded(self.recipe.train.seed):
                 prepared = self._prepared()
                 if run is None:
-                    for line in summary(
-                        self.recipe, self.source, prepared.trainee, self.placement, prepared.feed.steps_per_epoch
-                    ):
-                        self.say(line)
+                    self._say_summary(prepared)
                     run = self._folder(where, folder, prepared)
                 try:
                     with pipeline.naming_unreadable(self.source, self.recipe.data), guards.explained_disk(run.folder):
@@ -225,7 +222,7 @@ class _Training:
     def _say_summary(self, prepared: Prepared) -> None:
         steps = prepared.feed.steps_per_epoch
         for line in summary(self.recipe, self.source, prepared.trainee, self.placement, steps):
-            self.say(line)
+            self.say(line, indent=LABEL)
 
     def _prepared(self) -> Prepared:
         about = {"parts": self.parts, "progress": self.progress, "start_from": self.start_from}

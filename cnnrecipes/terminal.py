@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cnnrecipes import keras_settings
+from cnnrecipes.wrapping import terminal_width, wrap
 
 _ROWS = 40  # classes that a table shows
 _JOINERS = "\u200c\u200d"
@@ -31,9 +32,12 @@ def printable(text: object) -> str:
     )
 
 
-def say(text: object) -> None:
-    """Print a line to the standard output, with every character printable."""
-    print(printable(text))
+def say(text: object, indent: int = 2) -> None:
+    """Print a line to the standard output, with every character printable; a terminal's lines break between words.
+
+    indent: spaces before every line but the first, where it is broken.
+    """
+    print(wrap(printable(text), terminal_width(), indent))
 
 
 def listed(names: Sequence[object], most: int = 6) -> str:
@@ -55,7 +59,7 @@ def print_report(report) -> None:
     if len(report.counts) > _ROWS:
         out.print(f"and {len(report.counts) - _ROWS:,} more classes, in report.json")
     out.print()
-    styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
+    styles = {"error": "bold red", "warning": "dark_orange3", "note": "dim"}
     for finding in report.findings:
         out.print(f"{finding.severity:8}", style=styles[finding.severity], end="")
         out.print(printable(finding.message), markup=False)
@@ -72,10 +76,10 @@ def print_result(run) -> None:
     metrics = run.metrics
     for split in ("validation", "test"):
         if split in metrics:
-            out.print(sentence(split, metrics[split]))
+            say(sentence(split, metrics[split]))
     folder = printable(run.folder)
-    out.print(f"epoch {metrics['epoch']} kept; the run is in {folder}", markup=False)
-    out.print(f"next: cnnrecipes predict {folder} IMAGE", markup=False)
+    say(f"epoch {metrics['epoch']} kept; the run is in {folder}")
+    print(f"next: cnnrecipes predict {folder} IMAGE")  # never broken: a command is copied
 
 
 def print_stages(stages) -> None:

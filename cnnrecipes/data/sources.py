@@ -275,7 +275,8 @@ def _open(
     if tables.is_table(text):
         return text, tables.read(local_path(text), training)
     if archives.is_archive(text):
-        return text, folder.read(archives.unpacked(local_path(text), progress=progress), layout, training)
+        unpacked = archives.unpacked(local_path(text), progress=progress)
+        return text, folder.read(unpacked, layout, training).named(unpacked, text)
     if isinstance(data, Path) or folder.is_path(text):
         return text, folder.read(local_path(text), layout, training)
     return text, Contents(*tfds.read(text.removeprefix("tfds:")))
