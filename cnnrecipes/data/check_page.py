@@ -7,9 +7,12 @@ import html
 import io
 import os
 
-from PIL import Image, ImageOps
+import tensorflow as tf
+from PIL import Image
 
+from cnnrecipes.data import places
 from cnnrecipes.data.findings import Finding
+from cnnrecipes.data.images import decode, reason
 
 _SIDE = 128  # pixels of a thumbnail
 _SHOWN = 60  # files of one finding
@@ -62,14 +65,21 @@ def _section(finding: Finding, report) -> str:
 
 def _figure(file: str, why: str | None) -> str:
     name = html.escape(os.sep.join(file.split(os.sep)[-2:]))
-    try:
-        with Image.open(file) as image:
-            small = ImageOps.exif_transpose(image).convert("RGB")
-            small.thumbnail((_SIDE, _SIDE))
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=80)
-        picture = f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        picture = "<div>no picture</div>"
     note = f"<br><b>{html.escape(why)}</b>" if why else ""
+    picture = "<div>no picture</div>" if why else _thumbnail(file)
     return f"<figure>{picture}{name}{note}</figure>"
+
+
+def _thumbnail(file: str) -> str:
+    """A small picture of a file that can be read, decoded as training decodes it; in words what cannot be drawn."""
+    try:
+        content = places.read(file)
+        image = Image.fromarray(decode(content, 3).numpy())
+    except OSError:  # gone, or an image in memory
+        return "<div>no picture</div>"
+    except (ValueError, tf.errors.OpError) as error:
+        return f"<div>no picture: {html.escape(reason(error))}</div>"
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
