@@ -12,7 +12,8 @@ import numpy as np
 from cnnrecipes import catalog, models
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.at_hand import Absent, absent
-from cnnrecipes.data.sources import Split, open_given, open_source
+from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
+from cnnrecipes.data.sources import Split
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.store import ArrayImages, EncodedImages
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError
@@ -91,7 +92,9 @@ def _of_recipe(recipe: Recipe, data: Any, classes: int | None = None) -> Subject
 
 
 def _with_images(recipe: Recipe, data: Any) -> Subject:
-    with open_source(data, recipe.data) as source:
+    source, left_out = open_readable(data, recipe.data)
+    warn_unreadable(source, left_out)
+    with source:
         train, classes = source.split("train"), len(source.class_names)
         statistics = pipeline.split_statistics(train, recipe.data)
         model = _model(recipe, pipeline.image_shape(train, recipe.data), classes, statistics)
@@ -147,6 +150,8 @@ def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
     artefact = opened.artefact if isinstance(opened, Run) else opened
     if data is None:
         return Subject(path.stem, artefact.model, None, f"drawn with noise; {_OWN_IMAGES}")
-    with open_given(data, artefact.class_names) as source:
+    source, left_out = open_given_readable(data, artefact.class_names)
+    warn_unreadable(source, left_out)
+    with source:
         split = next(iter(source.splits.values()))
         return Subject(path.stem, artefact.model, _first_images(split, artefact.spec, len(artefact.class_names)))
