@@ -163,29 +163,29 @@ class Run:
             average: what of the views is averaged, "probabilities" or "logits".
 
         Returns:
-            as `cnnrecipes.evaluation.evaluate`, and "left_out", how many files of the data cannot be read, where there
-            are such; a warning names the first.
+            as `cnnrecipes.evaluation.evaluate`, and "left_out", how many files of the split cannot be read, where there
+            are such; a warning names the first. What was left out before a split was taken is not counted.
 
         Raises:
             DataError: the data cannot be read, its images do not fit, or show a class that the run does not know; no
                 such split.
         """
         artefact = self.artefact
-        source, left_out = self._source(data, split, artefact.class_names)
-        with source:
-            metrics = evaluate(artefact, source.split(split or final_split(source)), tta, average)
-        warn_unreadable(source, left_out)
-        return {**metrics, "left_out": len(left_out)} if left_out else metrics
+        with self._source(data, split, artefact.class_names) as source:
+            measured = source.split(split or final_split(source))
+            metrics = evaluate(artefact, measured, tta, average)
+        warn_unreadable(measured.left_out, len(measured))
+        return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
 
-    def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> tuple[Source, dict[str, str]]:
-        """What is to be measured: the recipe's own data in its splits, or as it is given; and the unreadable files."""
+    def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
+        """What is to be measured: the recipe's own data in its splits, or what is given as it is given."""
         if data is not None:
-            given, left_out = open_given_readable(data, class_names, say_or_warn)
+            given = open_given_readable(data, class_names, say_or_warn)
             if split is None or split in given.splits or GIVEN not in given.splits:
-                return given, left_out
-        source, left_out = open_readable(data, self.recipe.data)
+                return given
+        source, _ = open_readable(data, self.recipe.data)
         source.check_class_names(class_names)
-        return source, left_out
+        return source
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

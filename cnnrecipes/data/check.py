@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import cache, findings
+from cnnrecipes.data import cache, check_display, findings
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.data.layout import Kind
 from cnnrecipes.data.readable import look_into, unreadable, without_unreadable
@@ -23,9 +23,12 @@ from cnnrecipes.files import make_folder, write_text
 FILES = ("report.json", "quarantine.txt", "report.html")  # of a saved report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What `check_data` found. `trainable` says whether training may go on, with the unreadable files left out."""
+    """What `check_data` found. `trainable` says whether training may go on, with the unreadable files left out.
+
+    In Python and in notebooks it shows itself as tables; `save` writes them with pictures.
+    """
 
     name: str
     trainable: bool
@@ -40,11 +43,18 @@ class Report:
                 "name": self.name,
                 "trainable": self.trainable,
                 "counts": self.counts.to_dict(),
-                "findings": [asdict(finding) for finding in self.findings],
+                "findings": [finding.to_dict() for finding in self.findings],
                 "unreadable": dict(self.unreadable),
             },
             indent=2,
         )
+
+    def __repr__(self) -> str:
+        return check_display.text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return check_display.fragment(self)
 
     def save(self, output: str | Path) -> list[Path]:
         """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths.

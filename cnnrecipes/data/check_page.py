@@ -49,23 +49,42 @@ def page(report) -> str:
 
 
 def _section(finding: Finding, report) -> str:
-    shown, pictures = 0, ""
-    for group in finding.groups or [finding.files]:
-        files = group[: _SHOWN - shown]
-        shown += len(files)
-        figures = "".join(_figure(file, report.unreadable.get(file)) for file in files)
-        pictures += f"<div class='files{' group' if finding.groups else ''}'>{figures}</div>" if figures else ""
-    more = len(finding.files) - shown
-    rest = f"<p>and {more} more, in report.json</p>" if more > 0 else ""
+    pictures = _groups(finding, report) if finding.groups else _files(finding, report)
     return (
         f"<h2><span class='tag {finding.severity}'>{finding.severity}</span>{html.escape(finding.kind)}</h2>"
-        f"<p>{html.escape(finding.message)}</p>{pictures}{rest}"
+        f"<p>{html.escape(finding.message)}</p>{pictures}"
     )
 
 
-def _figure(file: str, why: str | None) -> str:
+def _files(finding: Finding, report) -> str:
+    figures = "".join(_figure(file, report.unreadable.get(file)) for file in finding.files[:_SHOWN])
+    return (f"<div class='files'>{figures}</div>" if figures else "") + _rest(len(finding.files) - _SHOWN, "")
+
+
+def _groups(finding: Finding, report) -> str:
+    """The files of each group together, each with its split and class."""
+    left, sections = _SHOWN, []
+    for group in finding.groups:
+        if left <= 0:
+            break
+        some = group[:left]
+        figures = "".join(
+            _figure(one.file, report.unreadable.get(one.file), f"{one.split}, {one.label}") for one in some
+        )
+        rest = _rest(len(group) - len(some), " of this group")
+        sections.append(f"<div class='files group'>{figures}</div>{rest}")
+        left -= len(some)
+    return "".join(sections) + _rest(len(finding.groups) - len(sections), " groups")
+
+
+def _rest(more: int, of_what: str) -> str:
+    return f"<p>and {more:,} more{of_what}, in report.json</p>" if more > 0 else ""
+
+
+def _figure(file: str, why: str | None, where: str = "") -> str:
     name = html.escape(os.sep.join(file.split(os.sep)[-2:]))
-    note = f"<br><b>{html.escape(why)}</b>" if why else ""
+    note = f"<br>{html.escape(where)}" if where else ""
+    note += f"<br><b>{html.escape(why)}</b>" if why else ""
     picture = "<div>no picture</div>" if why else _thumbnail(file)
     return f"<figure>{picture}{name}{note}</figure>"
 

@@ -56,10 +56,8 @@ def open_readable(
     return left, unreadable(looks)
 
 
-def open_given_readable(
-    data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent
-) -> tuple[Source, dict[str, str]]:
-    """`open_given`, without the files that cannot be read; and those, with the reason.
+def open_given_readable(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
+    """`open_given`, without the files that cannot be read; `left_out` of its splits has those.
 
     Raises:
         DataError: as `open_given`; no file of a split can be read.
@@ -68,14 +66,14 @@ def open_given_readable(
     looks = look_into(source, files_only=True)
     if problems := _emptied(source, looks):
         raise DataError.of(problems)
-    return _left(source, looks), unreadable(looks)
+    return _left(source, looks)
 
 
-def warn_unreadable(source: Source, left_out: Mapping[str, str]) -> None:
-    """Warn of the files that were left out of a source, if there are any."""
+def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
+    """Warn of the files that were left out beside so many readable ones, if there are any."""
     if left_out:
-        total = len(left_out) + sum(map(len, source.splits.values()))
         first, why = next(iter(left_out.items()))
+        total = len(left_out) + readable
         message = f"{len(left_out):,} of {total:,} files cannot be read and are left out, as {first!r}: {why}"
         warnings.warn(message, CNNRecipesWarning, stacklevel=3)
 
@@ -103,7 +101,8 @@ def _left(source: Source, looks: Looks) -> Source:
         kept = np.asarray([not one.error for one in looks[name]], bool)
         if _are_files(split) and not kept.all():
             groups = None if split.groups is None else split.groups[kept]
-            split = Split(name, split.images, split.labels[kept], split.positions[kept], groups)
+            bad = {one.path: one.error for one in looks[name] if one.error}
+            split = Split(name, split.images, split.labels[kept], split.positions[kept], groups, bad)
         splits[name] = split
     return replace(source, splits=splits)
 

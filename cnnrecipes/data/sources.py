@@ -41,6 +41,7 @@ class Split:
     labels: np.ndarray  # (N,) int32, one for each position
     positions: np.ndarray  # (N,) int64, into images
     groups: np.ndarray | None = None  # (N,) numbers of what belongs together
+    left_out: Mapping[str, str] = field(default_factory=dict)  # files of it that cannot be read -> why
     # What readers have decoded and keep, for every pipeline of this split.
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     # Of the data sets made of this split that are still there.

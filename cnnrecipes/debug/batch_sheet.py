@@ -55,7 +55,7 @@ def plot_batch(
     lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
     names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
     source, left_out = open_readable(data, recipe.data)
-    warn_unreadable(source, left_out)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
     with source:
         steps = recipe.train.epochs * pipeline.steps_per_epoch(source.split("train"), recipe.data)
         if not 0 <= step < steps:

@@ -93,7 +93,7 @@ def _of_recipe(recipe: Recipe, data: Any, classes: int | None = None) -> Subject
 
 def _with_images(recipe: Recipe, data: Any) -> Subject:
     source, left_out = open_readable(data, recipe.data)
-    warn_unreadable(source, left_out)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
     with source:
         train, classes = source.split("train"), len(source.class_names)
         statistics = pipeline.split_statistics(train, recipe.data)
@@ -150,8 +150,6 @@ def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
     artefact = opened.artefact if isinstance(opened, Run) else opened
     if data is None:
         return Subject(path.stem, artefact.model, None, f"drawn with noise; {_OWN_IMAGES}")
-    source, left_out = open_given_readable(data, artefact.class_names)
-    warn_unreadable(source, left_out)
-    with source:
+    with open_given_readable(data, artefact.class_names) as source:
         split = next(iter(source.splits.values()))
         return Subject(path.stem, artefact.model, _first_images(split, artefact.spec, len(artefact.class_names)))
