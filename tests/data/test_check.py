@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import shutil
-import sqlite3
 import struct
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -187,17 +189,80 @@ def test_a_folder_that_cannot_be_looked_into_is_named(photos, tmp_path):
         closed.chmod(0o755)
 
 
-def test_a_cache_that_another_process_holds_is_left_alone(photos, own_cache):
+HOLD = """
+import sqlite3, sys, time
+holder = sqlite3.connect(sys.argv[1])
+holder.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextlib.contextmanager
+def held(database, seconds):
+    """While within, or for so many seconds, another process holds the cache's file."""
+    command = [sys.executable, "-c", HOLD, str(database), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        yield
+        holder.kill()
+
+
+def test_a_cache_that_another_process_holds_for_a_moment_is_waited_for(photos, own_cache):
+    files = sorted(map(str, (photos / "val").rglob("*.jpg")))
+    first = list(facts.facts(files[:1]))
+    with held(own_cache / "files-2.sqlite", 1):
+        found = list(facts.facts(files))
+    assert found[:1] == first
+    with cache.table("files-2", [field.name for field in dataclasses.fields(facts.FileFacts)][1:]) as known:
+        assert set(known.find(files)) == set(files)  # what was found out meanwhile is kept, too
+
+
+def test_a_cache_that_another_process_holds_on_to_is_done_without_and_left_alone(photos, own_cache, monkeypatch):
+    """It is waited for once, and not before every group of files."""
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
     list(facts.facts(files))
     before = (own_cache / "files-2.sqlite").read_bytes()
-    holder = sqlite3.connect(own_cache / "files-2.sqlite")
-    holder.execute("BEGIN EXCLUSIVE")
-    try:
+    monkeypatch.setattr(cache, "PATIENCE", 0.2)
+    monkeypatch.setattr(facts, "_CHUNK", 1)
+    with (
+        held(own_cache / "files-2.sqlite", 60),
+        pytest.warns(cr.CNNRecipesWarning, match="held by another process.*done without") as told,
+    ):
         assert [one.error for one in facts.facts(files)] == [""] * 8
-    finally:
-        holder.close()
+    assert len(told) == 1
     assert (own_cache / "files-2.sqlite").read_bytes() == before
+    monkeypatch.setattr(facts, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
+    assert [one.error for one in facts.facts(files)] == [""] * 8
+
+
+def test_many_that_find_a_damaged_cache_at_once_end_with_one_whole_one(own_cache):
+    """None deletes what another has written."""
+    for attempt in range(10):
+        (own_cache / f"t{attempt}.sqlite").write_bytes(b"no database" * 500)
+        together = threading.Barrier(8)
+
+        def write(i, attempt=attempt, together=together):
+            together.wait()
+            with cache.table(f"t{attempt}", ["value"]) as table:
+                table.put({str(i): (i,)})
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))
+        with cache.table(f"t{attempt}", ["value"]) as table:
+            assert table.find([str(i) for i in range(8)]) == {str(i): (i,) for i in range(8)}
+
+
+def test_a_cache_of_another_version_keeps_its_file(own_cache):
+    """Another process may have it open."""
+    with cache.table("some", ["a", "b"]) as table:
+        table.put({"x": (1, 2)})
+    inode = (own_cache / "some.sqlite").stat().st_ino
+    with cache.table("some", ["a", "c"]) as table:
+        assert table.find(["x"]) == {}
+        table.put({"x": (3, 4)})
+        assert table.find(["x"]) == {"x": (3, 4)}
+    assert (own_cache / "some.sqlite").stat().st_ino == inode
 
 
 def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeypatch):
