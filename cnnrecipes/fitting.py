@@ -14,8 +14,9 @@ from typing import Any, Literal
 from cnnrecipes import catalog, keras_settings, lengths, models, terminal, unfinished
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.check import quarantine, readable
-from cnnrecipes.data.sources import Source, open_source, recipe_name, unmeasured
+from cnnrecipes.data.check import quarantine
+from cnnrecipes.data.readable import open_readable
+from cnnrecipes.data.sources import Source, recipe_name, unmeasured
 from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
@@ -154,8 +155,9 @@ class _Training:
         self.progress = progress and self.placement.is_chief
         self.say = terminal.say if self.progress else (lambda text, indent=0: None)
         guards.note_devices(self.placement, self.say)
-        opened = open_source(data, recipe.data, lambda text: say_or_warn(text, self.say), progress=self.progress)
-        self.source, self.unreadable = readable(opened, progress=self.progress)
+        self.source, self.unreadable = open_readable(
+            data, recipe.data, lambda text: say_or_warn(text, self.say), progress=self.progress
+        )
         self.until_over.enter_context(self.source)
         for line in self.source.layout.lines():
             self.say(line)

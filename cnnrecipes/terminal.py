@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -15,6 +15,8 @@ from cnnrecipes import keras_settings
 from cnnrecipes.wrapping import terminal_width, wrap
 
 _ROWS = 40  # classes that a table shows
+_FILES = 3  # of a finding
+_GROUPS, _MEMBERS = 3, 5  # groups of a finding, and files of a group
 _JOINERS = "\u200c\u200d"
 
 out = Console(soft_wrap=True, highlight=False)
@@ -63,12 +65,30 @@ def print_report(report) -> None:
     for finding in report.findings:
         out.print(f"{finding.severity:8}", style=styles[finding.severity], end="")
         out.print(printable(finding.message), markup=False)
-        for file in finding.files[:3]:
-            why = report.unreadable.get(file)
-            out.print(printable(f"         {file!r}{f': {why}' if why else ''}"), markup=False)
-        if len(finding.files) > 3:
-            out.print(f"         and {len(finding.files) - 3} more")
+        for line in _grouped(finding.groups) if finding.groups else _files(finding.files, report.unreadable):
+            out.print(f"         {printable(line)}", markup=False)
     out.print("training may go on" if report.trainable else "training may not go on", style="bold")
+
+
+def _files(files: Sequence[str], unreadable: Mapping[str, str]) -> list[str]:
+    """The first files of a finding, and how many more there are."""
+    lines = [f"{file!r}{f': {unreadable[file]}' if file in unreadable else ''}" for file in files[:_FILES]]
+    return [*lines, *([f"and {len(files) - _FILES:,} more"] if len(files) > _FILES else [])]
+
+
+def _grouped(groups: Sequence[Sequence]) -> list[str]:
+    """Split, class and path of each file of the first groups, a line between them."""
+    lines = []
+    for group in groups[:_GROUPS]:
+        some = [(one.split, printable(one.label), repr(one.file)) for one in group[:_MEMBERS]]
+        widths = [max(len(row[column]) for row in some) for column in (0, 1)]
+        lines += [f"{split:{widths[0]}}  {label:{widths[1]}}  {file}" for split, label, file in some]
+        if len(group) > _MEMBERS:
+            lines.append(f"and {len(group) - _MEMBERS:,} more in this group")
+        lines.append("-")
+    if len(groups) > _GROUPS:
+        return [*lines, f"and {len(groups) - _GROUPS:,} more groups, in report.json"]
+    return lines[:-1]
 
 
 def print_result(run) -> None:

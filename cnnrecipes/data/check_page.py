@@ -7,9 +7,12 @@ import html
 import io
 import os
 
-from PIL import Image, ImageOps
+import tensorflow as tf
+from PIL import Image
 
+from cnnrecipes.data import places
 from cnnrecipes.data.findings import Finding
+from cnnrecipes.data.images import decode, reason
 
 _SIDE = 128  # pixels of a thumbnail
 _SHOWN = 60  # files of one finding
@@ -46,30 +49,56 @@ def page(report) -> str:
 
 
 def _section(finding: Finding, report) -> str:
-    shown, pictures = 0, ""
-    for group in finding.groups or [finding.files]:
-        files = group[: _SHOWN - shown]
-        shown += len(files)
-        figures = "".join(_figure(file, report.unreadable.get(file)) for file in files)
-        pictures += f"<div class='files{' group' if finding.groups else ''}'>{figures}</div>" if figures else ""
-    more = len(finding.files) - shown
-    rest = f"<p>and {more} more, in report.json</p>" if more > 0 else ""
+    pictures = _groups(finding, report) if finding.groups else _files(finding, report)
     return (
         f"<h2><span class='tag {finding.severity}'>{finding.severity}</span>{html.escape(finding.kind)}</h2>"
-        f"<p>{html.escape(finding.message)}</p>{pictures}{rest}"
+        f"<p>{html.escape(finding.message)}</p>{pictures}"
     )
 
 
-def _figure(file: str, why: str | None) -> str:
+def _files(finding: Finding, report) -> str:
+    figures = "".join(_figure(file, report.unreadable.get(file)) for file in finding.files[:_SHOWN])
+    return (f"<div class='files'>{figures}</div>" if figures else "") + _rest(len(finding.files) - _SHOWN, "")
+
+
+def _groups(finding: Finding, report) -> str:
+    """The files of each group together, each with its split and class."""
+    left, sections = _SHOWN, []
+    for group in finding.groups:
+        if left <= 0:
+            break
+        some = group[:left]
+        figures = "".join(
+            _figure(one.file, report.unreadable.get(one.file), f"{one.split}, {one.label}") for one in some
+        )
+        rest = _rest(len(group) - len(some), " of this group")
+        sections.append(f"<div class='files group'>{figures}</div>{rest}")
+        left -= len(some)
+    return "".join(sections) + _rest(len(finding.groups) - len(sections), " groups")
+
+
+def _rest(more: int, of_what: str) -> str:
+    return f"<p>and {more:,} more{of_what}, in report.json</p>" if more > 0 else ""
+
+
+def _figure(file: str, why: str | None, where: str = "") -> str:
     name = html.escape(os.sep.join(file.split(os.sep)[-2:]))
-    try:
-        with Image.open(file) as image:
-            small = ImageOps.exif_transpose(image).convert("RGB")
-            small.thumbnail((_SIDE, _SIDE))
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=80)
-        picture = f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        picture = "<div>no picture</div>"
-    note = f"<br><b>{html.escape(why)}</b>" if why else ""
+    note = f"<br>{html.escape(where)}" if where else ""
+    note += f"<br><b>{html.escape(why)}</b>" if why else ""
+    picture = "<div>no picture</div>" if why else _thumbnail(file)
     return f"<figure>{picture}{name}{note}</figure>"
+
+
+def _thumbnail(file: str) -> str:
+    """A small picture of a file that can be read, decoded as training decodes it; in words what cannot be drawn."""
+    try:
+        content = places.read(file)
+        image = Image.fromarray(decode(content, 3).numpy())
+    except OSError:  # gone, or an image in memory
+        return "<div>no picture</div>"
+    except (ValueError, tf.errors.OpError) as error:
+        return f"<div>no picture: {html.escape(reason(error))}</div>"
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import Source, open_source
+from cnnrecipes.data.readable import open_readable, warn_unreadable
+from cnnrecipes.data.sources import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.debug.tiles import shades
 from cnnrecipes.errors import RecipeError
@@ -36,6 +37,8 @@ def plot_batch(
 ) -> Figure:
     """The first images of a training step as they are and as the network sees them, with their labels.
 
+    Files that cannot be read are left out, as in a training, with a warning that names the first.
+
     Args:
         recipe: as for `fit`, and `data` and `changes` with it.
         step: which step of the training, from 0.
@@ -52,7 +55,9 @@ def plot_batch(
     ops = recipe.augment.ops
     lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
     names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
-    with open_source(data, recipe.data) as source:
+    source, left_out = open_readable(data, recipe.data)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
+    with source:
         steps = recipe.train.epochs * pipeline.steps_per_epoch(source.split("train"), recipe.data)
         if not 0 <= step < steps:
             raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cnnrecipes import catalog, methods
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.readable import open_readable
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.pictures import Picture, drawable, save
 from cnnrecipes.recipe import Recipe
@@ -93,7 +93,7 @@ def _rates(planned: Schedule) -> tuple[np.ndarray, np.ndarray]:
 def _steps(recipe: Recipe, data: Any) -> int:
     """Steps of an epoch: the data's, or any number where none of the recipe's durations is in steps."""
     if data is not None:
-        return pipeline.steps_per_epoch(open_source(data, recipe.data).split("train"), recipe.data)
+        return pipeline.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
     method = methods.schedule(recipe.train.schedule)
     durations = [recipe.train.warmup, *method.model_dump(mode="python").values()]
     if any("steps" in str(value) for value in durations):

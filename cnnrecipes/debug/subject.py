@@ -12,7 +12,8 @@ import numpy as np
 from cnnrecipes import catalog, models
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.at_hand import Absent, absent
-from cnnrecipes.data.sources import GIVEN, Source, Split, open_given, open_source
+from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
+from cnnrecipes.data.sources import GIVEN, Source, Split
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.store import ArrayImages, EncodedImages
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
@@ -95,7 +96,9 @@ def _of_recipe(recipe: Recipe, data: Any, classes: int | None = None) -> Subject
 
 
 def _with_images(recipe: Recipe, data: Any) -> Subject:
-    with open_source(data, recipe.data) as source:
+    source, left_out = open_readable(data, recipe.data)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
+    with source:
         train, classes = source.split("train"), len(source.class_names)
         statistics = pipeline.split_statistics(train, recipe.data)
         model = _model(recipe, pipeline.image_shape(train, recipe.data), classes, statistics)
@@ -166,14 +169,15 @@ def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
     opened = load(path)
     artefact = opened.artefact if isinstance(opened, Run) else opened
     if data is not None:
-        with open_given(data, artefact.class_names) as source:
+        with open_given_readable(data, artefact.class_names) as source:
             split = next(iter(source.splits.values()))
             images, first = _first_images(split, artefact.spec, artefact.class_names)
         return Subject(path.stem, artefact.model, images, first=first)
     why = ""
     if isinstance(opened, Run) and absent(opened.recipe.data.name) is None:
         try:
-            with open_source(None, opened.recipe.data) as source:
+            source, _ = open_readable(None, opened.recipe.data)
+            with source:
                 images, first = _own_images(source, artefact.spec)
             return Subject(path.stem, artefact.model, images, first=first)
         except DataError as error:  # the data may have changed since; the model can be drawn all the same
