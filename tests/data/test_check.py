@@ -399,7 +399,7 @@ def test_copies_are_listed_group_by_group_with_split_and_class(copied, tmp_path)
     page = report.save(tmp_path / "out")[-1].read_text()
     section = page[page.index("copies in different classes") : page.index("near copies across splits")]
     assert section.index("train, rose") < section.index("train, tulip") < section.index("validation, tulip")
-    assert section.count("<figure>") == 3
+    assert section.count("<figure ") == 3
 
 
 def test_the_command_prints_copies_group_by_group(copied, tmp_path, monkeypatch, capsys):
@@ -590,3 +590,37 @@ def test_the_exit_status_says_whether_training_may_go_on(photos, tmp_path, name,
     )
     assert result.returncode == status, result.stderr
     assert json.loads(result.stdout)["trainable"] == (status == 0)
+
+
+def test_the_page_shows_a_file_once_with_all_that_was_found(photos, tmp_path):
+    """A copy with a wrong extension is in two findings: one picture, and a link to it from the second."""
+    damage(photos)
+    shutil.copy(photos / "train" / "rose" / "04.jpg", photos / "val" / "tulip" / "odd.png")
+    report = cr.check_data(photos)
+    text = report.save(tmp_path / "out")[-1].read_text()
+    named = [file for finding in report.findings for file in finding.files]
+    assert len(named) > len(set(named))
+    ids = re.findall(r"<figure id='(\w+)'>", text)
+    assert len(ids) == len(set(ids)) == len(set(named))
+    assert set(re.findall(r"href='#(\w+)'", text)) <= set(ids)
+    pictures = re.findall(r"<img [^>]*>", text)
+    assert len(pictures) == len(ids) - text.count("<div>no picture")
+    (figure,) = re.findall(
+        r"<figure id='(\w+)'>[^/]*?<img [^>]*>tulip/odd\.png<br>validation, tulip<br>also: wrong extension<", text
+    )
+    section = text.partition("</span>wrong extension</h2>")[2].partition("<h2>")[0]
+    assert f"<a href='#{figure}'>tulip/odd.png</a>" in section
+    assert "<img" not in section  # the other one, "really png.jpg", is among the near copies, too
+
+
+def test_the_page_of_many_classes_begins_with_the_findings_in_sight(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        (tmp_path / "many" / f"class {i}").mkdir(parents=True)
+        for k in range(2):
+            image = Image.fromarray(rng.integers(0, 255, (16, 16, 3)).astype("uint8"))
+            image.save(tmp_path / "many" / f"class {i}" / f"{k}.png")
+    text = cr.check_data(tmp_path / "many").save(tmp_path / "out")[-1].read_text()
+    assert text.count("<th>class ") == 60
+    assert re.search(r"\.counts \{ max-height: 24rem;[^}]*overflow: auto", text)
+    assert "<div class='counts'><table" in text
