@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -17,6 +19,11 @@ from cnnrecipes.wrapping import terminal_width, wrap
 _ROWS = 40  # classes that a table shows
 _FILES = 3  # of a finding
 _GROUPS, _MEMBERS = 3, 5  # groups of a finding, and files of a group
+# Lines of absl and TensorFlow: "I0000 00:00:1795.4 7261 port.cc:153] oneDNN ...", "2026-11-24 19:30:01.1: I ...".
+_LOGGED = re.compile(
+    rb"WARNING: All log messages before absl::|[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+    rb"|To enable the following instructions:"
+)
 _JOINERS = "\u200c\u200d"
 
 out = Console(soft_wrap=True, highlight=False)
@@ -125,26 +132,48 @@ def measured(metrics: dict) -> str:
     )
 
 
-def import_tensorflow() -> None:
-    """Import it without its chatter about devices, which no log level stops; it is shown if the import fails."""
+def import_tensorflow(devices: bool = True) -> None:
+    """Import TensorFlow without what it logs on the way, which no log level stops; it is shown if the import fails.
+
+    Also sets TF_CPP_MIN_LOG_LEVEL to 3 where it is not set: what goes wrong in TensorFlow is an exception all the same.
+
+    Args:
+        devices: also let it find its devices, of which it logs, too.
+    """
     keras_settings.check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            import tensorflow as tf
+    with _without_logs():
+        import tensorflow as tf
 
-            # With many workers TensorFlow must not know its devices before the workers are joined.
-            if not _one_of_many():
-                tf.config.list_logical_devices()
+        # With many workers TensorFlow must not know its devices before the workers are joined.
+        if devices and not _one_of_many():
+            tf.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def _without_logs() -> Iterator[None]:
+    """Keep lines of TensorFlow's log from the process's standard error; others come when all is over."""
+    try:
+        screen = os.dup(2)
+    except OSError:  # closed, as a service's may be
+        yield
+        return
+    if sys.stderr:
+        sys.stderr.flush()
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        shown = _LOGGED
+        try:
+            yield
         except BaseException:
-            chatter.seek(0)
-            os.write(screen, chatter.read())
+            shown = None
             raise
         finally:
+            if sys.stderr:
+                sys.stderr.flush()
             os.dup2(screen, 2)
+            written.seek(0)
+            os.write(2, b"".join(line for line in written if not (shown and shown.match(line))))
             os.close(screen)
 
 
