@@ -57,6 +57,8 @@ class ProgressDisplay(keras.callbacks.Callback):
             self._estimate(now)
         if now - self.shown < (_BAR_EVERY if self.live else _LINE_EVERY):
             return
+        if not self.live and self.position.step == self.position.steps_per_epoch:
+            return  # the epoch's line follows
         self.shown = now
         loss, accuracy = f"loss {float(logs['loss']):.4f}", f"accuracy {float(logs['accuracy']):.1%}"
         title, left = self._title(self.position.epoch), f"ETA {self._left()}"
@@ -112,4 +114,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         return str(timedelta(seconds=round(min(seconds, _LONGEST))))
 
     def _line(self, text: str) -> None:
-        (self.bar.console if self.bar else self.console).print(text, highlight=False, soft_wrap=True)
+        if self.console.is_jupyter and not self.live:
+            print(text)  # below what was printed before, where rich would begin a new block for every line
+        else:
+            (self.bar.console if self.bar else self.console).print(text, highlight=False, soft_wrap=True)
