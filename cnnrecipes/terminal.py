@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -70,8 +72,9 @@ def print_report(report) -> None:
     out.print()
     styles = {"error": "bold red", "warning": "dark_orange3", "note": "dim"}
     for finding in report.findings:
-        out.print(f"{finding.severity:8}", style=styles[finding.severity], end="")
-        out.print(printable(finding.message), markup=False)
+        text = wrap(f"{finding.severity:8}{printable(finding.message)}", _columns(), indent=8)
+        out.print(text[:8], style=styles[finding.severity], end="")
+        out.print(text[8:], markup=False)
         for line in _grouped(finding.groups) if finding.groups else _files(finding.files, report.unreadable):
             out.print(f"         {printable(line)}", markup=False)
     out.print("training may go on" if report.trainable else "training may not go on", style="bold")
@@ -110,12 +113,23 @@ def print_result(run) -> None:
 
 
 def print_stages(stages) -> None:
-    """What a model costs and sees, a row a stage."""
-    columns = ("stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees")
+    """What a model costs and sees, a row a stage; on a narrow terminal without the columns that matter less."""
+    columns = ["stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees"]
+    rows = [_cells(stage) for stage in stages.itertuples()]
+    left_out = []
+    for name in ("layers", "activations", "sees", "multiply-adds"):
+        widths = [max(cell_len(cells[i]) for cells in (columns, *rows)) for i in range(len(columns))]
+        if sum(widths) + 2 * (len(widths) - 1) <= (_columns() or math.inf):
+            break
+        place = columns.index(name)
+        left_out.append(name)
+        columns, *rows = ([*cells[:place], *cells[place + 1 :]] for cells in (columns, *rows))
     table = Table(columns[0], *(Column(name, justify="right") for name in columns[1:]), box=None, pad_edge=False)
-    for stage in stages.itertuples():
-        table.add_row(*_cells(stage), style="bold" if stage.Index == "total" else None)
+    for cells in rows:
+        table.add_row(*cells, style="bold" if cells[0] == "total" else None)
     out.print(table)
+    if left_out:
+        out.print(wrap(f"{', '.join(left_out)}: in layers.csv, or on a wider terminal", _columns()))
 
 
 def sentence(split: str, metrics: dict) -> str:
@@ -175,6 +189,11 @@ def _without_logs() -> Iterator[None]:
             written.seek(0)
             os.write(2, b"".join(line for line in written if not (shown and shown.match(line))))
             os.close(screen)
+
+
+def _columns() -> int | None:
+    """Columns of the terminal that `out` writes to; None where it is a file or a pipe."""
+    return out.width if out.is_terminal else None
 
 
 def _escaped(character: str) -> str:

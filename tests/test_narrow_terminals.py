@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import re
 import sys
+import types
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from rich.cells import cell_len
 from rich.console import Console
 from screen import Screen, run
 
+from cnnrecipes import build, terminal
+from cnnrecipes.data.findings import Finding
+from cnnrecipes.debug import cost
 from cnnrecipes.training.callbacks import Position
 from cnnrecipes.training.progress import ProgressDisplay
 from cnnrecipes.waiting import bar, watch
@@ -126,3 +131,42 @@ def test_fields_leave_out_what_is_optional_before_they_break():
     assert fields(parts, 42, optional=2) == "epoch 1/3  loss 1.0  val 2.0  9 images/s"
     assert fields(parts, 30, optional=2) == "epoch 1/3  loss 1.0  val 2.0"
     assert fields(parts, 20, optional=2) == "epoch 1/3  loss 1.0\n  val 2.0"
+
+
+@pytest.mark.parametrize(
+    ("columns", "without"), [(80, set()), (60, {"layers"}), (40, {"layers", "activations", "sees"})]
+)
+def test_the_table_of_stages_leaves_out_columns_and_cuts_no_cell(columns, without, monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(terminal, "out", Console(file=text, force_terminal=True, width=columns, color_system=None))
+    stages = cost(build("resnet8", input_shape=(32, 32, 3), classes=10), by="stage")
+    stages["receptive_field"] = [(25, 25)] * len(stages)
+    terminal.print_stages(stages)
+    shown = text.getvalue()
+    assert "…" not in shown
+    assert all(cell_len(line.rstrip()) <= columns for line in shown.splitlines())
+    header = shown.splitlines()[0].split()
+    assert {"layers", "activations", "sees", "multiply-adds"} - set(header) >= without
+    assert {"stage", "output", "parameters"} <= set(header)
+    assert all(f"{number:,}" in shown for number in stages["parameters"])
+    assert ("on a wider terminal" in " ".join(shown.split())) == bool(set(without))
+
+
+def test_findings_break_between_words_under_their_message(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(
+        terminal, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)
+    )
+    message = "2 groups of near copies in different classes: all but one of the labels are wrong"
+    report = types.SimpleNamespace(
+        counts=pd.DataFrame({"train": [3, 4]}, index=["a", "b"]),
+        findings=(Finding("error", "near copies", message),),
+        unreadable={},
+        trainable=True,
+    )
+    terminal.print_report(report)
+    lines = text.getvalue().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("error   2 groups"))
+    assert " ".join(line.strip() for line in lines[start:-1]) == f"error   {message}"
+    assert all(len(line) <= 40 for line in lines)
+    assert all(line.startswith(8 * " ") for line in lines[start + 1 : -1])
