@@ -70,15 +70,24 @@ def recipes() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        keras_settings.check_backend()
+        _import_tensorflow()
         return importlib.import_module(f"cnnrecipes.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'cnnrecipes' has no attribute {name!r}")
     if _PUBLIC[name] not in _WITHOUT_KERAS:
-        keras_settings.check_backend()
+        _import_tensorflow()
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
+
+
+def _import_tensorflow() -> None:
+    """Check Keras' backend, and import TensorFlow, if nobody has yet, without the log that it begins with."""
+    keras_settings.check_backend()
+    if "tensorflow" not in sys.modules:
+        from cnnrecipes.terminal import import_tensorflow
+
+        import_tensorflow(devices=False)
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ opens it too; only blurred pooling is a layer of ours, and needs `import cnnreci
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
 import zipfile
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -51,6 +52,30 @@ class Prediction:
 
     def __str__(self) -> str:
         return "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:3])
+
+
+class _Found(NamedTuple):
+    """A file or an array to predict; `named`: by the user, and not found in a folder or by a pattern."""
+
+    item: Any
+    named: bool
+
+
+def _with_folders(inputs: Any) -> list[_Found] | None:
+    """What is to be predicted where there are folders or patterns in it; None where there are none.
+
+    Raises:
+        DataError: a folder or a pattern has no images.
+    """
+    some = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    paths = [image_paths(item) if isinstance(item, (str, Path)) else None for item in some]
+    if all(one is None for one in paths):
+        return None
+    return [
+        found
+        for item, files in zip(some, paths, strict=True)
+        for found in ([_Found(item, True)] if files is None else [_Found(file, False) for file in files])
+    ]
 
 
 class Artefact:
@@ -129,8 +154,8 @@ class Artefact:
 
         Args:
             inputs: the path of an image; a folder of images, or a pattern as "photos/*.jpg"; an array (H, W, C) or,
-                gray, (H, W); or a list of such, or an array (N, H, W, C) or, gray, (N, H, W). Values are 0..255, or
-                floats 0..1. Images of another size are brought to the model's as the validation images were.
+                gray, (H, W); a list of any of these; or an array (N, H, W, C) or, gray, (N, H, W). Values are 0..255,
+                or floats 0..1. Images of another size are brought to the model's as the validation images were.
             tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
             average: what of the views is averaged, "probabilities" or "logits".
 
@@ -143,16 +168,8 @@ class Artefact:
             DataError: a file that cannot be read, a wrong rank, values out of range, channels that do not match.
             RecipeError, ModelError: an unknown view, or one that the model cannot look at.
         """
-        if isinstance(inputs, (str, Path)) and (paths := image_paths(inputs)) is not None:
-            predictions, unreadable = self.predict_files(paths, tta, average)
-            if unreadable:
-                first, why = next(iter(unreadable.items()))
-                warnings.warn(
-                    f"{len(unreadable)} of {len(paths)} images cannot be read and are left out, as {first!r}: {why}",
-                    CNNRecipesWarning,
-                    stacklevel=2,
-                )
-            return predictions
+        if (found := _with_folders(inputs)) is not None:
+            return self._predict_found(found, tta, average)
         images, single = self._read(inputs)
         predictions = [self._name(row) for row in self._probabilities(images, tta_scorer(self, tta, average))]
         files = [inputs] if single else inputs if isinstance(inputs, (list, tuple)) else []
@@ -176,22 +193,44 @@ class Artefact:
             predictions += [replace(self._name(row), file=file) for file, row in zip(files, rows, strict=True)]
         return predictions, unreadable
 
+    def _predict_found(self, found: list[_Found], tta: str | Sequence[str] | None, average: str) -> list[Prediction]:
+        """Predict files and arrays; warns of unreadable files from folders and patterns, and raises for others."""
+        predictions, unreadable, files = [], {}, 0
+        for are_files, some in itertools.groupby(found, key=lambda one: isinstance(one.item, (str, Path))):
+            some = list(some)
+            if not are_files:
+                predictions += self.predict([one.item for one in some], tta, average)
+                continue
+            more, bad = self.predict_files([one.item for one in some], tta, average)
+            named = [why for one in some if one.named and (why := bad.get(str(one.item)))]
+            if named:
+                raise DataError(named[0])
+            predictions, unreadable, files = predictions + more, unreadable | bad, files + len(some)
+        if unreadable:
+            first, why = next(iter(unreadable.items()))
+            warnings.warn(
+                f"{len(unreadable)} of {files} images cannot be read and are left out, as {first!r}: {why}",
+                CNNRecipesWarning,
+                stacklevel=3,
+            )
+        return predictions
+
     def _chunks(self, paths: list[str], unreadable: dict[str, str]) -> Iterator[tuple[list[str], list[np.ndarray]]]:
         """The readable files and their images, a few at a time; adds the others to `unreadable`."""
 
-        def read(path: str) -> np.ndarray | None:
+        def read(path: str) -> np.ndarray | str:
             try:
                 return self._read_file(Path(path))
             except DataError as error:
-                unreadable[path] = str(error)
-                return None
+                return str(error)
 
         with ThreadPoolExecutor() as pool:
             for start in range(0, len(paths), EVALUATION_BATCH):
                 some = paths[start : start + EVALUATION_BATCH]
-                found = [pair for pair in zip(some, pool.map(read, some), strict=True) if pair[1] is not None]
-                if found:
-                    yield tuple(map(list, zip(*found, strict=True)))
+                found = dict(zip(some, pool.map(read, some), strict=True))
+                unreadable |= {path: why for path, why in found.items() if isinstance(why, str)}
+                if whole := [path for path in some if path not in unreadable]:
+                    yield whole, [found[path] for path in whole]
 
     def _probabilities(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
         """(N, classes) of images of any size, over a scorer's views where there is one."""

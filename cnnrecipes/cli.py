@@ -72,9 +72,13 @@ def inspect(
         Optional[str],  # noqa: UP045
         typer.Option(help="Whose images to look with; default: the recipe's where they are here, or else noise."),
     ] = None,
+    classes: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="How many, where the recipe's data is not here to say so; draws with noise."),
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Print what a model costs and sees, stage by stage, and draw it.
+    """Print what a model costs and sees, stage by stage, and draw it. Nothing is downloaded.
 
     Examples: `cnnrecipes inspect resnet50`; `cnnrecipes inspect resnet20_cifar model.norm=group`
     """
@@ -83,13 +87,15 @@ def inspect(
     from cnnrecipes.debug.inspection import PICTURES
     from cnnrecipes.recipe import parse_override
 
-    name, built, images = subject.find(model, dict(map(parse_override, changes or [])), data)
+    name, built, images, noise, first = subject.find(model, dict(map(parse_override, changes or [])), data, classes)
     names = ("layers.csv", *PICTURES)
     folder = choose_output(folder, Path("inspect") / name, names=names, overwrite=overwrite)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = inspect(built, folder, images)
+        found = inspect(built, folder, images, first=first)
     print_stages(found.stages)
+    if noise:
+        out.print(printable(noise), markup=False)
     for warning in caught:
         if issubclass(warning.category, UserWarning):
             out.print(f"warning: {warning.message}", markup=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
@@ -95,7 +96,7 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
             done = pd.concat([done, _train(case, chosen, data, folder / "runs", progress)], ignore_index=True)
             write_whole(folder / "histories.csv", lambda path, frame=done: frame.to_csv(path, index=False))
     frame = pd.concat([_rows(done, case, chosen) for case in experiment.cases], ignore_index=True)
-    save(experiment.plot(frame, experiment.size), folder / "histories.png", dpi=120)
+    save(picture(experiment, frame), folder / "histories.png", dpi=120)
     return frame
 
 
@@ -103,6 +104,13 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """The last epoch of each case: loss and accuracy on augmented training images, and on validation images."""
     last = frame[frame.epoch == frame.groupby(["kind", "size"]).epoch.transform("max")]
     return last[["kind", "size", "loss", "accuracy", "val_loss", "val_accuracy"]].reset_index(drop=True)
+
+
+def picture(experiment: Experiment, frame: pd.DataFrame) -> Figure:
+    """The experiment's plot below its question."""
+    figure = experiment.plot(frame, experiment.size)
+    figure.suptitle(textwrap.fill(experiment.question, 120))
+    return figure
 
 
 def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
@@ -122,6 +130,9 @@ def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
     for axis in (left, right):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
     right.set(xlabel="epoch", ylabel="validation accuracy, %")
     right.legend(frameon=False)
     _grid(left, right)

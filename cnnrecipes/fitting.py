@@ -14,8 +14,9 @@ from typing import Any, Literal
 from cnnrecipes import catalog, keras_settings, lengths, models, terminal, unfinished
 from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.check import quarantine, readable
-from cnnrecipes.data.sources import Source, open_source, recipe_name, unmeasured
+from cnnrecipes.data.check import quarantine
+from cnnrecipes.data.readable import open_readable
+from cnnrecipes.data.sources import Source, recipe_name, unmeasured
 from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
@@ -26,7 +27,7 @@ from cnnrecipes.run import Run, check_place
 from cnnrecipes.training import checkpoint, guards, loggers, loop
 from cnnrecipes.training.distribute import Placement, place
 from cnnrecipes.training.schedules import clipped
-from cnnrecipes.training.summary import summary
+from cnnrecipes.training.summary import LABEL, summary
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
 START = "start_from.npz"  # in a run folder: the weights that train.start_from named
@@ -152,10 +153,11 @@ class _Training:
         loggers.check(recipe.train)
         self.placement = place(recipe.train)
         self.progress = progress and self.placement.is_chief
-        self.say = terminal.say if self.progress else (lambda text: None)
+        self.say = terminal.say if self.progress else (lambda text, indent=0: None)
         guards.note_devices(self.placement, self.say)
-        opened = open_source(data, recipe.data, lambda text: say_or_warn(text, self.say), progress=self.progress)
-        self.source, self.unreadable = readable(opened, progress=self.progress)
+        self.source, self.unreadable = open_readable(
+            data, recipe.data, lambda text: say_or_warn(text, self.say), progress=self.progress
+        )
         self.until_over.enter_context(self.source)
         for line in self.source.layout.lines():
             self.say(line)
@@ -195,10 +197,7 @@ class _Training:
             with loop.seeded(self.recipe.train.seed):
                 prepared = self._prepared()
                 if run is None:
-                    for line in summary(
-                        self.recipe, self.source, prepared.trainee, self.placement, prepared.feed.steps_per_epoch
-                    ):
-                        self.say(line)
+                    self._say_summary(prepared)
                     run = self._folder(where, folder, prepared)
                 try:
                     with pipeline.naming_unreadable(self.source, self.recipe.data), guards.explained_disk(run.folder):
@@ -225,7 +224,7 @@ class _Training:
     def _say_summary(self, prepared: Prepared) -> None:
         steps = prepared.feed.steps_per_epoch
         for line in summary(self.recipe, self.source, prepared.trainee, self.placement, steps):
-            self.say(line)
+            self.say(line, indent=LABEL)
 
     def _prepared(self) -> Prepared:
         about = {"parts": self.parts, "progress": self.progress, "start_from": self.start_from}

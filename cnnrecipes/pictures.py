@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from cnnrecipes.errors import ModelError
 from cnnrecipes.files import check_writable, write_whole
 from cnnrecipes.terminal import printable
 
+_LETTER = 0.62  # the mean width of a letter, as a share of its size
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -57,8 +59,34 @@ def save(figure: Figure, path: Path, **options: Any) -> None:
 
 def label_words(label: np.ndarray, class_names: Sequence[str]) -> str:
     """The class of a label (classes,), or the shares of a mixed one, as text that matplotlib draws as it stands."""
-    names = [printable(name).replace("$", r"\$") for name in class_names]  # "$" would begin a formula
+    return " ".join(f"{name} {share}".rstrip() for name, share in _shares(label, class_names))
+
+
+def label_lines(label: np.ndarray, class_names: Sequence[str], width: float, size: float) -> str:
+    """`label_words` above a tile, in at most two lines that are no wider than it: what is too long ends in an ellipsis.
+
+    Of a mixed label the two classes with the largest shares have a line each, where all do not fit into one.
+
+    Args:
+        width: of the tile, in inches.
+        size: of the letters, in points.
+    """
+    room = max(int(width * 72 / (_LETTER * size)), 8)
+    shares = _shares(label, class_names)
+    if len(words := label_words(label, class_names)) <= room:
+        return words
+    if len(shares) > 1:
+        return "\n".join(f"{_cut(name, room - len(share) - 1)} {share}" for name, share in shares[:2])
+    first, *rest = textwrap.wrap(words, room)
+    return "\n".join([first, _cut(words[len(first) :].strip(), room)]) if rest else first
+
+
+def _shares(label: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, str]]:
+    """The names of a label's classes with their shares, the largest first; of one class alone the share is ""."""
     order = [i for i in np.argsort(-label, kind="stable") if label[i] > 0]
-    if len(order) == 1:
-        return names[order[0]]
-    return " ".join(f"{names[i]} {label[i]:.0%}" for i in order)
+    names = [printable(class_names[i]).replace("$", r"\$") for i in order]  # "$" would begin a formula
+    return [(name, f"{label[i]:.0%}" if len(order) > 1 else "") for name, i in zip(names, order, strict=True)]
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"

@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 
 from cnnrecipes import run_display, unfinished
 from cnnrecipes.artefact import Artefact, Prediction
-from cnnrecipes.data.sources import GIVEN, Source, open_given, open_source
+from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
+from cnnrecipes.data.sources import GIVEN, Source
 from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
 from cnnrecipes.evaluation import evaluate
@@ -161,21 +162,28 @@ class Run:
             tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
             average: what of the views is averaged, "probabilities" or "logits".
 
+        Returns:
+            as `cnnrecipes.evaluation.evaluate`, and "left_out", how many files of the split cannot be read, where there
+            are such; a warning names the first. What was left out before a split was taken is not counted.
+
         Raises:
             DataError: the data cannot be read, its images do not fit, or show a class that the run does not know; no
                 such split.
         """
         artefact = self.artefact
         with self._source(data, split, artefact.class_names) as source:
-            return evaluate(artefact, source.split(split or final_split(source)), tta, average)
+            measured = source.split(split or final_split(source))
+            metrics = evaluate(artefact, measured, tta, average)
+        warn_unreadable(measured.left_out, len(measured))
+        return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
 
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
         """What is to be measured: the recipe's own data in its splits, or what is given as it is given."""
         if data is not None:
-            given = open_given(data, class_names, say_or_warn)
+            given = open_given_readable(data, class_names, say_or_warn)
             if split is None or split in given.splits or GIVEN not in given.splits:
                 return given
-        source = open_source(data, self.recipe.data)
+        source, _ = open_readable(data, self.recipe.data)
         source.check_class_names(class_names)
         return source
 

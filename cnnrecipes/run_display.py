@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from cnnrecipes.errors import RunError
 from cnnrecipes.pictures import Picture
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cnnrecipes.run import Run
 
 _BARS = "▁▂▃▄▅▆▇█"
+_FEW_EPOCHS = 6  # a line through fewer points does not show where they are
 _WIDTH = 30  # characters of a sparkline
 
 
@@ -49,12 +51,14 @@ def plot_history(history: pd.DataFrame) -> Picture:
     """
     figure = Picture(figsize=(8, 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for column, label, style in ((name, "training", "--"), (f"val_{name}", "validation", "-")):
+        scale = 1 if name == "loss" else 100
+        for column, label, style in ((name, "training", "C0--"), (f"val_{name}", "validation", "C1-")):
             if column in history:
-                marker = "o" if len(history) == 1 else None
-                axes.plot(history["epoch"], history[column], style, color="C0", marker=marker, label=label)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("cross entropy" if name == "loss" else name)
+                marker = "o" if len(history) < _FEW_EPOCHS else None
+                axes.plot(history["epoch"], scale * history[column], style, marker=marker, label=label)
+        axes.set_xlim(min(history["epoch"]) - 0.5, max(history["epoch"]) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set(xlabel="epoch", ylabel="loss (cross entropy, nats)" if name == "loss" else "accuracy, %")
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False)
     return figure

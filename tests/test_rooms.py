@@ -47,6 +47,7 @@ ROOMS = {
     "cli": 10,
     "__main__": 11,
     "terminal": 1,
+    "wrapping": 0,
     "__init__": 10,
 }
 # data reads recipes and knows no models.

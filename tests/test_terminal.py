@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import types
 
 import pandas as pd
@@ -55,3 +58,43 @@ def test_a_report_prints_class_names_and_files_as_they_are_written(monkeypatch):
     assert r"'new\nline.jpg': [link=x]damaged" in shown
     assert "\x1b" not in shown
     assert "\x07" not in shown
+
+
+def python(code):
+    """Run code in a new process, with TensorFlow's log as it is by default."""
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+
+
+def test_tensorflow_logs_nothing_when_it_is_imported_and_finds_its_devices():
+    done = python(
+        "import cnnrecipes as cr; cr.build; import tensorflow as tf; print(len(tf.config.list_logical_devices()))"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) >= 1
+
+
+def test_only_lines_of_tensorflows_log_are_kept_from_the_standard_error(capfd):
+    with terminal._without_logs():
+        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
+        os.write(2, b"I0000 00:00:1795548597.468583    7261 port.cc:153] oneDNN custom operations are on.\n")
+        os.write(2, b"2026-11-24 19:30:01.123456: I tensorflow/core/platform/cpu_feature_guard.cc:210] binary\n")
+        os.write(2, b"Of another thread: 100%\nwithout a line's end")
+    assert capfd.readouterr().err == "Of another thread: 100%\nwithout a line's end"
+
+
+@terminal._without_logs()
+def failing_import():
+    os.write(2, b"E0000 00:00:1795548597.468583    7261 x.cc:1] why\n")
+    raise ImportError("no TensorFlow")
+
+
+def test_the_log_is_shown_where_the_import_fails(capfd):
+    with pytest.raises(ImportError, match="no TensorFlow"):
+        failing_import()
+    assert "x.cc:1] why" in capfd.readouterr().err
+
+
+def test_a_closed_standard_error_stops_no_import():
+    done = python("import os; os.close(2); import cnnrecipes.terminal as t\nwith t._without_logs(): print('done')")
+    assert done.stdout == "done\n"

@@ -62,7 +62,7 @@ def unpacked(archive: str, *, progress: bool = False) -> str:
     """
     if is_web(archive):
         address, checksum = _address(archive)
-        key = hashlib.sha256(f"{address} {checksum}".encode()).hexdigest()
+        key = _web_key(address, checksum)
         return _kept(key, archive, lambda folder: download(address, folder, checksum, progress=progress), progress)
     if places.is_remote(archive):
         raise DataError(f"archives are read from here and from https addresses; copy {archive!r} here first")
@@ -70,6 +70,15 @@ def unpacked(archive: str, *, progress: bool = False) -> str:
         what = "is not a file" if os.path.exists(archive) else f"does not exist{places.nearest(archive)}"
         raise DataError(f"{archive!r} {what}; give an archive of a folder with a sub-folder for each class")
     return _kept(_digest(archive), archive, lambda folder: Path(archive), progress)
+
+
+def is_kept(archive: str) -> bool:
+    """Whether the archive at a web address was downloaded and unpacked before. Raises DataError for no address."""
+    return _is_whole(cache.folder() / "archives" / _web_key(*_address(archive))[:32])
+
+
+def _web_key(address: str, checksum: str) -> str:
+    return hashlib.sha256(f"{address} {checksum}".encode()).hexdigest()
 
 
 def _address(archive: str) -> tuple[str, str]:

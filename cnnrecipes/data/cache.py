@@ -10,11 +10,17 @@ import hashlib
 import os
 import sqlite3
 import sys
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from cnnrecipes.data import places
+from cnnrecipes.errors import CNNRecipesWarning
+
+PATIENCE = 10.0  # seconds that another process is waited for
 
 
 def folder() -> Path:
@@ -45,18 +51,26 @@ def storable(text: str) -> str:
 
 
 class Table:
-    """Rows of text and numbers by a text key, in one SQLite file; without one it is always empty."""
+    """Rows of text and numbers by a text key, in one SQLite file; without one it is always empty.
+
+    A file that another process holds is waited for PATIENCE seconds, then done without, with a warning. A damaged one
+    is replaced, by one process at a time; no other is ever deleted.
+    """
 
     def __init__(self, name: str, columns: Sequence[str]):
         self.columns = tuple(columns)
-        self._database = self._open(folder() / f"{name}.sqlite")
+        self._path = folder() / f"{name}.sqlite"
+        self._database: sqlite3.Connection | None = None
+        with self._done_without():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = self._opened()
 
     def find(self, keys: Sequence[str]) -> dict[str, tuple]:
         """The rows there are, by key."""
         found: dict[str, tuple] = {}
         called = {storable(key): key for key in keys}
         keys = list(called)
-        with contextlib.suppress(sqlite3.Error):
+        with self._done_without():
             for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
@@ -73,7 +87,7 @@ class Table:
         if self._database and rows:
             marks = ",".join("?" * (2 + len(self.columns)))
             stored = [(storable(key), values) for key, values in rows.items()]
-            with contextlib.suppress(sqlite3.Error), self._database:
+            with self._done_without(), self._database:
                 self._database.executemany(
                     f"INSERT OR REPLACE INTO rows VALUES ({marks})",
                     [(key, *values, _row_checksum(key, values)) for key, values in stored],
@@ -83,26 +97,69 @@ class Table:
         """Close the file."""
         if self._database:
             self._database.close()
+            self._database = None
 
-    def _open(self, path: Path) -> sqlite3.Connection | None:
-        for _ in range(2):  # a damaged file is replaced
+    @contextlib.contextmanager
+    def _done_without(self) -> Iterator[None]:
+        """Errors of the file end its use, since it would be waited for at every group of rows."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            with contextlib.suppress(sqlite3.Error):
+                self.close()
+            self._database = None
+            if "locked" in str(error):
+                message = (
+                    f"the cache {str(self._path)!r} is held by another process, for {PATIENCE:g} s so far, and is done "
+                    "without: files are looked into anew, and what is found is not remembered"
+                )
+                warnings.warn(message, CNNRecipesWarning, stacklevel=4)
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            return self._connected()
+        except sqlite3.OperationalError:  # held by another process, or cannot be written
+            raise
+        except sqlite3.DatabaseError:
+            lock = FileLock(f"{self._path}.lock", timeout=PATIENCE)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                database = sqlite3.connect(path, timeout=10, check_same_thread=False)
-                names = ", ".join(f'"{column}"' for column in self.columns)
-                database.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {names}, row_checksum)")
-                found = [row[1] for row in database.execute("PRAGMA table_info(rows)")]
-                if tuple(found) != ("key", *self.columns, "row_checksum"):
-                    raise sqlite3.DatabaseError("of another version")
-                return database
-            except sqlite3.OperationalError:  # another process holds it, or it cannot be written: done without
-                return None
-            except sqlite3.DatabaseError:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-            except OSError:
-                return None
-        return None
+                with lock:
+                    return self._replaced()
+            except (NotImplementedError, Timeout) as error:
+                raise OSError(str(error)) from None
+
+    def _replaced(self) -> sqlite3.Connection:
+        """In place of a damaged file a new one, unless another process has made it meanwhile."""
+        try:
+            return self._connected()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self._path.unlink(missing_ok=True)
+            return self._connected()
+
+    def _connected(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=PATIENCE, check_same_thread=False)
+        try:
+            self._make_table(database)
+        except sqlite3.Error:
+            database.close()
+            raise
+        return database
+
+    def _make_table(self, database: sqlite3.Connection) -> None:
+        """Make the table; one with other columns, of another version, is dropped first."""
+        columns = ("key", *self.columns, "row_checksum")
+        found = tuple(row[1] for row in database.execute("PRAGMA table_info(rows)"))
+        if found == columns:
+            return
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            found = tuple(row[1] for row in database.execute("PRAGMA table_info(rows)"))
+            if found and found != columns:
+                database.execute("DROP TABLE rows")
+            names = ", ".join(f'"{column}"' for column in self.columns)
+            database.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {names}, row_checksum)")
 
 
 @contextlib.contextmanager

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pandas as pd
 
 from cnnrecipes import recipe
-from cnnrecipes.data import cache, findings
-from cnnrecipes.data.facts import FileFacts, describe, facts
+from cnnrecipes.data import cache, check_display, findings
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.data.layout import Kind
-from cnnrecipes.data.sources import Source, Split, class_problems, survey
-from cnnrecipes.data.store import ArrayImages, EncodedImages
-from cnnrecipes.errors import DataError, UnknownNameError, counted
+from cnnrecipes.data.readable import look_into, unreadable, without_unreadable
+from cnnrecipes.data.sources import Source, deal, given
+from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.files import make_folder, write_text
-from cnnrecipes.waiting import watch
 
 FILES = ("report.json", "quarantine.txt", "report.html")  # of a saved report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What `check_data` found. `trainable` says whether training may go on, with the unreadable files left out."""
+    """What `check_data` found. `trainable` says whether training may go on, with the unreadable files left out.
+
+    In Python and in notebooks it shows itself as tables; `save` writes them with pictures.
+    """
 
     name: str
     trainable: bool
@@ -43,11 +43,18 @@ class Report:
                 "name": self.name,
                 "trainable": self.trainable,
                 "counts": self.counts.to_dict(),
-                "findings": [asdict(finding) for finding in self.findings],
+                "findings": [finding.to_dict() for finding in self.findings],
                 "unreadable": dict(self.unreadable),
             },
             indent=2,
         )
+
+    def __repr__(self) -> str:
+        return check_display.text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return check_display.fragment(self)
 
     def save(self, output: str | Path) -> list[Path]:
         """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths.
@@ -96,9 +103,12 @@ def check_data(
     if layout not in get_args(Kind):
         raise UnknownNameError("layout", layout, get_args(Kind))
     spec = recipe.Data(name="arrays", validation=0.0, image_size=32, layout=layout)
-    source, problems = survey(data, spec, progress=progress)
+    source, problems = given(data, spec, progress=progress)
     looks = look_into(source, progress=progress)
-    _, more = without_unreadable(source, looks)
+    left, more = without_unreadable(source, looks)
+    problems += more
+    if not problems:
+        problems = _undealt(left)
     found = [one for some in looks.values() for one in some]
     names = [cache.storable(name) for name in source.class_names]  # a DataFrame holds nothing but UTF-8
     located = [(name, names[label]) for name, split in source.splits.items() for label in split.labels.tolist()]
@@ -107,7 +117,7 @@ def check_data(
     groups = groups.get if isinstance(groups, Mapping) else groups
     belongs = [groups(one.path) for one in found] if groups else _groups(source)
     trouble = [
-        *(Finding("error", "not trainable", problem) for problem in [*problems, *more]),
+        *(Finding("error", "not trainable", problem) for problem in problems),
         *source.layout.left_out,
         *findings.odd_files(found),
         *findings.repeated([found[i] for i in whole], [located[i] for i in whole]),
@@ -115,58 +125,7 @@ def check_data(
         *findings.leaks(found, located, belongs),
     ]
     name = "arrays" if source.name == "arrays" else str(data)
-    return _report(name, counts, trouble, {one.path: one.error for one in found if one.error})
-
-
-Looks = Mapping[str, Sequence[FileFacts]]  # split -> what each of its images is like, in their order
-
-
-def look_into(source: Source, *, progress: bool = False, files_only: bool = False) -> Looks:
-    """What each image of a source is like; of those in memory nothing where only files are wanted."""
-    looks = {}
-    for name, split in source.splits.items():
-        if _are_files(split):
-            files = [split.images.items[position] for position in split.positions]
-            found = watch(facts(files), f"looking into {len(files):,} {name} images", len(files), progress)
-        else:
-            found = () if files_only else (describe(f"{name}[{i}]", split.read(i)[0]) for i in range(len(split)))
-        looks[name] = tuple(found)
-    return looks
-
-
-def readable(source: Source, *, progress: bool = False) -> tuple[Source, dict[str, str]]:
-    """A source without the files that cannot be read, and those, with the reason.
-
-    Raises:
-        DataError: too little is left to train on, or nothing of another split.
-    """
-    looks = look_into(source, progress=progress, files_only=True)
-    left, problems = without_unreadable(source, looks)
-    if problems:
-        raise DataError.of(problems)
-    return left, {one.path: one.error for found in looks.values() for one in found if one.error}
-
-
-def without_unreadable(source: Source, looks: Looks) -> tuple[Source, list[str]]:
-    """A source without the files that cannot be read, and everything for which the rest cannot be trained on."""
-    problems, splits = [], {}
-    for name, split in source.splits.items():
-        kept = np.asarray([not one.error for one in looks[name]], bool)
-        if not _are_files(split) or kept.all():
-            splits[name] = split
-            continue
-        groups = None if split.groups is None else split.groups[kept]
-        splits[name] = Split(name, split.images, split.labels[kept], split.positions[kept], groups)
-        if not kept.any() and name != "train":
-            first = looks[name][0]
-            problems.append(f"none of the {len(split)} {name} images can be read, as {first.path!r}: {first.error}")
-    left = replace(source, splits=splits)
-    if "train" in splits and len(splits["train"]) < len(source.split("train")):
-        bad = [one for one in looks["train"] if one.error]
-        why = f"{counted(len(bad), 'file')} cannot be read, as {bad[0].path!r}: {bad[0].error}"
-        problems += [f"{problem} ({why})" for problem in class_problems(left)]
-    problems += _contradictions(source, looks) if source.splits else []
-    return left, problems
+    return _report(name, counts, trouble, unreadable(looks))
 
 
 def quarantine(unreadable: Mapping[str, str]) -> str:
@@ -175,8 +134,12 @@ def quarantine(unreadable: Mapping[str, str]) -> str:
     return cache.storable("".join(lines))
 
 
-def _are_files(split: Split) -> bool:
-    return isinstance(split.images, EncodedImages) and split.images.are_files
+def _undealt(source: Source) -> list[str]:
+    """What is wrong where the default recipe takes a validation split from the training images."""
+    try:
+        return deal(source, recipe.Data(name="arrays"))[1]
+    except DataError as error:
+        return [str(error)]
 
 
 def _groups(source: Source) -> list[Any]:
@@ -193,42 +156,3 @@ def _report(name: str, counts: pd.DataFrame, trouble: list[Finding], unreadable:
     trouble = sorted(trouble, key=lambda finding: order.index(finding.severity))
     trainable = not any(finding.kind == "not trainable" for finding in trouble)
     return Report(name, trainable, counts, tuple(trouble), unreadable)
-
-
-def _contradictions(source: Source, looks: Looks) -> list[str]:
-    """Whether every image has a copy in another class, so that nothing can be learned from any of them."""
-    if not all(looks.values()):  # of images in memory nothing is known yet, and nearly always one look suffices
-        if not all(_in_memory(split) for split in source.splits.values()) or not _has_contradicting_copy(source):
-            return []
-        looks = look_into(source)
-    images = [
-        (one.path if _are_files(split) else f"image {position}", source.class_names[label], one.digest)
-        for name, split in source.splits.items()
-        for one, label, position in zip(looks[name], split.labels.tolist(), split.positions.tolist(), strict=True)
-        if not one.error
-    ]
-    classes = defaultdict(set)
-    for _, label, digest in images:
-        classes[digest].add(label)
-    if not images or any(len(labels) == 1 for labels in classes.values()):
-        return []
-    first, label, digest = min(images)
-    other, other_label, _ = min(image for image in images if image[2] == digest and image[1] != label)
-    return [
-        f"every image has a copy in another class, as {first!r} ({label}) and {other!r} ({other_label}); remove those "
-        "in the wrong class"
-    ]
-
-
-def _in_memory(split: Split) -> bool:
-    return isinstance(split.images, (ArrayImages, EncodedImages)) and not _are_files(split)
-
-
-def _has_contradicting_copy(source: Source) -> bool:
-    """Whether there is a copy of the first training image in another class."""
-    first, label = source.split("train").read(0)
-    return any(
-        np.array_equal(first, split.read(i)[0])
-        for split in source.splits.values()
-        for i in np.flatnonzero(split.labels != label)
-    )

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -35,6 +35,14 @@ _TROUBLES = {
 }
 
 
+class Member(NamedTuple):
+    """A file of a group, with its split and its class."""
+
+    file: str
+    split: str
+    label: str
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong. error: left out, or the numbers would mislead; warning: look; note: good to know."""
@@ -43,7 +51,12 @@ class Finding:
     kind: str
     message: str
     files: tuple[str, ...] = ()
-    groups: tuple[tuple[str, ...], ...] = ()  # the same files, those together that belong together
+    groups: tuple[tuple[Member, ...], ...] = ()  # the same files, those together that belong together
+
+    def to_dict(self) -> dict[str, Any]:
+        """What report.json holds of it."""
+        groups = [[{"file": one.file, "split": one.split, "class": one.label} for one in some] for some in self.groups]
+        return {**vars(self), "groups": groups}
 
 
 def odd_files(found: Sequence[FileFacts]) -> Iterator[Finding]:
@@ -99,9 +112,8 @@ def repeated(found: Sequence[FileFacts], located: Sequence[Place]) -> Iterator[F
         for trouble, some in by_trouble.items():
             severity, where, why = _TROUBLES[trouble]
             severity = "warning" if (kind, trouble) == ("near copies", "splits") else severity
-            files = tuple(tuple(found[i].path for i in group) for group in some)
             message = f"{counted(len(some), 'group')} of {kind} {where}{why}"
-            yield Finding(severity, f"{kind} {where}", message, tuple(file for one in files for file in one), files)
+            yield _grouped(severity, f"{kind} {where}", message, some, found, located)
 
 
 def leaks(found: Sequence[FileFacts], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
@@ -112,12 +124,24 @@ def leaks(found: Sequence[FileFacts], located: Sequence[Place], groups: Sequence
             members[group].append(i)
     leaking = {group: some for group, some in members.items() if len({located[i][0] for i in some}) > 1}
     if leaking:
-        files = tuple(tuple(found[i].path for i in some) for some in leaking.values())
         message = (
             f"{counted(len(leaking), 'group')} in two splits, as {listed(leaking, 3)}: what is measured there was seen "
             "in training"
         )
-        yield Finding("error", "leaking groups", message, tuple(file for one in files for file in one), files)
+        yield _grouped("error", "leaking groups", message, leaking.values(), found, located)
+
+
+def _grouped(
+    severity: str,
+    kind: str,
+    message: str,
+    groups: Iterable[Sequence[int]],
+    found: Sequence[FileFacts],
+    located: Sequence[Place],
+) -> Finding:
+    """A finding about groups of positions."""
+    members = tuple(tuple(Member(found[i].path, *located[i]) for i in group) for group in groups)
+    return Finding(severity, kind, message, tuple(one.file for group in members for one in group), members)
 
 
 def count(images: Mapping[Place, int]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cnnrecipes.data import places
@@ -29,7 +29,7 @@ class Layout:
     Of arrays, data sets of TFDS and the digits it is empty.
     """
 
-    root: str = ""  # where the splits or the classes lie; a wrapping folder or an archive's cache is followed
+    root: str = ""  # where the splits or the classes lie; a wrapping folder is followed; in an archive as in a folder
     folders: Mapping[str, str] = field(default_factory=dict)  # split -> the name of its folder in root; {}: no splits
     # What is there and not used (severity "warning": look at it; "note": good to know), each with its files.
     left_out: tuple[Finding, ...] = ()
@@ -50,6 +50,12 @@ class Contents:
     pools: Mapping[str, Pool]  # by split
     layout: Layout = field(default_factory=Layout)
     problems: tuple[str, ...] = ()
+
+    def named(self, folder: str, archive: str) -> Contents:
+        """These contents, whose layout lies in the archive that was unpacked into the folder."""
+        within = os.path.relpath(self.layout.root, folder)
+        root = archive if within == os.curdir else os.path.join(archive, within)
+        return replace(self, layout=replace(self.layout, root=root))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ SPLITS = ("train", "validation", "test")
 GIVEN = "data"  # what the images are called that are given without splits, to be measured
 
 
-def _silent(text: str) -> None:
+def silent(text: str) -> None:
     """Say nothing."""
 
 
@@ -41,6 +41,7 @@ class Split:
     labels: np.ndarray  # (N,) int32, one for each position
     positions: np.ndarray  # (N,) int64, into images
     groups: np.ndarray | None = None  # (N,) numbers of what belongs together
+    left_out: Mapping[str, str] = field(default_factory=dict)  # files of it that cannot be read -> why
     # What readers have decoded and keep, for every pipeline of this split.
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     # Of the data sets made of this split that are still there.
@@ -96,9 +97,7 @@ class Source:
             raise DataError(f"{self.name} has classes {_listed(self.class_names)}; the model knows {_listed(expected)}")
 
 
-def open_source(
-    data: Any, spec: recipe.Data, say: Callable[[str], None] = _silent, *, progress: bool = False
-) -> Source:
+def open_source(data: Any, spec: recipe.Data, say: Callable[[str], None] = silent, *, progress: bool = False) -> Source:
     """Open what the user has, with a validation split, and a test split where the recipe asks for one.
 
     Args:
@@ -119,31 +118,45 @@ def open_source(
 
 
 def survey(
-    data: Any, spec: recipe.Data, say: Callable[[str], None] = _silent, *, progress: bool = False
+    data: Any, spec: recipe.Data, say: Callable[[str], None] = silent, *, progress: bool = False
 ) -> tuple[Source, list[str]]:
     """`open_source`, with everything for which it cannot be trained on instead of an error about it.
 
     Raises:
         DataError: there is no such data set, or it is not of a form that is known.
     """
+    source, problems = given(data, spec, say, progress=progress)
+    return (source, problems) if problems else deal(source, spec)
+
+
+def given(
+    data: Any, spec: recipe.Data, say: Callable[[str], None] = silent, *, progress: bool = False
+) -> tuple[Source, list[str]]:
+    """`survey` with the splits that the data has itself, nothing split off."""
     name, contents = _open(spec.name if data is None else data, say, layout=spec.layout, progress=progress)
     splits, problems = {}, list(contents.problems)
     for part, pool in contents.pools.items():
         everything = np.arange(len(pool.labels), dtype=np.int64)
         splits[part] = Split(part, pool.images, pool.labels, everything, pool.groups)
-    given = Source(name, contents.class_names, splits, contents.layout)
-    problems = problems or class_problems(given)
-    if problems:
-        return given, problems
-    whole = contents.pools["train"]
-    for part, positions in _dealt(whole, set(splits), spec).items():
-        groups = None if whole.groups is None else whole.groups[positions]
-        splits[part] = Split(part, whole.images, whole.labels[positions], positions, groups)
-    source = replace(given, splits={s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
-    return source, class_problems(source)
+    source = Source(name, contents.class_names, splits, contents.layout)
+    return source, problems or class_problems(source)
 
 
-def open_given(data: Any, class_names: Sequence[str], say: Callable[[str], None] = _silent) -> Source:
+def deal(source: Source, spec: recipe.Data) -> tuple[Source, list[str]]:
+    """A source with the splits that the recipe asks for taken from its training images, and what is then wrong.
+
+    Raises:
+        DataError: there are too few images or groups for the splits.
+    """
+    splits, whole = dict(source.splits), source.split("train")
+    for part, some in _dealt(whole, set(splits), spec).items():
+        groups = None if whole.groups is None else whole.groups[some]
+        splits[part] = Split(part, whole.images, whole.labels[some], whole.positions[some], groups)
+    divided = replace(source, splits={s: splits[s] for s in SPLITS if s in splits and len(splits[s])})
+    return divided, class_problems(divided)
+
+
+def open_given(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
     """Open what a model is to be measured on: all of it, in the splits that it has itself, nothing split off.
 
     Args:
@@ -203,7 +216,7 @@ def local_path(data: str | Path) -> str:
     return str(data) if places.is_remote(data) else str(Path(data).expanduser())
 
 
-def _dealt(pool: Pool, given: set[str], spec: recipe.Data) -> dict[str, np.ndarray]:
+def _dealt(pool: Split, given: set[str], spec: recipe.Data) -> dict[str, np.ndarray]:
     """Positions of the splits that are taken from the training images; none where nothing is to be taken."""
     shares = {s: share for s, share in (("test", spec.test), ("validation", spec.validation)) if s not in given}
     contents = _contents(pool) if spec.split == "content" and (spec.folds or any(shares.values())) else None
@@ -219,7 +232,7 @@ def _dealt(pool: Pool, given: set[str], spec: recipe.Data) -> dict[str, np.ndarr
 
 
 def _in_shares(
-    pool: Pool, contents: list[str] | None, shares: Mapping[str, float], spec: recipe.Data
+    pool: Split, contents: list[str] | None, shares: Mapping[str, float], spec: recipe.Data
 ) -> dict[str, np.ndarray]:
     """The splits in shares, with what is left as "train"."""
     if contents is not None:
@@ -229,7 +242,7 @@ def _in_shares(
     return split.stratified(pool.labels, shares, spec.split_seed)
 
 
-def _fold(pool: Pool, contents: list[str] | None, rest: np.ndarray, spec: recipe.Data) -> dict[str, np.ndarray]:
+def _fold(pool: Split, contents: list[str] | None, rest: np.ndarray, spec: recipe.Data) -> dict[str, np.ndarray]:
     """The fold, of what is not for the test: positions into `rest`. Raises DataError where there are too many folds."""
     labels, groups = pool.labels[rest], None if pool.groups is None else pool.groups[rest]
     counts = np.bincount(labels)
@@ -242,13 +255,13 @@ def _fold(pool: Pool, contents: list[str] | None, rest: np.ndarray, spec: recipe
     return split.fold(labels, groups, spec.folds, spec.fold, spec.split_seed)
 
 
-def _contents(pool: Pool) -> list[str]:
+def _contents(pool: Split) -> list[str]:
     """A text for each example that stands for its content, or, where groups are known, for its group."""
     if pool.groups is not None:
         return [str(group) for group in pool.groups]
     if isinstance(pool.images, EncodedImages) and pool.images.are_files:
-        return [one.digest or one.path for one in facts(pool.images.items)]
-    contents = (pool.images.read(i) for i in range(len(pool.images)))
+        return [one.digest or one.path for one in facts([pool.images.items[place] for place in pool.positions])]
+    contents = (pool.images.read(int(place)) for place in pool.positions)
     # As bytes: an array may be a view, turned or cut.
     texts = (one if isinstance(one, bytes) else one.tobytes() for one in contents)
     return [hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts]
@@ -275,7 +288,8 @@ def _open(
     if tables.is_table(text):
         return text, tables.read(local_path(text), training)
     if archives.is_archive(text):
-        return text, folder.read(archives.unpacked(local_path(text), progress=progress), layout, training)
+        unpacked = archives.unpacked(local_path(text), progress=progress)
+        return text, folder.read(unpacked, layout, training).named(unpacked, text)
     if isinstance(data, Path) or folder.is_path(text):
         return text, folder.read(local_path(text), layout, training)
     return text, Contents(*tfds.read(text.removeprefix("tfds:")))

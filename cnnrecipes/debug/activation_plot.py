@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from cnnrecipes.errors import DataError
@@ -19,11 +18,16 @@ from cnnrecipes.pictures import Picture, drawable, save
 # More stages than this have no room for their names.
 _MOST_STAGES = 12
 _LETTER = 0.011  # the width of a letter of such a name, as a share of the panel's
-_STYLES = {"dead": ("-", "o", "dead: channels at the floor"), "saturated": ("--", "s", "saturated: values at a bound")}
+# Column of a frame: line style, marker, the label of the axis where it is the only one, the name in a legend.
+_STYLES = {
+    "dead": ("-", "o", "share of dead channels", "dead: channels that only give their floor"),
+    "saturated": ("--", "s", "share of saturated values", "saturated: values at a bound"),
+}
+_TITLE = "Size of activations over depth"
 
 
 def plot_activation_statistics(
-    frames: pd.DataFrame | Mapping[str, pd.DataFrame], path: str | os.PathLike | None = None
+    frames: pd.DataFrame | Mapping[str, pd.DataFrame], path: str | os.PathLike | None = None, *, title: str = _TITLE
 ) -> Figure:
     """Two panels over depth: the standard deviation of what weighted layers give, on a log axis, and below the dead and
     saturated shares of activations.
@@ -33,6 +37,7 @@ def plot_activation_statistics(
     Args:
         frames: of `activation_statistics`; or several with their labels, as `compare_initializations` gives them.
         path: also write it there, as .png, .svg or .pdf.
+        title: what stands above, for example of which model and which images.
 
     Raises:
         DataError: no frame, or something else than a frame.
@@ -42,14 +47,16 @@ def plot_activation_statistics(
     path = path and drawable(path)
     frames = _placed({"": frames} if isinstance(frames, pd.DataFrame) else frames)
     figure = Picture(figsize=(8.5, 7), layout="constrained")
+    figure.suptitle(title, size=11)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for i, (label, frame) in enumerate(frames.items()):
         _draw_std(above, frame, label, f"C{i % 10}")
-        _draw_shares(below, frame, f"C{i % 10}", size=3 + 8 * (1 - (i + 1) / len(frames)))
-    above.set(yscale="log", ylabel="standard deviation of the output")
+        _draw_shares(below, frame, label, f"C{i % 10}", size=3 + 8 * (1 - (i + 1) / len(frames)))
+    above.set(yscale="log", ylabel="standard deviation of a layer's output")
     above.set_ylim(*_at_least_two_decades(*above.get_ylim()))
-    above.legend(title="a layer multiplies it by", fontsize=9, title_fontsize=9)
-    below.set(ylim=(-0.05, 1.05), ylabel="share", xlabel="depth: convolutions and dense layers")
+    above.legend(fontsize=9)
+    below.set(ylim=(-0.05, 1.05), xlabel="depth: convolutions and dense layers, from input to output")
+    below.set_xlim(0.5, max(int(frame["depth"].max()) for frame in frames.values()) + 0.5)
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
     _explain_shares(below, list(frames.values()))
     _draw_stages((above, below), list(frames.values()))
@@ -86,25 +93,29 @@ def _placed(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 def _draw_std(axes: Any, frame: pd.DataFrame, label: str, color: str) -> None:
     rows = frame[frame["kind"] == "weighted"]
     shown = rows["std"].where(rows["std"] > 0)  # a log axis has no place for 0
-    words = f"{label + ': ' if label else ''}{growth_per_layer(frame):.2f}"
+    words = f"{label + ': ' if label else ''}x {growth_per_layer(frame):.2f} a layer"
     if shown.isna().any():
         words += f" (0 or not finite in {shown.isna().sum()} of {len(rows)} layers)"
     axes.plot(rows["depth"], shown, "o-", color=color, markersize=4, label=words)
 
 
-def _draw_shares(axes: Any, frame: pd.DataFrame, color: str, size: float) -> None:
-    for column, (line, marker, _) in _STYLES.items():
+def _draw_shares(axes: Any, frame: pd.DataFrame, label: str, color: str, size: float) -> None:
+    for column, (line, marker, _, words) in _STYLES.items():
         rows = frame[frame[column].notna()]
-        # Earlier lines have larger markers, so that equal shares of several nets all show.
-        axes.plot(rows["depth"], rows[column], line, marker=marker, color=color, markersize=size, linewidth=1.2)
+        if len(rows):
+            # Earlier lines have larger markers, so that equal shares of several nets all show.
+            style = {"color": color, "marker": marker, "markersize": size, "linewidth": 1.2}
+            name = f"{label}: {words.partition(':')[0]}" if label else words
+            axes.plot(rows["depth"], rows[column], line, label=name, **style)
 
 
 def _explain_shares(axes: Any, frames: list[pd.DataFrame]) -> None:
+    """The axis says what its lines are where they are all of one kind; else a legend of the lines themselves does."""
     used = [column for column in _STYLES if any(frame[column].notna().any() for frame in frames)]
-    handles = [Line2D([], [], color="0.3", ls=_STYLES[c][0], marker=_STYLES[c][1], label=_STYLES[c][2]) for c in used]
-    if handles:
-        axes.legend(handles=handles, fontsize=9)
-    else:
+    axes.set_ylabel(_STYLES[used[0]][2] if len(used) == 1 else "share")
+    if len(used) > 1:
+        axes.legend(fontsize=9, ncols=1 if len(frames) == 1 else 2)
+    if not used:
         axes.text(0.5, 0.5, "no activation that has a floor or a bound", ha="center", transform=axes.transAxes)
 
 

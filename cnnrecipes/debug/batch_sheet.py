@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from matplotlib.figure import Figure
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import Source, open_source
+from cnnrecipes.data.readable import open_readable, warn_unreadable
+from cnnrecipes.data.sources import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.debug.tiles import shades
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.pictures import Picture, drawable, label_words, save
+from cnnrecipes.pictures import Picture, drawable, label_lines, save
 from cnnrecipes.recipe import Recipe
 
 TILE = 1.15  # inches
@@ -35,6 +37,8 @@ def plot_batch(
 ) -> Figure:
     """The first images of a training step as they are and as the network sees them, with their labels.
 
+    Files that cannot be read are left out, as in a training, with a warning that names the first.
+
     Args:
         recipe: as for `fit`, and `data` and `changes` with it.
         step: which step of the training, from 0.
@@ -51,7 +55,9 @@ def plot_batch(
     ops = recipe.augment.ops
     lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
     names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
-    with open_source(data, recipe.data) as source:
+    source, left_out = open_readable(data, recipe.data)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
+    with source:
         steps = recipe.train.epochs * pipeline.steps_per_epoch(source.split("train"), recipe.data)
         if not 0 <= step < steps:
             raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
@@ -59,7 +65,10 @@ def plot_batch(
             raise RecipeError(f"images is {images}; show at least one")
         mean = _mean_colour(source, recipe)
         rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
-    figure = _draw(names, rows, source.class_names)
+    title = (
+        f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and what the network sees of them"
+    )
+    figure = _draw(title, names, rows, source.class_names)
     if path:
         save(figure, path)
     return figure
@@ -85,15 +94,19 @@ def _step(source: Source, recipe: Recipe, mean: Statistics, step: int, count: in
     return images[:count], labels[:count]
 
 
-def _draw(names: Sequence[str], rows: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]) -> Figure:
-    columns = len(rows[0][0])
-    figure = Picture(figsize=(2.2 + TILE * columns, 0.35 + (TILE + 0.22) * len(rows)), layout="constrained")
+def _draw(
+    title: str, names: Sequence[str], rows: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]
+) -> Figure:
+    columns, aspect = len(rows[0][0]), rows[0][0].shape[1] / rows[0][0].shape[2]
+    size = (2.2 + TILE * columns, 0.4 + (TILE * aspect + 0.35) * len(rows))
+    figure = Picture(figsize=size, layout="constrained")
+    figure.suptitle(textwrap.fill(title, int(11 * size[0])), size=10)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     per_line = len(rows) > 2
     for line, name, (images, labels) in zip(grid, names, rows, strict=True):
         for axes, image, label in zip(line, images, labels, strict=True):
             axes.imshow(shades(image), vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(label_words(label, class_names), size=7, pad=2)
+            axes.set_title(label_lines(label, class_names, TILE, 8), size=8, pad=2)
             axes.set(xticks=[], yticks=[])
         # An operation breaks before its parameters, a list between its operations.
         text = name.replace("(", "\n(", 1) if per_line else name.replace(" ", "\n")

@@ -64,6 +64,8 @@ def plot_feature_maps(
     layers: str | Sequence[str] | None = None,
     channels: int = 16,
     path: str | os.PathLike | None = None,
+    *,
+    about: str = "",
 ) -> Figure:
     """What layers find in one image: the image, then for each layer the channels that answer most, in inference mode.
 
@@ -76,6 +78,7 @@ def plot_feature_maps(
             map of each stage that has more than one pixel.
         channels: at most so many of each layer.
         path: also write it there, as .png, .svg or .pdf.
+        about: which image it is, for the line above it.
 
     Raises:
         DataError: an image of another shape.
@@ -90,9 +93,12 @@ def plot_feature_maps(
     batch = batch_for(model, image[None])
     places = _last_maps(found) if layers is None else [_place(found, name) for name in _listed(layers)]
     _check_number(len(places), channels)
-    title = f"{model.name}: channels of the highest mean; each from its smallest value, dark, to its largest, bright"
-    heading = "image {}x{}x{}".format(*image.shape)
-    figure = map_sheet.draw(title, (heading, shades(batch[0])), _labelled_maps(found, places, batch), channels)
+    title = (
+        f"{model.name}: the channels of each stage that answer most",
+        "the highest mean first, below its number; each from its smallest value, dark, to its largest, bright",
+    )
+    heading = ("image {}x{}x{}".format(*image.shape), about)
+    figure = map_sheet.draw(title, heading, shades(batch[0]), _labelled_maps(found, places, batch), channels)
     if path:
         save(figure, path)
     return figure

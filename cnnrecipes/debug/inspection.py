@@ -45,13 +45,16 @@ class Inspection(NamedTuple):
     dead: pd.DataFrame
 
 
-def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | None = None) -> Inspection:
+def inspect(
+    model: keras.Model, folder: str | os.PathLike, images: np.ndarray | None = None, *, first: str = ""
+) -> Inspection:
     """Measure a model and draw it.
 
     Args:
         model: functional or sequential, of fixed input size, trained or not.
         folder: is made; gets layers.csv and `PICTURES`, in place of older ones of these names.
         images: (N, H, W, C), on the scale that the model takes; None: 8 of uniform noise, 0..255.
+        first: which image the first of them is, for the title of its feature maps.
 
     Returns:
         the tables: of stages, as `cost(model, by="stage")` with the receptive field at each stage's end; of layers,
@@ -66,7 +69,9 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
         UserWarning: names each layer with dead channels, says why they are, and what to do.
     """
     folder = make_folder(folder)
+    about = f"{len(images)} images" if images is not None else "8 images of uniform noise"
     if images is None:
+        first = "uniform noise"
         images = np.random.default_rng(0).uniform(0, 255, (8, *model.input_shape[1:])).astype("float32")
     stages, layers = cost(model, by="stage"), cost(model)
     fields = receptive_field(model)
@@ -81,7 +86,8 @@ def inspect(model: keras.Model, folder: str | os.PathLike, images: np.ndarray | 
     diagram(model, folder / "diagram.svg")
     diagram(model, folder / "diagram.png")
     plot_receptive_field(model, path=folder / "receptive_field.png")
-    plot_activation_statistics(statistics, path=folder / "activations.png")
+    title = f"{model.name}: size of activations over depth, for {about}"
+    plot_activation_statistics(statistics, folder / "activations.png", title=title)
     plot_filters(model, path=folder / "filters.png")
-    plot_feature_maps(model, images[0], path=folder / "feature_maps.png")
+    plot_feature_maps(model, images[0], path=folder / "feature_maps.png", about=first)
     return Inspection(stages, layers, (folder / "layers.csv", *(folder / name for name in PICTURES)), dead)

@@ -11,25 +11,32 @@ from matplotlib.figure import Figure
 
 from cnnrecipes.debug.tiles import spread
 from cnnrecipes.pictures import Picture
+from cnnrecipes.terminal import printable
 
 COLUMNS = 16
 WIDTH = 12.0
 MARGIN, GAP = 0.15, 0.06
+TITLE = 0.6
 HEADING, NUMBER = 0.34, 0.17  # room for the name above a layer's maps, and for the number above a map
 IMAGE = 1.9  # the height of the image, at most
 
 
 def draw(
-    title: str, headed_image: tuple[str, np.ndarray], layers: Sequence[tuple[str, np.ndarray]], channels: int
+    title: tuple[str, str],
+    heading: tuple[str, str],
+    image: np.ndarray,
+    layers: Sequence[tuple[str, np.ndarray]],
+    channels: int,
 ) -> Figure:
     """The sheet.
 
     Args:
-        headed_image: what stands above the image, and the image (H, W, 3) with values 0..1.
+        title: a line in bold type, and one below it.
+        heading: what stands above the image in bold type, and behind it.
+        image: (H, W, 3), values 0..1.
         layers: what stands above a layer's maps, and its maps (H, W, C).
         channels: at most so many maps of a layer, those of the highest mean.
     """
-    heading, image = headed_image
     aspect = image.shape[0] / image.shape[1]
     columns = min(COLUMNS, channels)
     width = min(1.5, (WIDTH - 2 * MARGIN - (columns - 1) * GAP) / columns)
@@ -37,11 +44,15 @@ def draw(
     figure = Picture()
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    _text(axes, MARGIN, 0.25, title, 10)
-    _text(axes, MARGIN, HEADING + 0.25, heading, 10, weight="bold")
+    _text(axes, MARGIN, 0.27, printable(title[0]), 12, weight="bold")
+    _text(axes, MARGIN, 0.52, title[1], 9)
+    top = TITLE + HEADING
+    said = _text(axes, MARGIN, top - 0.09, heading[0], 10, weight="bold")
+    behind = {"xycoords": said, "xytext": (12, 0), "textcoords": "offset points", "va": "bottom"}
+    axes.annotate(printable(heading[1]), (1, 0), size=9, **behind)
     height = min(IMAGE, (across - 2 * MARGIN) * aspect)
-    _picture(axes, image, MARGIN, 2 * HEADING, height / aspect, height)
-    top = 2 * HEADING + height
+    _picture(axes, image, MARGIN, top, height / aspect, height)
+    top += height
     for label, maps in layers:
         _text(axes, MARGIN, top + 0.25, label, 10, weight="bold")
         # Maps have the shape of the image, but for rounding.
@@ -67,5 +78,5 @@ def _picture(axes: Any, values: np.ndarray, left: float, top: float, width: floa
     axes.imshow(values, vmin=0, vmax=1, extent=(left, left + width, top + height, top), aspect="auto", cmap="viridis")
 
 
-def _text(axes: Any, left: float, base: float, words: str, size: float, **style: Any) -> None:
-    axes.text(left, base, words, size=size, va="baseline", ha="left", **style)
+def _text(axes: Any, left: float, base: float, words: str, size: float, **style: Any) -> Any:
+    return axes.text(left, base, words, size=size, va="baseline", ha="left", **style)

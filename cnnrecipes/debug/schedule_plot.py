@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cnnrecipes import catalog, methods
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.readable import open_readable
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.pictures import Picture, drawable, save
 from cnnrecipes.recipe import Recipe
@@ -58,15 +59,19 @@ def plot_schedule(
     for axes in (above, below):
         axes.plot(epochs, rates, drawstyle="steps-post" if len(epochs) < 200 else "default")
         axes.grid(alpha=0.3)
-        axes.set_ylabel("learning rate")
         if mark_epoch:
-            axes.axvline(mark_epoch, color="0.4", linestyle=":")
+            axes.axvline(mark_epoch, color="0.4", linestyle=":", label=f"extended after epoch {mark_epoch:g}")
+    above.set_ylabel("learning rate")
+    below.set_ylabel("learning rate, log axis")
+    if mark_epoch:
+        above.legend(fontsize=9)
     lowest = rates[rates > 0].min() if (rates > 0).any() else 1e-12
     below.set_yscale("log", nonpositive="mask")
     below.set_ylim(max(lowest, planned.peak * 1e-6) / 2, planned.peak * 2)
     by_time = recipe.train.time_budget is not None
-    below.set_xlabel(f"epoch of {recipe.train.epochs}" + (", or the same share of the time budget" if by_time else ""))
-    above.set_title(_title(recipe, planned, steps if steps_per_epoch or data is not None else None), fontsize=10)
+    below.set_xlabel(f"epoch, of {recipe.train.epochs}" + (", or the same share of the time budget" if by_time else ""))
+    title = _title(recipe, planned, steps if steps_per_epoch or data is not None else None)
+    above.set_title(textwrap.fill(title, 100, break_long_words=False), fontsize=10)
     if path:
         save(figure, path)
     return figure
@@ -88,7 +93,7 @@ def _rates(planned: Schedule) -> tuple[np.ndarray, np.ndarray]:
 def _steps(recipe: Recipe, data: Any) -> int:
     """Steps of an epoch: the data's, or any number where none of the recipe's durations is in steps."""
     if data is not None:
-        return pipeline.steps_per_epoch(open_source(data, recipe.data).split("train"), recipe.data)
+        return pipeline.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
     method = methods.schedule(recipe.train.schedule)
     durations = [recipe.train.warmup, *method.model_dump(mode="python").values()]
     if any("steps" in str(value) for value in durations):

@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from cnnrecipes import recipe
 from cnnrecipes.errors import RunError, TrainingError, one_line
 from cnnrecipes.files import write_whole
-from cnnrecipes.pictures import Picture, label_words
+from cnnrecipes.pictures import Picture, label_lines
 
 PROJECT = "cnnrecipes"  # W&B's project, MLflow's experiment
 _MOST_IMAGES = 16
@@ -260,12 +260,12 @@ def batch_picture(images: np.ndarray, labels: np.ndarray, class_names: Sequence[
     images, labels = images[:_MOST_IMAGES], labels[:_MOST_IMAGES]
     names = class_names or [str(number) for number in range(labels.shape[-1])]
     rows = -(-len(images) // 4)
-    figure = Picture(figsize=(8, 2.1 * rows), dpi=100, layout="constrained")
+    figure = Picture(figsize=(8, (1.8 * images.shape[1] / images.shape[2] + 0.3) * rows), dpi=100, layout="constrained")
     for axes in figure.subplots(rows, 4, squeeze=False).flat:
         axes.set_axis_off()
     for axes, image, label in zip(figure.axes, images, labels, strict=False):
         axes.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest")
-        axes.set_title(label_words(label, names), size=9, pad=2)
+        axes.set_title(label_lines(label, names, 1.8, 9), size=9, pad=2)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

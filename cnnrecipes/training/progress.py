@@ -8,9 +8,12 @@ from datetime import timedelta
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import TextColumn
+from rich.table import Column
 
 from cnnrecipes.training.callbacks import Position
+from cnnrecipes.waiting import bar
+from cnnrecipes.wrapping import NARROW, fields, wrap
 
 _BAR_EVERY = 0.5  # seconds; reading the logs waits for the device, so not at every step
 _LINE_EVERY = 30.0
@@ -41,8 +44,8 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.before = None  # where it was when the first execution, which compiles, was over
         self.estimated, self.first_epoch = False, self.position.epoch
         if self.live:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
-            self.bar = Progress(*columns, console=self.console, transient=True)
+            numbers = TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=True))
+            self.bar = bar(self.console, numbers)
             self.task = self.bar.add_task("starting", total=self.total_steps, numbers="")
             self.bar.start()
 
@@ -54,22 +57,26 @@ class ProgressDisplay(keras.callbacks.Callback):
             self._estimate(now)
         if now - self.shown < (_BAR_EVERY if self.live else _LINE_EVERY):
             return
+        if not self.live and self.position.step == self.position.steps_per_epoch:
+            return  # the epoch's line follows
         self.shown = now
-        numbers = f"loss {float(logs['loss']):.4f}  accuracy {float(logs['accuracy']):.1%}  ETA {self._left()}"
-        title = self._title(self.position.epoch)
+        loss, accuracy = f"loss {float(logs['loss']):.4f}", f"accuracy {float(logs['accuracy']):.1%}"
+        title, left = self._title(self.position.epoch), f"ETA {self._left()}"
         if self.live:
-            self.bar.update(self.task, completed=self.position.total, description=title, numbers=numbers)
+            self._move(title, [loss, left] if self.console.width < NARROW else [loss, accuracy, left])
         else:
-            self._line(f"{title}  step {self.position.step}/{self.position.steps_per_epoch}  {numbers}")
+            step = f"step {self.position.step}/{self.position.steps_per_epoch}"
+            self._line(fields([title, step, loss, accuracy, left], None))
 
     def on_epoch_end(self, epoch, logs=None):
-        validation = (
-            f"  val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.1%}" if "val_loss" in logs else ""
-        )
-        self._line(
-            f"{self._title(epoch)}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.1%}{validation}"
-            f"  {logs['images_per_second']:.0f} images/s  ETA {self._left()}"
-        )
+        parts = [self._title(epoch), f"loss {logs['loss']:.4f}", f"accuracy {logs['accuracy']:.1%}"]
+        if "val_loss" in logs:
+            parts += [f"val_loss {logs['val_loss']:.4f}", f"val_accuracy {logs['val_accuracy']:.1%}"]
+        parts += [f"{logs['images_per_second']:.0f} images/s", f"ETA {self._left()}"]
+        # The bar says how long it takes, and history.csv how fast it was.
+        self._line(fields(parts, self._columns(), optional=2))
+        if self.live:
+            self._move(self._title(min(epoch + 1, self.epochs - 1)), [parts[-1]])
 
     def on_train_end(self, logs=None):
         self.close()
@@ -84,7 +91,14 @@ class ProgressDisplay(keras.callbacks.Callback):
         self.estimated = True
         step = (now - self.start) / (self.position.total - self.before)
         left = (self.total_steps - self.position.total) * step
-        self._line(f"estimated time: {timedelta(seconds=round(left))}, at {step:.3g} s a step")
+        text = f"estimated time: {timedelta(seconds=round(left))}, at {step:.3g} s a step"
+        self._line(wrap(text, self._columns()))
+
+    def _move(self, title: str, numbers: list[str]) -> None:
+        self.bar.update(self.task, completed=self.position.total, description=title, numbers="  ".join(numbers))
+
+    def _columns(self) -> int | None:
+        return self.console.width if self.console.is_terminal and not self.console.is_jupyter else None
 
     def _title(self, epoch: int) -> str:
         return f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
@@ -100,4 +114,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         return str(timedelta(seconds=round(min(seconds, _LONGEST))))
 
     def _line(self, text: str) -> None:
-        (self.bar.console if self.bar else self.console).print(text, highlight=False, soft_wrap=True)
+        if self.console.is_jupyter and not self.live:
+            print(text)  # below what was printed before, where rich would begin a new block for every line
+        else:
+            (self.bar.console if self.bar else self.console).print(text, highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from cnnrecipes.terminal import listed, printable
 from cnnrecipes.training.distribute import Placement
 from cnnrecipes.training.trainee import Trainee
 
+LABEL = 9  # characters of a label with the space behind it
 _NAMED = 6  # classes that are listed by name
 
 
@@ -33,7 +34,7 @@ def summary(recipe: Recipe, source: Source, trainee: Trainee, placement: Placeme
         "device": _devices(placement, trainee),
         "training": _length(recipe, steps_per_epoch),
     }
-    return [f"{label:<9}{text}" for label, text in rows.items()]
+    return [f"{label:<{LABEL}}{text}" for label, text in rows.items()]
 
 
 def _data(source: Source) -> str:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import re
 import shutil
-import sqlite3
 import struct
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
+import typer
 from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 import cnnrecipes as cr
+from cnnrecipes.cli import app
 from cnnrecipes.data import cache, duplicates, facts
+from cnnrecipes.data.check import Report
+from cnnrecipes.data.findings import Finding
 from cnnrecipes.errors import DataError, UnknownNameError
 
 
@@ -94,7 +102,9 @@ def test_everything_that_is_wrong_is_named_and_nothing_is_changed(photos, tmp_pa
     assert {"02.jpg", "copy.jpg"} <= kinds["near copies in different classes"]
     assert "copies in different classes" not in kinds  # the loose one has no class
     (leak,) = [finding for finding in report.findings if finding.kind == "copies across splits"]
-    assert [{os.path.basename(file) for file in group} for group in leak.groups] == [{"05.jpg", "leak.jpg"}]
+    ((first, second),) = leak.groups
+    assert (os.path.basename(first.file), first.split, first.label) == ("05.jpg", "train", "tulip")
+    assert (os.path.basename(second.file), second.split, second.label) == ("leak.jpg", "validation", "tulip")
     assert report.trainable
     assert report.counts.loc["tulip"].tolist() == [15, 5]
     files = report.save(tmp_path / "out")
@@ -179,17 +189,80 @@ def test_a_folder_that_cannot_be_looked_into_is_named(photos, tmp_path):
         closed.chmod(0o755)
 
 
-def test_a_cache_that_another_process_holds_is_left_alone(photos, own_cache):
+HOLD = """
+import sqlite3, sys, time
+holder = sqlite3.connect(sys.argv[1])
+holder.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextlib.contextmanager
+def held(database, seconds):
+    """While within, or for so many seconds, another process holds the cache's file."""
+    command = [sys.executable, "-c", HOLD, str(database), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        yield
+        holder.kill()
+
+
+def test_a_cache_that_another_process_holds_for_a_moment_is_waited_for(photos, own_cache):
+    files = sorted(map(str, (photos / "val").rglob("*.jpg")))
+    first = list(facts.facts(files[:1]))
+    with held(own_cache / "files-2.sqlite", 1):
+        found = list(facts.facts(files))
+    assert found[:1] == first
+    with cache.table("files-2", [field.name for field in dataclasses.fields(facts.FileFacts)][1:]) as known:
+        assert set(known.find(files)) == set(files)  # what was found out meanwhile is kept, too
+
+
+def test_a_cache_that_another_process_holds_on_to_is_done_without_and_left_alone(photos, own_cache, monkeypatch):
+    """It is waited for once, and not before every group of files."""
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
     list(facts.facts(files))
     before = (own_cache / "files-2.sqlite").read_bytes()
-    holder = sqlite3.connect(own_cache / "files-2.sqlite")
-    holder.execute("BEGIN EXCLUSIVE")
-    try:
+    monkeypatch.setattr(cache, "PATIENCE", 0.2)
+    monkeypatch.setattr(facts, "_CHUNK", 1)
+    with (
+        held(own_cache / "files-2.sqlite", 60),
+        pytest.warns(cr.CNNRecipesWarning, match="held by another process.*done without") as told,
+    ):
         assert [one.error for one in facts.facts(files)] == [""] * 8
-    finally:
-        holder.close()
+    assert len(told) == 1
     assert (own_cache / "files-2.sqlite").read_bytes() == before
+    monkeypatch.setattr(facts, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
+    assert [one.error for one in facts.facts(files)] == [""] * 8
+
+
+def test_many_that_find_a_damaged_cache_at_once_end_with_one_whole_one(own_cache):
+    """None deletes what another has written."""
+    for attempt in range(10):
+        (own_cache / f"t{attempt}.sqlite").write_bytes(b"no database" * 500)
+        together = threading.Barrier(8)
+
+        def write(i, attempt=attempt, together=together):
+            together.wait()
+            with cache.table(f"t{attempt}", ["value"]) as table:
+                table.put({str(i): (i,)})
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(8)))
+        with cache.table(f"t{attempt}", ["value"]) as table:
+            assert table.find([str(i) for i in range(8)]) == {str(i): (i,) for i in range(8)}
+
+
+def test_a_cache_of_another_version_keeps_its_file(own_cache):
+    """Another process may have it open."""
+    with cache.table("some", ["a", "b"]) as table:
+        table.put({"x": (1, 2)})
+    inode = (own_cache / "some.sqlite").stat().st_ino
+    with cache.table("some", ["a", "c"]) as table:
+        assert table.find(["x"]) == {}
+        table.put({"x": (3, 4)})
+        assert table.find(["x"]) == {"x": (3, 4)}
+    assert (own_cache / "some.sqlite").stat().st_ino == inode
 
 
 def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeypatch):
@@ -297,10 +370,101 @@ def test_what_is_left_out_stands_in_the_report(photos):
     assert found["system files"] == "note"
 
 
+@pytest.fixture
+def copied(photos):
+    """One image three times in two classes and splits, another twice in one class, and a third recompressed."""
+    for source, target in (
+        ("train/rose/00", "train/tulip/x"),
+        ("train/rose/00", "val/tulip/y"),
+        ("train/rose/01", "train/rose/z"),
+    ):
+        shutil.copy(photos / f"{source}.jpg", photos / f"{target}.jpg")
+    Image.open(photos / "train" / "rose" / "02.jpg").save(photos / "val" / "rose" / "near.jpg", quality=60)
+    return photos
+
+
+COPIES = [
+    ("copies in different classes", [["rose/00 train rose", "tulip/x train tulip", "tulip/y validation tulip"]]),
+    ("near copies across splits", [["rose/02 train rose", "rose/near validation rose"]]),
+    ("copies in one class", [["rose/01 train rose", "rose/z train rose"]]),
+]
+
+
+def test_copies_are_listed_group_by_group_with_split_and_class(copied, tmp_path):
+    report = cr.check_data(copied)
+    found = json.loads(report.to_json())["findings"]
+    groups = [(one["kind"], one["groups"]) for one in found if "copies" in one["kind"]]
+    short = lambda one: f"{one['file'][len(str(copied)) :].split('/', 2)[2][:-4]} {one['split']} {one['class']}"  # noqa: E731
+    assert [(kind, [[short(one) for one in group] for group in some]) for kind, some in groups] == COPIES
+    page = report.save(tmp_path / "out")[-1].read_text()
+    section = page[page.index("copies in different classes") : page.index("near copies across splits")]
+    assert section.index("train, rose") < section.index("train, tulip") < section.index("validation, tulip")
+    assert section.count("<figure ") == 3
+
+
+def test_the_command_prints_copies_group_by_group(copied, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(typer.Exit):
+        app(["check-data", str(copied)], standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if "1 group of copies in different classes" in line)
+    rows = [re.split(r"  +", line.strip(), maxsplit=2) for line in lines[start + 1 : start + 4]]
+    assert [row[:2] for row in rows] == [["train", "rose"], ["train", "tulip"], ["validation", "tulip"]]
+    assert [row[2] for row in rows] == [
+        repr(str(copied / f)) for f in ("train/rose/00.jpg", "train/tulip/x.jpg", "val/tulip/y.jpg")
+    ]
+
+
+def test_many_groups_and_large_ones_are_cut_in_the_terminal_and_whole_in_json(photos, tmp_path, monkeypatch, capsys):
+    for i in range(6):
+        for copy in range(1 if i else 9):
+            shutil.copy(photos / "train" / "rose" / f"{i:02}.jpg", photos / "train" / "rose" / f"copy{copy}_{i}.jpg")
+    monkeypatch.chdir(tmp_path)
+    with contextlib.suppress(typer.Exit):
+        app(["check-data", str(photos)], standalone_mode=False)
+    out = capsys.readouterr().out
+    assert "and 5 more in this group" in out
+    assert "and 3 more groups, in report.json" in out
+    (report,) = (tmp_path / "check").rglob("report.json")
+    (found,) = [one for one in json.loads(report.read_text())["findings"] if one["kind"] == "copies in one class"]
+    assert [len(group) for group in found["groups"]] == [10, 2, 2, 2, 2, 2]
+
+
+def test_a_report_shows_verdict_counts_and_findings_in_python(copied):
+    report = cr.check_data(copied)
+    lines = repr(report).splitlines()
+    assert lines[0] == f"Check of {copied}: training may go on"
+    assert lines[1].split() == ["train", "validation"]
+    assert [line.split() for line in lines[2:4]] == [["rose", "13", "5"], ["tulip", "13", "5"]]
+    assert any(line.startswith("error    1 group of copies in different classes") for line in lines)
+    assert len(lines) < 15
+    html = report._repr_html_()
+    assert "training may go on" in html
+    assert "<th>validation</th>" in html
+    assert "1 group of copies in different classes" in html
+    assert "<html" not in html
+
+
+def test_a_report_of_many_classes_and_odd_names_is_short_and_harmless():
+    counts = pd.DataFrame({"train": 1}, index=[f"c{i}" for i in range(2998)] + ["<b>", "\x1b[31m"])
+    finding = Finding("warning", "odd", "<script> \x1b[2J \udcff", ("a",))
+    report = Report("<i>\n", False, counts[::-1], (finding,), {})
+    assert len(repr(report).splitlines()) < 40
+    assert "2,980 more classes" in repr(report)
+    assert "training may not go on" in repr(report)
+    for text in (repr(report), report._repr_html_()):
+        assert "\x1b" not in text
+        text.encode()
+    assert not re.search("<(script|i|b)>", report._repr_html_().replace("<b>Check of", ""))
+
+
 def test_groups_in_two_splits_leak(photos):
     report = cr.check_data(photos, groups=lambda path: os.path.basename(path)[:2])
     (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
     assert leak.message.startswith("4 groups in two splits")
+    assert {(one.split, one.label) for group in leak.groups for one in group} == {
+        (split, name) for split in ("train", "validation") for name in ("rose", "tulip")
+    }
 
 
 def test_arrays_of_which_every_image_has_two_classes_are_refused(tmp_path):
@@ -426,3 +590,37 @@ def test_the_exit_status_says_whether_training_may_go_on(photos, tmp_path, name,
     )
     assert result.returncode == status, result.stderr
     assert json.loads(result.stdout)["trainable"] == (status == 0)
+
+
+def test_the_page_shows_a_file_once_with_all_that_was_found(photos, tmp_path):
+    """A copy with a wrong extension is in two findings: one picture, and a link to it from the second."""
+    damage(photos)
+    shutil.copy(photos / "train" / "rose" / "04.jpg", photos / "val" / "tulip" / "odd.png")
+    report = cr.check_data(photos)
+    text = report.save(tmp_path / "out")[-1].read_text()
+    named = [file for finding in report.findings for file in finding.files]
+    assert len(named) > len(set(named))
+    ids = re.findall(r"<figure id='(\w+)'>", text)
+    assert len(ids) == len(set(ids)) == len(set(named))
+    assert set(re.findall(r"href='#(\w+)'", text)) <= set(ids)
+    pictures = re.findall(r"<img [^>]*>", text)
+    assert len(pictures) == len(ids) - text.count("<div>no picture")
+    (figure,) = re.findall(
+        r"<figure id='(\w+)'>[^/]*?<img [^>]*>tulip/odd\.png<br>validation, tulip<br>also: wrong extension<", text
+    )
+    section = text.partition("</span>wrong extension</h2>")[2].partition("<h2>")[0]
+    assert f"<a href='#{figure}'>tulip/odd.png</a>" in section
+    assert "<img" not in section  # the other one, "really png.jpg", is among the near copies, too
+
+
+def test_the_page_of_many_classes_begins_with_the_findings_in_sight(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        (tmp_path / "many" / f"class {i}").mkdir(parents=True)
+        for k in range(2):
+            image = Image.fromarray(rng.integers(0, 255, (16, 16, 3)).astype("uint8"))
+            image.save(tmp_path / "many" / f"class {i}" / f"{k}.png")
+    text = cr.check_data(tmp_path / "many").save(tmp_path / "out")[-1].read_text()
+    assert text.count("<th>class ") == 60
+    assert re.search(r"\.counts \{ max-height: 24rem;[^}]*overflow: auto", text)
+    assert "<div class='counts'><table" in text

@@ -16,8 +16,9 @@ from encoding import encoded
 from PIL import Image
 
 from cnnrecipes.data import cache, places, records
-from cnnrecipes.data.check import check_data, quarantine, readable
+from cnnrecipes.data.check import check_data, quarantine
 from cnnrecipes.data.images import choose_route, decode, decode_routed
+from cnnrecipes.data.readable import open_readable
 from cnnrecipes.data.sources import open_source
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import Data
@@ -87,7 +88,7 @@ def test_file_names_need_not_be_utf8(tmp_path, monkeypatch):
         with open(path, "wb") as file:
             file.write(encoded(PHOTO.rotate(i), "PNG") if i else b"nothing")
     for _ in range(2):  # the second time from the cache
-        source, bad = readable(open_source(tmp_path / "photos", SPEC))
+        source, bad = open_readable(tmp_path / "photos", SPEC)
         assert len(source.split("train")) == 3
         assert r"1\udcff.png" in quarantine(bad)
     for file in check_data(tmp_path / "photos").save(tmp_path / "report"):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import keras
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from legible import assert_legible
 from matplotlib.text import Text
 from PIL import Image
 
@@ -39,24 +37,6 @@ def pixels(figure):
 
 def words(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
-def assert_legible(figure):
-    """All text but that of ticks is inside of the figure, at least 8 points high, and none lies on other text."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
-    ticks = {text for axis in axes for text in axis.findobj(Text) if text is not axis.label}
-    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text not in ticks]
-    boxes = [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in texts]
-    for (text, box), artist in zip(boxes, texts, strict=True):
-        assert artist.get_size() >= 8, text
-        assert box.x0 >= 0, text
-        assert box.y0 >= 0, text
-        assert box.x1 <= figure.bbox.width, text
-        assert box.y1 <= figure.bbox.height, text
-    for (one, a), (other, b) in combinations(boxes, 2):
-        assert not a.shrunk(0.98, 0.98).overlaps(b.shrunk(0.98, 0.98)), f"{one!r} on {other!r}"
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -100,8 +100,8 @@ def test_the_picture_shows_the_frames(frames, tmp_path):
         np.testing.assert_array_equal(line.get_ydata(), weighted(frame))
         np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 21))
     words = [text.get_text() for text in above.get_legend().get_texts()]
-    assert words[1] == f"he_normal(0.5): {growth_per_layer(frames['he_normal(0.5)']):.2f}"
-    assert [text.get_text() for text in below.get_legend().get_texts()] == ["dead: channels at the floor"]
+    assert words[1] == f"he_normal(0.5): x {growth_per_layer(frames['he_normal(0.5)']):.2f} a layer"
+    assert below.get_ylabel() == "share of dead channels"
     assert {text.get_text() for text in above.texts} == {"stem", "stage1", "stage2", "stage3", "logits"}
     assert path.read_text().startswith("<?xml")
     assert [file.name for file in tmp_path.iterdir()] == ["std.svg"]

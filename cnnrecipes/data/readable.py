@@ -1,0 +1,159 @@
+"""What can be read of a data set: unreadable files are found and left out before anything is split off.
+
+The order matters: a validation split that is taken first may get the only image of a class that can be read.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from cnnrecipes import recipe
+from cnnrecipes.data.facts import FileFacts, describe, facts
+from cnnrecipes.data.sources import Source, Split, class_problems, deal, given, open_given, silent
+from cnnrecipes.data.store import ArrayImages, EncodedImages
+from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
+from cnnrecipes.waiting import watch
+
+Looks = Mapping[str, Sequence[FileFacts]]  # split -> what each of its images is like, in their order
+
+
+def look_into(source: Source, *, progress: bool = False, files_only: bool = False) -> Looks:
+    """What each image of a source is like; of those in memory nothing where only files are wanted."""
+    looks = {}
+    for name, split in source.splits.items():
+        if _are_files(split):
+            files = [split.images.items[position] for position in split.positions]
+            found = watch(facts(files), f"looking into {len(files):,} {name} images", len(files), progress)
+        else:
+            found = () if files_only else (describe(f"{name}[{i}]", split.read(i)[0]) for i in range(len(split)))
+        looks[name] = tuple(found)
+    return looks
+
+
+def open_readable(
+    data: Any, spec: recipe.Data, say: Callable[[str], None] = silent, *, progress: bool = False
+) -> tuple[Source, dict[str, str]]:
+    """`open_source`, without the files that cannot be read; and those, with the reason.
+
+    Raises:
+        DataError: as `open_source`; too little is left to train on, or nothing of another split.
+    """
+    source, problems = given(data, spec, say, progress=progress)
+    if problems:
+        raise DataError.of(problems)
+    looks = look_into(source, progress=progress, files_only=True)
+    left, problems = without_unreadable(source, looks)
+    if not problems:
+        left, problems = deal(left, spec)
+    if problems:
+        raise DataError.of(problems)
+    return left, unreadable(looks)
+
+
+def open_given_readable(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
+    """`open_given`, without the files that cannot be read; `left_out` of its splits has those.
+
+    Raises:
+        DataError: as `open_given`; no file of a split can be read.
+    """
+    source = open_given(data, class_names, say)
+    looks = look_into(source, files_only=True)
+    if problems := _emptied(source, looks):
+        raise DataError.of(problems)
+    return _left(source, looks)
+
+
+def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
+    """Warn of the files that were left out beside so many readable ones, if there are any."""
+    if left_out:
+        first, why = next(iter(left_out.items()))
+        total = len(left_out) + readable
+        message = f"{len(left_out):,} of {total:,} files cannot be read and are left out, as {first!r}: {why}"
+        warnings.warn(message, CNNRecipesWarning, stacklevel=3)
+
+
+def unreadable(looks: Looks) -> dict[str, str]:
+    """file -> why it cannot be read."""
+    return {one.path: one.error for found in looks.values() for one in found if one.error}
+
+
+def without_unreadable(source: Source, looks: Looks) -> tuple[Source, list[str]]:
+    """A source without the files that cannot be read, and everything for which the rest cannot be trained on."""
+    left, problems = _left(source, looks), _emptied(source, looks, but="train")
+    if "train" in left.splits and len(left.split("train")) < len(source.split("train")):
+        bad = [one for one in looks["train"] if one.error]
+        why = f"{counted(len(bad), 'file')} cannot be read, as {bad[0].path!r}: {bad[0].error}"
+        problems += [f"{problem} ({why})" for problem in class_problems(left)]
+    problems += _contradictions(source, looks) if source.splits else []
+    return left, problems
+
+
+def _left(source: Source, looks: Looks) -> Source:
+    """The source without the files that cannot be read."""
+    splits = {}
+    for name, split in source.splits.items():
+        kept = np.asarray([not one.error for one in looks[name]], bool)
+        if _are_files(split) and not kept.all():
+            groups = None if split.groups is None else split.groups[kept]
+            bad = {one.path: one.error for one in looks[name] if one.error}
+            split = Split(name, split.images, split.labels[kept], split.positions[kept], groups, bad)
+        splits[name] = split
+    return replace(source, splits=splits)
+
+
+def _emptied(source: Source, looks: Looks, but: str = "") -> list[str]:
+    """A line for each split of which no file can be read."""
+    return [
+        f"none of the {len(split)} {name} images can be read, as {looks[name][0].path!r}: {looks[name][0].error}"
+        for name, split in source.splits.items()
+        if name != but and _are_files(split) and all(one.error for one in looks[name])
+    ]
+
+
+def _are_files(split: Split) -> bool:
+    return isinstance(split.images, EncodedImages) and split.images.are_files
+
+
+def _contradictions(source: Source, looks: Looks) -> list[str]:
+    """Whether every image has a copy in another class, so that nothing can be learned from any of them."""
+    if not all(looks.values()):  # of images in memory nothing is known yet, and nearly always one look suffices
+        if not all(_in_memory(split) for split in source.splits.values()) or not _has_contradicting_copy(source):
+            return []
+        looks = look_into(source)
+    images = [
+        (one.path if _are_files(split) else f"image {position}", source.class_names[label], one.digest)
+        for name, split in source.splits.items()
+        for one, label, position in zip(looks[name], split.labels.tolist(), split.positions.tolist(), strict=True)
+        if not one.error
+    ]
+    classes = defaultdict(set)
+    for _, label, digest in images:
+        classes[digest].add(label)
+    if not images or any(len(labels) == 1 for labels in classes.values()):
+        return []
+    first, label, digest = min(images)
+    other, other_label, _ = min(image for image in images if image[2] == digest and image[1] != label)
+    return [
+        f"every image has a copy in another class, as {first!r} ({label}) and {other!r} ({other_label}); remove those "
+        "in the wrong class"
+    ]
+
+
+def _in_memory(split: Split) -> bool:
+    return isinstance(split.images, (ArrayImages, EncodedImages)) and not _are_files(split)
+
+
+def _has_contradicting_copy(source: Source) -> bool:
+    """Whether there is a copy of the first training image in another class."""
+    first, label = source.split("train").read(0)
+    return any(
+        np.array_equal(first, split.read(i)[0])
+        for split in source.splits.values()
+        for i in np.flatnonzero(split.labels != label)
+    )

@@ -1,0 +1,162 @@
+"""Unreadable files are left out before anything is split off, and alike by every function that opens a data set."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import cnnrecipes as cr
+from cnnrecipes import debug
+from cnnrecipes.data.readable import open_readable
+from cnnrecipes.data.sources import deal, given
+from cnnrecipes.recipe import Data
+
+CHANGES = {"data.image_size": 16, "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def pets(tmp_path) -> Path:
+    """20 images of cats; 10 of dogs, of which all but one are cut off."""
+    random = np.random.default_rng(0)
+    for name, count in (("cat", 20), ("dog", 10)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(count):
+            path = tmp_path / "pets" / name / f"{i:02}.png"
+            Image.fromarray(random.integers(0, 256, (24, 24, 3), np.uint8)).save(path)
+            if name == "dog" and i != 4:
+                path.write_bytes(path.read_bytes()[:100])
+    return tmp_path / "pets"
+
+
+def test_the_only_readable_image_of_a_class_is_trained_on_whatever_the_seed(pets):
+    for seed in range(12):
+        source, bad = open_readable(pets, Data(name="x", image_size=16, validation=0.3, split_seed=seed))
+        assert len(bad) == 9
+        assert np.bincount(source.split("train").labels).tolist() == [14, 1]
+        assert np.bincount(source.split("validation").labels, minlength=2).tolist() == [6, 0]
+
+
+@pytest.mark.parametrize("how", [{"split": "content"}, {"test": 0.2}, {"folds": 4}])
+def test_what_is_left_is_split_as_if_the_rest_had_never_been_there(pets, tmp_path, how):
+    good = shutil.copytree(pets, tmp_path / "good")
+    for i in set(range(10)) - {4}:
+        (good / "dog" / f"{i:02}.png").unlink()
+    for i in range(6):  # folds want as many images of each class
+        for root in (pets, good):
+            shutil.copy(root / "cat" / f"{i:02}.png", root / "dog" / f"copy{i}.png")
+    spec = Data(name="x", image_size=16, validation=0.3, **how)
+    names = [
+        {name: [Path(part.images.items[i]).name for i in part.positions] for name, part in source.splits.items()}
+        for source in (open_readable(root, spec)[0] for root in (pets, good))
+    ]
+    assert names[0] == names[1]
+
+
+def test_check_and_fit_agree_and_the_run_is_measured_on_its_own_split(pets, tmp_path):
+    report = cr.check_data(pets)
+    assert report.trainable
+    run = cr.fit("resnet20_photos", pets, workdir=tmp_path / "runs", progress=False, **CHANGES)
+    assert run.metrics["validation"]["n"] == 2
+    assert run.evaluate(split="validation") == run.metrics["validation"]
+
+
+def test_check_refuses_groups_that_the_default_split_cannot_deal(pets):
+    rows = [(str(path), path.parent.name, path.parent.name) for path in sorted(pets.rglob("*.png"))]
+    report = cr.check_data(pd.DataFrame(rows, columns=["path", "label", "patient"]))
+    assert not report.trainable
+    assert "leave none for the validation split" in report.findings[0].message
+    with pytest.raises(cr.DataError, match="leave none for the validation split"):
+        open_readable(pd.DataFrame(rows, columns=["path", "label", "patient"]), Data(name="x", image_size=16))
+
+
+def test_dealing_changes_no_source(pets):
+    source, problems = given(pets, Data(name="x", image_size=16))
+    assert not problems
+    divided, problems = deal(source, Data(name="x", image_size=16))
+    assert not problems
+    assert set(source.splits) == {"train"}
+    assert {name: len(part) for name, part in divided.splits.items()} == {"train": 27, "validation": 3}
+
+
+@pytest.fixture(scope="module")
+def pets_run(tmp_path_factory):
+    """A run that knows cats and dogs."""
+    random = np.random.default_rng(1)
+    data = random.integers(0, 256, (12, 16, 16, 3), np.uint8), np.array(["cat", "dog"] * 6)
+    return cr.fit("resnet20_photos", data, workdir=tmp_path_factory.mktemp("runs"), progress=False, **CHANGES)
+
+
+def test_a_corrupt_file_is_left_out_of_an_evaluation_and_counted(pets, pets_run):
+    with pytest.warns(cr.CNNRecipesWarning, match="9 of 30 files cannot be read and are left out"):
+        metrics = pets_run.evaluate(pets)
+    assert (metrics["n"], metrics["left_out"]) == (21, 9)
+    for path in pets.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(cr.DataError, match=r"none of the 30 data images can be read, as '.*cat/00\.png'"):
+        pets_run.evaluate(pets)
+
+
+def test_an_evaluation_of_whole_files_says_nothing_of_left_out_ones(pets, pets_run):
+    shutil.rmtree(pets / "dog")
+    metrics = pets_run.evaluate(pets)
+    assert metrics["n"] == 20
+    assert "left_out" not in metrics
+
+
+def test_a_list_may_hold_folders_patterns_files_and_arrays(pets, pets_run):
+    array = np.zeros((16, 16, 3), np.uint8)
+    one = pets / "dog" / "04.png"
+    with pytest.warns(cr.CNNRecipesWarning, match=r"9 of 33 images cannot be read and are left out, as '.*dog/00"):
+        found = pets_run.predict([one, pets, array, str(pets / "cat" / "0[01].png")])
+    cats = [str(pets / "cat" / f"{i:02}.png") for i in range(20)]
+    assert [prediction.file for prediction in found] == [str(one), *cats, str(one), None, *cats[:2]]
+    assert found[0] == pets_run.predict(one)
+    assert found[22] == pets_run.predict(array)
+    with pytest.raises(cr.DataError, match=r"cannot read '.*dog/00\.png'"):
+        pets_run.predict([pets / "cat", pets / "dog" / "00.png"])
+
+
+def test_show_batch_leaves_a_corrupt_file_out_and_says_so(pets, tmp_path):
+    with pytest.warns(cr.CNNRecipesWarning, match=r"9 of 30 files cannot be read and are left out, as '.*dog/00\.png'"):
+        figure = debug.plot_batch("resnet20_photos", data=pets, path=tmp_path / "batch.png", **CHANGES)
+    titles = [axes.get_title() for axes in figure.axes if axes.images]
+    assert set(titles) <= {"cat", "dog"}
+    assert (tmp_path / "batch.png").stat().st_size > 1000
+
+
+def test_large_images_are_drawn_in_a_report_without_a_warning(tmp_path):
+    """100 million pixels, of which Pillow warns, and a file that claims 400 million, which it refuses."""
+    for name in ("cat", "dog"):
+        (tmp_path / "big" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.effect_noise((40, 40), 50 + i).convert("RGB").save(tmp_path / "big" / name / f"{i}.png")
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "big" / "cat" / "large.png")
+    shutil.copy(tmp_path / "big" / "cat" / "large.png", tmp_path / "big" / "dog" / "large.png")
+    content = (tmp_path / "big" / "cat" / "large.png").read_bytes()
+    (tmp_path / "big" / "cat" / "claims.png").write_bytes(
+        content[:16] + struct.pack(">II", 20_000, 20_000) + content[24:]
+    )
+    command = [sys.executable, "-m", "cnnrecipes", "check-data", "big"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    page = (tmp_path / "check" / "big" / "report.html").read_text()
+    figures = dict(itertools.pairwise([*page.replace("<figure>", "</figure>").split("</figure>"), ""]))
+    large = [figure for figure in figures if "large.png" in figure and "<b>" not in figure]
+    assert large
+    assert all("data:image/jpeg" in figure for figure in large)
+    assert "20000 x 20000" in page
