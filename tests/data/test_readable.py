@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import struct
 import threading
@@ -13,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-import typer
 from PIL import Image
 
 import cnnrecipes as cr
@@ -185,14 +183,12 @@ def test_large_images_are_drawn_in_a_report_without_a_warning(tmp_path, monkeypa
         content[:16] + struct.pack(">II", 20_000, 20_000) + content[24:]
     )
     monkeypatch.chdir(tmp_path)
-    with warnings.catch_warnings(), pytest.raises(typer.Exit) as ended:
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # of other packages
-        app(["check-data", "big"], standalone_mode=False)
-    assert ended.value.exit_code == 0
+        assert app(["check-data", "big"], standalone_mode=False) == 0
     page = (tmp_path / "check" / "big" / "report.html").read_text()
-    figures = dict(itertools.pairwise([*page.replace("<figure>", "</figure>").split("</figure>"), ""]))
-    large = [figure for figure in figures if "large.png" in figure and "<b>" not in figure]
+    large = [figure for figure in page.split("<figure>")[1:] if "large.png" in figure]
     assert large
     assert all("data:image/jpeg" in figure for figure in large)
     assert "20000 x 20000" in page
