@@ -22,7 +22,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from cnnrecipes import catalog
 from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import Split, open_source
+from cnnrecipes.data.readable import open_readable, warn_unreadable
+from cnnrecipes.data.sources import Split
 from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
 from cnnrecipes.files import make_folder, write_whole
 from cnnrecipes.fitting import fit
@@ -173,7 +174,8 @@ def _chosen(setting: Setting, changes: Mapping[str, Any]) -> Setting:
 def _reduced(setting: Setting) -> dict[str, Any]:
     """Random training and validation images of the data set, small: `data=` of `fit`."""
     spec = catalog.load(RECIPE).change(**{"data.name": setting.data, "data.image_size": setting.pixels}).data
-    source = open_source(None, spec)
+    source, left_out = open_readable(None, spec)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
     whole = source.split("train")
     held_out = math.ceil(setting.images / 3)
     if setting.images < 1 or setting.images + held_out > len(whole):

@@ -21,6 +21,15 @@ _REMEDIES = {
 }
 
 
+def is_utf8(path: object) -> bool:
+    """Whether a path can be written in UTF-8; on Linux a name may be any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file atomically: `write` gets a temporary path in the same folder, which is then renamed to `path`.
 

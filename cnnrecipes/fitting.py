@@ -16,11 +16,12 @@ from cnnrecipes.artefact import Artefact
 from cnnrecipes.data import pipeline
 from cnnrecipes.data.check import quarantine
 from cnnrecipes.data.readable import open_readable
-from cnnrecipes.data.sources import Source, recipe_name, unmeasured
+from cnnrecipes.data.sources import Source, recipe_name, unmeasured, unrecordable
 from cnnrecipes.data.values import say_or_warn
-from cnnrecipes.errors import CNNRecipesWarning, Interrupted, OutOfMemory, RunError
+from cnnrecipes.errors import CNNRecipesWarning, DataError, Interrupted, OutOfMemory, RunError
 from cnnrecipes.evaluation import evaluate
 from cnnrecipes.extending import begun, extended
+from cnnrecipes.files import is_utf8
 from cnnrecipes.preparing import Prepared, prepare
 from cnnrecipes.recipe import Recipe
 from cnnrecipes.run import Run, check_place
@@ -281,11 +282,17 @@ def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str,
     """The recipe as it will be run and recorded."""
     changes = dict(changes)
     if data is not None:
+        if problems := unrecordable(data):
+            raise DataError.of(problems)
         changes["data.name"] = recipe_name(data)
     if seed is not None:
         changes["train.seed"] = seed
     recipe = recipe.change(**changes)
     if recipe.train.start_from:
+        if not is_utf8(Path(recipe.train.start_from).absolute()):
+            raise RunError(
+                f"train.start_from = {recipe.train.start_from!r} is not UTF-8; rename it, or give a link to it"
+            )
         # A resume may be in another folder.
         recipe = recipe.change(**{"train.start_from": str(Path(recipe.train.start_from).absolute())})
     return recipe

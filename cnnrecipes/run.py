@@ -26,7 +26,7 @@ from cnnrecipes.data.sources import GIVEN, Source
 from cnnrecipes.data.values import say_or_warn
 from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
 from cnnrecipes.evaluation import evaluate
-from cnnrecipes.files import write_text
+from cnnrecipes.files import is_utf8, write_text
 from cnnrecipes.recipe import Recipe, read_toml
 from cnnrecipes.recipe_values import folder_name
 
@@ -288,6 +288,8 @@ def check_place(workdir: str | Path, name: str | None = None) -> None:
     """Raise RunError where no run folder of this name can be made in `workdir`."""
     if not isinstance(workdir, (str, Path)):
         raise RunError(f"workdir is {workdir!r}; give the path of the folder that run folders go into")
+    if not is_utf8(workdir):
+        raise RunError(f"workdir {str(workdir)!r} is not UTF-8, which TensorFlow asks of a path; give another")
     if name is None:
         return
     try:

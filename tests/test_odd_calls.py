@@ -313,7 +313,7 @@ PREDICT = [
     predict("a pattern without matches", lambda here: f"{here.tmp}/*.jpg", "*.jpg", "matches nothing", "give another"),
     predict("a pattern of texts", lambda here: here.file("a.txt", "x").with_name("*.txt"), "1 entries, none an image"),
     predict("a text as image", lambda here: here.file("a.jpg", "x"), "a.jpg", "cannot read"),
-    predict("a folder in a list", lambda here: [GRAY[0], here.folder], "is a folder", "images in it"),
+    predict("an empty folder in a list", lambda here: [GRAY[0], here.empty], "empty", "no images", "give another"),
     predict("a damaged file in a folder", lambda here: here.damaged(), "1 of 3 images cannot be read", "cut.png",
             error=cr.CNNRecipesWarning),
     predict("RGB", X[0], "3 channel(s)", "trained on 1", "mean"),

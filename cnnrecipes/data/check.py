@@ -16,7 +16,7 @@ from cnnrecipes.data import cache, check_display, findings
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.data.layout import Kind
 from cnnrecipes.data.readable import look_into, unreadable, without_unreadable
-from cnnrecipes.data.sources import Source, deal, given
+from cnnrecipes.data.sources import Source, deal, given, unrecordable
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.files import make_folder, write_text
 
@@ -107,10 +107,9 @@ def check_data(
     looks = look_into(source, progress=progress)
     left, more = without_unreadable(source, looks)
     problems += more
-    if not problems:
-        problems = _undealt(left)
+    problems = [*unrecordable(data), *(problems or _undealt(left))]
     found = [one for some in looks.values() for one in some]
-    names = [cache.storable(name) for name in source.class_names]  # a DataFrame holds nothing but UTF-8
+    names = [cache.storable(name) for name in source.class_names]  # as in the table of counts
     located = [(name, names[label]) for name, split in source.splits.items() for label in split.labels.tolist()]
     whole = [i for i, one in enumerate(found) if not one.error]
     counts = findings.count(Counter(located[i] for i in whole))

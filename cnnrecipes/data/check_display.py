@@ -55,13 +55,14 @@ def _more_classes(report: Report) -> list[str]:
 
 
 def _files(finding) -> str:
+    """The first files of a finding, or of its first group, and how many more there are."""
+    files, more = list(finding.files), []
     if finding.groups:
-        more, files = len(finding.groups) - 1, [f"{one.file} ({one.split}, {one.label})" for one in finding.groups[0]]
-        unit = "groups"
-    else:
-        more, files, unit = len(finding.files) - _FILES, list(finding.files), "files"
-    shown = [_shown(file) for file in files[:_FILES]]
-    return "<br>".join([*shown, *([f"and {more:,} more {unit}"] if more > 0 else [])])
+        files = [f"{one.file} ({one.split}, {one.label})" for one in finding.groups[0]]
+        more = [f"and {len(finding.groups) - 1:,} more groups"] if len(finding.groups) > 1 else []
+    if len(files) > _FILES:
+        more = [f"and {len(files) - _FILES:,} more{' in this group' if finding.groups else ''}", *more]
+    return "<br>".join([*map(_shown, files[:_FILES]), *more])
 
 
 def _shown(name: str) -> str:

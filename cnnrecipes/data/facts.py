@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 import tensorflow as tf
@@ -37,18 +38,34 @@ class FileFacts:
     error: str = ""
 
 
+_row = attrgetter(*(field.name for field in fields(FileFacts)[1:]))  # dataclasses.astuple copies deeply
+
+
 def facts(paths: Sequence[str]) -> Iterator[FileFacts]:
     """The facts of each file, in order; every file is decoded as training decodes it, unless it is known unchanged."""
     columns = [field.name for field in fields(FileFacts)][1:]
-    with cache.table("files-2", columns) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with cache.table("files-2", columns) as known, _pool() as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
             keys = [path if places.is_remote(path) else os.path.abspath(path) for path in chunk]
             remembered = known.find(keys)
             found = list(pool.map(lambda path, key: _of(path, remembered.get(key)), chunk, keys))  # noqa: B023
-            fresh = {key: astuple(one)[1:] for key, one in zip(keys, found, strict=True) if one.modified}
+            fresh = {key: _row(one) for key, one in zip(keys, found, strict=True) if one.modified}
             known.put({key: row for key, row in fresh.items() if remembered.get(key) != row})
             yield from found
+
+
+def facts_in_memory(names: Sequence[str], read: Callable[[int], bytes | np.ndarray]) -> Iterator[FileFacts]:
+    """The facts of images that lie in no files of their own, in order; `read` is called in several threads."""
+    with _pool() as pool:
+        for start in range(0, len(names), _CHUNK):
+            chunk = range(start, min(start + _CHUNK, len(names)))
+            yield from pool.map(lambda i: describe(names[i], read(i)), chunk)
+
+
+def _pool() -> ThreadPoolExecutor:
+    """At least two, so that one image is read while another is decoded."""
+    return ThreadPoolExecutor(max(2, os.cpu_count() or 1))
 
 
 def _of(path: str, remembered: tuple | None) -> FileFacts:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cnnrecipes.data import duplicates
+from cnnrecipes.data.cache import storable
 from cnnrecipes.data.facts import FileFacts
 from cnnrecipes.data.images import HEIC
 from cnnrecipes.errors import counted, listed
@@ -145,8 +146,9 @@ def _grouped(
 
 
 def count(images: Mapping[Place, int]) -> pd.DataFrame:
-    """How many images of each class (rows) are in each split (columns)."""
-    rows = [{"split": split, "class": label, "n": n} for (split, label), n in images.items()]
+    """How many images of each class (rows) are in each split (columns); names that are not UTF-8 are escaped."""
+    # pandas keeps text in Arrow, which holds nothing but UTF-8.
+    rows = [{"split": split, "class": storable(label), "n": n} for (split, label), n in images.items()]
     if not rows:
         return pd.DataFrame()
     table = pd.DataFrame(rows).pivot_table(index="class", columns="split", values="n", fill_value=0, aggfunc="sum")

@@ -9,12 +9,13 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cnnrecipes import recipe
-from cnnrecipes.data.facts import FileFacts, describe, facts
+from cnnrecipes.data.facts import FileFacts, facts, facts_in_memory
 from cnnrecipes.data.sources import Source, Split, class_problems, deal, given, open_given, silent
 from cnnrecipes.data.store import ArrayImages, EncodedImages
 from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
@@ -28,12 +29,19 @@ def look_into(source: Source, *, progress: bool = False, files_only: bool = Fals
     looks = {}
     for name, split in source.splits.items():
         if _are_files(split):
-            files = [split.images.items[position] for position in split.positions]
-            found = watch(facts(files), f"looking into {len(files):,} {name} images", len(files), progress)
+            found = facts([split.images.items[position] for position in split.positions])
+        elif files_only:
+            found = ()
         else:
-            found = () if files_only else (describe(f"{name}[{i}]", split.read(i)[0]) for i in range(len(split)))
-        looks[name] = tuple(found)
+            found = facts_in_memory([f"{name}[{i}]" for i in range(len(split))], partial(_content, split))
+        looks[name] = tuple(
+            watch(found, f"looking into {len(split):,} {name} images", len(split), progress and found != ())
+        )
     return looks
+
+
+def _content(split: Split, index: int) -> np.ndarray | bytes:
+    return split.read(index)[0]
 
 
 def open_readable(

@@ -23,6 +23,7 @@ from cnnrecipes.data.handles import Handles
 from cnnrecipes.data.layout import Contents, Kind, Layout
 from cnnrecipes.data.store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.errors import DataError, did_you_mean, listed
+from cnnrecipes.files import is_utf8
 
 SPLITS = ("train", "validation", "test")
 GIVEN = "data"  # what the images are called that are given without splits, to be measured
@@ -209,6 +210,12 @@ def recipe_name(data: Any) -> str:
     is_file = tables.is_table(text) or archives.is_archive(text)
     here = (folder.is_path(text) or is_file) and not places.is_remote(text)
     return str(Path(data).expanduser().absolute()) if here else str(data)
+
+
+def unrecordable(data: Any) -> list[str]:
+    """What is wrong where the path of the data cannot stand in a recipe, which is UTF-8."""
+    name = recipe_name(data)
+    return [] if is_utf8(name) else [f"the path {name!r} is not UTF-8; rename it, or give a link to it of another name"]
 
 
 def local_path(data: str | Path) -> str:

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
@@ -404,8 +403,7 @@ def test_copies_are_listed_group_by_group_with_split_and_class(copied, tmp_path)
 
 def test_the_command_prints_copies_group_by_group(copied, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with contextlib.suppress(typer.Exit):
-        app(["check-data", str(copied)], standalone_mode=False)
+    assert app(["check-data", str(copied)], standalone_mode=False) == 0
     lines = capsys.readouterr().out.splitlines()
     start = next(i for i, line in enumerate(lines) if "1 group of copies in different classes" in line)
     rows = [re.split(r"  +", line.strip(), maxsplit=2) for line in lines[start + 1 : start + 4]]
@@ -420,8 +418,7 @@ def test_many_groups_and_large_ones_are_cut_in_the_terminal_and_whole_in_json(ph
         for copy in range(1 if i else 9):
             shutil.copy(photos / "train" / "rose" / f"{i:02}.jpg", photos / "train" / "rose" / f"copy{copy}_{i}.jpg")
     monkeypatch.chdir(tmp_path)
-    with contextlib.suppress(typer.Exit):
-        app(["check-data", str(photos)], standalone_mode=False)
+    assert app(["check-data", str(photos)], standalone_mode=False) == 0
     out = capsys.readouterr().out
     assert "and 5 more in this group" in out
     assert "and 3 more groups, in report.json" in out
