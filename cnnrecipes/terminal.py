@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -70,27 +70,30 @@ def print_report(report) -> None:
     if len(report.counts) > _ROWS:
         out.print(f"and {len(report.counts) - _ROWS:,} more classes, in report.json")
     out.print()
+    if report.folder and any(finding.files for finding in report.findings):
+        out.print(wrap(f"files below are in {printable(report.folder)}", _columns()), markup=False, style="dim")
     styles = {"error": "bold red", "warning": "dark_orange3", "note": "dim"}
     for finding in report.findings:
         text = wrap(f"{finding.severity:8}{printable(finding.message)}", _columns(), indent=8)
         out.print(text[:8], style=styles[finding.severity], end="")
         out.print(text[8:], markup=False)
-        for line in _grouped(finding.groups) if finding.groups else _files(finding.files, report.unreadable):
+        for line in _grouped(finding.groups, report) if finding.groups else _files(finding.files, report):
             out.print(f"         {printable(line)}", markup=False)
     out.print("training may go on" if report.trainable else "training may not go on", style="bold")
 
 
-def _files(files: Sequence[str], unreadable: Mapping[str, str]) -> list[str]:
+def _files(files: Sequence[str], report) -> list[str]:
     """The first files of a finding, and how many more there are."""
-    lines = [f"{file!r}{f': {unreadable[file]}' if file in unreadable else ''}" for file in files[:_FILES]]
+    why = report.unreadable
+    lines = [f"{report.short(file)!r}{f': {why[file]}' if file in why else ''}" for file in files[:_FILES]]
     return [*lines, *([f"and {len(files) - _FILES:,} more"] if len(files) > _FILES else [])]
 
 
-def _grouped(groups: Sequence[Sequence]) -> list[str]:
+def _grouped(groups: Sequence[Sequence], report) -> list[str]:
     """Split, class and path of each file of the first groups, a line between them."""
     lines = []
     for group in groups[:_GROUPS]:
-        some = [(one.split, printable(one.label), repr(one.file)) for one in group[:_MEMBERS]]
+        some = [(one.split, printable(one.label), repr(report.short(one.file))) for one in group[:_MEMBERS]]
         widths = [max(len(row[column]) for row in some) for column in (0, 1)]
         lines += [f"{split:{widths[0]}}  {label:{widths[1]}}  {file}" for split, label, file in some]
         if len(group) > _MEMBERS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import sys
-import types
 import zipfile
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from rich.console import Console
 from screen import Screen, run
 
 from cnnrecipes import build, terminal
+from cnnrecipes.data.check import Report
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.debug import cost
 from cnnrecipes.training.callbacks import Position
@@ -158,7 +158,8 @@ def test_findings_break_between_words_under_their_message(monkeypatch):
         terminal, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)
     )
     message = "2 groups of near copies in different classes: all but one of the labels are wrong"
-    report = types.SimpleNamespace(
+    report = Report(
+        name="photos",
         counts=pd.DataFrame({"train": [3, 4]}, index=["a", "b"]),
         findings=(Finding("error", "near copies", message),),
         unreadable={},

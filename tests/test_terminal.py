@@ -6,13 +6,13 @@ import io
 import os
 import subprocess
 import sys
-import types
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from cnnrecipes import terminal
+from cnnrecipes.data.check import Report
 from cnnrecipes.data.findings import Finding
 from cnnrecipes.terminal import listed, printable
 
@@ -45,7 +45,8 @@ def test_a_report_prints_class_names_and_files_as_they_are_written(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(terminal, "out", Console(file=text, force_terminal=False, soft_wrap=True))
 
-    report = types.SimpleNamespace(
+    report = Report(
+        name="photos",
         counts=pd.DataFrame({"train": [3, 4]}, index=["[bold red]x", "\x1b[31mred"]),
         findings=(Finding("warning", "odd", "a \x1b]0;title\x07 message", ("new\nline.jpg",)),),
         unreadable={"new\nline.jpg": "[link=x]damaged"},

@@ -129,13 +129,16 @@ class Table:
                 raise OSError(str(error)) from None
 
     def _replaced(self) -> sqlite3.Connection:
-        """In place of a damaged file a new one, unless another process has made it meanwhile."""
+        """Empty a damaged file, unless another process has done so meanwhile.
+
+        It is not deleted: who has the deleted file open would take the journal of its successor for its own.
+        """
         try:
             return self._connected()
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)
+            os.truncate(self._path, 0)
             return self._connected()
 
     def _connected(self) -> sqlite3.Connection:

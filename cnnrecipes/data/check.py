@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +37,11 @@ class Report:
     counts: pd.DataFrame  # readable images: classes down, splits across
     findings: tuple[Finding, ...]  # errors first
     unreadable: Mapping[str, str]  # file -> why
+    folder: str = ""  # that all files are below; "" where there is none
+
+    def short(self, file: str) -> str:
+        """A file's path below `folder`, to be shown beside it."""
+        return file[len(self.folder) + 1 :] if self.folder and file.startswith(self.folder) else file
 
     def to_json(self) -> str:
         """Everything, as a JSON document."""
@@ -42,6 +49,7 @@ class Report:
             {
                 "name": self.name,
                 "trainable": self.trainable,
+                "folder": self.folder,
                 "counts": self.counts.to_dict(),
                 "findings": [finding.to_dict() for finding in self.findings],
                 "unreadable": dict(self.unreadable),
@@ -124,7 +132,17 @@ def check_data(
         *findings.leaks(found, located, belongs),
     ]
     name = "arrays" if source.name == "arrays" else str(data)
-    return _report(name, counts, trouble, unreadable(looks))
+    folder = _common_folder([one.path for one in found])
+    return _report(name, counts, trouble, unreadable(looks), folder)
+
+
+def _common_folder(files: list[str]) -> str:
+    """The deepest folder that all files are below; "" for images that are no files."""
+    parts = [file.replace(os.sep, "/").split("/")[:-1] for file in files]
+    if not parts:
+        return ""
+    same = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))
+    return "/".join(names[0] for names in same)
 
 
 def quarantine(unreadable: Mapping[str, str]) -> str:
@@ -150,8 +168,8 @@ def _groups(source: Source) -> list[Any]:
     ]
 
 
-def _report(name: str, counts: pd.DataFrame, trouble: list[Finding], unreadable: dict[str, str]) -> Report:
+def _report(name: str, counts: pd.DataFrame, trouble: list[Finding], unreadable: dict[str, str], folder: str) -> Report:
     order = ("error", "warning", "note")
     trouble = sorted(trouble, key=lambda finding: order.index(finding.severity))
     trainable = not any(finding.kind == "not trainable" for finding in trouble)
-    return Report(name, trainable, counts, tuple(trouble), unreadable)
+    return Report(name, trainable, counts, tuple(trouble), unreadable, folder)

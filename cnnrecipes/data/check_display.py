@@ -10,6 +10,7 @@ from cnnrecipes.terminal import printable
 
 if TYPE_CHECKING:
     from cnnrecipes.data.check import Report
+    from cnnrecipes.data.findings import Finding
 
 _CLASSES = 20  # rows of the table of counts
 _FILES = 3  # of a finding
@@ -37,10 +38,12 @@ def fragment(report: Report) -> str:
         )
     rows = "".join(
         f"<tr><td>{finding.severity}</td><td style='text-align:left'>{_shown(finding.message)}</td>"
-        f"<td style='text-align:left'>{_files(finding)}</td></tr>"
+        f"<td style='text-align:left'>{_files(finding, report)}</td></tr>"
         for finding in report.findings
     )
-    found = f"<table><tr><th></th><th>finding</th><th>files</th></tr>{rows}</table>" if rows else "<p>No findings.</p>"
+    where = f" in {_shown(report.folder)}" if report.folder else ""
+    header = f"<tr><th></th><th>finding</th><th style='text-align:left'>files{where}</th></tr>"
+    found = f"<table>{header}{rows}</table>" if rows else "<p>No findings.</p>"
     return f"<div><b>Check of {_shown(report.name)}: {verdict(report)}</b>{counts}{found}</div>"
 
 
@@ -54,11 +57,11 @@ def _more_classes(report: Report) -> list[str]:
     return [f"and {more:,} more classes, in .counts"] if more > 0 else []
 
 
-def _files(finding) -> str:
+def _files(finding: Finding, report: Report) -> str:
     """The first files of a finding, or of its first group, and how many more there are."""
-    files, more = list(finding.files), []
+    files, more = [report.short(file) for file in finding.files], []
     if finding.groups:
-        files = [f"{one.file} ({one.split}, {one.label})" for one in finding.groups[0]]
+        files = [f"{report.short(one.file)} ({one.split}, {one.label})" for one in finding.groups[0]]
         more = [f"and {len(finding.groups) - 1:,} more groups"] if len(finding.groups) > 1 else []
     if len(files) > _FILES:
         more = [f"and {len(files) - _FILES:,} more{' in this group' if finding.groups else ''}", *more]

@@ -33,6 +33,11 @@ class GroupNormalization(keras.layers.GroupNormalization):
             number of groups to take), or where a group is one single value.
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # As newer Kerases have it: an input beyond float16 does not become infinite before it is normalized.
+        self.autocast = False
+
     def build(self, input_shape):
         channels, sizes = input_shape[self.axis], input_shape[1:-1]
         try:

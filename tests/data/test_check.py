@@ -408,9 +408,17 @@ def test_the_command_prints_copies_group_by_group(copied, tmp_path, monkeypatch,
     start = next(i for i, line in enumerate(lines) if "1 group of copies in different classes" in line)
     rows = [re.split(r"  +", line.strip(), maxsplit=2) for line in lines[start + 1 : start + 4]]
     assert [row[:2] for row in rows] == [["train", "rose"], ["train", "tulip"], ["validation", "tulip"]]
-    assert [row[2] for row in rows] == [
-        repr(str(copied / f)) for f in ("train/rose/00.jpg", "train/tulip/x.jpg", "val/tulip/y.jpg")
-    ]
+    assert [row[2] for row in rows] == ["'train/rose/00.jpg'", "'train/tulip/x.jpg'", "'val/tulip/y.jpg'"]
+    assert f"files below are in {copied}" in lines
+
+
+def test_files_of_an_archive_are_named_by_their_place_in_it(copied, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    archive = shutil.make_archive(tmp_path / "photos", "zip", copied.parent, copied.name)
+    report = cr.check_data(archive, progress=False)
+    files = [file for finding in report.findings for file in finding.files]
+    assert {report.short(file).split("/")[0] for file in files} <= {"train", "val"}
+    assert all(os.path.isfile(file) for file in files)
 
 
 def test_many_groups_and_large_ones_are_cut_in_the_terminal_and_whole_in_json(photos, tmp_path, monkeypatch, capsys):
@@ -437,6 +445,8 @@ def test_a_report_shows_verdict_counts_and_findings_in_python(copied):
     assert len(lines) < 15
     html = report._repr_html_()
     assert "training may go on" in html
+    assert f"files in {copied}" in html
+    assert "<br>train/tulip/x.jpg (train, tulip)" in html
     assert "<th>validation</th>" in html
     assert "1 group of copies in different classes" in html
     assert "<html" not in html
