@@ -1,18 +1,9 @@
 """Maps the folder recipes/ into the package, as cnnrecipes.recipes; everything else stands in pyproject.toml."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
-    packages=[
-        "cnnrecipes",
-        "cnnrecipes.data",
-        "cnnrecipes.data.augment",
-        "cnnrecipes.debug",
-        "cnnrecipes.layers",
-        "cnnrecipes.models",
-        "cnnrecipes.training",
-        "cnnrecipes.recipes",
-    ],
+    packages=[*find_packages(include=["cnnrecipes", "cnnrecipes.*"]), "cnnrecipes.recipes"],
     package_dir={"cnnrecipes.recipes": "recipes"},
     package_data={"cnnrecipes.recipes": ["*.toml"]},
 )

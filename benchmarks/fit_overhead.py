@@ -3,7 +3,7 @@
     python benchmarks/fit_overhead.py
 
 One model is trained in turn on one constant batch by calls of its train function ("bare"), and by
-`cnnrecipes.training.loop.train` on an array source with the recipe's augmentation and all callbacks ("fit"), several
+`cnnrecipes.training.trainer.train` on an array source with the recipe's augmentation and all callbacks ("fit"), several
 rounds. A round of fit is two epochs, of which the second counts. Printed are medians; the aim is 95%.
 """
 
@@ -23,11 +23,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from cnnrecipes import catalog
-from cnnrecipes.data.sources import open_source
-from cnnrecipes.preparing import prepare
-from cnnrecipes.training import loop
-from cnnrecipes.training.distribute import Placement
+from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.recipe import catalog
+from cnnrecipes.training import trainer
+from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.train_job import prepare
 
 
 def main() -> None:
@@ -58,8 +58,8 @@ def measure(name: str, rounds: int, steps: int) -> tuple[float, float]:
         bare.append(bare_step(prepared.trainee, constant, steps))
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "checkpoints").mkdir()
-            session = loop.Session(Path(folder), Placement(tf.distribute.get_strategy()))
-            loop.train(prepared.trainee, prepared.schedule, prepared.feed, recipe, session)
+            session = trainer.Session(Path(folder), Placement(tf.distribute.get_strategy()))
+            trainer.train(prepared.trainee, prepared.schedule, prepared.feed, recipe, session)
             whole.append(pd.read_csv(Path(folder) / "history.csv").images_per_second.iloc[-1])
     # The first round compiles.
     return size / statistics.median(bare[1:]), statistics.median(whole[1:])

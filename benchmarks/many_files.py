@@ -52,17 +52,17 @@ def make(root: Path, count: int) -> None:
 
 def first_batch() -> float:
     """Seconds from opening the folder to the first training batch."""
-    from cnnrecipes import catalog
-    from cnnrecipes.data import pipeline
-    from cnnrecipes.data.sources import open_source
+    from cnnrecipes.data import input_pipeline
+    from cnnrecipes.data.sources.source import open_source
     from cnnrecipes.data.standardize import Statistics
+    from cnnrecipes.recipe import catalog
 
     recipe = catalog.load("resnet20_photos").change(**CHANGES)
     open_source("digits", recipe.data)  # what is imported only when it is used
     start = time.perf_counter()
     source = open_source(os.environ[FOLDER], recipe.data)
     mean = Statistics((120.0,) * 3, (60.0,) * 3)
-    batches = pipeline.training_batches(source.split("train"), recipe, mean, CLASSES, last_step=1)
+    batches = input_pipeline.training_batches(source.split("train"), recipe, mean, CLASSES, last_step=1)
     next(batches.as_numpy_iterator())
     return time.perf_counter() - start
 

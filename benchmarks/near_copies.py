@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from cnnrecipes.data import duplicates
+from cnnrecipes.data.audit import duplicates
 
 BITS = 128
 

@@ -85,16 +85,16 @@ def pillow_batch(files: list[str]) -> None:
 
 def training(changes: dict, data: object = None, batch: int = BATCH, size: int = SIZE) -> Iterable[int]:
     """Batches of a training of cnnrecipes."""
-    from cnnrecipes import catalog
-    from cnnrecipes.data import pipeline
-    from cnnrecipes.data.sources import open_source
+    from cnnrecipes.data import input_pipeline
+    from cnnrecipes.data.sources.source import open_source
     from cnnrecipes.data.standardize import Statistics
+    from cnnrecipes.recipe import catalog
 
     fixed = {"data.image_size": size, "data.batch_size": batch, "data.validation": 0.0, "train.epochs": 10_000}
     recipe = catalog.load("resnet20_photos").change(**fixed, **changes)
     source = open_source(os.environ[FOLDER] if data is None else data, recipe.data)
     mean = Statistics((120.0,) * 3, (60.0,) * 3)
-    batches = pipeline.training_batches(source.split("train"), recipe, mean, len(source.class_names))
+    batches = input_pipeline.training_batches(source.split("train"), recipe, mean, len(source.class_names))
     yield from (len(images) for images, _ in batches)
 
 
@@ -124,8 +124,8 @@ def on_batches(ours: list[str], layers: Callable, contender: str) -> Iterable[in
 
         made = layers(keras.layers)
     else:
-        from cnnrecipes.data.augment import augment as augment_batch
-        from cnnrecipes.operations import parse_list
+        from cnnrecipes.augment.apply import augment as augment_batch
+        from cnnrecipes.augment.operations import parse_list
 
         def augment(i):
             what = {"seed": 0, "epoch": i, "index": tf.range(BATCH), "mean": (120.0,) * 3}

@@ -32,7 +32,7 @@ def ours() -> list[float]:
     """Seconds of each epoch by `cnnrecipes.fit`."""
     side_by_side.import_for("cnnrecipes")
     import cnnrecipes as cr
-    from cnnrecipes.training.callbacks import Position
+    from cnnrecipes.training.callbacks.state import Position
 
     times, begin = [], Position.on_epoch_begin
 
@@ -56,9 +56,9 @@ def keras_fit(contender: str) -> list[float]:
     import numpy as np
 
     import cnnrecipes as cr
-    from cnnrecipes import catalog
-    from cnnrecipes.data.sources import open_source
+    from cnnrecipes.data.sources.source import open_source
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
+    from cnnrecipes.recipe import catalog
 
     source = open_source(None, catalog.load("resnet8_digits").data)
     arrays = {

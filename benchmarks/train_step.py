@@ -39,10 +39,10 @@ def keras_steps(contender: str, name: str) -> list[float]:
 
     import cnnrecipes as cr
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
-    from cnnrecipes.preparing import compile_trainee
-    from cnnrecipes.training.optimizers import optimizer
-    from cnnrecipes.training.schedules import schedule
-    from cnnrecipes.training.trainee import Trainee
+    from cnnrecipes.optim.optimizers import optimizer
+    from cnnrecipes.optim.schedules import schedule
+    from cnnrecipes.training.train_job import compile_trainee
+    from cnnrecipes.training.train_model import Trainee
 
     options = {"input_shape": (size, size, 3), "classes": classes, "stem": "cifar" if name == "resnet18" else None}
     whole = cr.Recipe.from_dict(

@@ -38,7 +38,7 @@ def arrays(steps: int):
 
 def recipe(**changes):
     """ResNet-18, without augmentation, so that Keras does the same."""
-    from cnnrecipes import catalog
+    from cnnrecipes.recipe import catalog
 
     return catalog.load("resnet18_cifar").change(
         **{
@@ -56,9 +56,9 @@ def prepared(**changes):
     """A trainee whose training function makes one step, and the batch that it is made on."""
     import tensorflow as tf
 
-    from cnnrecipes.data.sources import open_source
-    from cnnrecipes.preparing import prepare
-    from cnnrecipes.training.distribute import Placement
+    from cnnrecipes.data.sources.source import open_source
+    from cnnrecipes.training.distributed.strategy import Placement
+    from cnnrecipes.training.train_job import prepare
 
     whole = recipe(**changes)
     source = open_source(arrays(2), whole.data)
@@ -80,7 +80,7 @@ def prepared(**changes):
 def checkpoint_cost(rounds: int) -> str:
     """Seconds that a checkpoint takes from the steps."""
     import cnnrecipes  # noqa: F401
-    from cnnrecipes.training import checkpoint
+    from cnnrecipes.runs import checkpoint
 
     trainee, step = prepared()
     for _ in range(3):
@@ -106,7 +106,8 @@ def checkpoint_cost(rounds: int) -> str:
 def logging_cost() -> str:
     """Share of a training that is spent in what writes and prints."""
     import cnnrecipes as cr
-    from cnnrecipes.training import callbacks, loggers, progress
+    from cnnrecipes.training import loggers
+    from cnnrecipes.training.callbacks import progress, state
 
     spent = {"seconds": 0.0}
 
@@ -120,7 +121,7 @@ def logging_cost() -> str:
 
         return wrapped
 
-    for cls in (loggers.TensorBoardLogger, callbacks.HistoryFile, progress.ProgressDisplay, callbacks.EpochRecord):
+    for cls in (loggers.TensorBoardLogger, state.HistoryFile, progress.ProgressDisplay, state.EpochRecord):
         for name in ("on_train_batch_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin"):
             setattr(cls, name, timed(getattr(cls, name)))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
@@ -149,7 +150,7 @@ def peak(contender: str) -> float:
     """MiB of a process that trains two epochs of eight steps."""
     side_by_side.import_for("cnnrecipes")
     import cnnrecipes as cr
-    from cnnrecipes.training.callbacks import peak_memory
+    from cnnrecipes.training.callbacks.state import peak_memory
 
     images, labels = arrays(8)
     if contender != "keras":

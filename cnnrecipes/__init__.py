@@ -13,10 +13,11 @@ import importlib
 import os
 import platform
 import sys
+from types import ModuleType
 from typing import Any
 
-from cnnrecipes import keras_settings
-from cnnrecipes.registration import register_layers_with_keras
+from cnnrecipes._support import keras_settings
+from cnnrecipes._support.keras_registration import register_layers_with_keras
 
 __version__ = "0.1.0"
 
@@ -28,18 +29,18 @@ if platform.machine().lower() in ("x86_64", "amd64") and "tensorflow" not in sys
 register_layers_with_keras()
 
 _PUBLIC = {
-    "fit": "cnnrecipes.fitting",
-    "resume": "cnnrecipes.fitting",
-    "extend": "cnnrecipes.fitting",
-    "resume_check": "cnnrecipes.resume_check",
-    "load": "cnnrecipes.run",
-    "Run": "cnnrecipes.run",
-    "Artefact": "cnnrecipes.artefact",
-    "Prediction": "cnnrecipes.artefact",
+    "fit": "cnnrecipes.fit",
+    "resume": "cnnrecipes.fit",
+    "extend": "cnnrecipes.fit",
+    "resume_check": "cnnrecipes.verify.resume_check",
+    "load": "cnnrecipes.runs.run",
+    "Run": "cnnrecipes.runs.run",
+    "Artefact": "cnnrecipes.runs.artifact",
+    "Prediction": "cnnrecipes.runs.artifact",
     "build": "cnnrecipes.models",
-    "check_data": "cnnrecipes.data.check",
-    "load_state_dict": "cnnrecipes.models.convert",
-    "Recipe": "cnnrecipes.recipe",
+    "check_data": "cnnrecipes.data.audit.check",
+    "load_state_dict": "cnnrecipes.models.torch_weights",
+    "Recipe": "cnnrecipes.recipe.schema",
     "CNNRecipesError": "cnnrecipes.errors",
     "CNNRecipesWarning": "cnnrecipes.errors",
     "RecipeError": "cnnrecipes.errors",
@@ -54,16 +55,16 @@ _PUBLIC = {
     "Interrupted": "cnnrecipes.errors",
 }
 
-_MODULES = ("debug", "experiments", "layers")
+_MODULES = ("analysis", "experiments", "layers")
 # Of these rooms alone nothing imports Keras.
-_WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe")
+_WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema")
 
 __all__ = [*_PUBLIC, *_MODULES, "recipes"]
 
 
 def recipes() -> list[str]:
     """The names of the shipped recipes."""
-    from cnnrecipes import catalog
+    from cnnrecipes.recipe import catalog
 
     return catalog.names()
 
@@ -85,9 +86,20 @@ def _import_tensorflow() -> None:
     """Check Keras' backend, and import TensorFlow, if nobody has yet, without the log that it begins with."""
     keras_settings.check_backend()
     if "tensorflow" not in sys.modules:
-        from cnnrecipes.terminal import import_tensorflow
+        from cnnrecipes._support.console import import_tensorflow
 
         import_tensorflow(devices=False)
+
+
+class _Package(ModuleType):
+    """Keeps the public functions where a module has the same name: `cr.fit` is the function of `cnnrecipes/fit.py`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):  # which an import of the module would set
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

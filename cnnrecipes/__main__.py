@@ -1,5 +1,5 @@
 """`python -m cnnrecipes` is the command `cnnrecipes`."""
 
-from cnnrecipes.cli import main
+from cnnrecipes.cli.app import main
 
 main()

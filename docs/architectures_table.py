@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 import cnnrecipes as cr
-from cnnrecipes.debug import cost, receptive_field
+from cnnrecipes.analysis import cost, receptive_field
 from cnnrecipes.models import ARCHITECTURES
 
 HEAD = """# Architectures

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cnnrecipes.operations import OPERATIONS, Framing, Mix, Operation
-from cnnrecipes.views import VIEWS
+from cnnrecipes.augment.operations import OPERATIONS, Framing, Mix, Operation
+from cnnrecipes.augment.views import VIEWS
 
 HEAD = """# Augmentation and views
 

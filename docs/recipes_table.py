@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnrecipes import catalog
+from cnnrecipes.recipe import catalog
 
 HEAD = """# Recipes
 

@@ -8,17 +8,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes import preparing
-from cnnrecipes.data import pipeline
-from cnnrecipes.data.sources import open_source
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.recipe import Recipe
-from cnnrecipes.training import loop
-from cnnrecipes.training.averages import averages
-from cnnrecipes.training.distribute import Placement
-from cnnrecipes.training.optimizers import optimizer
-from cnnrecipes.training.schedules import schedule
-from cnnrecipes.training.trainee import Trainee
+from cnnrecipes.optim.optimizers import optimizer
+from cnnrecipes.optim.schedules import schedule
+from cnnrecipes.optim.weight_averages import averages
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.training import train_job, trainer
+from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.train_model import Trainee
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(150) % 3
@@ -49,31 +48,31 @@ class LinearTraining:
         spec = self.recipe.train
         source = open_source((IMAGES, LABELS), self.recipe.data)
         split, self.validation = source.split("train"), source.split("validation")
-        steps = pipeline.steps_per_epoch(split, self.recipe.data)
+        steps = input_pipeline.steps_per_epoch(split, self.recipe.data)
         self.schedule = schedule(spec, steps, 16)
         self.said: list[str] = []
-        with loop.seeded(spec.seed):
+        with trainer.seeded(spec.seed):
             self.model = linear_model(dropout)
             made = optimizer(spec, self.model, self.schedule)
             made.build(self.model.trainable_variables)
             self.trainee = Trainee(
                 self.model, parts=parts, averages=averages(spec, self.model, made), schedule=self.schedule
             )
-            preparing.compile_trainee(self.trainee, self.recipe, made)
+            train_job.compile_trainee(self.trainee, self.recipe, made)
         statistics = Statistics((120.0,), (60.0,))
-        self.feed = loop.Feed(
-            lambda first, last: pipeline.training_batches(
+        self.feed = trainer.Feed(
+            lambda first, last: input_pipeline.training_batches(
                 split, self.recipe, statistics, 3, first_step=first, last_step=last
             ),
             steps,
             16,
-            preparing.again_and_again(pipeline.evaluation_batches(self.validation, self.recipe.data, 3)),
-            pipeline.evaluation_steps(self.validation),
+            train_job.again_and_again(input_pipeline.evaluation_batches(self.validation, self.recipe.data, 3)),
+            input_pipeline.evaluation_steps(self.validation),
             len(self.validation),
         )
         if folder is not None:
             (folder / "checkpoints").mkdir(exist_ok=True, parents=True)
-        self.session = loop.Session(
+        self.session = trainer.Session(
             folder,
             Placement(tf.distribute.get_strategy()),
             progress=False,
@@ -83,6 +82,6 @@ class LinearTraining:
             facts={"steps_per_epoch": steps},
         )
 
-    def run(self) -> loop.Outcome:
+    def run(self) -> trainer.Outcome:
         """Train it to its end."""
-        return loop.train(self.trainee, self.schedule, self.feed, self.recipe, self.session)
+        return trainer.train(self.trainee, self.schedule, self.feed, self.recipe, self.session)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes.recipe import Recipe, tomllib
-from cnnrecipes.training.cluster import find_cluster
-from cnnrecipes.training.schedules import schedule
+from cnnrecipes.optim.schedules import schedule
+from cnnrecipes.recipe.schema import Recipe, tomllib
+from cnnrecipes.training.distributed.cluster import find_cluster
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
 N, VALIDATION, EPOCHS = 1_281_167, 50_000, 90

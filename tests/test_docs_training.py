@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes import catalog, methods
-from cnnrecipes.recipe import Train
+from cnnrecipes.optim import methods
+from cnnrecipes.recipe import catalog
+from cnnrecipes.recipe.schema import Train
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
 # Said elsewhere, or in the first example.

@@ -17,9 +17,11 @@ import pytest
 import tensorflow as tf
 
 import cnnrecipes as cr
-from cnnrecipes.data import decoded, pipeline, sources, store
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.images import decoded_cache, image_store
+from cnnrecipes.data.sources import source as sources
 from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.training.loop import _StepTimer
+from cnnrecipes.training.trainer import _StepTimer
 
 STATISTICS = Statistics((120.0,) * 3, (60.0,) * 3)
 RECIPE = cr.Recipe.from_dict(
@@ -79,7 +81,7 @@ def watched(monkeypatch):
 
         monkeypatch.setattr(kind, "__init__", init)
 
-    for kind in (store.ArrayImages, store.EncodedImages, decoded.DecodedImages):
+    for kind in (image_store.ArrayImages, image_store.EncodedImages, decoded_cache.DecodedImages):
         note(kind)
     yield found
 
@@ -147,7 +149,7 @@ def test_images_of_tfds_are_released(monkeypatch, shared):
     with watched(monkeypatch) as found:
         recipe = RECIPE.change(**{"data.name": "cifar10", "data.image_size": 32})
         with sources.open_source("cifar10", recipe.data) as source:
-            next(iter(pipeline.evaluation_batches(source.split("validation"), recipe.data, 10)))
+            next(iter(input_pipeline.evaluation_batches(source.split("validation"), recipe.data, 10)))
         del source
         assert alive(found) == []
 
@@ -157,7 +159,7 @@ def test_evaluating_predicting_and_drawing_release_the_images(monkeypatch, tmp_p
     with watched(monkeypatch) as found:
         run.evaluate(data=noise(), split="train")
         run.predict(list(noise(3)[0]))
-        cr.debug.plot_batch(RECIPE, data=noise(), images=2)
+        cr.analysis.plot_batch(RECIPE, data=noise(), images=2)
         cr.check_data(noise())
         assert len(found) >= 3
         assert alive(found) == []
@@ -166,7 +168,7 @@ def test_evaluating_predicting_and_drawing_release_the_images(monkeypatch, tmp_p
 def batches(cache: str = "none", data=None):
     recipe = RECIPE.change(**{"data.cache": cache})
     split = sources.open_source(noise() if data is None else data, recipe.data).split("train")
-    return split, pipeline.training_batches(split, recipe, STATISTICS, 2)
+    return split, input_pipeline.training_batches(split, recipe, STATISTICS, 2)
 
 
 @pytest.mark.parametrize("use", ["not at all", "to its end", "in part"])
@@ -210,7 +212,7 @@ def test_a_closed_data_set_says_what_to_do(folder, cache):
         split.close()
         with pytest.raises(tf.errors.InvalidArgumentError, match="this data set is closed.*make a new one"):
             next(iter(dataset))
-        again = pipeline.training_batches(split, RECIPE.change(**{"data.cache": cache}), STATISTICS, 2)
+        again = input_pipeline.training_batches(split, RECIPE.change(**{"data.cache": cache}), STATISTICS, 2)
         assert len(list(again)) == 3
 
 
@@ -255,7 +257,7 @@ def test_closing_while_threads_prefetch_is_silent_and_clean():
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_a_closed_cache_computes_and_keeps_nothing(on_disk):
-    images = decoded.DecodedImages(lambda i: np.full((4, 4, 1), i, np.uint8), limit=10**6, on_disk=on_disk)
+    images = decoded_cache.DecodedImages(lambda i: np.full((4, 4, 1), i, np.uint8), limit=10**6, on_disk=on_disk)
     for i in (1, 2, 1):
         assert images(i)[0, 0, 0] == i
     before = descriptors()

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes import catalog, cli
-from cnnrecipes.recipe import parse_override
+from cnnrecipes.cli import app
+from cnnrecipes.recipe import catalog
+from cnnrecipes.recipe.schema import parse_override
 
 RANDOM = np.random.default_rng(0)
 Y = np.arange(40) % 2
@@ -405,7 +406,7 @@ def here(digits_run, tmp_path, monkeypatch, capsys) -> SimpleNamespace:
         with monkeypatch.context() as patch:
             patch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command line replaces
             warnings.simplefilter("always", cr.CNNRecipesWarning)
-            cli.main()
+            app.main()
 
     monkeypatch.chdir(tmp_path)
     best = str(digits_run.folder / "checkpoints" / "best.npz")

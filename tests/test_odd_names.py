@@ -13,10 +13,10 @@ from encoding import encoded
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes import debug
-from cnnrecipes.cli import app
-from cnnrecipes.data import findings
-from cnnrecipes.data.image_paths import image_paths
+from cnnrecipes import analysis
+from cnnrecipes.cli.app import app
+from cnnrecipes.data.audit import checks
+from cnnrecipes.data.sources.image_paths import image_paths
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names but UTF-8")
 CHANGES = {"data.image_size": 16, "data.batch_size": 4, "model.name": "resnet8", "train.epochs": 1}
@@ -63,7 +63,7 @@ def test_a_check_writes_names_in_json_html_and_text(odd, tmp_path):
 
 def test_counts_hold_class_names_that_are_not_utf8():
     """pandas keeps an index of text in Arrow, which holds nothing but UTF-8."""
-    counts = findings.count({("train", "c\udce4t"): 3, ("validation", "c\udce4t"): 1, ("train", "dog"): 2})
+    counts = checks.count({("train", "c\udce4t"): 3, ("validation", "c\udce4t"): 1, ("train", "dog"): 2})
     assert counts["train"].to_dict() == {r"c\udce4t": 3, "dog": 2}
     assert json.loads(counts.to_json())["validation"] == {r"c\udce4t": 1, "dog": 0}
     counts.to_html().encode()
@@ -80,7 +80,7 @@ def test_fit_evaluate_predict_and_show_batch_take_them(odd, tmp_path):
     assert [one.file for one in predictions] == [path for path in image_paths(f"{odd}/cat") if "bad" not in path]
     json.dumps([one.file for one in predictions]).encode()
     with pytest.warns(cr.CNNRecipesWarning, match=r"2 of 14 files .*udcfe"):
-        debug.plot_batch("resnet20_photos", data=odd, path=tmp_path / "batch.png", **CHANGES)
+        analysis.plot_batch("resnet20_photos", data=odd, path=tmp_path / "batch.png", **CHANGES)
     assert (tmp_path / "batch.png").stat().st_size > 1000
 
 

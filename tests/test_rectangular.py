@@ -10,12 +10,13 @@ import tensorflow as tf
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes import catalog, models
-from cnnrecipes.artefact import Artefact
-from cnnrecipes.data import pipeline
-from cnnrecipes.data.images import covering_shape, decode, resize
-from cnnrecipes.data.sources import open_source
+from cnnrecipes import models
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.images.decode import covering_shape, decode, resize
+from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.recipe import catalog
+from cnnrecipes.runs.artifact import Artefact
 
 SIZE = (16, 24)
 MEAN = Statistics((120.0,) * 3, (60.0,) * 3)
@@ -79,9 +80,9 @@ def test_files_predict_as_in_validation_to_the_last_bit(folder, how):
     split = source.split("validation")
     model = models.build(spec.model, input_shape=(*SIZE, 3), classes=2, mean=MEAN.mean, std=MEAN.std)
     artefact = Artefact(model, spec, source.class_names)
-    batches = pipeline.evaluation_batches(split, spec.data, 2).map(lambda images, labels, weights: images)
+    batches = input_pipeline.evaluation_batches(split, spec.data, 2).map(lambda images, labels, weights: images)
     assert batches.element_spec.shape[1:] == (*SIZE, 3)
-    cached = pipeline.evaluation_batches(split, recipe(folder, **how, **{"data.cache": "memory"}).data, 2)
+    cached = input_pipeline.evaluation_batches(split, recipe(folder, **how, **{"data.cache": "memory"}).data, 2)
     for one, other in zip(batches, cached, strict=True):
         np.testing.assert_array_equal(one, other[0])
     paths = [split.images.items[i] for i in split.positions]
@@ -107,7 +108,7 @@ def test_every_kind_of_augmentation_gives_batches_of_the_size(folder, ops):
     spec = recipe(folder, **{"augment.ops": ops, "train.epochs": 2})
     split = open_source(None, spec.data).split("train")
     kept = recipe(folder, **{"augment.ops": ops, "train.epochs": 2, "data.cache": "memory"})
-    streams = [pipeline.training_batches(split, one, MEAN, 2).as_numpy_iterator() for one in (spec, kept)]
+    streams = [input_pipeline.training_batches(split, one, MEAN, 2).as_numpy_iterator() for one in (spec, kept)]
     for (images, labels), (again, _) in zip(*streams, strict=True):
         assert images.shape == (8, *SIZE, 3)
         assert labels.shape == (8, 2)
@@ -123,8 +124,8 @@ def test_a_training_of_oblong_images_from_fit_to_pictures(folder, tmp_path):
     assert run.evaluate(folder)["n"] == 20
     assert len(cr.load(run.folder / "model.keras").predict(folder)) == 20
     spec = catalog.load("resnet20_photos").change(**changes)
-    cr.debug.plot_batch(spec, data=str(folder), images=4, path=tmp_path / "batch.png")
+    cr.analysis.plot_batch(spec, data=str(folder), images=4, path=tmp_path / "batch.png")
     with Image.open(tmp_path / "batch.png") as picture:
         assert picture.size[0] > 100
-    found = cr.debug.inspect(run.model, tmp_path / "inspect")
+    found = cr.analysis.inspect(run.model, tmp_path / "inspect")
     assert all(path.stat().st_size for path in found.files)

@@ -1,8 +1,9 @@
-"""The rooms of the house: imports point only to a room with a smaller number, or stay inside."""
+"""The rooms: imports point only to a room with a smaller number, and the modules of a room import in no circle."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,85 +12,105 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cnnrecipes"
 ROOMS = {
-    "errors": 0,
-    "files": 1,
-    "keras_settings": 1,
-    "registration": 0,
-    "recipe": 1,
-    "recipe_values": 1,
-    "catalog": 1,
-    "duration": 1,
-    "lengths": 1,
-    "calls": 1,
-    "methods": 1,
-    "operations": 1,
-    "views": 1,
-    "waiting": 1,
-    "pictures": 1,
-    "initialization": 1,
-    "layers": 2,
-    "models": 3,
-    "data": 4,
-    "training": 5,
-    "artefact": 6,
-    "tta": 6,
-    "evaluation": 6,
-    "unfinished": 6,
-    "run": 6,
-    "run_display": 6,
-    "preparing": 7,
-    "extending": 7,
-    "fitting": 8,
-    "resume_check": 9,
-    "launching": 9,
-    "debug": 9,
-    "experiments": 9,
-    "cli": 10,
-    "__main__": 11,
-    "terminal": 1,
-    "wrapping": 0,
-    "__init__": 10,
+    name: number
+    for number, name in enumerate(
+        (
+            "errors",
+            "_support",
+            "syntax",
+            "augment",
+            "optim",
+            "recipe",
+            "layers",
+            "models",
+            "data",
+            "runs",
+            "training",
+            "fit",
+            "analysis",
+            "experiments",
+            "verify",
+            "cli",
+            "__main__",
+        )
+    )
 }
+# The public names, and the command line that imports them as a user would.
+EVERYTHING = ("__init__", "cli")
 # data reads recipes and knows no models.
 CLOSED = {("data", "layers"), ("data", "models")}
-
-
-def room(module: str) -> str:
-    """The room of a dotted module name, as "data" of cnnrecipes.data.split."""
-    return [*module.split("."), "__init__"][1]
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in FILES}
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of cnnrecipes that a file imports, as rooms."""
+    """The modules of cnnrecipes that a file imports when it runs, for example "data.split"; not those for types."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    todo = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        todo.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "cnnrecipes":
-            found |= {f"cnnrecipes.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return {room(name) for name in found if name.split(".")[0] == "cnnrecipes"}
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {module_of(name.removeprefix("cnnrecipes").removeprefix(".")) for name in names if is_ours(name)}
+    return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_one_way_through_the_rooms(path):
-    relative = path.relative_to(PACKAGE)
-    here = relative.parts[0].removesuffix(".py")
-    assert here in ROOMS, f"{relative} stands in no room"
-    for there in imports(path) - {here}:
-        assert ROOMS[there] < ROOMS[here] or ROOMS[there] == ROOMS[here] in (1, 6, 10), f"{relative} imports {there}"
-        assert (here, there) not in CLOSED, f"{relative} imports {there}"
+def is_ours(name: str) -> bool:
+    return name.split(".")[0] == "cnnrecipes"
+
+
+def module_of(name: str) -> str:
+    """The module that a dotted name below cnnrecipes is, or is in."""
+    while name and name not in MODULES and f"{name}.__init__" not in MODULES:
+        name = name.rpartition(".")[0]
+    return name if name in MODULES else f"{name}.__init__".removeprefix(".")
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) not in EVERYTHING])
+def test_imports_point_to_rooms_with_smaller_numbers(module):
+    assert room(module) in ROOMS, f"{module} stands in no room"
+    for there in imports(MODULES[module]):
+        if room(there) != room(module) and there != "__init__":
+            assert ROOMS[room(there)] < ROOMS[room(module)], f"{module} imports {there}"
+            assert (room(module), room(there)) not in CLOSED, f"{module} imports {there}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module: imports(path) - {module, "__init__"} for module, path in MODULES.items() if module != "__init__"}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert set(order) >= set(graph)
+
+
+def test_the_top_level_holds_rooms_and_nothing_else():
+    allowed = {"__init__", "__main__", "errors", "fit", "compare"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= allowed
 
 
 @pytest.mark.parametrize(
     "code",
     [
         "import cnnrecipes; cnnrecipes.recipes()",
-        "import sys; sys.argv[1:] = ['list']; from cnnrecipes.cli import app; app(standalone_mode=False)",
-        "from cnnrecipes.cli import app; app(['show', 'resnet8_digits', 'train.epochs=2'], standalone_mode=False)",
+        "import sys; sys.argv[1:] = ['list']; from cnnrecipes.cli.app import app; app(standalone_mode=False)",
+        "from cnnrecipes.cli.app import app; app(['show', 'resnet8_digits', 'train.epochs=2'], standalone_mode=False)",
     ],
 )
 def test_tensorflow_is_not_imported_before_it_is_needed(code):
     code += "; import sys; assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("code", ["import cnnrecipes.fit", "from cnnrecipes.fit import extend", "pass"])
+def test_fit_is_the_function_whatever_was_imported(code):
+    code += "; import cnnrecipes as cr; assert callable(cr.fit); import cnnrecipes.fit; assert callable(cr.fit)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

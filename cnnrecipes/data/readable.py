@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from cnnrecipes import recipe
-from cnnrecipes.data.facts import FileFacts, facts, facts_in_memory
-from cnnrecipes.data.sources import Source, Split, class_problems, deal, given, open_given, silent
-from cnnrecipes.data.store import ArrayImages, EncodedImages
+from cnnrecipes._support.progress import watch
+from cnnrecipes.data.audit.file_info import FileFacts, facts, facts_in_memory
+from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
+from cnnrecipes.data.sources.source import Source, Split, class_problems, deal, given, open_given, silent
 from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
-from cnnrecipes.waiting import watch
+from cnnrecipes.recipe import schema
 
 Looks = Mapping[str, Sequence[FileFacts]]  # split -> what each of its images is like, in their order
 
@@ -45,7 +45,7 @@ def _content(split: Split, index: int) -> np.ndarray | bytes:
 
 
 def open_readable(
-    data: Any, spec: recipe.Data, say: Callable[[str], None] = silent, *, progress: bool = False
+    data: Any, spec: schema.Data, say: Callable[[str], None] = silent, *, progress: bool = False
 ) -> tuple[Source, dict[str, str]]:
     """`open_source`, without the files that cannot be read; and those, with the reason.
 

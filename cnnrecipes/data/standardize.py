@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import DataError
-from cnnrecipes.files import write_whole
 
 # Over ImageNet's training images, on the scale 0..255 (torchvision's 0.485, 0.456, 0.406 and 0.229, 0.224, 0.225).
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))

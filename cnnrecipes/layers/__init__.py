@@ -1,7 +1,16 @@
 """Layer factories and blocks: every part of a CNN, chosen by name or given as a callable."""
 
 from cnnrecipes.layers.activation import activation
-from cnnrecipes.layers.blocks import (
+from cnnrecipes.layers.branch_scale import scale_channels
+from cnnrecipes.layers.conv import conv2d
+from cnnrecipes.layers.dropout import dropout, spatial_dropout, stochastic_depth
+from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
+from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
+from cnnrecipes.layers.initializers import initializer
+from cnnrecipes.layers.keras_exchange import with_fast_norms, with_keras_norms
+from cnnrecipes.layers.norm import norm, synchronized_batch_norm
+from cnnrecipes.layers.pool import BlurPool, average_pool, blurred_max_pool, global_pool, max_pool, pool
+from cnnrecipes.layers.residual_blocks import (
     basic_block,
     bottleneck_block,
     conv_norm_act,
@@ -12,15 +21,6 @@ from cnnrecipes.layers.blocks import (
     squeeze_excite,
     vgg_stage,
 )
-from cnnrecipes.layers.branch_scale import scale_channels
-from cnnrecipes.layers.conv import conv2d
-from cnnrecipes.layers.exchange import with_fast_norms, with_keras_norms
-from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
-from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
-from cnnrecipes.layers.init import initializer
-from cnnrecipes.layers.norm import norm, synchronized_batch_norm
-from cnnrecipes.layers.pool import BlurPool, average_pool, blurred_max_pool, global_pool, max_pool, pool
-from cnnrecipes.layers.regularize import dropout, spatial_dropout, stochastic_depth
 from cnnrecipes.layers.shortcuts import SHORTCUTS
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 
 from cnnrecipes.errors import UnknownNameError
-from cnnrecipes.layers.calling import takes
+from cnnrecipes.layers.factory_calls import takes
 
 ActivationFactory = Callable[..., keras.Layer]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 
 from cnnrecipes.errors import ModelError
-from cnnrecipes.layers.init import InitializerFactory, initializer
+from cnnrecipes.layers.initializers import InitializerFactory, initializer
 
 
 def conv2d(

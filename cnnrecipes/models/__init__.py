@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnnrecipes import layers, recipe
+from cnnrecipes import layers
 from cnnrecipes.errors import ModelError, UnknownNameError
 from cnnrecipes.models import alexnet, fast_cnn, plain, resnet, resnext, vgg, wide_resnet
 from cnnrecipes.models.architecture import Architecture
 from cnnrecipes.models.heads import head
+from cnnrecipes.recipe import schema
 
 FAMILIES = (alexnet, vgg, plain, resnet, wide_resnet, resnext, fast_cnn)
 ARCHITECTURES: dict[str, Architecture] = {
@@ -33,7 +34,7 @@ def find(name: str) -> Architecture:
 
 
 def build(
-    model: str | recipe.Model,
+    model: str | schema.Model,
     *,
     input_shape: Sequence[int],
     classes: int,
@@ -68,7 +69,7 @@ def build(
             raise ModelError(f"{key} is {value!r}; give a name or a factory")
     options |= {key: value for key, value in given.items() if isinstance(value, str)}
     callables = {key: value for key, value in given.items() if value is not None and not isinstance(value, str)}
-    spec = recipe.model_spec(model, **options)
+    spec = schema.model_spec(model, **options)
     architecture = find(spec.name)
     spec = architecture.complete(spec)
     _check_sizes(spec.name, input_shape, classes)
@@ -85,7 +86,7 @@ def build(
     return keras.Model(images, logits, name=spec.name)
 
 
-def _parts(spec: recipe.Model, callables: dict[str, Callable]) -> dict[str, Callable]:
+def _parts(spec: schema.Model, callables: dict[str, Callable]) -> dict[str, Callable]:
     """The factories that blocks receive; a callable stands for what the spec names."""
     init = layers.initializer(callables.get("init", spec.init))
     bare = "norm" not in callables and spec.norm == "none"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from cnnrecipes import recipe
 from cnnrecipes.errors import ModelError
+from cnnrecipes.recipe import schema
 
 # These every architecture has.
 COMMON = {"norm": "batch", "head": "average"}
@@ -37,15 +37,15 @@ class Architecture(NamedTuple):
     source: str  # the paper
     setting: Setting
 
-    def complete(self, spec: recipe.Model) -> recipe.Model:
+    def complete(self, spec: schema.Model) -> schema.Model:
         """`spec` with this architecture's own values where it has none.
 
         Raises:
             ModelError: an option that the architecture does not have.
         """
         own = {**COMMON, **self.own}
-        unset = recipe.Model(name=spec.name)
-        for key in recipe.Model.model_fields:
+        unset = schema.Model(name=spec.name)
+        for key in schema.Model.model_fields:
             value = getattr(spec, key)
             if key not in ALWAYS and key not in own and value != getattr(unset, key):
                 raise ModelError(
@@ -55,7 +55,7 @@ class Architecture(NamedTuple):
         return spec.model_copy(update={key: value for key, value in own.items() if getattr(spec, key) is None})
 
 
-def check_stages(spec: recipe.Model) -> None:
+def check_stages(spec: schema.Model) -> None:
     """Raise ModelError where the two stage lists do not have the same length."""
     if len(spec.depths) != len(spec.widths):
         raise ModelError(
@@ -64,7 +64,7 @@ def check_stages(spec: recipe.Model) -> None:
         )
 
 
-def check_size(x, least: int, spec: recipe.Model, halvings: str) -> None:
+def check_size(x, least: int, spec: schema.Model, halvings: str) -> None:
     """Raise ModelError where the image (N, H, W, C) has fewer than `least` pixels a side."""
     height, width = x.shape[1:3]
     if min(height, width) < least:

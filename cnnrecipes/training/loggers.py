@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from cnnrecipes import recipe
+from cnnrecipes._support.atomic_files import write_whole
+from cnnrecipes._support.figures import Picture, label_lines
 from cnnrecipes.errors import RunError, TrainingError, one_line
-from cnnrecipes.files import write_whole
-from cnnrecipes.pictures import Picture, label_lines
+from cnnrecipes.recipe import schema
 
 PROJECT = "cnnrecipes"  # W&B's project, MLflow's experiment
 _MOST_IMAGES = 16
@@ -29,7 +29,7 @@ _PARAMETERS_A_CALL, _CHARACTERS = 100, 500  # of MLflow; some of its stores take
 FirstBatch = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
-def check(spec: recipe.Train) -> None:
+def check(spec: schema.Train) -> None:
     """Raises TrainingError, naming the package and how it is installed, if a logger of the recipe is not there."""
     for name in spec.loggers:
         found = importlib.util.find_spec(name)
@@ -41,7 +41,7 @@ def check(spec: recipe.Train) -> None:
 
 
 def loggers(
-    whole: recipe.Recipe, folder: Path, *, first_batch: FirstBatch | None = None, class_names: Sequence[str] = ()
+    whole: schema.Recipe, folder: Path, *, first_batch: FirstBatch | None = None, class_names: Sequence[str] = ()
 ) -> list[Logger]:
     """The recipe's loggers, as callbacks that take each epoch's logs as they are: put them behind EpochRecord.
 
@@ -61,7 +61,7 @@ def loggers(
     return [kinds[name]() for name in dict.fromkeys(whole.train.loggers)]
 
 
-def flat(whole: recipe.Recipe) -> dict[str, bool | int | float | str]:
+def flat(whole: schema.Recipe) -> dict[str, bool | int | float | str]:
     """Dotted keys of a recipe and their values, lists as text; keys that are none are left out."""
     values = {}
     for name, table in whole.to_dict().items():
@@ -110,7 +110,7 @@ class TensorBoardLogger(Logger):
     """
 
     def __init__(
-        self, whole: recipe.Recipe, folder: Path, first_batch: FirstBatch | None = None, class_names: Sequence[str] = ()
+        self, whole: schema.Recipe, folder: Path, first_batch: FirstBatch | None = None, class_names: Sequence[str] = ()
     ):
         super().__init__()
         self.whole, self.folder = whole, folder / "tensorboard"
@@ -128,7 +128,7 @@ class TensorBoardLogger(Logger):
         ]
         with self.writers["."].as_default():
             # All keys of any recipe, since the page takes its columns from one run of those that it shows.
-            api.hparams_config(hparams=[api.HParam(key) for key in recipe.all_keys()], metrics=metrics)
+            api.hparams_config(hparams=[api.HParam(key) for key in schema.all_keys()], metrics=metrics)
             api.hparams(flat(self.whole))
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -158,7 +158,7 @@ class TensorBoardLogger(Logger):
 class WandbLogger(Logger):
     """A run of W&B, with the recipe as its configuration; `WANDB_MODE=offline` keeps it in the run folder."""
 
-    def __init__(self, whole: recipe.Recipe, folder: Path):
+    def __init__(self, whole: schema.Recipe, folder: Path):
         super().__init__()
         self.whole, self.folder = whole, folder
 
@@ -190,7 +190,7 @@ class WandbLogger(Logger):
 class MlflowLogger(Logger):
     """A run of MLflow, with the recipe as its parameters, where `MLFLOW_TRACKING_URI` says."""
 
-    def __init__(self, whole: recipe.Recipe, folder: Path):
+    def __init__(self, whole: schema.Recipe, folder: Path):
         super().__init__()
         self.whole, self.folder = whole, folder
 

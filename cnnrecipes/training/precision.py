@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from cnnrecipes import recipe
+from cnnrecipes.recipe import schema
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
-def chosen(spec: recipe.Train) -> str:
+def chosen(spec: schema.Train) -> str:
     """ "float32", "bfloat16" or "float16": the recipe's, or what the GPUs that are there have units for."""
     if spec.precision != "auto":
         return spec.precision

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from cnnrecipes.data.sources import Source
-from cnnrecipes.recipe import Recipe
-from cnnrecipes.terminal import listed, printable
-from cnnrecipes.training.distribute import Placement
-from cnnrecipes.training.trainee import Trainee
+from cnnrecipes._support.console import listed, printable
+from cnnrecipes.data.sources.source import Source
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.train_model import Trainee
 
 LABEL = 9  # characters of a label with the space behind it
 _NAMED = 6  # classes that are listed by name

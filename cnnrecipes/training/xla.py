@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.trainee import Trainee
+from cnnrecipes.training.train_model import Trainee
 
 
 def without_xla_where_it_fails(fit: Callable[[], None], trainee: Trainee, say: Callable[[str], None]) -> None:

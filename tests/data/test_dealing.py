@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 import cnnrecipes
-from cnnrecipes.data.check import check_data
-from cnnrecipes.data.sources import open_source, unmeasured
+from cnnrecipes.data.audit.check import check_data
+from cnnrecipes.data.sources.source import open_source, unmeasured
 from cnnrecipes.data.split import by_content, fold_by_content, grouped
 from cnnrecipes.errors import DataError
-from cnnrecipes.recipe import Data
+from cnnrecipes.recipe.schema import Data
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(120) % 3

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes import catalog
-from cnnrecipes.data import pipeline
-from cnnrecipes.data.augment import Augmentation
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.order import Balanced, Permutations, showings
-from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.recipe import catalog
 
 MEAN = Statistics((120.0,) * 3, (60.0,) * 3)
 SIZES = (40, 17, 5, 1)  # of the classes
@@ -29,7 +29,7 @@ def split_of(**changes):
 
 def shown(split, recipe, **options):
     """(example, whether mirrored) of every row of every batch."""
-    batches = pipeline.training_batches(split, recipe, MEAN, 4, **options).as_numpy_iterator()
+    batches = input_pipeline.training_batches(split, recipe, MEAN, 4, **options).as_numpy_iterator()
     left = [[row[0, [0, -1], 0] for row in images] for images, _ in batches]
     return np.asarray([[(min(pair), pair[0] == 255) for pair in batch] for batch in left], int)
 
@@ -62,8 +62,8 @@ def test_alternation_does_not_depend_on_where_a_training_starts_nor_on_its_shard
 def test_alternation_is_the_same_in_the_training_step():
     split, recipe = split_of(**{"data.balance": "sampling", "augment.repeats": 2})
     augmentation = Augmentation.of(recipe, MEAN, in_step=True)
-    ahead = pipeline.training_batches(split, recipe, MEAN, 4)
-    given = pipeline.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
+    ahead = input_pipeline.training_batches(split, recipe, MEAN, 4)
+    given = input_pipeline.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
     for (images, _), ((plain, keys, epochs), labels) in zip(ahead, given, strict=True):
         np.testing.assert_array_equal(images, augmentation(plain, labels, keys, epochs)[0])
 

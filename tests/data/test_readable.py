@@ -15,13 +15,13 @@ import tensorflow as tf
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes import debug
-from cnnrecipes.cli import app
-from cnnrecipes.data import facts
+from cnnrecipes import analysis
+from cnnrecipes.cli.app import app
+from cnnrecipes.data.audit import file_info
 from cnnrecipes.data.readable import look_into, open_readable
-from cnnrecipes.data.records import RecordImages, open_records
-from cnnrecipes.data.sources import Source, Split, deal, given
-from cnnrecipes.recipe import Data
+from cnnrecipes.data.sources.source import Source, Split, deal, given
+from cnnrecipes.data.sources.tfds_records import RecordImages, open_records
+from cnnrecipes.recipe.schema import Data
 
 CHANGES = {"data.image_size": 16, "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
 
@@ -135,7 +135,7 @@ def test_a_list_may_hold_folders_patterns_files_and_arrays(pets, pets_run):
 
 def test_show_batch_leaves_a_corrupt_file_out_and_says_so(pets, tmp_path):
     with pytest.warns(cr.CNNRecipesWarning, match=r"9 of 30 files cannot be read and are left out, as '.*dog/00\.png'"):
-        figure = debug.plot_batch("resnet20_photos", data=pets, path=tmp_path / "batch.png", **CHANGES)
+        figure = analysis.plot_batch("resnet20_photos", data=pets, path=tmp_path / "batch.png", **CHANGES)
     titles = [axes.get_title() for axes in figure.axes if axes.images]
     assert set(titles) <= {"cat", "dog"}
     assert (tmp_path / "batch.png").stat().st_size > 1000
@@ -167,7 +167,7 @@ def test_images_of_records_are_looked_at_in_parallel_and_in_order(tmp_path):
     split = Split("train", Meeting(**vars(stored)), labels, np.arange(10))
     looks = look_into(Source("records", ("a", "b"), {"train": split}))["train"]
     assert [(one.path, one.height) for one in looks] == [(f"train[{i}]", 20 + i) for i in range(10)]
-    assert [one.looks for one in looks] == [facts.looks(image) for image in images]
+    assert [one.looks for one in looks] == [file_info.looks(image) for image in images]
 
 
 def test_large_images_are_drawn_in_a_report_without_a_warning(tmp_path, monkeypatch):

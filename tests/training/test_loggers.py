@@ -21,10 +21,10 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 from tensorboard.util import tensor_util
 
-from cnnrecipes import recipe
 from cnnrecipes.errors import RunError, TrainingError
+from cnnrecipes.recipe import schema
 from cnnrecipes.training import loggers
-from cnnrecipes.training.callbacks import HistoryFile
+from cnnrecipes.training.callbacks.state import HistoryFile
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (48, 4, 4, 1), np.uint8)
@@ -44,7 +44,7 @@ def whole(*names):
         "model": {"name": "resnet8"},
         "train": {"epochs": 3, "loggers": names, "warmup": "1 epoch"},
     }
-    return recipe.Recipe.from_dict(tables, "test")
+    return schema.Recipe.from_dict(tables, "test")
 
 
 class Record(keras.callbacks.Callback):
@@ -190,7 +190,7 @@ def test_the_recipe_in_a_flat_table():
     assert table["name"] == "tiny"
     assert table["train.decay_all"] is False
     assert {type(value) for value in table.values()} <= {bool, int, float, str}
-    assert set(table) <= set(recipe.all_keys())
+    assert set(table) <= set(schema.all_keys())
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

@@ -10,7 +10,7 @@ import pytest
 from linear_training import LinearTraining
 
 from cnnrecipes.errors import Interrupted, RunError
-from cnnrecipes.training import checkpoint
+from cnnrecipes.runs import checkpoint
 
 RECIPES = {
     "sgd": {},

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 import cnnrecipes as cr
-from cnnrecipes.training import guards
+from cnnrecipes.training import preflight
 
 SHORT = {"train.epochs": 1, "train.warmup": "0 epochs"}
 
@@ -53,7 +53,7 @@ def test_class_names_are_printed_and_drawn_without_escape_sequences_warnings_or_
 
 def onednn_note(code: str, **variables: str) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"} | variables
-    code += "; from cnnrecipes.training import guards; print(guards.leaves_onednn_off())"
+    code += "; from from cnnrecipes.training import guards; print(guards.leaves_onednn_off())"
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return result.stdout.split()[-1]
 
@@ -62,9 +62,9 @@ def test_tensorflow_imported_first_is_said_where_it_leaves_onednn_off(monkeypatc
     """Of the order of imports as it is in a real process; of the processor from its list of features."""
     assert onednn_note("import cnnrecipes, tensorflow") == "False"
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    monkeypatch.setattr(guards.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(guards.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(preflight.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(preflight.platform, "machine", lambda: "x86_64")
     for flags, off in (("fpu avx2", True), ("fpu avx2 avx512_vnni", False)):
         (tmp_path / "cpuinfo").write_text(f"processor: 0\nflags\t\t: {flags}\n")
-        monkeypatch.setattr(guards, "_CPU_INFO", tmp_path / "cpuinfo")
-        assert guards.leaves_onednn_off() is off
+        monkeypatch.setattr(preflight, "_CPU_INFO", tmp_path / "cpuinfo")
+        assert preflight.leaves_onednn_off() is off

@@ -13,13 +13,14 @@ import tensorflow as tf
 from rich.console import Console
 
 import cnnrecipes as cr
-from cnnrecipes import catalog
-from cnnrecipes.files import write_whole
-from cnnrecipes.training import checkpoint, loop
-from cnnrecipes.training.callbacks import Best, Position
-from cnnrecipes.training.optimizers import SGD, optimizer
-from cnnrecipes.training.progress import ProgressDisplay
-from cnnrecipes.training.schedules import Schedule, schedule
+from cnnrecipes._support.atomic_files import write_whole
+from cnnrecipes.optim.optimizers import SGD, optimizer
+from cnnrecipes.optim.schedules import Schedule, schedule
+from cnnrecipes.recipe import catalog
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.training import trainer
+from cnnrecipes.training.callbacks.progress import ProgressDisplay
+from cnnrecipes.training.callbacks.state import Best, Position
 
 
 def spec(**changes):
@@ -126,10 +127,10 @@ def test_seeded_leaves_the_users_generators_alone():
     random.seed(5), np.random.seed(5)
     expected = random.random(), np.random.random()
     random.seed(5), np.random.seed(5)
-    with loop.seeded(1):
+    with trainer.seeded(1):
         first = keras.random.normal((2,)), random.random()
     assert (random.random(), np.random.random()) == expected
-    with loop.seeded(1):
+    with trainer.seeded(1):
         np.testing.assert_array_equal(keras.random.normal((2,)), first[0])
 
 
@@ -140,10 +141,10 @@ def test_seeded_restores_keras_generator():
     keras.utils.set_random_seed(3)
     # Before 3.11 Keras keeps its generator when it is seeded.
     seeded_before = np.array_equal(keras.random.normal((2,)), expected[0])
-    with loop.seeded(1):
+    with trainer.seeded(1):
         first = keras.random.normal((2,))
     second = keras.random.normal((2,))
-    with loop.seeded(1):
+    with trainer.seeded(1):
         np.testing.assert_array_equal(keras.random.normal((2,)), first)
     if seeded_before:
         np.testing.assert_array_equal(second, expected[1])

@@ -1,0 +1,73 @@
+"""Download a file, checked against its length and checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import requests
+
+from cnnrecipes._support.progress import watch
+from cnnrecipes.errors import DataError
+
+_BLOCK = 2**20
+_SECONDS = (10, 60)  # to connect, and between two blocks
+
+
+def download(address: str, folder: Path, checksum: str, *, progress: bool = False) -> Path:
+    """Download into a folder, and return the file's path.
+
+    Args:
+        checksum: the SHA-256 that it is to have, in lower-case hexadecimal digits; "": any.
+
+    Raises:
+        DataError: no answer, another than the file, too few bytes, another checksum, or no room for it.
+        OSError: the disk.
+    """
+    path, digest, received = folder / "download", hashlib.sha256(), 0
+    try:
+        # As stored: with a compression of the way the length would be another one.
+        with requests.get(address, stream=True, timeout=_SECONDS, headers={"Accept-Encoding": "identity"}) as answer:
+            _check(answer, address, checksum, folder)
+            length = int(answer.headers.get("Content-Length", 0))
+            what = f"downloading {address} ({length / 2**20:,.0f} MiB)" if length else f"downloading {address}"
+            with open(path, "wb") as file:
+                blocks = answer.iter_content(_BLOCK)
+                for block in watch(blocks, what, -(-length // _BLOCK) or None, progress, always=True):
+                    digest.update(block)
+                    received += file.write(block)
+    except requests.RequestException as error:
+        raise DataError(f"cannot download {address!r}: {_reason(error)}; check the address and the network") from None
+    if received < length:
+        raise DataError(f"the download of {address!r} ended after {received:,} of {length:,} bytes; try again")
+    if checksum and digest.hexdigest() != checksum:
+        raise DataError(
+            f"{address!r} has the SHA-256 {digest.hexdigest()}, and was to have {checksum}; it is not used. Correct "
+            "the checksum, or find out who changed the file"
+        )
+    return path
+
+
+def _check(answer: requests.Response, address: str, checksum: str, folder: Path) -> None:
+    """Raise DataError where the answer is not the file, came unencrypted, or is larger than there is room for."""
+    if not answer.ok:
+        raise DataError(f"cannot download {address!r}: {answer.status_code} {answer.reason}; check the address")
+    unencrypted = [one.url for one in (*answer.history, answer) if not one.url.lower().startswith("https://")]
+    if address.lower().startswith("https://") and unencrypted and not checksum:
+        raise DataError(
+            f"{address!r} leads to {unencrypted[0]!r}, which is not encrypted; add the checksum as #sha256=..."
+        )
+    length, room = int(answer.headers.get("Content-Length", 0)), shutil.disk_usage(folder).free
+    if length > room:
+        raise DataError(
+            f"{address!r} has {length / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free in {str(folder.parent)!r}; "
+            "set CNNRECIPES_CACHE to a folder with more room"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """The innermost reason, without the objects that urllib3 names."""
+    while error.__context__ is not None or error.__cause__ is not None:
+        error = error.__cause__ or error.__context__
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__

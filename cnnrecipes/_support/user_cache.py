@@ -1,0 +1,175 @@
+"""The cache folder: what was found out about files once, so that it need not be found out again.
+
+Nothing in it is needed: where it is missing, damaged or cannot be written, everything is found out anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import sys
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cnnrecipes._support import remote_files
+from cnnrecipes.errors import CNNRecipesWarning
+
+PATIENCE = 10.0  # seconds that another process is waited for
+
+
+def folder() -> Path:
+    """CNNRECIPES_CACHE, or cnnrecipes/ in the platform's folder for caches."""
+    if os.environ.get("CNNRECIPES_CACHE"):
+        return Path(os.environ["CNNRECIPES_CACHE"]).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "cnnrecipes"
+    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    return Path(base or Path.home() / ".cache") / "cnnrecipes"
+
+
+def fingerprint(paths: Iterable[str], what: str = "") -> str:
+    """A name for the present state of these files: their paths, sizes and times, and `what` of them. Raises OSError."""
+    digest = hashlib.blake2b(what.encode(), digest_size=16)
+    for path in paths:
+        digest.update(repr((path, *remote_files.status(path))).encode())
+    return digest.hexdigest()
+
+
+def _row_checksum(key: str, values: Sequence) -> int:
+    return zlib.crc32(repr((key, *values)).encode("utf-8", "backslashreplace"))
+
+
+def storable(text: str) -> str:
+    """The same text, with the bytes of a file name that is not UTF-8 written as JSON writes them, as \\udce4."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class Table:
+    """Rows of text and numbers by a text key, in one SQLite file; without one it is always empty.
+
+    A file that another process holds is waited for PATIENCE seconds, then done without, with a warning. A damaged one
+    is replaced, by one process at a time; no other is ever deleted.
+    """
+
+    def __init__(self, name: str, columns: Sequence[str]):
+        self.columns = tuple(columns)
+        self._path = folder() / f"{name}.sqlite"
+        self._database: sqlite3.Connection | None = None
+        with self._done_without():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = self._opened()
+
+    def find(self, keys: Sequence[str]) -> dict[str, tuple]:
+        """The rows there are, by key."""
+        found: dict[str, tuple] = {}
+        called = {storable(key): key for key in keys}
+        keys = list(called)
+        with self._done_without():
+            for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
+                some = keys[start : start + 500]
+                marks = ",".join("?" * len(some))
+                for key, *values, checksum in self._database.execute(
+                    f"SELECT * FROM rows WHERE key IN ({marks})", some
+                ):
+                    # A damaged row is as if it were not there; SQLite has no checksums of its own.
+                    if key in called and checksum == _row_checksum(key, values):
+                        found[called[key]] = tuple(values)
+        return found
+
+    def put(self, rows: dict[str, tuple]) -> None:
+        """Add or replace rows."""
+        if self._database and rows:
+            marks = ",".join("?" * (2 + len(self.columns)))
+            stored = [(storable(key), values) for key, values in rows.items()]
+            with self._done_without(), self._database:
+                self._database.executemany(
+                    f"INSERT OR REPLACE INTO rows VALUES ({marks})",
+                    [(key, *values, _row_checksum(key, values)) for key, values in stored],
+                )
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._database:
+            self._database.close()
+            self._database = None
+
+    @contextlib.contextmanager
+    def _done_without(self) -> Iterator[None]:
+        """Errors of the file end its use, since it would be waited for at every group of rows."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            with contextlib.suppress(sqlite3.Error):
+                self.close()
+            self._database = None
+            if "locked" in str(error):
+                message = (
+                    f"the cache {str(self._path)!r} is held by another process, for {PATIENCE:g} s so far, and is done "
+                    "without: files are looked into anew, and what is found is not remembered"
+                )
+                warnings.warn(message, CNNRecipesWarning, stacklevel=4)
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            return self._connected()
+        except sqlite3.OperationalError:  # held by another process, or cannot be written
+            raise
+        except sqlite3.DatabaseError:
+            lock = FileLock(f"{self._path}.lock", timeout=PATIENCE)
+            try:
+                with lock:
+                    return self._replaced()
+            except (NotImplementedError, Timeout) as error:
+                raise OSError(str(error)) from None
+
+    def _replaced(self) -> sqlite3.Connection:
+        """Empty a damaged file, unless another process has done so meanwhile.
+
+        It is not deleted: who has the deleted file open would take the journal of its successor for its own.
+        """
+        try:
+            return self._connected()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            os.truncate(self._path, 0)
+            return self._connected()
+
+    def _connected(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=PATIENCE, check_same_thread=False)
+        try:
+            self._make_table(database)
+        except sqlite3.Error:
+            database.close()
+            raise
+        return database
+
+    def _make_table(self, database: sqlite3.Connection) -> None:
+        """Make the table; one with other columns, of another version, is dropped first."""
+        columns = ("key", *self.columns, "row_checksum")
+        found = tuple(row[1] for row in database.execute("PRAGMA table_info(rows)"))
+        if found == columns:
+            return
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            found = tuple(row[1] for row in database.execute("PRAGMA table_info(rows)"))
+            if found and found != columns:
+                database.execute("DROP TABLE rows")
+            names = ", ".join(f'"{column}"' for column in self.columns)
+            database.execute(f"CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, {names}, row_checksum)")
+
+
+@contextlib.contextmanager
+def table(name: str, columns: Sequence[str]) -> Iterator[Table]:
+    """An opened Table, closed afterwards."""
+    opened = Table(name, columns)
+    try:
+        yield opened
+    finally:
+        opened.close()

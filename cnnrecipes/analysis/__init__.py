@@ -1,0 +1,34 @@
+"""Tools that show what a network is and does: its cost, its fields of view, its activations, its picture."""
+
+from cnnrecipes.analysis.activation_plot import plot_activation_statistics
+from cnnrecipes.analysis.activations import activation_statistics
+from cnnrecipes.analysis.batch_sheet import plot_batch
+from cnnrecipes.analysis.cost import cost
+from cnnrecipes.analysis.dead_channels import dead_channels
+from cnnrecipes.analysis.diagram import diagram
+from cnnrecipes.analysis.effective_field import effective_receptive_field, plot_receptive_field
+from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.initializations import compare_initializations
+from cnnrecipes.analysis.inspection import Inspection, inspect
+from cnnrecipes.analysis.receptive_field import receptive_field
+from cnnrecipes.analysis.schedule_plot import plot_schedule
+from cnnrecipes.analysis.stacks import compare_stacks
+
+__all__ = [
+    "Inspection",
+    "activation_statistics",
+    "compare_initializations",
+    "compare_stacks",
+    "cost",
+    "dead_channels",
+    "diagram",
+    "effective_receptive_field",
+    "inspect",
+    "plot_activation_statistics",
+    "plot_batch",
+    "plot_feature_maps",
+    "plot_filters",
+    "plot_receptive_field",
+    "plot_schedule",
+    "receptive_field",
+]

@@ -1,0 +1,114 @@
+"""What a network really sees: the images of a training step before and after augmentation, with their labels."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnnrecipes._support.figures import Picture, drawable, label_lines, save
+from cnnrecipes.analysis.tiles import shades
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.readable import open_readable, warn_unreadable
+from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.errors import RecipeError
+from cnnrecipes.recipe import catalog
+from cnnrecipes.recipe.schema import Recipe
+
+TILE = 1.15  # inches
+_SAMPLE = 256  # images that the mean colour is taken of; a training takes all
+
+
+def plot_batch(
+    recipe: str | Path | Recipe,
+    *,
+    data: Any = None,
+    step: int = 0,
+    images: int = 8,
+    per_op: bool = False,
+    path: str | os.PathLike | None = None,
+    **changes: Any,
+) -> Figure:
+    """The first images of a training step as they are and as the network sees them, with their labels.
+
+    Files that cannot be read are left out, as in a training, with a warning that names the first.
+
+    Args:
+        recipe: as for `fit`, and `data` and `changes` with it.
+        step: which step of the training, from 0.
+        images: how many of its images.
+        per_op: a row for each operation alone, instead of one for all of them in order.
+        path: where to write the picture, too; .png, .svg or .pdf.
+
+    Raises:
+        RecipeError: a step that the training does not have; fewer than one image.
+        CNNRecipesError: the recipe or the data is not as it should be.
+    """
+    path = path and drawable(path)
+    recipe = catalog.load(recipe).change(**changes)
+    ops = recipe.augment.ops
+    lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
+    names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
+    source, left_out = open_readable(data, recipe.data)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
+    with source:
+        steps = recipe.train.epochs * input_pipeline.steps_per_epoch(source.split("train"), recipe.data)
+        if not 0 <= step < steps:
+            raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
+        if images < 1:
+            raise RecipeError(f"images is {images}; show at least one")
+        mean = _mean_colour(source, recipe)
+        rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
+    title = (
+        f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and what the network sees of them"
+    )
+    figure = _draw(title, names, rows, source.class_names)
+    if path:
+        save(figure, path)
+    return figure
+
+
+def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
+    """Near the training split's, from its first images."""
+    found = []
+    for shown, _, weights in input_pipeline.arrays(source.split("train"), recipe.data, 1):
+        found.append(shown[weights > 0])
+        if sum(map(len, found)) >= _SAMPLE:
+            break
+    pixels = np.concatenate(found).astype(float)
+    return Statistics(tuple(pixels.mean((0, 1, 2)).tolist()), tuple(pixels.std((0, 1, 2)).tolist()))
+
+
+def _step(source: Source, recipe: Recipe, mean: Statistics, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of one step, the first `count` of them."""
+    train, classes = source.split("train"), len(source.class_names)
+    with input_pipeline.naming_unreadable(source, recipe.data):
+        batches = input_pipeline.training_batches(train, recipe, mean, classes, first_step=step, last_step=step + 1)
+        images, labels = next(batches.as_numpy_iterator())
+    return images[:count], labels[:count]
+
+
+def _draw(
+    title: str, names: Sequence[str], rows: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str]
+) -> Figure:
+    columns, aspect = len(rows[0][0]), rows[0][0].shape[1] / rows[0][0].shape[2]
+    size = (2.2 + TILE * columns, 0.4 + (TILE * aspect + 0.35) * len(rows))
+    figure = Picture(figsize=size, layout="constrained")
+    figure.suptitle(textwrap.fill(title, int(11 * size[0])), size=10)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    per_line = len(rows) > 2
+    for line, name, (images, labels) in zip(grid, names, rows, strict=True):
+        for axes, image, label in zip(line, images, labels, strict=True):
+            axes.imshow(shades(image), vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(label_lines(label, class_names, TILE, 8), size=8, pad=2)
+            axes.set(xticks=[], yticks=[])
+        # An operation breaks before its parameters, a list between its operations.
+        text = name.replace("(", "\n(", 1) if per_line else name.replace(" ", "\n")
+        line[0].set_ylabel(text if len(name) > 24 else name, size=8, rotation=0, ha="right", va="center")
+    return figure

@@ -1,0 +1,77 @@
+"""How the size of activations grows or shrinks with depth by the initial weights (He et al. 2015b, section 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cnnrecipes.analysis.activations import activation_statistics
+from cnnrecipes.analysis.batch import numbers
+from cnnrecipes.errors import DataError
+from cnnrecipes.layers import initializer
+from cnnrecipes.models import build
+
+KINDS = ("he_normal", "he_normal(0.5)", "he_normal(2.0)", "fixed(0.01)")
+
+
+def compare_initializations(
+    architecture: str = "plain20",
+    kinds: Sequence[str] = KINDS,
+    images: Any = None,
+    *,
+    norm: str = "none",
+    seed: int = 0,
+    **options: Any,
+) -> dict[str, pd.DataFrame]:
+    """The activation statistics of an untrained net for several initializations.
+
+    Where ReLU follows every layer, a layer multiplies the standard deviation by sqrt(fan_in / 2) times that of its
+    weights (He et al. 2015b, eq. 8): 1 for "he_normal", f for "he_normal(f)". Zero padding takes some percent away.
+
+    Args:
+        architecture: a name of `cnnrecipes.models`; a net without norms shows the effect.
+        kinds: initializations, as `layers.initializer` names them. All draw the same numbers, scaled.
+        images: (N, H, W, C), 0..255, standardized by their own mean and deviation; None: 16 of uniform noise, 32x32.
+        norm: of the architecture.
+        seed: of the weights and of the noise.
+        options: other options of `cnnrecipes.build`, as `activation="tanh"`.
+
+    Returns:
+        initialization -> the frame of `activation_statistics`.
+
+    Raises:
+        DataError: images of another shape, or none.
+        CNNRecipesError: no such architecture, initialization or option.
+    """
+    images = np.random.default_rng(seed).uniform(0, 255, (16, 32, 32, 3)) if images is None else numbers(images)
+    if images.ndim != 4 or not images.size:
+        raise DataError(f"images have the shape {images.shape}; give (N, H, W, C) with at least one image")
+    images = images.astype("float32")
+    given = {
+        "input_shape": images.shape[1:],
+        "classes": 10,
+        "mean": images.mean(axis=(0, 1, 2), dtype="float64").tolist(),
+        "std": images.std(axis=(0, 1, 2), dtype="float64").tolist(),
+        "norm": norm,
+        **options,
+    }
+    frames = {}
+    for kind in (kinds,) if isinstance(kinds, str) else kinds:
+        model = build(architecture, init=_seeded(kind, seed), **given)
+        frames[kind] = activation_statistics(model, images)
+    return frames
+
+
+def _seeded(kind: str, seed: int) -> Callable[[], keras.Initializer]:
+    """The factory of an initialization whose layers draw from `seed`, each its own numbers, the same for every kind."""
+    make, generator = initializer(kind), np.random.default_rng(seed)
+
+    def made() -> keras.Initializer:
+        plain = make()
+        return type(plain).from_config({**plain.get_config(), "seed": int(generator.integers(2**31))})
+
+    return made

@@ -1,0 +1,93 @@
+"""All that can be said of a model before it is trained: one table, and a folder of pictures."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cnnrecipes._support.atomic_files import make_folder, write_whole
+from cnnrecipes.analysis.activation_plot import plot_activation_statistics
+from cnnrecipes.analysis.activations import activation_statistics
+from cnnrecipes.analysis.cost import cost
+from cnnrecipes.analysis.dead_channels import dead_channel_warnings, dead_channels
+from cnnrecipes.analysis.diagram import diagram
+from cnnrecipes.analysis.effective_field import plot_receptive_field
+from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.receptive_field import receptive_field
+
+# file -> what it shows
+PICTURES = {
+    "diagram.svg": "the model by stages, with its links",
+    "diagram.png": "the same",
+    "receptive_field.png": "what the last feature map's centre sees, in theory and in effect",
+    "activations.png": "deviation and dead channels of every layer, for the images",
+    "filters.png": "the first convolution's kernels",
+    "feature_maps.png": "what the first image gives in every stage",
+}
+
+
+class Inspection(NamedTuple):
+    """What `inspect` found.
+
+    `stages` and `layers`: tables of costs, fields and activations. `files`: the pictures. `dead`: the layers with dead
+    channels, as `dead_channels` has them.
+    """
+
+    stages: pd.DataFrame
+    layers: pd.DataFrame
+    files: tuple[Path, ...]
+    dead: pd.DataFrame
+
+
+def inspect(
+    model: keras.Model, folder: str | os.PathLike, images: np.ndarray | None = None, *, first: str = ""
+) -> Inspection:
+    """Measure a model and draw it.
+
+    Args:
+        model: functional or sequential, of fixed input size, trained or not.
+        folder: is made; gets layers.csv and `PICTURES`, in place of older ones of these names.
+        images: (N, H, W, C), on the scale that the model takes; None: 8 of uniform noise, 0..255.
+        first: which image the first of them is, for the title of its feature maps.
+
+    Returns:
+        the tables: of stages, as `cost(model, by="stage")` with the receptive field at each stage's end; of layers,
+        as `cost(model)` with the receptive field and the activations' statistics.
+
+    Raises:
+        ModelError: a model without a graph or without a fixed size.
+        DataError: images of another shape.
+        WriteError: the folder cannot be made or written to.
+
+    Warns:
+        UserWarning: names each layer with dead channels, says why they are, and what to do.
+    """
+    folder = make_folder(folder)
+    about = f"{len(images)} images" if images is not None else "8 images of uniform noise"
+    if images is None:
+        first = "uniform noise"
+        images = np.random.default_rng(0).uniform(0, 255, (8, *model.input_shape[1:])).astype("float32")
+    stages, layers = cost(model, by="stage"), cost(model)
+    fields = receptive_field(model)
+    layers["receptive_field"], layers["stride"] = fields["size"], fields["stride"]
+    stages["receptive_field"] = layers.groupby("stage", sort=False)["receptive_field"].last()
+    statistics = activation_statistics(model, images)
+    layers = layers.merge(statistics.drop(columns=["type", "stage"]).drop_duplicates("layer"), on="layer", how="left")
+    dead = dead_channels(model, images)
+    for message in dead_channel_warnings(dead):
+        warnings.warn(message, stacklevel=2)
+    write_whole(folder / "layers.csv", lambda path: layers.to_csv(path, index=False))
+    diagram(model, folder / "diagram.svg")
+    diagram(model, folder / "diagram.png")
+    plot_receptive_field(model, path=folder / "receptive_field.png")
+    title = f"{model.name}: size of activations over depth, for {about}"
+    plot_activation_statistics(statistics, folder / "activations.png", title=title)
+    plot_filters(model, path=folder / "filters.png")
+    plot_feature_maps(model, images[0], path=folder / "feature_maps.png", about=first)
+    return Inspection(stages, layers, (folder / "layers.csv", *(folder / name for name in PICTURES)), dead)

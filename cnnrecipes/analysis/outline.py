@@ -1,0 +1,167 @@
+"""A model as stages of blocks, for pictures: found in the graph itself, so that names need not tell.
+
+A call that every path goes through cuts the graph. Between two cuts lies either nothing or a block of branches, which
+the second cut merges. A branch is cut up the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import keras
+
+from cnnrecipes.analysis.cost import cost, multiply_adds
+from cnnrecipes.analysis.graph import Call, calls
+from cnnrecipes.analysis.grouping import is_map, stages
+from cnnrecipes.analysis.words import is_norm, opens_line, words
+
+
+class Block(NamedTuple):
+    """What is drawn as one box: lines of text, and a link around it where a branch skips it."""
+
+    lines: tuple[str, ...]  # top to bottom, each "3x3 conv 64, norm, relu"; the last one of a linked block merges
+    link: str | None = None  # what is on the link, "" for nothing (the identity); None: no link
+    repeats: int = 1
+
+
+class Stage(NamedTuple):
+    """Consecutive blocks."""
+
+    name: str
+    output: str  # "16x16x32", or "10" behind the last feature map
+    blocks: tuple[Block, ...]
+    parameters: int
+    multiply_adds: int
+
+
+class _Item(NamedTuple):
+    """A block, the places of its calls, and the place of the one that tells its stage."""
+
+    block: Block
+    places: tuple[int, ...]
+    key: int
+
+
+def outline(model: keras.Model) -> list[Stage]:
+    """The stages of a model and their blocks, equal neighbours collapsed.
+
+    Raises:
+        ModelError: a model without a graph, or built without a fixed input shape.
+    """
+    found, costs = calls(model), cost(model)
+    labels = _labels(found)
+    made = []
+    for label, group in groupby(_items(found, range(len(found))), key=lambda item: labels[item.key]):
+        group = list(group)
+        rows = costs.iloc[[place for item in group for place in item.places]]
+        blocks = _collapse([item.block for item in group if item.block.lines])
+        output = "x".join(map(str, found[group[-1].places[-1]].output_shape[1:]))
+        made.append(Stage(label, output, blocks, int(rows["parameters"].sum()), int(rows["multiply_adds"].sum())))
+    return made
+
+
+def _labels(found: Sequence[Call]) -> list[str]:
+    """The stages, with what precedes the first layer that works as "input", and what follows the last map as "head"."""
+    labels = stages(found)
+    last_map = max((i for i, call in enumerate(found) if is_map(call.output_shape)), default=-1)
+    first = next((i for i, call in enumerate(found) if multiply_adds(call)), len(found))
+    while first and words(found[first - 1]) == "":  # the padding in front of the first layer
+        first -= 1
+    return ["input" if i < first else "head" if i > last_map else label for i, label in enumerate(labels)]
+
+
+def _items(found: Sequence[Call], places: Sequence[int]) -> list[_Item]:
+    """The blocks of a part of the graph that has one end, its last place. Sources outside are its beginning."""
+    items: list[_Item] = []
+    inside = set(places)
+    last_user = {source: place for place in places for source in found[place].sources}
+    # What comes from outside is used up to here, what came before the call at hand up to `furthest`.
+    furthest = max(place for place in places if not inside.issuperset(found[place].sources or (-1,)))
+    between: list[int] = []
+    for place in places:
+        if furthest <= place or place == places[-1]:
+            _append(items, found, between, place)
+            between = []
+        else:
+            between.append(place)
+        furthest = max(furthest, last_user.get(place, -1))
+    return items
+
+
+def _append(items: list[_Item], found: Sequence[Call], between: list[int], place: int) -> None:
+    """Add the cut at `place`, and the calls between it and the cut before it."""
+    call, text = found[place], words(found[place])
+    if between or len(call.sources) > 1:
+        items.append(_Item(_branched(found, between, place), (*between, place), place))
+        return
+    follows = not opens_line(call)
+    if items and items[-1].block.link is not None:
+        follows &= not is_norm(call)  # a norm behind a merge begins the next block (pre-activation)
+    if items and follows:
+        block, places, key = items[-1]
+        *lines, last = block.lines or ("",)
+        line = ", ".join(part for part in (last, text) if part)
+        items[-1] = _Item(block._replace(lines=(*lines, line) if line else ()), (*places, place), key)
+    else:
+        items.append(_Item(Block((text,) if text else ()), (place,), place))
+
+
+def _branched(found: Sequence[Call], between: list[int], merge: int) -> Block:
+    """The block of the branches that end in `merge`."""
+    branches = [_ancestors(found, set(between), source) for source in found[merge].sources]
+    name = {"Concatenate": "concat"}.get(type(found[merge].layer).__name__, words(found[merge]))
+    if sum(map(len, branches)) != len(set().union(*branches)):  # they share layers, as NASNet's cells
+        return Block((f"cell of {len(between)} layers", f"{len(branches)} branches, {name}"))
+    texts = [_lines(found, branch) for branch in branches]
+    link, *others = sorted(texts, key=len)
+    if len(others) != 1 or (link and name == "concat"):
+        return Block((f"{len(texts)} branches:", *map(_in_short, texts), name))
+    if name == "multiply" and any(line.startswith("global") for line in others[0]):
+        return Block(("squeeze and excite",))
+    return Block((*others[0], name), ", ".join(link))
+
+
+def _in_short(lines: tuple[str, ...]) -> str:
+    """A branch among many as one line: its layers without their norms and activations."""
+    text = " > ".join(line.partition(",")[0] for line in lines) or "identity"
+    return "- " + text.replace(": > - ", ": ").replace(" > - ", " | ")  # branches in the branch
+
+
+def _lines(found: Sequence[Call], branch: set[int]) -> tuple[str, ...]:
+    """What a branch does; a link inside it is told in words."""
+    lines: list[str] = []
+    for item in _items(found, sorted(branch)) if branch else ():
+        lines += item.block.lines
+        if item.block.link is not None:
+            lines[-1] += f" with {item.block.link or 'its input'}"
+    return tuple(lines)
+
+
+def _ancestors(found: Sequence[Call], inside: set[int], place: int) -> set[int]:
+    """A place and all that it is made of, of those inside."""
+    reached, todo = set(), [place]
+    while todo:
+        here = todo.pop()
+        if here in inside and here not in reached:
+            reached.add(here)
+            todo += found[here].sources
+    return reached
+
+
+def _collapse(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Depthwise convolutions with the 1x1 behind them in one block; then equal neighbours as one that repeats."""
+    made: list[Block] = []
+    for block in blocks:
+        if made and made[-1].link is block.link is None and _goes_on(made[-1].lines, block.lines[0]):
+            made[-1] = Block(made[-1].lines + block.lines)
+        else:
+            made.append(block)
+    return tuple(block._replace(repeats=len(list(group))) for block, group in groupby(made))
+
+
+def _goes_on(lines: tuple[str, ...], line: str) -> bool:
+    if "depthwise" not in lines[0] or any(part.startswith("1x1") for part in lines):
+        return False
+    return line.startswith("1x1 conv") or line == "squeeze and excite"

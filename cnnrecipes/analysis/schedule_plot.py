@@ -1,0 +1,117 @@
+"""The picture of a recipe's learning rate, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from cnnrecipes._support.figures import Picture, drawable, save
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.readable import open_readable
+from cnnrecipes.errors import RecipeError
+from cnnrecipes.optim import methods
+from cnnrecipes.optim.schedules import Schedule, schedule
+from cnnrecipes.recipe import catalog
+from cnnrecipes.recipe.schema import Recipe
+
+NOMINAL_STEPS = 100  # an epoch's, where nobody says and it makes no difference
+_POINTS = 4000
+
+
+def plot_schedule(
+    recipe: str | Path | Recipe,
+    *,
+    data: Any = None,
+    steps_per_epoch: int | None = None,
+    mark_epoch: int | None = None,
+    path: str | os.PathLike | None = None,
+) -> Figure:
+    """The learning rate against the epochs, on a linear axis and below on a logarithmic one.
+
+    Args:
+        recipe: a shipped recipe's name, the path of a TOML file, or a Recipe.
+        data: as for `fit`, to know how many steps an epoch has; None: it is not opened.
+        steps_per_epoch: instead of it; None: 100.
+        mark_epoch: where a training that is extended has ended.
+        path: also write it there, as .png, .svg or .pdf.
+
+    Raises:
+        RecipeError: a schedule that does not fit into the training, or that speaks of steps when nobody says how many
+            an epoch has.
+        DataError: data that cannot be read.
+        ModelError: a bad suffix.
+        WriteError: a path that cannot be written.
+    """
+    path = path and drawable(path)
+    recipe = catalog.load(recipe)
+    steps = steps_per_epoch or _steps(recipe, data)
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise RecipeError(f"steps_per_epoch is {steps_per_epoch!r}; give a whole number above 0")
+    planned = schedule(recipe.train, steps, recipe.data.batch_size)
+    epochs, rates = _rates(planned)
+    figure = Picture(figsize=(8.5, 5.5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    for axes in (above, below):
+        axes.plot(epochs, rates, drawstyle="steps-post" if len(epochs) < 200 else "default")
+        axes.grid(alpha=0.3)
+        if mark_epoch:
+            axes.axvline(mark_epoch, color="0.4", linestyle=":", label=f"extended after epoch {mark_epoch:g}")
+    above.set_ylabel("learning rate")
+    below.set_ylabel("learning rate, log axis")
+    if mark_epoch:
+        above.legend(fontsize=9)
+    lowest = rates[rates > 0].min() if (rates > 0).any() else 1e-12
+    below.set_yscale("log", nonpositive="mask")
+    below.set_ylim(max(lowest, planned.peak * 1e-6) / 2, planned.peak * 2)
+    by_time = recipe.train.time_budget is not None
+    below.set_xlabel(f"epoch, of {recipe.train.epochs}" + (", or the same share of the time budget" if by_time else ""))
+    title = _title(recipe, planned, steps if steps_per_epoch or data is not None else None)
+    above.set_title(textwrap.fill(title, 100, break_long_words=False), fontsize=10)
+    if path:
+        save(figure, path)
+    return figure
+
+
+def _rates(planned: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """Epochs and learning rates at every step, or at as many as a picture can show."""
+    total = planned.total_steps
+    steps = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).round())
+    rate = tf.function(planned, autograph=False)  # called eagerly, thousands of steps take half a minute
+    rates = []
+    for step in steps:
+        if planned.position is not None:
+            planned.position.assign(step)
+        rates.append(float(rate(tf.constant(step, tf.float32))))
+    return steps / planned.steps_per_epoch, np.array(rates)
+
+
+def _steps(recipe: Recipe, data: Any) -> int:
+    """Steps of an epoch: the data's, or any number where none of the recipe's durations is in steps."""
+    if data is not None:
+        return input_pipeline.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
+    method = methods.schedule(recipe.train.schedule)
+    durations = [recipe.train.warmup, *method.model_dump(mode="python").values()]
+    if any("steps" in str(value) for value in durations):
+        raise RecipeError(
+            "the schedule speaks of steps, and an epoch has as many as the data gives; say steps_per_epoch "
+            "(--steps-per-epoch on the command line), or data"
+        )
+    return NOMINAL_STEPS
+
+
+def _title(recipe: Recipe, planned: Schedule, steps: int | None) -> str:
+    spec = recipe.train
+    said = [f"{recipe.name}: {spec.optimizer}, {spec.schedule}", f"peak {planned.peak:g}"]
+    if spec.warmup.amount:
+        said.append(f"warm-up {spec.warmup}")
+    if steps:
+        said.append(f"{steps} steps an epoch")
+    if planned.plateau:
+        said.append("falls where the validation stalls, which this cannot know")
+    return ", ".join(said)

@@ -1,0 +1,1 @@
+"""Augmentation: the operations, what they do to a batch, and the random numbers that they draw."""

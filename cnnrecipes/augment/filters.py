@@ -1,0 +1,83 @@
+"""Operations on neighbourhoods and on every value: sharpness, blur, noise."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from cnnrecipes.augment import operations
+from cnnrecipes.augment.geometry import to_uint8, where
+
+
+def sharpness(images: tf.Tensor, draws: tf.Tensor, op: operations.Sharpness, mean) -> tf.Tensor:
+    """Factors 1 - amount to 1 + amount; draws (N, 1)."""
+    return sharpened(images, tf.maximum(1 + (2 * draws[:, 0] - 1) * op.amount, 0.0))
+
+
+def sharpened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Pillow's ImageEnhance.Sharpness: away from the mean by 1 1 1, 1 5 1, 1 1 1; the border stays."""
+    values = tf.cast(images, tf.float32)
+    rows = values[:, :-2] + values[:, 1:-1] + values[:, 2:]
+    sums = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+    inner = values[:, 1:-1, 1:-1]
+    smooth = tf.round((sums + 4 * inner) / 13)
+    moved = smooth + (inner - smooth) * tf.reshape(factors, (-1, 1, 1, 1))
+    moved = tf.cast(tf.floor(tf.clip_by_value(moved, 0.0, 255.0)), tf.uint8)
+    top_bottom = tf.concat([images[:, :1, 1:-1], moved, images[:, -1:, 1:-1]], 1)
+    return tf.concat([images[:, :, :1], top_bottom, images[:, :, -1:]], 2)
+
+
+def blur(images: tf.Tensor, draws: tf.Tensor, op: operations.Blur, mean) -> tf.Tensor:
+    """Blur where the first draw is below the probability, with the width that the second chooses; draws (N, 2)."""
+    low, high = op.sigma
+    radius = min(math.ceil(3 * high), min(images.shape[1:3]) - 1)
+    blurred = gaussian(images, low + (high - low) * draws[:, 1], radius)
+    return where(draws[:, 0] < op.probability, blurred, images)
+
+
+def gaussian(images: tf.Tensor, sigmas: tf.Tensor, radius: int) -> tf.Tensor:
+    """Gaussian blur of each image by its own standard deviation (N,), cut off at `radius`, mirrored at the borders."""
+    distances = tf.range(-radius, radius + 1, dtype=tf.float32)
+    weights = tf.exp(-tf.square(distances / sigmas[:, None]) / 2)
+    weights /= tf.reduce_sum(weights, 1, keepdims=True)
+    height, width, channels = images.shape[1:]
+
+    def one(pair):
+        image, kernel = pair
+        values = tf.pad(
+            tf.cast(image[None], tf.float32), [[0, 0], [radius, radius], [radius, radius], [0, 0]], "REFLECT"
+        )
+        kernel = tf.tile(kernel[:, None, None, None], (1, 1, channels, 1))
+        values = tf.nn.depthwise_conv2d(values, kernel, (1, 1, 1, 1), "VALID")
+        values = tf.nn.depthwise_conv2d(values, tf.transpose(kernel, (1, 0, 2, 3)), (1, 1, 1, 1), "VALID")
+        return to_uint8(values[0])
+
+    signature = tf.TensorSpec((height, width, channels), tf.uint8)
+    return tf.map_fn(one, (images, weights), fn_output_signature=signature)
+
+
+def noise(images: tf.Tensor, draws: tf.Tensor, op: operations.Noise, mean) -> tf.Tensor:
+    """Add normal numbers of standard deviation `op.std`; draws (N, 2) are each image's seed."""
+
+    def one(pair):
+        image, seed = pair
+        normal = tf.random.stateless_normal(image.shape, seed, alg="philox")
+        return to_uint8(tf.cast(image, tf.float32) + op.std * normal)
+
+    return tf.map_fn(one, (images, seeds(draws)), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8))
+
+
+def uniform_noise(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Values 0..255, equally often, in the shape of the images; draws (N, 2) are each image's seed."""
+
+    def one(seed):
+        values = tf.random.stateless_uniform(images.shape[1:], seed, 0, 256, tf.int32, alg="philox")
+        return tf.cast(values, tf.uint8)
+
+    return tf.map_fn(one, seeds(draws), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8))
+
+
+def seeds(draws: tf.Tensor) -> tf.Tensor:
+    """Draws (N, 2), multiples of 2**-24, to whole numbers, for generators that want a seed an image."""
+    return tf.cast(draws * 2.0**24, tf.int32)

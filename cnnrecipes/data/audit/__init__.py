@@ -1,0 +1,1 @@
+"""The data set check: unreadable files, duplicates, leaks between splits, wrong labels of folders."""

@@ -1,0 +1,176 @@
+"""What is wrong with a data set, before anything is trained on it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from cnnrecipes._support import user_cache
+from cnnrecipes._support.atomic_files import make_folder, write_text
+from cnnrecipes.data.audit import checks, display
+from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.readable import look_into, unreadable, without_unreadable
+from cnnrecipes.data.sources.folder_layout import Kind
+from cnnrecipes.data.sources.source import Source, deal, given, unrecordable
+from cnnrecipes.errors import DataError, UnknownNameError
+from cnnrecipes.recipe import schema
+
+FILES = ("report.json", "quarantine.txt", "report.html")  # of a saved report
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What `check_data` found. `trainable` says whether training may go on, with the unreadable files left out.
+
+    In Python and in notebooks it shows itself as tables; `save` writes them with pictures.
+    """
+
+    name: str
+    trainable: bool
+    counts: pd.DataFrame  # readable images: classes down, splits across
+    findings: tuple[Finding, ...]  # errors first
+    unreadable: Mapping[str, str]  # file -> why
+    folder: str = ""  # that all files are below; "" where there is none
+
+    def short(self, file: str) -> str:
+        """A file's path below `folder`, to be shown beside it."""
+        return file[len(self.folder) + 1 :] if self.folder and file.startswith(self.folder) else file
+
+    def to_json(self) -> str:
+        """Everything, as a JSON document."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "trainable": self.trainable,
+                "folder": self.folder,
+                "counts": self.counts.to_dict(),
+                "findings": [finding.to_dict() for finding in self.findings],
+                "unreadable": dict(self.unreadable),
+            },
+            indent=2,
+        )
+
+    def __repr__(self) -> str:
+        return display.text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return display.fragment(self)
+
+    def save(self, output: str | Path) -> list[Path]:
+        """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths.
+
+        Raises:
+            DataError: the folder lies in the data set.
+            WriteError: the folder cannot be made or written to.
+        """
+        from cnnrecipes.data.audit.page import page
+
+        output = Path(output)
+        root = Path(self.name).expanduser()
+        if root.is_dir() and output.resolve().is_relative_to(root.resolve()):
+            raise DataError(
+                f"{str(output)!r} lies in the data set itself, which is not written to; give another folder"
+            )
+        make_folder(output)
+        texts = (self.to_json(), quarantine(self.unreadable), user_cache.storable(page(self)))
+        for name, text in zip(FILES, texts, strict=True):
+            write_text(output / name, text)
+        return [output / name for name in FILES]
+
+
+def check_data(
+    data: Any,
+    *,
+    groups: Callable[[str], Any] | Mapping[str, Any] | None = None,
+    layout: Kind = "auto",
+    progress: bool = True,
+) -> Report:
+    """Look into every image of a data set: what cannot be read, is odd, occurs twice, or lies in the wrong place.
+
+    Whether training may go on is what `fit` itself finds out: both call the same functions.
+
+    Args:
+        data: a folder with one sub-folder a class, or with train, val and test of such; or what `fit` takes besides.
+        groups: file -> what it belongs with (a patient, a scene), which should not be in two splits; of a table, its
+            column of groups.
+        layout: "splits" or "classes" says what the sub-folders of a folder are; as `data.layout` of a recipe.
+        progress: show progress.
+
+    Raises:
+        DataError: there is no such data set.
+        UnknownNameError: an unknown layout.
+    """
+    if layout not in get_args(Kind):
+        raise UnknownNameError("layout", layout, get_args(Kind))
+    spec = schema.Data(name="arrays", validation=0.0, image_size=32, layout=layout)
+    source, problems = given(data, spec, progress=progress)
+    looks = look_into(source, progress=progress)
+    left, more = without_unreadable(source, looks)
+    problems += more
+    problems = [*unrecordable(data), *(problems or _undealt(left))]
+    found = [one for some in looks.values() for one in some]
+    names = [user_cache.storable(name) for name in source.class_names]  # as in the table of counts
+    located = [(name, names[label]) for name, split in source.splits.items() for label in split.labels.tolist()]
+    whole = [i for i, one in enumerate(found) if not one.error]
+    counts = checks.count(Counter(located[i] for i in whole))
+    groups = groups.get if isinstance(groups, Mapping) else groups
+    belongs = [groups(one.path) for one in found] if groups else _groups(source)
+    trouble = [
+        *(Finding("error", "not trainable", problem) for problem in problems),
+        *source.layout.left_out,
+        *checks.odd_files(found),
+        *checks.repeated([found[i] for i in whole], [located[i] for i in whole]),
+        *checks.uneven_classes(counts),
+        *checks.leaks(found, located, belongs),
+    ]
+    name = "arrays" if source.name == "arrays" else str(data)
+    folder = _common_folder([one.path for one in found])
+    return _report(name, counts, trouble, unreadable(looks), folder)
+
+
+def _common_folder(files: list[str]) -> str:
+    """The deepest folder that all files are below; "" for images that are no files."""
+    parts = [file.replace(os.sep, "/").split("/")[:-1] for file in files]
+    if not parts:
+        return ""
+    same = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))
+    return "/".join(names[0] for names in same)
+
+
+def quarantine(unreadable: Mapping[str, str]) -> str:
+    """One unreadable file a line: its path, as a JSON string, a tab, and why."""
+    lines = (f"{json.dumps(file, ensure_ascii=False)}\t{' '.join(why.split())}\n" for file, why in unreadable.items())
+    return user_cache.storable("".join(lines))
+
+
+def _undealt(source: Source) -> list[str]:
+    """What is wrong where the default recipe takes a validation split from the training images."""
+    try:
+        return deal(source, schema.Data(name="arrays"))[1]
+    except DataError as error:
+        return [str(error)]
+
+
+def _groups(source: Source) -> list[Any]:
+    """The group of each image, by the column of a table; None where there is none."""
+    return [
+        group
+        for split in source.splits.values()
+        for group in ([None] * len(split) if split.groups is None else split.groups.tolist())
+    ]
+
+
+def _report(name: str, counts: pd.DataFrame, trouble: list[Finding], unreadable: dict[str, str], folder: str) -> Report:
+    order = ("error", "warning", "note")
+    trouble = sorted(trouble, key=lambda finding: order.index(finding.severity))
+    trainable = not any(finding.kind == "not trainable" for finding in trouble)
+    return Report(name, trainable, counts, tuple(trouble), unreadable, folder)

@@ -1,0 +1,178 @@
+"""The single checks: each looks at one kind of trouble, and yields what it finds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from cnnrecipes._support.user_cache import storable
+from cnnrecipes.data.audit import duplicates
+from cnnrecipes.data.audit.file_info import FileFacts
+from cnnrecipes.data.images.decode import HEIC
+from cnnrecipes.errors import counted, listed
+
+Place = tuple[str, str]  # the split and the class of an image
+
+TINY = 32  # pixels of the short side
+UNEVEN = 10  # times as many images in the largest class as in the smallest
+_ENDINGS = {
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "tiff": (".tif", ".tiff"),
+    "jpeg2000": (".jp2", ".j2k"),
+    "pnm": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "heic": HEIC,
+}
+
+
+_TROUBLES = {
+    "labels": ("error", "in different classes", ": all but one of the labels are wrong"),
+    "splits": ("error", "across splits", ": what is measured there was seen in training"),
+    "none": ("note", "in one class", ""),
+}
+
+
+class Member(NamedTuple):
+    """A file of a group, with its split and its class."""
+
+    file: str
+    split: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. error: left out, or the numbers would mislead; warning: look; note: good to know."""
+
+    severity: str
+    kind: str
+    message: str
+    files: tuple[str, ...] = ()
+    groups: tuple[tuple[Member, ...], ...] = ()  # the same files, those together that belong together
+
+    def to_dict(self) -> dict[str, Any]:
+        """What report.json holds of it."""
+        groups = [[{"file": one.file, "split": one.split, "class": one.label} for one in some] for some in self.groups]
+        return {**vars(self), "groups": groups}
+
+
+def odd_files(found: Sequence[FileFacts]) -> Iterator[Finding]:
+    """Unreadable files, wrong extensions, tiny images, images of one colour, rare modes, turned ones."""
+    whole = [one for one in found if not one.error]
+    modes = Counter(one.mode for one in whole if one.mode)
+    usual = modes.most_common(1)[0][0] if modes else ""
+    small = median(min(one.width, one.height) for one in whole) < 2 * TINY if whole else True
+    yield from _those(found, "error", "unreadable", "unreadable, will be left out", lambda one: one.error)
+    yield from _those(whole, "warning", "wrong extension", "of another kind than the name says", _misnamed)
+    if not small:
+        tiny = f"with a side below {TINY} pixels, unlike most"
+        yield from _those(whole, "warning", "tiny", tiny, lambda one: min(one.width, one.height) < TINY)
+    for kind in _rare(one.kind for one in whole):
+        stranger = f"the only {kind}; often a stray file, as a page's own picture or a sign for one not found"
+        yield from _those(whole, "warning", f"rare kind {kind}", stranger, lambda one, kind=kind: one.kind == kind)
+    yield from _those(whole, "warning", "one colour", "nothing but one colour", lambda one: one.flat)
+    for mode in sorted(set(modes) - {usual}):
+        converted = f"stored as {mode}, most as {usual}; converted when read"
+        yield from _those(whole, "note", f"mode {mode}", converted, lambda one, mode=mode: one.mode == mode)
+    upright = "stored lying or mirrored; turned by their EXIF orientation when read"
+    yield from _those(whole, "note", "turned", upright, lambda one: one.orientation != 1)
+
+
+def _rare(kinds: Iterable[str]) -> list[str]:
+    """Those of which there is one among a hundred or more."""
+    counts = Counter(kinds)
+    return sorted(kind for kind, n in counts.items() if n == 1 and counts.total() >= 100)
+
+
+def _those(found: Sequence[FileFacts], severity: str, kind: str, what: str, applies: Callable) -> Iterator[Finding]:
+    """A finding about the files to which something applies, if there are any."""
+    files = tuple(one.path for one in found if applies(one))
+    if files:
+        yield Finding(severity, kind, f"{counted(len(files), 'image')}: {what}", files)
+
+
+def _misnamed(one: FileFacts) -> bool:
+    return one.kind != "array" and not one.path.lower().endswith(_ENDINGS.get(one.kind, (f".{one.kind}",)))
+
+
+def repeated(found: Sequence[FileFacts], located: Sequence[Place]) -> Iterator[Finding]:
+    """Copies, exact and near: in different classes, in different splits, or only copies."""
+    exact = duplicates.same([one.digest for one in found])
+    first = {place: group[0] for group in exact for place in group}
+    alike = duplicates.near([one.looks for one in found])
+    near = [group for group in alike if len({first.get(place, place) for place in group}) > 1]
+    for kind, groups in (("copies", exact), ("near copies", near)):
+        by_trouble = defaultdict(list)
+        for group in groups:
+            splits, labels = (set(names) for names in zip(*(located[i] for i in group), strict=True))
+            by_trouble["labels" if len(labels) > 1 else "splits" if len(splits) > 1 else "none"].append(group)
+        for trouble, some in by_trouble.items():
+            severity, where, why = _TROUBLES[trouble]
+            severity = "warning" if (kind, trouble) == ("near copies", "splits") else severity
+            message = f"{counted(len(some), 'group')} of {kind} {where}{why}"
+            yield _grouped(severity, f"{kind} {where}", message, some, found, located)
+
+
+def leaks(found: Sequence[FileFacts], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
+    """Groups of which there are files in two splits; None is no group."""
+    members = defaultdict(list)
+    for i, group in enumerate(groups):
+        if group is not None:
+            members[group].append(i)
+    leaking = {group: some for group, some in members.items() if len({located[i][0] for i in some}) > 1}
+    if leaking:
+        message = (
+            f"{counted(len(leaking), 'group')} in two splits, as {listed(leaking, 3)}: what is measured there was seen "
+            "in training"
+        )
+        yield _grouped("error", "leaking groups", message, leaking.values(), found, located)
+
+
+def _grouped(
+    severity: str,
+    kind: str,
+    message: str,
+    groups: Iterable[Sequence[int]],
+    found: Sequence[FileFacts],
+    located: Sequence[Place],
+) -> Finding:
+    """A finding about groups of positions."""
+    members = tuple(tuple(Member(found[i].path, *located[i]) for i in group) for group in groups)
+    return Finding(severity, kind, message, tuple(one.file for group in members for one in group), members)
+
+
+def count(images: Mapping[Place, int]) -> pd.DataFrame:
+    """How many images of each class (rows) are in each split (columns); names that are not UTF-8 are escaped."""
+    # pandas keeps text in Arrow, which holds nothing but UTF-8.
+    rows = [{"split": split, "class": storable(label), "n": n} for (split, label), n in images.items()]
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows).pivot_table(index="class", columns="split", values="n", fill_value=0, aggfunc="sum")
+    return table.astype(int)[[split for split in ("train", "validation", "test") if split in table]]
+
+
+def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
+    """Classes that a split lacks, or will lack when one is taken from the training images; and very uneven ones."""
+    if "train" not in counts:
+        return
+    train = counts["train"]
+    few = [f"{name!r} ({n})" for name, n in train[(train > 0) & (train < 3)].items()]
+    if few and not {"validation", "test"} <= set(counts.columns):
+        message = (
+            f"few images of {', '.join(few)}: a class needs 2 for train and validation, 3 with a test split; what is "
+            "taken from the training images does not measure classes with fewer"
+        )
+        yield Finding("warning", "few images", message)
+    for split in counts.columns.drop("train"):
+        missing = [str(name) for name in counts.index[(counts[split] == 0) & (train > 0)]]
+        if missing:
+            yield Finding("warning", "class missing", f"{split} has no image of {listed(missing)}")
+    largest, smallest = train.idxmax(), train[train > 0].idxmin()
+    if train[largest] > UNEVEN * train[smallest]:
+        ratio = train[largest] / train[smallest]
+        message = f"{largest!r} has {ratio:.0f} times as many images as {smallest!r}; see data.balance"
+        yield Finding("warning", "uneven classes", message)

@@ -1,0 +1,1 @@
+"""Image files: headers, decoding, crops while decoding, and the decoded cache."""

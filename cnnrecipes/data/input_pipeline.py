@@ -1,0 +1,318 @@
+"""The pipeline: batches as a pure function of (split, recipe, seed, epoch, position).
+
+There is no state to lose: order and augmentation are computed from the position, so the batches are the same whatever
+the threads or the process, and a training can start at any step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from cnnrecipes._support import user_cache
+from cnnrecipes._support.progress import watch
+from cnnrecipes.augment import operations
+from cnnrecipes.augment.threefry import streams
+from cnnrecipes.data.augmentation import Augmentation
+from cnnrecipes.data.images import readers
+from cnnrecipes.data.images.decode import decode, reason
+from cnnrecipes.data.images.handles import Handles
+from cnnrecipes.data.images.image_store import ArrayImages
+from cnnrecipes.data.images.random_crop import DRAWS
+from cnnrecipes.data.order import Balanced, Permutations, showings
+from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.standardize import Statistics, statistics
+from cnnrecipes.errors import DataError, RecipeError
+from cnnrecipes.recipe import schema
+
+# One shape for validation, test and prediction: kernels round differently for different batch sizes, and a prediction
+# is to be the validation's to the last bit. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
+# depend on the row's place either.
+EVALUATION_BATCH = 16
+
+
+def image_shape(split: Split, spec: schema.Data) -> tuple[int, int, int]:
+    """(H, W, C) of the batches. Raises DataError where the images and the recipe do not fit."""
+    if isinstance(split.images, ArrayImages):
+        height, width, channels = split.images.shape
+        if spec.channels not in (None, channels):
+            raise DataError(
+                f"the images have {channels} channel(s), the recipe has data.channels = {spec.channels}; "
+                f"set data.channels={channels}"
+            )
+        if spec.short_side and not spec.size and not height == width <= spec.short_side:
+            raise DataError(
+                f"the images are {height}x{width}, the recipe has data.short_side = {spec.short_side} and no "
+                "data.image_size to crop after it; give both, or leave data.short_side out"
+            )
+        return (*(spec.size or (height, width)), channels)
+    if spec.size is None:
+        raise DataError("image files differ in size; set data.image_size, for example data.image_size=64")
+    return (*spec.size, spec.channels or split.images.channels)
+
+
+def steps_per_epoch(split: Split, spec: schema.Data) -> int:
+    """Training batches in an epoch: whole ones only, each epoch leaving out other examples."""
+    return max(len(split) // spec.batch_size, 1)
+
+
+def training_batches(
+    split: Split,
+    whole: schema.Recipe,
+    statistics: Statistics,
+    classes: int,
+    *,
+    first_step: int = 0,
+    last_step: int | None = None,
+    augmentation: Augmentation | None = None,
+    part: tuple[int, int] = (0, 1),
+    threads: int | None = None,
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches of steps `first_step` to `last_step` (the end of the training) of the recipe.
+
+    Args:
+        augmentation: None: the recipe's. One that is done in the training step is left to it.
+        part: (which, of how many): this part of every batch alone, for one of several devices.
+        threads: size of the data set's own thread pool; None: TensorFlow's shared one. Does not change the batches.
+
+    Returns:
+        images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot or, mixed, soft. N is the recipe's
+        batch size, or the split's size where that is smaller. For an augmentation in the training step instead of
+        the images: (images, keys (N, 3), epochs (N,)), which are what it wants.
+
+    Raises:
+        RecipeError: an operation whose size is not that of the batches; repeats or parts that do not divide the batch.
+    """
+    spec, seed, repeats = whole.data, whole.train.seed, whole.augment.repeats
+    size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
+    distinct, (first, rows) = _distinct(size, repeats), _rows(size, part, whole.augment)
+    augmentation = augmentation or Augmentation.of(whole, statistics)
+    framing = _framing(augmentation, image_shape(split, spec))
+    last_step = whole.train.epochs * steps if last_step is None else last_step
+    if spec.balance == "sampling":
+        order = Balanced(split.labels, steps * distinct, seed)
+    else:
+        order = Permutations(len(split), steps * distinct, -(-last_step // steps), seed)
+    shown_before = _showings(order, distinct, repeats) if augmentation.alternates else None
+
+    def choose(step):
+        epoch, step = step // steps, step % steps
+        place = tf.range(first, first + rows, dtype=tf.int64)
+        shown = step * distinct + place % distinct
+        index = order.examples(shown, epoch)
+        # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
+        key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
+        draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(rows)
+        showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
+        return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
+
+    chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
+    loaded = _load(chosen, split, spec, classes, rows, framing)
+    if augmentation.in_step:
+        batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
+    else:
+        batches = _map(loaded, lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)
+    return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
+
+
+def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation, parts: int = 1) -> None:
+    """Raise RecipeError, as `training_batches` would, before any of them is made."""
+    size = min(whole.data.batch_size, len(split))
+    _distinct(size, whole.augment.repeats)
+    _rows(size, (0, parts), whole.augment)
+    _framing(augmentation, image_shape(split, whole.data))
+
+
+def evaluation_steps(split: Split, parts: int = 1) -> int:
+    """Batches of a split for each of so many devices."""
+    return -(-len(split) // (EVALUATION_BATCH * parts))
+
+
+def evaluation_batches(
+    split: Split,
+    spec: schema.Data,
+    classes: int,
+    *,
+    part: tuple[int, int] = (0, 1),
+    threads: int | None = None,
+) -> tf.data.Dataset:
+    """Every example once, in order, unchanged but for resizing, in batches of one shape: the last is filled up.
+
+    Args:
+        part: (which, of how many): every so-manieth batch, for one of several devices; each gets as many batches.
+
+    Returns:
+        images (16, H, W, C) uint8 0..255, labels (16, classes) float32, one-hot, and weights (16,) float32: 1 for an
+        example, 0 for what fills up the last batch.
+    """
+    which, parts = part
+    steps = evaluation_steps(split, parts)
+
+    def places(step):
+        return (step * parts + which) * EVALUATION_BATCH + tf.range(EVALUATION_BATCH, dtype=tf.int64)
+
+    def choose(step):
+        place = places(step)
+        index = tf.minimum(place, len(split) - 1)
+        return tf.zeros_like(place), index, index[:, None], _no_draws(EVALUATION_BATCH)
+
+    chosen = _map(tf.data.Dataset.range(steps), choose)
+    loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
+    weights = _map(tf.data.Dataset.range(steps), lambda step: tf.cast(places(step) < len(split), tf.float32))
+    batches = tf.data.Dataset.zip(loaded, weights)
+    return _finish(_map(batches, lambda example, weight: (*example[2:], weight)), threads)
+
+
+def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False) -> Statistics:
+    """What `data.standardize` says: of a split as the model will see it, resized, or named ones.
+
+    Those of unchanged files are remembered in the cache folder.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    if spec.standardize != "train":
+        return Statistics.named(spec.standardize, image_shape(split, spec)[2])
+    kept = _kept_statistics(split, spec)
+    found = Statistics.load(kept) if kept else None
+    if found is None:
+        steps = -(-len(split) // EVALUATION_BATCH)
+        what = f"taking mean and deviation of {len(split):,} images"
+        batches = watch(arrays(split, spec, 1), what, steps, progress)
+        found = statistics(images[weights > 0] for images, _, weights in batches)
+        if kept:
+            with contextlib.suppress(OSError):
+                found.save(kept)
+    return found
+
+
+def _kept_statistics(split: Split, spec: schema.Data) -> Path | None:
+    """Where the statistics of these files at this size are kept; None for what lies in no files."""
+    if isinstance(split.images, ArrayImages) or not split.images.are_files:
+        return None
+    shown = repr((image_shape(split, spec), spec.resize, spec.short_side))
+    with contextlib.suppress(OSError):
+        files = (split.images.items[position] for position in split.positions)
+        return user_cache.folder() / "statistics" / f"{user_cache.fingerprint(files, shown)}.json"
+    return None
+
+
+def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The evaluation batches as NumPy arrays. Raises DataError naming a file that cannot be read."""
+    try:
+        yield from evaluation_batches(split, spec, classes).as_numpy_iterator()
+    except tf.errors.OpError as error:
+        raise (_unreadable(split, spec) or error) from None
+
+
+@contextlib.contextmanager
+def naming_unreadable(source: Source, spec: schema.Data) -> Iterator[None]:
+    """Turn TensorFlow's error about a file into one that names the file."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = (_unreadable(source.split(name), spec) for name in ("train", "validation") if name in source.splits)
+        raise next(filter(None, found), error) from None
+
+
+def _unreadable(split: Split, spec: schema.Data) -> DataError | None:
+    """The error that names the first image of a split that cannot be read, None where all can."""
+    if isinstance(split.images, ArrayImages):
+        return None
+    for position in split.positions.tolist():
+        try:
+            decode(split.images.read(position), spec.channels or split.images.channels)
+        except (OSError, tf.errors.OpError) as error:
+            name = split.images.label(position)
+            return DataError(f"cannot read {name} ({split.name}): {reason(error)}; repair the file or take it out")
+    return None
+
+
+def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
+    """A function of (rows of a batch, step, epoch): showings of a row's example before it, at least modulo 2."""
+    earlier = order.earlier()
+
+    def of_rows(row, step, epoch):
+        shown = step * distinct + (row if repeats == 1 else tf.range(distinct, dtype=tf.int64))
+        index = order.examples(shown, epoch)
+        before = earlier(index, shown, epoch)
+        return before if repeats == 1 else showings(index, before, row % distinct, row // distinct, repeats)
+
+    return of_rows
+
+
+def _distinct(size: int, repeats: int) -> int:
+    """Different images in a batch. Raises RecipeError unless each can stand in it equally often."""
+    if size % repeats:
+        raise RecipeError(f"augment.repeats = {repeats} does not divide a batch of {size}; set data.batch_size to fit")
+    return size // repeats
+
+
+def _rows(size: int, part: tuple[int, int], augment: schema.Augment) -> tuple[int, int]:
+    """The first row of a part of a batch, and how many. Raises RecipeError where the parts cannot be alike."""
+    which, parts = part
+    if size % parts:
+        raise RecipeError(f"a batch of {size} does not divide into {parts} parts; set data.batch_size to a multiple")
+    rows = size // parts
+    mixes = any(isinstance(op, operations.Mix) for op in operations.parse_list(augment.ops))
+    if parts > 1 and mixes and rows % 2:
+        raise RecipeError(
+            f"{parts} devices with {rows} images each cannot mix them in pairs; set data.batch_size to a multiple of "
+            f"{2 * parts}"
+        )
+    return which * rows, rows
+
+
+def _no_draws(size: int) -> tf.Tensor:
+    """One column, since TensorFlow 2.21 crashes when it takes batches without columns apart."""
+    return tf.zeros((size, 1))
+
+
+def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operations.Framing | None:
+    """The operation that frames, if any. Raises RecipeError where its size is not the batches'."""
+    op = augmentation.framing
+    if op is not None and op.size not in (None, *shape[:2]):
+        raise RecipeError(f"augment.ops frames to {op.size} pixels, the images are {shape[:2]}; leave the size out")
+    return op
+
+
+def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int, size: int, framing=None):
+    """(epochs (N,), indices (N,), keys (N, k), framing's draws (N, k)) to (epochs, keys, images, labels)."""
+    labels, shape, handles = tf.constant(split.labels), image_shape(split, spec), Handles()
+    split.handles.add(handles)
+
+    def with_label(epoch, index, key, image):
+        return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
+
+    if isinstance(split.images, ArrayImages):
+        read = readers.from_array(split, spec, shape, framing, handles)
+        read_all = _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+        return handles.close_with(read_all)
+    if spec.cache == "none":
+        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, framing)
+        chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
+        images = lambda i, draws, *file: read(*file, draws)  # noqa: E731
+    else:
+        images = readers.from_kept(split, spec, shape, framing, handles)
+    single = chosen.unbatch()
+    examples = _map(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
+    return handles.close_with(examples.batch(size, drop_remainder=True))
+
+
+def _map(dataset: tf.data.Dataset, function: Callable, parallel: int | None = None) -> tf.data.Dataset:
+    """`dataset.map` without autograph: nothing here wants its translation of Python, which takes seconds."""
+    return dataset.map(tf.autograph.experimental.do_not_convert(function), parallel)
+
+
+def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    if threads is not None:
+        options.threading.private_threadpool_size = threads
+    # The batches are already this process' own: TensorFlow must not deal them out again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

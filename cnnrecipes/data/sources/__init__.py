@@ -1,0 +1,1 @@
+"""Data sources: arrays, image folders, tables, archives and TensorFlow Datasets."""

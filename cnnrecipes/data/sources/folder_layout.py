@@ -1,0 +1,246 @@
+"""How a folder is understood: where its splits and classes lie, and what was left out and why."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from cnnrecipes._support import remote_files
+from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.images.image_store import Pool
+from cnnrecipes.data.sources.folder_tree import Tree
+from cnnrecipes.data.sources.split_names import is_wrapper, split_of, split_within
+from cnnrecipes.errors import DataError, listed
+
+Kind = Literal["auto", "splits", "classes"]
+SPLITS = ("train", "validation", "test")
+_IMAGES = frozenset(("image", "images", "img", "imgs", "jpegimages"))
+_DRAWN = frozenset(("mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "ground_truth"))
+_WRAPPERS = 3  # folders around the data set that are looked through
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What was understood of a folder, an archive or a table, for `fit` and `check_data` to print.
+
+    Of arrays, data sets of TFDS and the digits it is empty.
+    """
+
+    root: str = ""  # where the splits or the classes lie; a wrapping folder is followed; in an archive as in a folder
+    folders: Mapping[str, str] = field(default_factory=dict)  # split -> the name of its folder in root; {}: no splits
+    # What is there and not used (severity "warning": look at it; "note": good to know), each with its files.
+    left_out: tuple[Finding, ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """One line about the splits' folders, where there are such, and one for each thing that was left out."""
+        if self.folders:
+            yield f"splits of {self.root}: " + ", ".join(f"{split} in {name}/" for split, name in self.folders.items())
+        for finding in self.left_out:
+            yield f"{finding.severity}: {finding.message}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder or a table holds, and everything for which it cannot be trained on."""
+
+    class_names: tuple[str, ...]
+    pools: Mapping[str, Pool]  # by split
+    layout: Layout = field(default_factory=Layout)
+    problems: tuple[str, ...] = ()
+
+    def named(self, folder: str, archive: str) -> Contents:
+        """These contents, whose layout lies in the archive that was unpacked into the folder."""
+        within = os.path.relpath(self.layout.root, folder)
+        root = archive if within == os.curdir else os.path.join(archive, within)
+        return replace(self, layout=replace(self.layout, root=root))
+
+
+@dataclass(frozen=True)
+class Roots:
+    """The folders whose sub-folders are classes, by split, and what else was found on the way to them."""
+
+    root: str
+    folders: Mapping[str, str] = field(default_factory=dict)  # split -> name in root; {}: the root holds the classes
+    left_out: tuple[Finding, ...] = ()
+
+
+def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
+    """Where the splits, or the classes, of a folder lie.
+
+    Folders that are called train, validation or test, in one of the field's ways, are splits where they hold folders
+    of images; where they hold the images themselves, beside other such folders, they are classes.
+
+    Args:
+        kind: "splits" or "classes" where the user has said what the folders are.
+        training: whether there must be a split to train on.
+
+    Raises:
+        DataError: the folders can be read in two ways; the message asks, and says how to answer.
+    """
+    root = _within_wrappers(tree, tree.root)
+    full = tree.full(root)
+    named = {name: split for name in tree.subfolders(root) if (split := split_of(name))}
+    labelled = [name for name in full if tree.full(unwrapped(tree, remote_files.join(root, name)))]
+    if kind == "classes":
+        return Roots(root)
+    if kind == "splits":
+        return _splits(tree, root, named or _mentioned(full), full, training)
+    if not named:
+        return _without_names(tree, root, full, labelled, training)
+    if not any(name in full for name in named):
+        return Roots(root)
+    others = [name for name in full if name not in named]
+    if not any(name in labelled for name in named):
+        return _loose(root, {name: split for name, split in named.items() if name in full}, others)
+    several = len({named[name] for name in full if name in named}) > 1
+    if others and not several and not _are_leftovers(named, labelled, others):
+        raise DataError(
+            f"{root!r} has {listed(named)} beside {listed(others)}: are these splits or classes? {_answers(root)}"
+        )
+    return _splits(tree, root, named, full, training)
+
+
+def unwrapped(tree: Tree, folder: str, known: frozenset[str] = frozenset()) -> str:
+    """The folder inside folders that hold one folder and nothing else, of a name that is no class's (train/train/)."""
+    for _ in range(_WRAPPERS):
+        level, full = tree.level(folder), tree.full(folder)
+        if len(full) != 1 or level.images or level.other_images or full[0] in known:
+            break
+        if not is_wrapper(full[0]) and full[0] != os.path.basename(folder):
+            break
+        folder = remote_files.join(folder, full[0])
+    return folder
+
+
+def _within_wrappers(tree: Tree, root: str) -> str:
+    """The root, or the folder in it that holds everything: of any name where it is alone."""
+    for _ in range(_WRAPPERS):
+        level, full = tree.level(root), tree.full(root)
+        if len(full) != 1 or split_of(full[0]):
+            break
+        inner = remote_files.join(root, full[0])
+        inside = tree.level(inner)
+        alone = not (level.images or level.other_images) and len(tree.subfolders(root)) == 1
+        of_splits = any(split_of(name) == "train" for name in tree.full(inner))
+        if not tree.full(inner) or inside.images or inside.other_images or not (alone or of_splits):
+            break
+        root = inner
+    return root
+
+
+def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], training: bool) -> Roots:
+    """Folders none of which is called as a split is."""
+    inside = {name: set(tree.full(unwrapped(tree, remote_files.join(root, name)))) for name in labelled}
+    counts = Counter(child for children in inside.values() for child in children)
+    common = {child for child, n in counts.items() if n > 1}
+    alike = [name for name, children in inside.items() if len(children & common) >= max(2, len(children) / 2)]
+    _check_annotated(root, full)
+    for name, children in inside.items():
+        if len(children & set(full)) >= max(2, len(children) / 2):
+            raise DataError(
+                f"{remote_files.join(root, name)!r} holds the folders that are beside it ({listed(sorted(children))}), "
+                "as a second copy of the data set does; give one of the two, or say data.layout=classes (check-data: "
+                "--layout classes) if it is a class"
+            )
+    mentioned = _mentioned(full)
+    different = len(full) == len(mentioned) == len(set(mentioned.values())) > 1
+    if different and any(mentioned[name] == "train" for name in labelled):
+        return _splits(tree, root, mentioned, full, training)
+    if len(alike) < 2:
+        _check_stems(root, full)
+        return Roots(root)
+    if len({split for child in common if (split := split_of(child))}) > 1:
+        raise DataError(
+            f"each of {listed(alike)} in {root!r} holds {listed(sorted(common))}: the splits stand inside of the "
+            f"classes; put the classes into the splits (train/{alike[0]}/...), or give a table with a column `split`"
+        )
+    mentioned = _mentioned(alike)
+    if "train" in mentioned.values() and len(set(mentioned.values())) == len(alike):
+        return _splits(tree, root, mentioned, full, training)
+    raise DataError(
+        f"{listed(alike)} in {root!r} hold the same sub-folders ({listed(sorted(common))}): are they splits, or "
+        f"classes? {_answers(root)}"
+    )
+
+
+def _check_annotated(root: str, full: list[str]) -> None:
+    """Raises DataError where images lie beside what is drawn on them, as for segmentation and detection."""
+    lowered = {name.lower(): name for name in full}
+    images, drawn = _IMAGES & lowered.keys(), _DRAWN & lowered.keys()
+    if images and drawn:
+        names = listed(lowered[name] for name in sorted(images | drawn))
+        raise DataError(
+            f"{root!r} has {names}, as a data set for segmentation or detection; for classification sort the images "
+            "into a folder for each class, or give a table of paths and labels"
+        )
+
+
+def _mentioned(names: list[str]) -> dict[str, str]:
+    """name -> the split that it mentions beside something else, as "seg_train"."""
+    return {name: split for name in names if (split := split_within(name)[0])}
+
+
+def _check_stems(root: str, names: list[str]) -> None:
+    """Raises DataError where folders are called as one class's parts are: cats_train and cats_test."""
+    stems: dict[str, set[str]] = {}
+    for name in names:
+        split, stem = split_within(name)
+        if split and stem:
+            stems.setdefault(stem, set()).add(split)
+    parted = [stem for stem, splits in stems.items() if len(splits) > 1]
+    if parted:
+        raise DataError(
+            f"{root!r} has folders of {listed(sorted(stems[parted[0]]))} for {parted[0]!r}, which would be classes of "
+            f"their own: are they splits, or classes? {_answers(root)}"
+        )
+
+
+def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
+    """Folders called as splits are that hold images and no folders of them: classes where the others are such too."""
+    if len(set(named.values())) > 1 or not others:
+        raise DataError(
+            f"{listed(named)} in {root!r} hold images, and no sub-folder for each class; sort the images into "
+            f"{next(iter(named))}/CLASS/, or give a table of paths and labels. {_answers(root)}"
+        )
+    (name,) = list(named)[:1]
+    message = f"the folder {name!r} is taken as a class, since images lie in it as in {listed(others)}"
+    return Roots(root, left_out=(Finding("warning", "class called as a split", message),))
+
+
+def _are_leftovers(named: Mapping[str, str], labelled: list[str], others: list[str]) -> bool:
+    """Whether what stands beside the split "train" is no class: unlabelled images in folders that mention a split."""
+    of_train = any(named[name] == "train" for name in labelled if name in named)
+    return of_train and not any(name in labelled or not split_within(name)[0] for name in others)
+
+
+def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], training: bool = True) -> Roots:
+    """The split folders; of two for one split the one with classes. What has no split's name is left out, and said."""
+    found: dict[str, str] = {}
+    for split in SPLITS:
+        names = [name for name, of in named.items() if of == split]
+        useful = [name for name in names if tree.full(unwrapped(tree, remote_files.join(root, name)))] or names[:1]
+        if len(useful) > 1:
+            raise DataError(f"{root!r} has {listed(useful)} for {split}; leave one, or put their images together")
+        if useful:
+            found[split] = useful[0]
+    if training and "train" not in found:
+        raise DataError(
+            f"{root!r} has {listed(full)}, and no folder that is called train; rename one of them, or give the folder "
+            "whose sub-folders are the classes"
+        )
+    others = [name for name in full if name not in found.values()]
+    if not others:
+        return Roots(root, found)
+    message = f"beside {listed(found.values())} there are images in {listed(others)}; left out"
+    files = tuple(remote_files.join(root, name) for name in others)
+    return Roots(root, found, (Finding("warning", "not a split", message, files),))
+
+
+def _answers(root: str) -> str:
+    return (
+        f"Name them train, val and test if they are splits; say data.layout=classes (check-data: --layout classes) if "
+        f"they are the classes; or give one of them, as {remote_files.join(root, 'NAME')!r}, if it holds the classes"
+    )

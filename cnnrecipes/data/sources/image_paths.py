@@ -1,0 +1,38 @@
+"""Image files by a folder or a pattern, as `predict` takes them."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from cnnrecipes.data.images.decode import EXTENSIONS
+from cnnrecipes.data.sources.folder import image_files
+from cnnrecipes.errors import DataError
+
+
+def image_paths(text: str | Path) -> list[str] | None:
+    """The image files of a folder (and below it) or of a pattern, as "photos/*.jpg", sorted; None for one file.
+
+    Raises:
+        DataError: there are none.
+    """
+    text = str(text)
+    path = Path(text)
+    if path.is_dir():
+        found = image_files(path)
+        if not found:
+            raise DataError(f"the folder {text!r} has no images ({', '.join(EXTENSIONS)}); give another")
+        return found
+    if path.exists() or not glob.has_magic(text):
+        return None
+    matches = sorted(glob.glob(str(path.expanduser()), recursive=True))
+    found = []
+    for match in matches:
+        if Path(match).is_dir():
+            found += image_files(match)
+        elif match.lower().endswith(EXTENSIONS):
+            found.append(match)
+    if not found:
+        what = f"{len(matches)} entries, none an image" if matches else "nothing"
+        raise DataError(f"the pattern {text!r} matches {what} ({', '.join(EXTENSIONS)}); give another")
+    return list(dict.fromkeys(found))

@@ -1,0 +1,151 @@
+"""Image classification sets of TensorFlow Datasets, by name."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnrecipes._support import remote_files
+from cnnrecipes._support.network import why_unreachable
+from cnnrecipes.data.images.decode import decode_routed
+from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
+from cnnrecipes.data.sources.tfds_records import DataSourceImages, open_records
+from cnnrecipes.errors import CNNRecipesError, DataError, UnknownNameError
+
+# Bytes of a split, as it is stored, above which it is not read into memory.
+MEMORY_LIMIT = 2 * 2**30
+
+
+def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
+    """Class names and splits of a TFDS set, downloaded and prepared by TFDS where it is not there yet.
+
+    Up to MEMORY_LIMIT, images of one fixed size are held decoded, others as encoded bytes. Of a larger set they are
+    read when they are wanted: through `tfds.data_source` where it is stored as ArrayRecord, otherwise by an index.
+
+    Raises:
+        UnknownNameError: TFDS has no such set.
+        DataError: it cannot be downloaded, or is no image classification set.
+    """
+    builder = _builder(name)
+    if not builder.data_path.exists():
+        _check_network(name, builder)
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever the network, the disk or a checksum raised: TFDS has no base error
+        raise DataError(_absent(name, builder, f"could not be downloaded ({type(error).__name__}: {error})")) from error
+    class_names = tuple(builder.info.features["label"].names)
+    known_splits = {"train": "train", "validation": "validation", "test": "test"}
+    return class_names, {s: _pool(builder, s) for s in known_splits if s in builder.info.splits}
+
+
+class Description(NamedTuple):
+    """What is known of a set before it is downloaded; sizes that differ between its images are None."""
+
+    class_names: tuple[str, ...]
+    shape: tuple[int | None, int | None, int | None]
+    prepared: bool  # whether it is on this machine
+
+
+def describe(name: str) -> Description:
+    """A set's classes and shape, without a download. Raises as `read`, but for the network."""
+    builder = _builder(name)
+    features = builder.info.features
+    return Description(tuple(features["label"].names), tuple(features["image"].shape), builder.data_path.exists())
+
+
+def _builder(name: str):
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        if name.partition("/")[0].partition(":")[0] not in known:
+            raise _unknown(name, known) from None
+        raise DataError(f"TFDS cannot open {name!r}: {error}") from None
+    if not {"image", "label"} <= set(builder.info.features or {}):
+        raise DataError(f"TFDS set {name!r} has no 'image' and 'label'; choose an image classification set")
+    return builder
+
+
+def _check_network(name: str, builder) -> None:
+    """Raise DataError where what is to be downloaded cannot be: TFDS itself would retry ten times, for 200 s."""
+    cached: set[str] = set()
+    for info in Path(builder.data_dir_root, "downloads").rglob("*.INFO"):
+        with contextlib.suppress(OSError, ValueError):
+            cached.update(json.loads(info.read_text(encoding="utf-8")).get("urls", ()))
+    why = why_unreachable(url for url in builder.url_infos or () if url not in cached)
+    if why:
+        raise DataError(_absent(name, builder, f"cannot be downloaded: {why}"))
+
+
+def _absent(name: str, builder, why: str) -> str:
+    return (
+        f"TFDS set {name!r} is not in {builder.data_dir} and {why}; check the network, or point TFDS_DATA_DIR "
+        "to where it is prepared"
+    )
+
+
+def _unknown(name: str, known: Sequence[str]) -> CNNRecipesError:
+    """The error about a name that is neither a TFDS set's nor a file's; it answers about the nearer of these."""
+    known, here = [*known, "digits"], [] if remote_files.is_remote(name) else sorted(os.listdir())
+    like_files, like_sets = (_closeness(name, names) for names in (here, known))
+    if like_files >= max(like_sets, 0.6) or not re.fullmatch(r"[A-Za-z0-9_]+(:[0-9.*]+)?", name):
+        near = remote_files.nearest(name)
+        return DataError(f"{name!r} does not exist{near}; give a folder, an archive of one, a table or a TFDS name")
+    remedy = "no folder or file here has that name either; a folder is given as ./folder"
+    return UnknownNameError("data set", name, known, remedy)
+
+
+def _closeness(name: str, names: Sequence[str]) -> float:
+    """How like a name the most similar one of these is, 0 to 1."""
+    return max((difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio() for one in names), default=0.0)
+
+
+def _pool(builder, split: str) -> Pool:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    info = builder.info.splits[split]
+    if info.num_bytes > MEMORY_LIMIT:
+        return _lazy_pool(builder, split)
+    # In the order of the files, whatever TFDS thinks is fastest: positions are examples' names.
+    order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    feature = builder.info.features["image"]
+    raw = {"image": tfds.decode.SkipDecoding()}
+    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=raw, read_config=order)
+    size = builder.info.splits[split].num_examples
+    channels = feature.shape[-1] or 3
+    if None in feature.shape or feature.np_dtype != np.uint8:
+        items, labels = [], np.empty(size, np.int32)
+        for i, example in enumerate(dataset.as_numpy_iterator()):
+            items.append(example["image"])
+            labels[i] = example["label"]
+        return Pool(EncodedImages(items, channels), labels)
+    array, labels = np.empty((size, *feature.shape), np.uint8), np.empty(size, np.int32)
+    decoded = dataset.map(lambda e: (decode_routed(e["image"], 1, channels), e["label"]), tf.data.AUTOTUNE).batch(1024)
+    start = 0
+    for images, some_labels in decoded.as_numpy_iterator():
+        array[start : start + len(images)], labels[start : start + len(images)] = images, some_labels
+        start += len(images)
+    return Pool(ArrayImages(array), labels)
+
+
+def _lazy_pool(builder, split: str) -> Pool:
+    """Images that stay in their files; only the labels are read now."""
+    import tensorflow_datasets as tfds
+
+    channels = builder.info.features["image"].shape[-1] or 3
+    if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
+        source = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+        labels = np.fromiter((example["label"] for example in source), np.int32, len(source))
+        return Pool(DataSourceImages(source, channels), labels)
+    return Pool(*open_records([str(path) for path in builder.info.splits[split].filepaths], channels))

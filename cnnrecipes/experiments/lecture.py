@@ -1,0 +1,278 @@
+"""The lecture's claims as experiments, trained in minutes at reduced size; docs/experiments.md has the full setting.
+
+>>> import cnnrecipes as cr
+>>> frame = cr.experiments.run("plain_and_residual")          # doctest: +SKIP
+>>> cr.experiments.summary(frame)                             # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from cnnrecipes._support.atomic_files import make_folder, write_whole
+from cnnrecipes._support.figures import Picture, save
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.readable import open_readable, warn_unreadable
+from cnnrecipes.data.sources.source import Split
+from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
+from cnnrecipes.fit import fit
+from cnnrecipes.recipe import catalog
+
+RECIPE = "resnet20_fashion"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """At which size an experiment is run."""
+
+    data: str = "fashion_mnist"
+    pixels: int = 14
+    images: int = 6000  # for training; a third as many for validation
+    epochs: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training: what it is of (a kind and a size), and the changes of the recipe `resnet20_fashion`."""
+
+    kind: str
+    size: int
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, the trainings that answer it, and the picture of the answer."""
+
+    question: str
+    size: str  # what `Case.size` is
+    cases: tuple[Case, ...]
+    setting: Setting
+    plot: Callable[[pd.DataFrame, str], Figure]
+
+
+def find(name: str) -> Experiment:
+    """An experiment by name. Raises UnknownNameError listing those there are."""
+    if name not in EXPERIMENTS:
+        raise UnknownNameError("experiment", name, EXPERIMENTS)
+    return EXPERIMENTS[name]
+
+
+def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True, **setting: Any) -> pd.DataFrame:
+    """Train every case of an experiment that `workdir` does not have yet, and write its histories and its picture.
+
+    Args:
+        name: a key of `EXPERIMENTS`.
+        workdir: gets a folder `name` with the runs, histories.csv and histories.png. Interrupted, the same call goes
+            on with the cases that are missing.
+        progress: show the progress of each training.
+        setting: fields of `Setting` that are to differ, as `epochs=5` or `seed=1`.
+
+    Returns:
+        one row an epoch and case: kind, size, the setting, and the columns of `Run.history`.
+
+    Raises:
+        CNNRecipesError: no such experiment or setting, or a training that cannot be done.
+    """
+    experiment = find(name)
+    chosen = _chosen(experiment.setting, setting)
+    folder = make_folder(Path(workdir) / name)
+    done = _read(folder / "histories.csv")
+    data = None
+    for case in experiment.cases:
+        if _rows(done, case, chosen).empty:
+            data = data or _reduced(chosen)
+            done = pd.concat([done, _train(case, chosen, data, folder / "runs", progress)], ignore_index=True)
+            write_whole(folder / "histories.csv", lambda path, frame=done: frame.to_csv(path, index=False))
+    frame = pd.concat([_rows(done, case, chosen) for case in experiment.cases], ignore_index=True)
+    save(picture(experiment, frame), folder / "histories.png", dpi=120)
+    return frame
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """The last epoch of each case: loss and accuracy on augmented training images, and on validation images."""
+    last = frame[frame.epoch == frame.groupby(["kind", "size"]).epoch.transform("max")]
+    return last[["kind", "size", "loss", "accuracy", "val_loss", "val_accuracy"]].reset_index(drop=True)
+
+
+def picture(experiment: Experiment, frame: pd.DataFrame) -> Figure:
+    """The experiment's plot below its question."""
+    figure = experiment.plot(frame, experiment.size)
+    figure.suptitle(textwrap.fill(experiment.question, 120))
+    return figure
+
+
+def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
+    """Training loss and validation accuracy over epochs: a colour for each kind, the largest size drawn full."""
+    figure = Picture(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    sizes = sorted(frame["size"].unique())
+    for k, (kind, rows) in enumerate(frame.groupby("kind", sort=False)):
+        for each, history in rows.groupby("size"):
+            style = {
+                "color": f"C{k}",
+                "linestyle": "-" if each == sizes[-1] else "--",
+                "label": f"{kind}, {size} {each}",
+            }
+            left.plot(history.epoch, history.loss, **style)
+            right.plot(history.epoch, 100 * history.val_accuracy, **style)
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
+    right.set(xlabel="epoch", ylabel="validation accuracy, %")
+    right.legend(frameon=False)
+    _grid(left, right)
+    return figure
+
+
+def plot_over_sizes(frame: pd.DataFrame, size: str) -> Figure:
+    """Training loss and validation accuracy of the last epoch over the sizes, a line for each kind."""
+    figure = Picture(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for k, (kind, rows) in enumerate(summary(frame).groupby("kind", sort=False)):
+        places = [str(each) for each in rows["size"]]
+        left.plot(places, rows.loss, f"C{k}o-", label=kind)
+        right.plot(places, 100 * rows.val_accuracy, f"C{k}o-", label=kind)
+    left.set(xlabel=size, ylabel="training loss, last epoch")
+    right.set(xlabel=size, ylabel="validation accuracy, last epoch, %")
+    right.legend(frameon=False)
+    _grid(left, right)
+    return figure
+
+
+def _grid(*axes) -> None:
+    for axis in axes:
+        axis.grid(alpha=0.3, which="both")
+
+
+def _chosen(setting: Setting, changes: Mapping[str, Any]) -> Setting:
+    fields = [field.name for field in dataclasses.fields(Setting)]
+    for key, value in changes.items():
+        if key not in fields:
+            raise UnknownNameError("setting", key, fields)
+        expected = type(getattr(setting, key))
+        if not isinstance(value, expected):
+            raise RunError(f"the setting {key} is {value!r}; give {expected.__name__} as {getattr(setting, key)!r}")
+    return dataclasses.replace(setting, **changes)
+
+
+def _reduced(setting: Setting) -> dict[str, Any]:
+    """Random training and validation images of the data set, small: `data=` of `fit`."""
+    spec = catalog.load(RECIPE).change(**{"data.name": setting.data, "data.image_size": setting.pixels}).data
+    source, left_out = open_readable(None, spec)
+    warn_unreadable(left_out, sum(map(len, source.splits.values())))
+    whole = source.split("train")
+    held_out = math.ceil(setting.images / 3)
+    if setting.images < 1 or setting.images + held_out > len(whole):
+        raise DataError(
+            f"{setting.data} has {len(whole)} training images; {setting.images} to train on and {held_out} to validate "
+            f"cannot be had, give images=1 to {len(whole) * 3 // 4}"
+        )
+    order = np.random.default_rng(0).permutation(len(whole))
+    data: dict[str, Any] = {"class_names": list(source.class_names)}
+    for name, places in {"train": order[: setting.images], "validation": order[setting.images :][:held_out]}.items():
+        split = Split(name, whole.images, whole.labels[places], whole.positions[places])
+        images, labels, _ = map(
+            np.concatenate, zip(*input_pipeline.arrays(split, spec, len(source.class_names)), strict=True)
+        )
+        data[name] = (images[: len(split)], labels[: len(split)].argmax(-1))  # the last batch was filled up
+    return data
+
+
+def _train(case: Case, setting: Setting, data: Any, folder: Path, progress: bool) -> pd.DataFrame:
+    """One case's history, with what it is in front."""
+    changes = {
+        "data.image_size": setting.pixels,
+        "augment.ops": ("pad_crop(1)", "flip_lr"),  # the recipe's cutout would cover a third of such small images
+        "train.epochs": setting.epochs,
+        "train.warmup": "5%",
+        "train.artefact": "last",
+        **case.changes,
+    }
+    trained = fit(RECIPE, data=data, workdir=folder, seed=setting.seed, progress=progress, **changes)
+    return trained.history.assign(kind=case.kind, size=case.size, **dataclasses.asdict(setting))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame(columns=["kind", "size", *(field.name for field in dataclasses.fields(Setting))])
+    try:
+        return _checked(pd.read_csv(path))
+    except (ValueError, OSError) as error:
+        raise RunError(
+            f"cannot read {str(path)!r} ({one_line(error)}); move it away to train all cases again"
+        ) from None
+
+
+def _checked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Raises ValueError where columns are missing that every history has."""
+    wanted = {"kind", "size", "epoch", "loss", "accuracy", "val_accuracy"}
+    wanted |= {field.name for field in dataclasses.fields(Setting)}
+    if missing := wanted - set(frame.columns):
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+    return frame
+
+
+def _rows(frame: pd.DataFrame, case: Case, setting: Setting) -> pd.DataFrame:
+    """The history of one case at one setting; empty where it was not trained."""
+    wanted = {"kind": case.kind, "size": case.size, **dataclasses.asdict(setting)}
+    chosen = np.ones(len(frame), bool)
+    for key, value in wanted.items():
+        chosen &= (frame[key] == value).to_numpy(bool)
+    return frame[chosen]
+
+
+def _depths() -> tuple[Case, ...]:
+    kinds = {"plain": "plain", "residual": "resnet"}
+    return tuple(Case(kind, n, {"model.name": f"{name}{n}"}) for kind, name in kinds.items() for n in (20, 56))
+
+
+def _norms_and_batches() -> tuple[Case, ...]:
+    """The learning rate grows with the batch, as in Wu & He 2018, section 4.1."""
+    return tuple(
+        Case(
+            f"{norm} norm",
+            batch,
+            {
+                "model.name": "resnet8",
+                "model.norm": norm,
+                "data.batch_size": batch,
+                "train.learning_rate": 0.1 * batch / 128,
+            },
+        )
+        for norm in ("batch", "layer", "instance", "group")
+        for batch in (2, 8, 128)
+    )
+
+
+EXPERIMENTS = {
+    "plain_and_residual": Experiment(
+        "Do deeper nets train worse than shallow ones, and do shortcuts mend it? (He et al. 2015, fig. 1 and 6)",
+        "depth",
+        _depths(),
+        Setting(),
+        plot_over_epochs,
+    ),
+    "norms_and_batches": Experiment(
+        "Which normalization stands small batches? (Wu & He 2018, fig. 1)",
+        "batch size",
+        _norms_and_batches(),
+        Setting(images=3000, epochs=10),
+        plot_over_sizes,
+    ),
+}

@@ -1,0 +1,1 @@
+"""Schedules, optimizers, losses and weight averages."""

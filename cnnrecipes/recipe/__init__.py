@@ -1,0 +1,1 @@
+"""Recipes: the schema, and the catalogue of the shipped ones."""

@@ -1,0 +1,1 @@
+"""Runs: the run folder, checkpoints, the artifact, evaluation and prediction."""

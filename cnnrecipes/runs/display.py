@@ -1,0 +1,119 @@
+"""Text and HTML displays of a run: its folder, accuracy with interval, history, and what to do next."""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from cnnrecipes._support.console import measured, printable
+from cnnrecipes._support.figures import Picture
+from cnnrecipes.errors import RunError
+
+if TYPE_CHECKING:
+    from cnnrecipes.runs.run import Run
+
+_BARS = "▁▂▃▄▅▆▇█"
+_FEW_EPOCHS = 6  # a line through fewer points does not show where they are
+_WIDTH = 30  # characters of a sparkline
+
+
+def text(run: Run) -> str:
+    """Return the lines of `repr(run)`."""
+    rows = {"folder": printable(str(run.folder)), **_results(run), "next": _next_step(run)}
+    return "\n".join([f"Run of {printable(run.recipe.name)}", *(f"  {label:<11}{row}" for label, row in rows.items())])
+
+
+def page(run: Run) -> str:
+    """Return an HTML fragment for notebooks: the rows of `text` and a plot of the history, if there is one."""
+    results = {"folder": f"<code>{html.escape(printable(str(run.folder)))}</code>"}
+    results |= {label: html.escape(row) for label, row in _results(run, with_history=False).items()}
+    results["next"] = f"<code>{html.escape(_next_step(run))}</code>"
+    cells = "".join(
+        f"<tr><th style='text-align:left'>{label}</th><td style='text-align:left'>{row}</td></tr>"
+        for label, row in results.items()
+    )
+    history = _history(run)
+    picture = "" if history is None else _image(plot_history(history))
+    return f"<div><b>Run of {html.escape(printable(run.recipe.name))}</b><table>{cells}</table>{picture}</div>"
+
+
+def plot_history(history: pd.DataFrame) -> Picture:
+    """Draw loss and accuracy over the epochs, training beside validation.
+
+    Args:
+        history: as `Run.history`: columns epoch, loss, accuracy, and val_loss and val_accuracy where there are.
+    """
+    figure = Picture(figsize=(8, 2.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        scale = 1 if name == "loss" else 100
+        for column, label, style in ((name, "training", "C0--"), (f"val_{name}", "validation", "C1-")):
+            if column in history:
+                marker = "o" if len(history) < _FEW_EPOCHS else None
+                axes.plot(history["epoch"], scale * history[column], style, marker=marker, label=label)
+        axes.set_xlim(min(history["epoch"]) - 0.5, max(history["epoch"]) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set(xlabel="epoch", ylabel="loss (cross entropy, nats)" if name == "loss" else "accuracy, %")
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return the values as a line of block characters, averaged to at most 30 of them; "" for none."""
+    if not len(values):
+        return ""
+    count = min(len(values), _WIDTH)
+    edges = [round(i * len(values) / count) for i in range(count + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    low, high = min(means), max(means)
+    top = len(_BARS) - 1
+    return "".join(_BARS[round((mean - low) / (high - low) * top) if high > low else top // 2] for mean in means)
+
+
+def _results(run: Run, with_history: bool = True) -> dict[str, str]:
+    """The rows between the folder and the next step."""
+    rows = {}
+    history = _history(run)
+    if history is not None and with_history:
+        rows["history"] = _history_row(history)
+    if not run.finished:
+        epochs = 0 if history is None else int(history["epoch"].iloc[-1])
+        return {"state": f"unfinished, {epochs} of {run.recipe.train.epochs} epochs", **rows}
+    try:
+        metrics = run.metrics
+        splits = {split: measured(metrics[split]) for split in ("validation", "test") if split in metrics}
+    except (RunError, KeyError, TypeError) as error:
+        splits = {"metrics": printable(str(error))}
+    return {**rows, **splits}
+
+
+def _history_row(history: pd.DataFrame) -> str:
+    name = "val_accuracy" if "val_accuracy" in history else "accuracy"
+    values = history[name].tolist()
+    return f"{name} {sparkline(values)} {values[0]:.1%} to {values[-1]:.1%} in {len(values)} epochs"
+
+
+def _history(run: Run) -> pd.DataFrame | None:
+    """The history; None where there is none yet or it cannot be read, as a display is no place for an error."""
+    try:
+        history = run.history
+    except RunError:
+        return None
+    return history if {"epoch", "loss", "accuracy"} <= set(history.columns) and len(history) else None
+
+
+def _next_step(run: Run) -> str:
+    if run.finished:
+        return 'run.predict("photo.jpg"), run.evaluate(), run.history'
+    return f"cr.resume({str(run.folder)!r})"
+
+
+def _image(figure: Picture) -> str:
+    encoded = base64.b64encode(figure._repr_png_()).decode()
+    return f'<img alt="loss and accuracy over the epochs" style="max-width:100%" src="data:image/png;base64,{encoded}">'

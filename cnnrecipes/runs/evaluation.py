@@ -1,0 +1,97 @@
+"""Metrics of a model on a split, with the number of examples and an interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.images.decode import decode, reason
+from cnnrecipes.data.images.image_store import ArrayImages
+from cnnrecipes.data.sources.source import Split
+from cnnrecipes.errors import DataError
+from cnnrecipes.runs.artifact import Artefact
+from cnnrecipes.runs.predictor import log_softmax
+from cnnrecipes.runs.predictor import scorer as tta_scorer
+
+
+def evaluate(
+    artefact: Artefact, split: Split, tta: str | Sequence[str] | None = None, average: str = "probabilities"
+) -> dict[str, Any]:
+    """Accuracy with its 95% interval, cross entropy, and n, over every example of a split once.
+
+    Args:
+        tta: None, or the views to average over, as "flip_lr" or ["ten_crop(short_side=256)"].
+        average: what of the views is averaged, "probabilities" or "logits".
+
+    Returns:
+        {"split", "accuracy", "accuracy_95": [low, high], "cross_entropy", "n"}; accuracies 0..1, cross entropy in nats.
+        With views also {"tta", "average", "plain": the same without them}.
+
+    Images of another size are brought to the model's, as `predict` does.
+
+    Raises:
+        DataError: images with other channels than the model's, or that cannot be read.
+        RecipeError, ModelError: an unknown view, or one that the model cannot look at.
+    """
+    channels = split.images.shape[-1] if isinstance(split.images, ArrayImages) else artefact.input_shape[-1]
+    if channels != artefact.input_shape[-1]:
+        raise DataError(
+            f"the images of {split.name} have {channels} channel(s), the model was trained on "
+            f"{artefact.input_shape[-1]}; convert them"
+        )
+    scorer = tta_scorer(artefact, tta, average)
+    correct, loss, n = 0, 0.0, 0
+    for images, labels, weights in input_pipeline.arrays(split, artefact.spec, len(artefact.class_names)):
+        logits = artefact.logits(images)[weights > 0].astype(np.float64)
+        truth = labels[weights > 0].argmax(axis=1)
+        correct += int((logits.argmax(axis=1) == truth).sum())
+        loss -= log_softmax(logits)[np.arange(len(truth)), truth].sum()
+        n += len(truth)
+    plain = _summary(split, correct, loss, n)
+    if scorer is None:
+        return plain
+    scores = np.stack(list(scorer.scores(_originals(split, artefact.input_shape[-1]))))
+    correct = int((scores.argmax(axis=1) == split.labels).sum())
+    loss = -scores[np.arange(n), split.labels].sum()
+    views = [tta] if isinstance(tta, str) else list(tta)
+    return {**_summary(split, correct, loss, n), "tta": views, "average": average, "plain": plain}
+
+
+def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
+    """Every image as it is stored, in order. Raises DataError naming one that cannot be read."""
+
+    def read(index: int) -> np.ndarray:
+        try:
+            content, _ = split.read(index)
+            return decode(content, channels).numpy() if isinstance(content, bytes) else content
+        except (OSError, tf.errors.OpError) as error:
+            name = split.images.label(int(split.positions[index]))
+            raise DataError(f"cannot read {name} ({split.name}): {reason(error)}") from None
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(split), input_pipeline.EVALUATION_BATCH):
+            yield from pool.map(read, range(start, min(start + input_pipeline.EVALUATION_BATCH, len(split))))
+
+
+def _summary(split: Split, correct: int, loss: float, n: int) -> dict[str, Any]:
+    return {
+        "split": split.name,
+        "accuracy": correct / n,
+        "accuracy_95": list(wilson(correct, n)),
+        "cross_entropy": float(loss / n),
+        "n": n,
+    }
+
+
+def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The interval of a proportion (Wilson 1927); unlike the normal one it stays within 0..1. z: 1.96 for 95%."""
+    p, square = successes / n, z * z / n
+    centre = (p + square / 2) / (1 + square)
+    half = z * math.sqrt(p * (1 - p) / n + square / (4 * n)) / (1 + square)
+    return max(centre - half, 0.0), min(centre + half, 1.0)

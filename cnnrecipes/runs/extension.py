@@ -1,0 +1,85 @@
+"""What a finished run becomes when it is trained for more epochs."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from cnnrecipes._support.atomic_files import write_whole
+from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
+from cnnrecipes.optim import methods, rescale
+from cnnrecipes.recipe.schema import Recipe, Train
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.run import Run
+
+
+def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) -> tuple[Recipe, checkpoint.Checkpoint]:
+    """The longer recipe, and the state that it begins with.
+
+    Raises:
+        RunError: an unfinished run, or one whose last state is gone.
+        RecipeError: epochs or a learning rate that make no sense.
+    """
+    if not run.finished:
+        raise RunError(f"{str(run.folder)!r} is not finished; `cnnrecipes resume {run.folder}` goes on with it")
+    start = checkpoint.newest(run.folder / "checkpoints")
+    if start is None:
+        raise RunError(f"{str(run.folder)!r} has no checkpoint; start a new run with train.start_from={run.folder}")
+    done = start.state["parts"]["position"]["epoch"]
+    for name in ("patience", "drop"):
+        start.state["parts"].get(name, {})["waited"] = 0  # it would end where it ended
+    if schedule == "restart":
+        start.arrays["schedule/00000"] = np.float32(1.0)  # what plateaus have left of the rate
+    recipe = longer(run.recipe, done, epochs, schedule, learning_rate)
+    _say_scaled(run.recipe.train, recipe.train, epochs, schedule)
+    start.state["recipe"] = recipe.to_dict()
+    return recipe, start
+
+
+def begun(workdir: str | Path, recipe: Recipe, start: checkpoint.Checkpoint) -> Run:
+    """A new run that stands where `start` does, so that it can be resumed from its first moment. Raises RunError."""
+    run = Run.create(workdir, recipe)
+    checkpoints, best = run.folder / "checkpoints", start.path.with_name("best.npz")
+    try:
+        checkpoint.write(checkpoints / start.path.name, start.arrays, start.state)
+        if best.exists():
+            write_whole(checkpoints / best.name, lambda beside: shutil.copyfile(best, beside))
+    except OSError as error:
+        raise RunError(f"cannot write the first checkpoint of {str(run.folder)!r} ({error}); make room") from None
+    return run
+
+
+def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:
+    """The recipe of a training that goes on after `done` epochs. Raises RecipeError."""
+    if schedule not in methods.EXTENSIONS:
+        raise UnknownNameError("way to go on with the schedule", schedule, methods.EXTENSIONS)
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise RecipeError(f"a training cannot be extended by {epochs!r} epochs; give a whole number above 0")
+    if (schedule == "constant") != (learning_rate is not None):
+        raise RecipeError("a learning rate belongs to schedule='constant', and to it alone; as learning_rate=0.001")
+    if recipe.train.time_budget:
+        raise RecipeError(
+            "a run with train.time_budget cannot be extended by epochs; start a new one from its weights with "
+            "train.start_from"
+        )
+    value = f", {learning_rate}" if learning_rate is not None else ""
+    # Without it the schedule that was stopped early would be drawn, and checked, as one of these few epochs.
+    value += f", planned={recipe.train.epochs}" if recipe.train.epochs > done else ""
+    changes = {"epochs": done + epochs, "extensions": [*recipe.train.extensions, f"{schedule}({done}{value})"]}
+    own = {"warmup": str(recipe.train.warmup), "schedule": recipe.train.schedule}  # of the epochs that were planned
+    return recipe.change(train={**changes, **own})
+
+
+def _say_scaled(before: Train, after: Train, epochs: int, schedule: str) -> None:
+    """Warn where the schedule of an extension has its warm-up and milestones scaled, since it is short."""
+    here = {"restart": epochs, "stretch": after.epochs}.get(schedule, before.epochs)
+    if here < before.epochs and not rescale.fit(before.warmup, before.schedule, here):
+        warnings.warn(
+            f"the schedule of {before.epochs} epochs has no room in {here}: its lengths are scaled by {here}/"
+            f"{before.epochs}, the warm-up to {rescale.scaled(before.warmup, here / before.epochs)}",
+            CNNRecipesWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,208 @@
+"""Test-time augmentation: what a model says of several views of an image, averaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnnrecipes.augment import views
+from cnnrecipes.augment.operations import Operation
+from cnnrecipes.data.images.decode import resize, scaled_shape, to_uint8
+from cnnrecipes.data.input_pipeline import EVALUATION_BATCH
+from cnnrecipes.errors import DataError, ModelError, RecipeError
+from cnnrecipes.layers import with_fast_norms
+from cnnrecipes.recipe import schema
+
+AVERAGES = ("probabilities", "logits")
+# Pixels of a whole image: 16 channels of float32 over them are 1 GiB, more is no photo but a mistake.
+MAX_WHOLE = 2**24
+# Whole images of one shape go through the model together, as many as have this many pixels, but 2 at least: on a CPU
+# TensorFlow's fused convolution, batch norm and ReLU takes 20 to 50 times as long for 1 image as for 2.
+_BATCH_PIXELS = 2**16
+
+
+class Scorer:
+    """Averages what a model says of the views of an image.
+
+    Args:
+        artefact: the trained model with its preprocessing.
+        texts: a view or several, as "flip_lr" or ["ten_crop", "centre(short_side=288)"]; see
+            `augment/views.py`. Each image that a view gives counts once; one that two views give counts twice.
+        average: of "probabilities", or of "logits".
+
+    Raises:
+        RecipeError: an unknown view, or one that does not fit the model's size.
+        ModelError: a whole image is to go through a model that takes one size only, or is too small for it.
+    """
+
+    def __init__(self, artefact, texts: str | Sequence[str], average: str = "probabilities"):
+        if average not in AVERAGES:
+            raise RecipeError(f"average is {average!r}; allowed: {', '.join(AVERAGES)}")
+        self.artefact, self.average = artefact, average
+        self.views = views.parse_views(texts)
+        for view in self.views:
+            _check(view, *artefact.input_shape[:2])
+        whole = [side for view in self.views for side in self._sides(view)]
+        self._whole = fully_convolutional(artefact.model, whole) if whole else None
+
+    def scores(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """For each image (H, W, C), uint8, of any size: its log probabilities (classes,), float64, over all views.
+
+        Raises:
+            DataError: an image that cannot be brought to the model's size, or is too long for `multi_scale`.
+        """
+        chunk: list[np.ndarray] = []
+        for image in images:
+            chunk.append(image)
+            if len(chunk) == EVALUATION_BATCH:
+                yield from self._of(chunk)
+                chunk = []
+        if chunk:
+            yield from self._of(chunk)
+
+    def _of(self, images: list[np.ndarray]) -> np.ndarray:
+        said = []  # of each view (N, classes)
+        for view in self.views:
+            if isinstance(view, views.MultiScale):
+                said += [self._at(images, side) for side in self._sides(view)]
+            else:
+                shown = [look(image, view, self.artefact.input_shape, self.artefact.recipe.data) for image in images]
+                said += [self.artefact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
+        logits = np.asarray(said, np.float64)
+        if self.average == "logits":
+            return log_softmax(logits.mean(0))
+        logs = log_softmax(logits)
+        highest = logs.max(0)  # what a probability of 0 in float64 would make infinite stays a number
+        return highest + np.log(np.exp(logs - highest).mean(0))
+
+    def _sides(self, view: Operation) -> tuple[int, ...]:
+        return view.sides(min(self.artefact.input_shape[:2])) if isinstance(view, views.MultiScale) else ()
+
+    def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
+        """Logits (N, classes) of whole images at this short side, those of one shape together.
+
+        Batches of a shape always have the same number of rows, the last filled up, so that an image's numbers do not
+        depend on the others: kernels round differently for other numbers of rows.
+        """
+        sizes = [_scaled(image, short_side) for image in images]
+        rows = np.empty((len(images), len(self.artefact.class_names)), np.float32)
+        for size in dict.fromkeys(sizes):
+            places = [place for place, other in enumerate(sizes) if other == size]
+            count = whole_batch(*size)
+            for start in range(0, len(places), count):
+                some = places[start : start + count]
+                shown = [_resized(images[place], size) for place in some]
+                filled = np.stack(shown + shown[-1:] * (count - len(some)))
+                rows[some] = self._whole(tf.constant(filled)).numpy()[: len(some)]
+        return rows
+
+
+def whole_batch(height: int, width: int) -> int:
+    """How many whole images of this size go through the model at once: a power of 2, at most 16."""
+    pixels = height * width
+    if 2 * pixels > MAX_WHOLE:
+        return 1
+    return min(2 ** int(math.log2(max(_BATCH_PIXELS // pixels, 2))), EVALUATION_BATCH)
+
+
+def _scaled(image: np.ndarray, short_side: int) -> tuple[int, int]:
+    """Height and width of an image at this short side. Raises DataError where they are too much for one pass."""
+    height, width = scaled_shape(tf.constant(image.shape[:2]), short_side).numpy().tolist()
+    if height * width > MAX_WHOLE:
+        raise DataError(
+            f"an image of {_by(image.shape)} pixels would be {_by((height, width))} at short side {short_side}, more "
+            f"than {MAX_WHOLE:,} pixels; leave it out, or use views of the model's size"
+        )
+    return height, width
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return to_uint8(tf.image.resize(image, size, antialias=True)).numpy() if size != image.shape[:2] else image
+
+
+def _check(view: Operation, height: int, width: int) -> None:
+    """Raise RecipeError where a model of this size has no such view."""
+    side, size = getattr(view, "short_side", None), min(height, width)
+    if side is not None and side < size:
+        raise RecipeError(f"the view's short_side {side} is below the model's size {size}; give at least {size}")
+    if isinstance(view, views.Shift) and view.pixels >= size:
+        raise RecipeError(f"a shift by {view.pixels} pixels leaves nothing of an image of {size}; give fewer")
+
+
+def scorer(artefact, tta: str | Sequence[str] | None, average: str) -> Scorer | None:
+    """A Scorer for these views; None where there are none. Raises RecipeError for an average of nothing."""
+    if tta is not None:
+        return Scorer(artefact, tta, average)
+    if average != AVERAGES[0]:
+        raise RecipeError(f"average is {average!r}, and there are no views to average; give tta, as 'flip_lr'")
+    return None
+
+
+def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: schema.Data) -> list[np.ndarray]:
+    """The views of one image (H, W, C), each of the model's shape; the first is the plain one where there is one."""
+    height, width = shape[:2]
+    if isinstance(view, views.FiveCrop):
+        share = (view.short_side or round(min(height, width) * 8 / 7)) / min(height, width)
+        larger = round(height * share), round(width * share)
+        region = resize(tf.constant(image), larger, "crop").numpy()
+        bottom, right = larger[0] - height, larger[1] - width
+        corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+        crops = [region[top : top + height, left : left + width] for top, left in corners]
+        return crops + [crop[:, ::-1] for crop in crops] if isinstance(view, views.TenCrop) else crops
+    short_side = getattr(view, "short_side", None) or spec.short_side
+    plain = image
+    if image.shape[:2] != (height, width) or short_side:
+        how = "crop" if getattr(view, "short_side", None) else spec.resize
+        plain = resize(tf.constant(image), (height, width), how, short_side).numpy()
+    if isinstance(view, views.FlipLR):
+        return [plain, plain[:, ::-1]]
+    if isinstance(view, views.Shift):
+        n = view.pixels
+        padded = np.pad(plain, [(n, n), (n, n), (0, 0)], "reflect")
+        return [plain, padded[2 * n :, 2 * n :], padded[:height, :width]]
+    return [plain]
+
+
+def fully_convolutional(model: keras.Model, short_sides: Sequence[int] = ()) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of images (N, H, W, C), uint8, of any size to logits (N, classes), with the model's weights.
+
+    Args:
+        short_sides: lengths of the images' short side that must be possible.
+
+    Raises:
+        ModelError: its head takes one size only, or nothing is left of so small an image.
+    """
+    try:
+        anyhow = keras.Input((None, None, model.input_shape[-1]), dtype=model.inputs[0].dtype)
+        twin = keras.models.clone_model(model, input_tensors=anyhow)
+        twin.set_weights(model.get_weights())
+    except (ValueError, TypeError) as error:
+        flat = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Flatten)]
+        why = f"behind {flat[0]} every position has its own weights" if flat else str(error).partition("\n")[0]
+        raise ModelError(
+            f"{model.name} takes images of one size only, so that it cannot look at whole ones ({why}); "
+            'use views of its size, or a model with head = "average"'
+        ) from None
+    for side in sorted(short_sides):
+        try:
+            twin.compute_output_shape((1, side, side, model.input_shape[-1]))
+        except ValueError:
+            raise ModelError(f"{model.name} pools an image of short side {side} away; give a longer one") from None
+    twin = with_fast_norms(twin)
+    signature = tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.uint8)
+    forward = tf.function(lambda images: twin(images, training=False), input_signature=[signature], autograph=False)
+    return forward.get_concrete_function()
+
+
+def _by(shape: Sequence[int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log probabilities over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

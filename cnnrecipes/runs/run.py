@@ -1,0 +1,334 @@
+"""The run folder, and the object that reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from cnnrecipes._support.atomic_files import is_utf8, write_text
+from cnnrecipes.data.images.pixel_values import say_or_warn
+from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
+from cnnrecipes.data.sources.source import GIVEN, Source
+from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
+from cnnrecipes.recipe.schema import Recipe, read_toml
+from cnnrecipes.recipe.values import folder_name
+from cnnrecipes.runs import display, unfinished
+from cnnrecipes.runs.artifact import Artefact, Prediction
+from cnnrecipes.runs.evaluation import evaluate
+
+PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
+
+
+class Run:
+    """One training's folder: `recipe`, `history`, `metrics`, `predict`, `evaluate`.
+
+    The folder holds recipe.toml, environment.json, history.csv, metrics.json, checkpoints/, tensorboard/ and the
+    artefact model.keras. Each is read when it is asked for.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._artefact: Artefact | None = None
+
+    @classmethod
+    def create(cls, workdir: str | Path, recipe: Recipe, name: str | None = None) -> Run:
+        """Make a new folder, `<workdir>/<name>`; an existing one is never used again.
+
+        name: None: `<date>_<recipe>_<number>`, the first number that is free.
+
+        Raises:
+            RunError: the folder cannot be written, or there is one of this name.
+        """
+        check_place(workdir, name)
+        base = f"{date.today().isoformat()}_{recipe.name}"
+        try:
+            Path(workdir).mkdir(parents=True, exist_ok=True)
+            run = cls(_named(Path(workdir), name) if name is not None else _first_free(Path(workdir), base))
+            (run.folder / "checkpoints").mkdir()
+            run.write("recipe.toml", recipe.to_toml())
+            run.write("environment.json", json.dumps(environment(), indent=2))
+        except OSError as error:
+            raise RunError(
+                f"cannot write a run folder in {str(workdir)!r} ({error.strerror}); give another with workdir="
+            ) from None
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """The run of a folder that `fit` has made. Raises RunError where it is none."""
+        if not isinstance(folder, (str, Path)):
+            raise RunError(f"a run is opened by its path; received {folder!r}")
+        if not (Path(folder) / "recipe.toml").is_file():
+            raise RunError(
+                f"{str(folder)!r} is not a run folder; give one that `fit` has made, as runs/<date>_<recipe>_1"
+            )
+        return cls(folder)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its training went to its end, and was measured."""
+        return (self.folder / "metrics.json").is_file()
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe as run, complete."""
+        path = self.folder / "recipe.toml"
+        return Recipe.from_dict(read_toml(path), str(path))
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds, images_per_second."""
+        path = self.folder / "history.csv"
+        if not path.is_file():
+            raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch")
+        try:
+            return _checked_history(pd.read_csv(path))
+        except (ValueError, OSError) as error:
+            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); restore it, or train again") from None
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Split -> accuracy, its interval, cross entropy and n, as measured at the end of the training."""
+        path = self.folder / "metrics.json"
+        if not path.is_file():
+            raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish")
+        try:
+            return _checked_metrics(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, OSError) as error:
+            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); `evaluate` measures again") from None
+
+    @property
+    def artefact(self) -> Artefact:
+        """The trained model with its names and preprocessing.
+
+        Of a run that is not finished: with the best weights so far, with a warning that says so.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        if self._artefact is None:
+            if not (self.folder / "model.keras").exists() and (self.folder / unfinished.FILE).is_file():
+                found, said = unfinished.best_so_far(self.folder, self.recipe)
+                warnings.warn(said, CNNRecipesWarning, stacklevel=3)
+                return found  # not kept: the training may go on
+            self._artefact = Artefact.load(self.folder / "model.keras")
+        return self._artefact
+
+    @property
+    def model(self):
+        """The trained `keras.Model`: images 0..255 in, logits out."""
+        return self.artefact.model
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self.artefact.class_names
+
+    def predict(
+        self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
+    ) -> Prediction | list[Prediction]:
+        """Names and probabilities for a path, an array or a list; see `Artefact.predict`."""
+        return self.artefact.predict(inputs, tta, average)
+
+    def evaluate(
+        self,
+        data: Any = None,
+        split: str | None = None,
+        tta: str | Sequence[str] | None = None,
+        average: str = "probabilities",
+    ) -> dict[str, Any]:
+        """Measure accuracy with its interval, cross entropy and n on a split of the recipe's data, or on `data`.
+
+        Args:
+            data: as for `fit`, and `{"test": (images, labels)}` or another split alone; None: what the run was trained
+                on. What has no splits is measured whole; some of the run's classes are enough. Labels that are names
+                are looked up among the run's class names; numbers are its class numbers.
+            split: "train", "validation" or "test"; None: the test split, or validation where there is none. Of data
+                without splits: the one that the recipe takes from it, as in training.
+            tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
+            average: what of the views is averaged, "probabilities" or "logits".
+
+        Returns:
+            as `runs.evaluation.evaluate`, and "left_out", how many files of the split cannot be read, where there are
+            such; a warning names the first. What was left out before a split was taken is not counted.
+
+        Raises:
+            DataError: the data cannot be read, its images do not fit, or show a class that the run does not know; no
+                such split.
+        """
+        artefact = self.artefact
+        with self._source(data, split, artefact.class_names) as source:
+            measured = source.split(split or final_split(source))
+            metrics = evaluate(artefact, measured, tta, average)
+        warn_unreadable(measured.left_out, len(measured))
+        return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
+
+    def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
+        """What is to be measured: the recipe's own data in its splits, or what is given as it is given."""
+        if data is not None:
+            given = open_given_readable(data, class_names, say_or_warn)
+            if split is None or split in given.splits or GIVEN not in given.splits:
+                return given
+        source, _ = open_readable(data, self.recipe.data)
+        source.check_class_names(class_names)
+        return source
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While within, no other process may train this run. Raises RunError where one does."""
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{str(self.folder)!r} is being trained by another process; wait for it, or stop it first"
+            ) from None
+        except (NotImplementedError, OSError):
+            pass  # not every file system has locks, and one without is no reason not to train
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def keep(self, recipe: Recipe) -> None:
+        """Record a recipe of which some keys have changed since the run began; an equal one is not written again."""
+        if recipe != self.recipe:
+            self.write("recipe.toml", recipe.to_toml())
+            self.__dict__.pop("recipe", None)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file of the folder atomically. Raises WriteError."""
+        write_text(self.folder / name, text)
+
+    def __repr__(self) -> str:
+        return display.text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return display.page(self)
+
+
+def load(path: str | Path) -> Run | Artefact:
+    """Open a run by its folder, or a model.keras alone, which predicts just the same.
+
+    Raises:
+        RunError: neither a run folder nor a whole model of cnnrecipes.
+    """
+    if not isinstance(path, (str, Path)):
+        raise RunError(f"a run is opened by its path; received {path!r}")
+    path = Path(path)
+    if path.is_file():
+        return Artefact.load(path)
+    return Run.open(path)
+
+
+def final_split(source: Source) -> str:
+    """The split that the final numbers come from."""
+    return next((name for name in ("test", "validation", GIVEN) if name in source.splits), "validation")
+
+
+def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of history.csv. Raises ValueError where columns are missing or hold no numbers: it is damaged."""
+    wanted = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"}
+    validation = {"val_loss", "val_accuracy"}
+    if validation & set(table.columns) or any(column.startswith("val") for column in table.columns):
+        wanted |= validation
+    if missing := wanted - set(table.columns):
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+    for name, values in table.items():
+        if not pd.api.types.is_numeric_dtype(values):
+            raise ValueError(f"its column {str(name)!r} holds what is no number")
+    return table
+
+
+def _checked_metrics(found: Any) -> dict[str, Any]:
+    """The content of metrics.json. Raises ValueError where it is not what `fit` writes: it is damaged."""
+    if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
+        raise ValueError("it has no epoch")
+    for split in found.keys() - {"epoch", "weights"}:
+        metrics = found[split] if isinstance(found[split], dict) else {}
+        interval = metrics.get("accuracy_95")
+        values = [metrics.get("accuracy"), metrics.get("cross_entropy"), metrics.get("n")]
+        values += interval if isinstance(interval, list) and len(interval) == 2 else [None]
+        if not all(isinstance(value, (int, float)) for value in values):
+            raise ValueError(f"{split!r} is no result of an evaluation")
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices and the state of the code that was run."""
+    import tensorflow as tf
+
+    return {
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+        "git": {"commit": _git("rev-parse", "HEAD"), "changed_files": _git("status", "--porcelain")},
+        "command": sys.argv,
+    }
+
+
+def check_place(workdir: str | Path, name: str | None = None) -> None:
+    """Raise RunError where no run folder of this name can be made in `workdir`."""
+    if not isinstance(workdir, (str, Path)):
+        raise RunError(f"workdir is {workdir!r}; give the path of the folder that run folders go into")
+    if not is_utf8(workdir):
+        raise RunError(f"workdir {str(workdir)!r} is not UTF-8, which TensorFlow asks of a path; give another")
+    if name is None:
+        return
+    try:
+        folder_name(name)
+    except ValueError as error:
+        raise RunError(f"the run's name is {name!r}; {error}") from None
+    if (Path(workdir) / name).exists():
+        raise RunError(f"{str(Path(workdir) / name)!r} exists already; give another name, or take it away")
+
+
+def _named(workdir: Path, name: str) -> Path:
+    try:
+        (workdir / name).mkdir()
+    except FileExistsError:
+        raise RunError(f"{str(workdir / name)!r} exists already; give another name, or take it away") from None
+    return workdir / name
+
+
+def _first_free(workdir: Path, base: str) -> Path:
+    number = 1
+    while True:
+        try:
+            (workdir / f"{base}_{number}").mkdir()
+            return workdir / f"{base}_{number}"
+        except FileExistsError:
+            number += 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the current folder; None without git or outside a checkout."""
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

@@ -1,0 +1,1 @@
+"""Callbacks: history, best weights, checkpoints, early stopping, progress."""

@@ -1,0 +1,98 @@
+"""What is looked at before a training, so that it does not fail late: devices, room on the disk, determinism."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from cnnrecipes.errors import TrainingError
+from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.train_model import Trainee
+
+_NVIDIA = Path("/proc/driver/nvidia/version")
+_CPU_INFO = Path("/proc/cpuinfo")
+# With one of these TensorFlow uses oneDNN by itself (tensorflow/core/util/util.cc, DefaultOneDnnPolicy).
+_ONEDNN_FEATURES = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
+
+
+def note_devices(placement: Placement, say: Callable[[str], None]) -> None:
+    """Say where a GPU is there that will not be used."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and _NVIDIA.exists():
+        say("there is a GPU that TensorFlow does not see; `pip install 'cnnrecipes[gpu]'` brings what it needs")
+    elif not gpus and platform.system() == "Darwin" and platform.machine() == "arm64":
+        say("this Mac's GPU is not used: TensorFlow has no kernels for it without tensorflow-metal")
+    elif len(gpus) > 1 and placement.devices == 1:
+        say(f"one of {len(gpus)} GPUs is used; train.strategy=mirrored uses all")
+    if not gpus and leaves_onednn_off():
+        say(
+            "TensorFlow was imported before cnnrecipes and left its oneDNN kernels off, so that a step takes 2 to 3 "
+            "times as long on this processor; import cnnrecipes first, or set TF_ENABLE_ONEDNN_OPTS=1"
+        )
+
+
+def leaves_onednn_off() -> bool:
+    """Return whether TensorFlow runs without oneDNN kernels that nobody switched off and this processor profits from.
+
+    `import cnnrecipes` switches them on by an environment variable, which TensorFlow reads when it is imported.
+    """
+    if platform.system() != "Linux" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    if "TF_ENABLE_ONEDNN_OPTS" in os.environ or not _CPU_INFO.exists():
+        return False
+    flags = next((line for line in _CPU_INFO.read_text().splitlines() if line.startswith("flags")), "")
+    return bool(flags) and not _ONEDNN_FEATURES & set(flags.split())
+
+
+def make_deterministic() -> None:
+    """From now on TensorFlow takes kernels that add in one order only, or refuses (`train.deterministic`).
+
+    It has no way back that is public: trainings that follow in this process are deterministic too.
+    """
+    tf.config.experimental.enable_op_determinism()
+
+
+def check_room(folder: str | Path, trainee: Trainee) -> None:
+    """Raises TrainingError where a run's files will not fit: two checkpoints, one being written, best and artefact."""
+    state = sum(variable.value.dtype.size * _size(variable) for group in trainee.state().values() for variable in group)
+    weights = sum(4 * _size(variable) for variable in trainee.inner.variables)
+    needed = 3 * state + 3 * weights + 2**20
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise TrainingError(
+            f"the disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and this training's checkpoints and model "
+            f"need up to {needed / 2**20:,.0f}; make room, or give another folder with workdir="
+        )
+
+
+@contextlib.contextmanager
+def explained_disk(folder: Path) -> Iterator[None]:
+    """A full disk as a TrainingError that says how to go on; what is in the folder is whole."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if not is_disk_full(error):
+            raise
+        raise TrainingError(
+            f"the disk of {str(folder)!r} is full; make room, then `cnnrecipes resume {folder}` goes on from the last "
+            "checkpoint"
+        ) from None
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether a file could not be written for want of room; TensorFlow has one name for that and for full memory."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" in str(error)
+
+
+def _size(variable) -> int:
+    return int(tf.TensorShape(variable.shape).num_elements())

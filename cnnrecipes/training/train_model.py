@@ -1,0 +1,294 @@
+"""A model as it is trained: the step that Keras' `fit` repeats, several of them in one call."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnnrecipes.data.augmentation import Augmentation
+from cnnrecipes.optim.schedules import Schedule
+
+METRICS = ("loss", "accuracy")
+
+
+class Average(Protocol):
+    """Weights beside the model's own, which follow them: see `averages`."""
+
+    variables: list[keras.Variable]
+
+    def update(self, step: tf.Tensor) -> None:
+        """Follow the weights after the optimizer's step, counted from 0."""
+
+
+def in_training_step(device: str) -> bool:
+    """Whether `augment.device` means the training step: "auto" does where there is a GPU, which has time to spare."""
+    return device == "accelerator" or (device == "auto" and bool(tf.config.list_physical_devices("GPU")))
+
+
+@keras.saving.register_keras_serializable(package="cnnrecipes")
+class Trainee(keras.Model):
+    """A model in training. Its step is on one global batch, whatever the parts or devices that it is computed in.
+
+    The step augments the batch where the pipeline has not, computes it in `parts` one after the other, adds up the
+    gradients of all devices, applies them, and lets the `averages` follow. Everything else, the weight files too, is
+    the model's own.
+
+    `fit` calls the training function once an execution, which makes `steps` steps (the last of an epoch fewer).
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        augmentation: Augmentation | None = None,
+        parts: int = 1,
+        averages: Sequence[Average] = (),
+        schedule: Schedule | None = None,
+    ):
+        super().__init__(name=model.name)
+        self.inner, self.parts = model, parts
+        self._augmentation, self._averages, self._schedule = augmentation, tuple(averages), schedule
+        self._loss, self._accuracy = (keras.metrics.Mean(name=name) for name in METRICS)
+        # The step whose loss was the first not to be a number; -1 while there is none.
+        self._lost = self._counter("lost_step", -1)
+        self._done = self._counter("steps_done", 0)
+        # No state: a resumed epoch has at least one more step, which writes it again.
+        self._rate = keras.Variable(0.0, trainable=False, name="last_rate", aggregation="only_first_replica")
+        # How many steps an execution has, and how many are left of the epoch.
+        self.steps, self.left_in_epoch = 1, 0
+        self._kept_metrics = False
+
+    def _counter(self, name: str, value: int) -> keras.Variable:
+        return keras.Variable(value, dtype="int64", trainable=False, name=name, aggregation="only_first_replica")
+
+    @property
+    def augments(self) -> bool:
+        """Whether the step augments its batch."""
+        return self._augmentation is not None
+
+    @property
+    def averages(self) -> tuple[Average, ...]:
+        return self._averages
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Of an epoch so far, training or validation; Keras sets them back at its start."""
+        return [self._loss, self._accuracy]
+
+    def state(self) -> dict[str, list[keras.Variable]]:
+        """All that the next step depends on, and the epoch's metrics so far."""
+        return {
+            "model": list(self.inner.variables),
+            "optimizer": list(self.optimizer.variables),
+            "schedule": self._schedule.variables if self._schedule else [],
+            "averages": [variable for average in self._averages for variable in average.variables],
+            "metrics": [variable for metric in self.metrics for variable in metric.variables],
+            "counters": [self._lost, self._done],
+        }
+
+    @property
+    def lost_step(self) -> int | None:
+        """The first step, from 0, whose loss was not finite; None where all were."""
+        step = int(self._lost.numpy())
+        return None if step < 0 else step
+
+    @property
+    def last_rate(self) -> float:
+        """The learning rate of the last step."""
+        return float(self._rate.numpy())
+
+    @property
+    def steps_done(self) -> int:
+        """Steps since the start of the training."""
+        return int(self._done.numpy())
+
+    def switch_off_xla(self) -> None:
+        """Compile the steps from now on without XLA."""
+        self.jit_compile = False
+        self.train_function = self.test_function = None
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """While within, the model has the weights that are measured and kept: an average, where one stands for them."""
+        swaps = [average.swap for average in self._averages if hasattr(average, "swap")]
+        for swap in swaps:
+            swap()
+        try:
+            yield
+        finally:
+            for swap in swaps:
+                swap()
+
+    def measured_weights(self) -> list[np.ndarray]:
+        """Those, in the order of the model's weights."""
+        with self.measured():
+            return [np.asarray(weight.numpy()) for weight in self.inner.weights]
+
+    def take_up(self, mid_epoch: bool) -> None:
+        """Let the next epoch begin with the metrics that are there, in its middle; otherwise with none."""
+        self._kept_metrics = mid_epoch
+
+    def reset_metrics(self):
+        if self._kept_metrics:
+            self._kept_metrics = False
+            return
+        super().reset_metrics()
+
+    def call(self, inputs, training=False):
+        images = inputs[0] if isinstance(inputs, (tuple, list)) else inputs
+        return self.inner(images, training=training)
+
+    def train_step(self, data) -> None:
+        """One step on a batch of augmented images and their labels."""
+        images, labels = data
+        loss, logits, gradients = self._computed(images, labels)
+        self._keep_statistics_alike()
+        self._rate.assign(keras.ops.cast(self.optimizer.learning_rate, "float32"))
+        self.optimizer.apply(self._added_up(gradients), self.inner.trainable_variables)
+        for average in self._averages:
+            average.update(self._done.value)
+        self._loss.update_state(loss)
+        self._accuracy.update_state(_right(labels, logits))
+        bad = tf.logical_and(tf.less(self._lost, 0), tf.logical_not(tf.math.is_finite(loss)))
+        self._lost.assign(tf.where(bad, self._done, self._lost))
+        self._done.assign_add(1)
+
+    def test_step(self, data) -> None:
+        """The cross entropy of the bare labels, whatever is trained with; `weights` are 0 for what only fills up."""
+        images, labels, weights = data
+        logits = tf.cast(self.inner(images, training=False), tf.float32)
+        self._loss.update_state(tf.nn.softmax_cross_entropy_with_logits(labels, logits), weights)
+        self._accuracy.update_state(_right(labels, logits), weights)
+
+    def _augmented(self, data) -> tuple[tf.Tensor, tf.Tensor]:
+        (images, keys, epochs), labels = data
+        return self._augmentation(images, labels, keys, epochs)
+
+    def _computed(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Mean loss, logits (N, classes) and gradients of this device's batch."""
+        if self.parts == 1:
+            return self._part(images, labels)
+        sliced = [tf.reshape(x, (self.parts, -1, *x.shape[1:])) for x in (images, labels)]
+        gradients = [tf.zeros(variable.shape, variable.dtype) for variable in self.inner.trainable_variables]
+        logits = tf.TensorArray(tf.float32, self.parts)
+
+        def body(part, total, logits, sums):
+            loss, found, gradients = self._part(sliced[0][part], sliced[1][part])
+            sums = [a + b / self.parts for a, b in zip(sums, gradients, strict=True)]
+            return part + 1, total + loss / self.parts, logits.write(part, found), sums
+
+        # One part after the other: side by side they would need the memory that this is to save.
+        _, loss, logits, gradients = tf.while_loop(
+            lambda part, *_: part < self.parts,
+            body,
+            (0, tf.constant(0.0), logits, gradients),
+            parallel_iterations=1,
+        )
+        return loss, logits.concat(), gradients
+
+    def _part(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        variables = self.inner.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.inner(images, training=True)
+            # Keras divides the mean over a device's examples by the number of devices.
+            loss = self.compute_loss(x=images, y=labels, y_pred=logits, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        devices = tf.distribute.get_strategy().num_replicas_in_sync
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        return tf.cast(loss, tf.float32) * devices, tf.cast(logits, tf.float32), gradients
+
+    def _added_up(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Over all devices, before the optimizer clips them: its limits are of the global batch's gradient."""
+        if not _many_devices():
+            return gradients
+        return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients))
+
+    def _keep_statistics_alike(self) -> None:
+        """Moving statistics become their mean over the devices, or each device would go on with its own."""
+        if not _many_devices():
+            return
+        kept = [v for v in self.inner.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
+        if not kept:
+            return
+        packed = tf.concat([tf.reshape(v.value, (-1,)) for v in kept], axis=0)
+        packed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, packed)
+        for variable, part in zip(kept, tf.split(packed, [math.prod(v.shape) for v in kept]), strict=True):
+            variable.assign(tf.reshape(part, variable.shape))
+
+    def make_train_function(self, force=False):
+        """One call: so many steps, of which only the metrics come back, read once."""
+        if self.train_function is not None and not force:
+            return
+        several = self._repeated(self.train_step, self._augmented if self.augments else None)
+
+        def execute(iterator):
+            count = min(self.steps, self.left_in_epoch)
+            self.left_in_epoch -= count
+            return several(iterator, tf.constant(count))
+
+        self.train_function = execute
+
+    def make_test_function(self, force=False):
+        """(iterator, number of batches) to the metrics after these and those before."""
+        if self.test_function is None or force:
+            self.test_function = self._repeated(self.test_step)
+
+    def _repeated(self, step, augmented=None):
+        """(iterator, count) to the metrics after so many steps, of batches that go through `augmented` first."""
+        strategy = self.distribute_strategy
+
+        @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
+        def one(data):
+            strategy.run(step, (data,))
+
+        @tf.function(autograph=False)
+        def several(iterator, count):
+            def body(done):
+                data = next(iterator)
+                if augmented is not None:
+                    # Ahead of what XLA compiles: it has no kernel for affine maps, other random numbers for noise, and
+                    # rounds otherwise. So the values are those of the pipeline.
+                    data = strategy.run(augmented, (data,))
+                one(data)
+                return (done + 1,)
+
+            # The count is a tensor: another one is no other graph.
+            tf.while_loop(lambda done: done < count, body, (tf.constant(0),), parallel_iterations=1)
+            return {metric.name: metric.result() for metric in self.metrics}
+
+        graphs = {}
+
+        def execute(iterator, count):
+            # One graph for batches of one shape, made once. TensorFlow would count it as a retracing: it counts by the
+            # line of code, and a new training has a new function of the same lines.
+            shapes = tuple(tf.nest.flatten(iterator.element_spec))
+            if shapes not in graphs:
+                graphs[shapes] = several.get_concrete_function(iterator, tf.TensorSpec((), tf.int32))
+            return graphs[shapes](iterator, count)
+
+        return execute
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Everything is built already; what Keras does here fails with many workers (keras-team/keras#20585).
+        pass
+
+    def save_weights(self, *args: Any, **kwargs: Any) -> None:
+        self.inner.save_weights(*args, **kwargs)
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> None:
+        self.inner.load_weights(*args, **kwargs)
+
+
+def _many_devices() -> bool:
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
+def _right(labels, logits) -> tf.Tensor:
+    """(N,) float32: 1 where the largest logit is the largest label's."""
+    return tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)

@@ -1,0 +1,307 @@
+"""Keras' `fit`, with what a run wants beside it: checkpoints, history, the best weights, logs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.backend.common import global_state  # no public way to the global generator
+
+from cnnrecipes.errors import OutOfMemory, RunError
+from cnnrecipes.optim.schedules import Schedule
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.training.callbacks.checkpoints import Saver
+from cnnrecipes.training.callbacks.progress import ProgressDisplay
+from cnnrecipes.training.callbacks.state import Best, EpochRecord, FiniteLoss, HistoryFile, Position, Validation
+from cnnrecipes.training.callbacks.stopping import EarlyStopping, PlateauDrop, Signals, TimeBudget
+from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.preflight import is_disk_full
+from cnnrecipes.training.train_model import Trainee
+from cnnrecipes.training.xla import without_xla_where_it_fails
+
+_KERAS_RANDOM = ("global_random_seed", "global_seed_generator")
+EXECUTION = 0.2  # seconds of steps in one call: Python between calls is nothing beside it, and Ctrl-C still quick
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The batches of a training, as `data.pipeline` makes them."""
+
+    training: Callable[[int, int], tf.data.Dataset]  # (first step, last step) of the training
+    steps_per_epoch: int
+    images_per_step: int
+    validation: tf.data.Dataset | None = None  # again and again
+    validation_steps: int = 0
+    validation_images: int = 0
+    images_after: int = 0  # that are measured when the training is over
+
+
+@dataclass
+class Session:
+    """Where a training writes, how it speaks, and what it takes up again.
+
+    folder: None in a worker that is not the first. facts: what a checkpoint says beside its arrays.
+    """
+
+    folder: Path | None
+    placement: Placement
+    started: float = field(default_factory=time.monotonic)
+    progress: bool = True
+    say: Callable[[str], None] = print
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    start: checkpoint.Checkpoint | None = None
+    loggers: Sequence[keras.callbacks.Callback] = ()
+    how_to_go_on: str = "train again to go on"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ends with: the weights that the recipe wants kept, and whence they are.
+
+    `last` is the digest of the last step's weights, which all workers share; the best ones only the first has.
+    """
+
+    weights: list[np.ndarray]
+    epoch: int
+    history: list[dict[str, float]]
+    last: str
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed Keras' random numbers; the states of Python's, NumPy's and Keras' global generators are restored afterwards.
+
+    TensorFlow's global seed stays set.
+    """
+    states = random.getstate(), np.random.get_state()
+    of_keras = {name: global_state.get_global_attribute(name) for name in _KERAS_RANDOM}
+    keras.utils.set_random_seed(seed)
+    # Before Keras 3.11 `set_random_seed` leaves a generator that exists already where it is.
+    global_state.set_global_attribute("global_seed_generator", None)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        for name, value in of_keras.items():
+            global_state.set_global_attribute(name, value)
+
+
+def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session) -> Outcome:
+    """Train a compiled trainee as the recipe says.
+
+    Raises:
+        TrainingError: the loss is no number any more; a device is out of memory.
+        Interrupted: a signal asked for it; a checkpoint is written.
+    """
+    parts = _Parts(trainee, schedule, feed, whole, session)
+    if session.start is not None:
+        parts.restore(session.start)
+    everything = _Throughout([*parts.in_order(), *session.loggers], add_history=True, model=trainee)
+    everything.set_params({"epochs": whole.train.epochs, "steps": feed.steps_per_epoch, "verbose": 0})
+    try:
+        everything.begin()
+        with parts.signals.caught(), _naming_memory(whole):
+            without_xla_where_it_fails(
+                lambda: _fit(trainee, feed, whole, session.placement, parts, everything), trainee, session.say
+            )
+            parts.saver.save()
+    finally:
+        everything.end()
+        if parts.writer:
+            parts.writer.finish()
+    return parts.outcome()
+
+
+def _fit(trainee, feed: Feed, whole: Recipe, placement: Placement, parts: _Parts, callbacks: _Throughout) -> None:
+    """The rest of the first epoch step by step, which tells how long a step takes; then the others, many in a call."""
+    position, epochs = parts.position, whole.train.epochs
+    wanted = whole.train.steps_per_execution
+    trainee.steps = wanted or 1
+    ends = [min(position.epoch + 1, epochs), epochs]
+    for end in ends:
+        if position.epoch >= end or parts.stopped:
+            continue
+        left = feed.steps_per_epoch - position.step
+        trainee.fit(
+            feed.training(position.total, end * feed.steps_per_epoch),
+            initial_epoch=position.epoch,
+            epochs=end,
+            steps_per_epoch=-(-left // trainee.steps),
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+        parts.stopped = trainee.stop_training
+        if wanted is None and parts.timer.seconds:
+            trainee.steps = round(
+                placement.agree([max(min(EXECUTION / parts.timer.seconds, feed.steps_per_epoch), 1)])[0]
+            )
+
+
+class _Parts:
+    """The callbacks of a training, and what each of them needs of the others."""
+
+    def __init__(self, trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session):
+        spec, folder, place = whole.train, session.folder, session.placement
+        self.trainee, self.spec, self.feed, self.session, self.schedule = trainee, spec, feed, session, schedule
+        self.position = Position(feed.steps_per_epoch)
+        self.writer = checkpoint.Writer(folder / "checkpoints", session.say) if folder else None
+        self.signals = Signals(session.say)
+        self.stopped, self.timer = False, _StepTimer()
+        self.history = HistoryFile(folder / "history.csv" if folder else None)
+        self.record = EpochRecord(self.position, feed.images_per_step, lambda: trainee.last_rate)
+        best = folder / "checkpoints" / "best.npz" if folder else None
+        self.best = Best(best, spec.monitor, self.kept_weights)
+        self.patience = EarlyStopping(self.best, spec.early_stopping, session.say) if spec.early_stopping else None
+        self.validation = None
+        if feed.validation is not None:
+            self.validation = Validation(feed.validation, feed.validation_steps, feed.images_per_step)
+        self.drop = PlateauDrop(self.best, schedule) if schedule.plateau else None
+        self.budget = None
+        if spec.time_budget:
+            self.budget = TimeBudget(
+                self.position,
+                schedule,
+                spec.time_budget.seconds,
+                session.started,
+                feed,
+                place.agree,
+                self.validation,
+                session.say,
+            )
+        remembering = ("position", "record", "history", "best", "patience", "drop", "budget")
+        self.saver = Saver(
+            self.writer,
+            self.position,
+            spec.checkpoint_every,
+            place,
+            self.signals,
+            parts={name: getattr(self, name) for name in remembering if getattr(self, name) is not None},
+            facts=session.facts,
+            total_steps=schedule.total_steps,
+            how_to_go_on=session.how_to_go_on,
+        )
+
+    def in_order(self) -> list[keras.callbacks.Callback]:
+        """Each after those whose logs or decisions it reads."""
+        total = self.spec.epochs * self.feed.steps_per_epoch
+        guard = FiniteLoss(self.position, lambda step: float(self.schedule(step)), self._last_good)
+        deadline = self.session.started + self.budget.seconds if self.budget else None
+        display = [ProgressDisplay(self.position, total, deadline=deadline)] if self.session.progress else []
+        changes = [part for part in (self.patience, self.drop, self.budget) if part is not None]
+        measured = [self.validation] if self.validation else []
+        records = [self.record, self.history, self.best]
+        return [self.timer, self.position, guard, *measured, *records, *changes, *display, self.saver]
+
+    def restore(self, start: checkpoint.Checkpoint) -> None:
+        """Take a training up where a checkpoint was written."""
+        state = start.state["parts"]
+        if state.keys() != self.saver.parts.keys():
+            raise RunError(f"{str(start.path)!r} is of another kind of training: it remembers {', '.join(state)}")
+        checkpoint.restore(start, self.trainee.state())
+        for name, part in self.saver.parts.items():
+            part.restore(state[name])
+        self.stopped = any(part.ended for part in (self.patience, self.budget) if part is not None)
+        # Keras sets the metrics back when an epoch begins, one that is taken up in its middle too.
+        self.trainee.take_up(mid_epoch=self.position.step > 0)
+
+    def kept_weights(self) -> list[np.ndarray]:
+        """The weights that validation has measured: the model's, or their average."""
+        return self.trainee.measured_weights()
+
+    def outcome(self) -> Outcome:
+        """The weights that the recipe wants kept. A damaged best.npz is said, and the last ones are taken."""
+        weights = self.kept_weights()
+        last = Outcome(weights, self.position.epoch, self.history.rows, checkpoint.digest(weights))
+        if self.spec.artefact == "last" or self.best.epoch in (None, last.epoch) or self.best.path is None:
+            return last
+        try:
+            found = checkpoint.read(self.best.path)
+        except RunError as error:
+            self.session.say(f"{error}; the last weights are kept instead")
+            return last
+        if found.state["epoch"] != self.best.epoch:
+            # Written after the last checkpoint of a training that was killed, and did not come to the same again.
+            self.session.say(
+                f"{str(self.best.path)!r} is of epoch {found.state['epoch']}, the best is "
+                f"{self.best.epoch}; the last weights are kept instead"
+            )
+            return last
+        best = [found.arrays[name] for name in sorted(found.arrays)]
+        return dataclasses.replace(last, weights=best, epoch=self.best.epoch)
+
+    def _last_good(self) -> str:
+        if self.writer:
+            self.writer.finish()
+            if paths := checkpoint.found(self.writer.folder):
+                return (
+                    f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
+                    "begins there, with other settings"
+                )
+        return "There is no checkpoint yet"
+
+
+class _Throughout(keras.callbacks.CallbackList):
+    """Callbacks of one training that is several calls of `fit`: it begins and ends once."""
+
+    def begin(self) -> None:
+        super().on_train_begin()
+
+    def end(self) -> None:
+        super().on_train_end()
+
+    def on_train_begin(self, logs=None):
+        pass
+
+    def on_train_end(self, logs=None):
+        pass
+
+
+class _StepTimer(keras.callbacks.Callback):
+    """Median seconds of an execution; the first ones compile."""
+
+    def __init__(self):
+        super().__init__()
+        self.durations: list[float] = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if len(self.durations) < 100:
+            self.durations.append(time.perf_counter() - self.start)
+
+    @property
+    def seconds(self) -> float | None:
+        return statistics.median(self.durations[2:] or self.durations) if self.durations else None
+
+
+@contextlib.contextmanager
+def _naming_memory(whole: Recipe) -> Iterator[None]:
+    """TensorFlow's errors about memory as ours."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if is_disk_full(error):
+            raise
+        raise OutOfMemory(
+            f"out of memory with batches of {whole.data.batch_size} of {whole.model.name} ({_first_line(error)}); "
+            f"set train.accumulate={2 * whole.train.accumulate} to compute each in more parts, "
+            "train.on_oom=halve to have that done, or a smaller data.batch_size"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -1,0 +1,103 @@
+"""Names from data, files and models reach the terminal as text of one line that changes nothing else on it."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from cnnrecipes._support import console
+from cnnrecipes._support.console import listed, printable
+from cnnrecipes.data.audit.check import Report
+from cnnrecipes.data.audit.checks import Finding
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\x9b31m", r"\x9b31m"),  # the one-byte form of ESC [
+        ("abc\u202edcba", r"abc\u202edcba"),
+        ("\u2028", r"\u2028"),
+        ("caf\udce9", r"caf\udce9"),  # a file name that is not UTF-8
+        ("[bold red]x", "[bold red]x"),
+        ("Größe 猫 سلام 👩\u200d🔬", "Größe 猫 سلام 👩\u200d🔬"),
+        (7, "7"),
+    ],
+)
+def test_what_would_act_on_a_terminal_becomes_an_escape_and_letters_stay(raw, shown):
+    assert printable(raw) == shown
+    shown.encode()  # can be written
+
+
+def test_long_lists_are_cut_and_counted():
+    assert listed(["a", "b"]) == "a, b"
+    assert listed([f"c{i}" for i in range(3000)], most=3) == "c0, c1, and 2,998 more"
+
+
+def test_a_report_prints_class_names_and_files_as_they_are_written(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=text, force_terminal=False, soft_wrap=True))
+
+    report = Report(
+        name="photos",
+        counts=pd.DataFrame({"train": [3, 4]}, index=["[bold red]x", "\x1b[31mred"]),
+        findings=(Finding("warning", "odd", "a \x1b]0;title\x07 message", ("new\nline.jpg",)),),
+        unreadable={"new\nline.jpg": "[link=x]damaged"},
+        trainable=True,
+    )
+    console.print_report(report)
+    shown = text.getvalue()
+    assert "[bold red]x" in shown
+    assert r"\x1b[31mred" in shown
+    assert r"'new\nline.jpg': [link=x]damaged" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
+def python(code):
+    """Run code in a new process, with TensorFlow's log as it is by default."""
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+
+
+def test_tensorflow_logs_nothing_when_it_is_imported_and_finds_its_devices():
+    done = python(
+        "import cnnrecipes as cr; cr.build; import tensorflow as tf; print(len(tf.config.list_logical_devices()))"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) >= 1
+
+
+def test_only_lines_of_tensorflows_log_are_kept_from_the_standard_error(capfd):
+    with console._without_logs():
+        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
+        os.write(2, b"I0000 00:00:1795548597.468583    7261 port.cc:153] oneDNN custom operations are on.\n")
+        os.write(2, b"2026-11-24 19:30:01.123456: I tensorflow/core/platform/cpu_feature_guard.cc:210] binary\n")
+        os.write(2, b"Of another thread: 100%\nwithout a line's end")
+    assert capfd.readouterr().err == "Of another thread: 100%\nwithout a line's end"
+
+
+@console._without_logs()
+def failing_import():
+    os.write(2, b"E0000 00:00:1795548597.468583    7261 x.cc:1] why\n")
+    raise ImportError("no TensorFlow")
+
+
+def test_the_log_is_shown_where_the_import_fails(capfd):
+    with pytest.raises(ImportError, match="no TensorFlow"):
+        failing_import()
+    assert "x.cc:1] why" in capfd.readouterr().err
+
+
+def test_a_closed_standard_error_stops_no_import():
+    done = python(
+        "import os; os.close(2); import cnnrecipes._support.console as t\nwith t._without_logs(): print('done')"
+    )
+    assert done.stdout == "done\n"

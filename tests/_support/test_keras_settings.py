@@ -1,0 +1,76 @@
+"""Global settings of Keras do not leak into a training, or are refused before any work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+FIT = """
+import sys, keras, cnnrecipes as cr
+{setting}
+changes = {{"train.epochs": 1, "data.batch_size": 512}}
+run = cr.fit("resnet8_digits", workdir=sys.argv[1], progress=False, **changes)
+print({{layer.dtype_policy.name for layer in run.model.layers}} | {{w.dtype for w in run.model.weights}})
+print(keras.config.dtype_policy().name, keras.config.floatx())
+print(cr.load(run.folder).evaluate()["accuracy"] == run.metrics["test"]["accuracy"])
+"""
+
+
+def python(code: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "after"),
+    [
+        ('keras.config.set_dtype_policy("mixed_float16")', "mixed_float16 float32"),
+        ('keras.config.set_floatx("float64")', "float64"),
+    ],
+)
+def test_the_artifact_is_float32_whatever_the_user_has_set(tmp_path, setting, after):
+    done = python(FIT.format(setting=setting), tmp_path)
+    assert done.returncode == 0, done.stderr
+    layers, kept, equal = done.stdout.splitlines()
+    assert layers == "{'float32'}"
+    assert after in kept
+    assert equal == "True"
+
+
+def test_channels_first_is_refused_before_a_folder_is_made(tmp_path):
+    setting = 'keras.config.set_image_data_format("channels_first")'
+    done = python(FIT.format(setting=setting), tmp_path / "runs")
+    assert "KerasSettingError: Keras' image data format is 'channels_first'" in done.stderr
+    assert "set_image_data_format('channels_last')" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_another_backend_is_refused_before_any_work(tmp_path, backend):
+    done = python("import cnnrecipes as cr; cr.fit('resnet8_digits')", KERAS_BACKEND=backend)
+    assert f"KerasSettingError: Keras' backend is '{backend}'" in done.stderr
+    code = f"import os; os.chdir({str(tmp_path)!r}); import sys; sys.argv[1:] = ['fit', 'resnet8_digits']"
+    line = python(f"{code}; from cnnrecipes.cli.app import main; main()", KERAS_BACKEND=backend)
+    assert line.returncode == 2
+    assert line.stderr.startswith(f"cnnrecipes: Keras' backend is '{backend}', and cnnrecipes trains with TensorFlow")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backend_of_the_users_configuration_file_is_refused_too(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
+    code = "from cnnrecipes import keras_settings; keras_settings.check_backend(); print('fine')"
+    assert python(code, **environment).stdout == "fine\n"
+    code = "import os; del os.environ['KERAS_BACKEND']; " + code
+    assert "Keras' backend is 'jax'" in python(code, **environment).stderr
+
+
+def test_recipes_are_listed_and_shown_under_any_backend():
+    code = "import sys; sys.argv[1:] = ['show', 'resnet8_digits']; from cnnrecipes.cli.app import main; main()"
+    done = python(code, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
+    assert 'name = "digits"' in done.stdout

@@ -1,0 +1,55 @@
+"""Whether a host can be reached is known in seconds."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+
+import pytest
+
+from cnnrecipes._support.network import why_unreachable
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def refusing():
+    """A URL of a port at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    return f"http://127.0.0.1:{port}/file"
+
+
+@pytest.fixture
+def silent():
+    """A URL of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/file"
+
+
+@pytest.fixture
+def answering():
+    """A URL of a server that has no such file."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/file"
+        server.shutdown()
+
+
+def test_any_answer_of_any_host_will_do(answering, refusing, silent):
+    assert why_unreachable([refusing, silent, answering]) == ""
+
+
+def test_why_none_answers_is_said(refusing, silent):
+    assert "refused" in why_unreachable([refusing])
+    assert "did not answer within 0.2 s" in why_unreachable([silent], seconds=0.2)
+    assert "not known" in (said := why_unreachable(["https://host.invalid/x"])) or "name" in said
+
+
+def test_what_is_no_web_address_is_not_asked():
+    assert why_unreachable([]) == ""
+    assert why_unreachable(["gs://bucket/x", "ftp://host.invalid/x", "/a/file"]) == ""

@@ -1,0 +1,177 @@
+"""The whole of what is said of a model, and what may be asked about."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import cnnrecipes as cr
+from cnnrecipes.analysis import inspect, subject
+from cnnrecipes.cli.app import app
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No connection is made: one that is tried is an error at once. The cache and the current folder are empty."""
+
+    def refuse(*address):
+        raise AssertionError(f"a connection to {address[1:]} was tried")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_inspection_joins_costs_fields_and_activations(tmp_path):
+    model = cr.build("resnet8", input_shape=(16, 16, 3), classes=4)
+    found = inspect(model, tmp_path / "new" / "folder")
+    layers = found.layers.set_index("layer")
+    assert len(found.layers) == len(model.layers)
+    assert layers.loc["stage1_block1_conv1", "multiply_adds"] == 16 * 16 * 9 * 16 * 16
+    assert layers.loc["stage1_block1_conv2", "receptive_field"] == (7, 7)
+    assert layers.loc["stem_norm", "std"] == pytest.approx(1, abs=0.01)
+    assert found.stages.loc["total", "parameters"] == 75_290 - 6 * 65  # four classes less than ten
+    assert found.stages.loc["stage3", "receptive_field"] == (25, 25)
+    assert [len(pd.read_csv(path)) for path in found.files if path.suffix == ".csv"] == [len(found.layers)]
+    assert sorted(path.name for path in found.files) == sorted(
+        path.name for path in (tmp_path / "new/folder").iterdir()
+    )
+
+
+def test_older_pictures_are_replaced_and_other_files_left(tmp_path):
+    (tmp_path / "filters.png").write_text("old")
+    (tmp_path / "notes.txt").write_text("mine")
+    inspect(cr.build("fast_cnn", input_shape=(16, 16, 1), classes=2, widths=(8, 8, 8)), tmp_path)
+    assert (tmp_path / "filters.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(cr.WriteError, match="cannot write .*file.*give another path"):
+        inspect(cr.build("resnet8", input_shape=(16, 16, 3), classes=4), tmp_path / "file")
+
+
+def test_an_architecture_is_as_published_unless_changed():
+    assert subject.find("resnet20").model.input_shape == (None, 32, 32, 3)
+    changed = subject.find("resnet20", {"data.image_size": 64, "data.channels": 1, "model.norm": "none"})
+    assert changed.model.input_shape == (None, 64, 64, 1)
+    assert changed.images is None
+    assert not any(layer.name.endswith("_norm") and layer.weights for layer in changed.model.layers)
+
+
+def test_a_recipe_brings_its_images_statistics_and_classes():
+    name, model, images, noise, _ = subject.find("resnet8_digits", {"model.activation": "silu"})
+    assert noise == ""
+    assert (name, images.shape, images.dtype) == ("resnet8_digits", (16, 8, 8, 1), np.uint8)
+    assert model.output_shape == (None, 10)
+    assert model.get_layer("stem_act").activation.__name__ == "silu"
+    assert float(np.ravel(model.get_layer("standardize").mean)[0]) == pytest.approx(78, abs=5)
+
+
+def test_an_architecture_can_look_with_the_users_images():
+    found = subject.find("resnet14", data="digits")
+    assert found.model.input_shape == (None, 8, 8, 1)
+    assert len(found.images) == 16
+
+
+def test_data_that_is_not_here_is_replaced_by_noise_without_a_network(offline):
+    """TFDS would download EuroSAT; its size and classes are known without."""
+    found = subject.find("resnet20_cifar", {"data.name": "eurosat"})
+    assert found.model.input_shape == (None, 32, 32, 3)  # the recipe's
+    assert found.model.output_shape == (None, 10)
+    assert found.images is None
+    assert float(np.ravel(found.model.get_layer("standardize").mean)[0]) == subject.NOISE_MEAN
+    assert found.noise.startswith("drawn with noise, since 'eurosat' is not on this machine")
+    assert "`cnnrecipes check-data eurosat` downloads it" in found.noise
+    assert subject.find("resnet14", data="tfds:eurosat").model.input_shape == (None, 64, 64, 3)
+
+
+def test_an_absent_set_without_a_size_of_its_own_takes_the_recipes(offline):
+    found = subject.find("resnet20_photos", {"data.name": "tf_flowers", "data.image_size": [32, 48]})
+    assert found.model.input_shape == (None, 32, 48, 3)
+    assert found.model.output_shape == (None, 5)
+    with pytest.raises(cr.DataError, match="set data.image_size"):
+        subject.find("resnet20", data="tf_flowers")
+
+
+@pytest.mark.parametrize("data", ["./photos", "https://example.org/photos.zip", "photos.tar", "photos.csv", "arrays"])
+def test_data_of_unknown_classes_is_asked_for_them(offline, data):
+    changes = {"data.name": data, "data.image_size": 32}
+    with pytest.raises(cr.DataError, match="is not on this machine, so that its classes are not known; .*classes"):
+        subject.find("resnet20_photos", changes)
+    found = subject.find("resnet20_photos", changes, classes=7)
+    assert found.model.output_shape == (None, 7)
+    assert found.model.input_shape == (None, 32, 32, 3)
+    assert "noise" in found.noise
+
+
+def test_an_archive_is_looked_with_where_it_was_downloaded_or_lies_here(offline, tmp_path):
+    for name, level in (("cat", 50), ("dog", 200)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (40, 40), (level + i, level, level)).save(tmp_path / "pets" / name / f"{i}.png")
+    shutil.make_archive("pets", "zip", "pets")
+    found = subject.find("resnet20_photos", {"data.name": "pets.zip", "data.image_size": 32})
+    assert found.noise == ""
+    assert len(found.images) == 6
+    assert found.first == "the first of the validation split: cat"
+
+
+def test_a_mistyped_path_that_is_given_is_an_error_and_not_noise(offline):
+    with pytest.raises(cr.DataError, match="nowhere' does not exist"):
+        subject.find("resnet20_photos", data="./nowhere")
+
+
+def test_an_architecture_takes_a_number_of_classes_and_says_that_it_is_drawn_with_noise():
+    found = subject.find("resnet20", classes=3)
+    assert found.model.output_shape == (None, 3)
+    assert "noise" in found.noise
+    with pytest.raises(cr.DataError, match="classes = 1.*at least 2"):
+        subject.find("resnet20", classes=1)
+    with pytest.raises(cr.DataError, match="data .*or .*classes"):
+        subject.find("resnet20", data="digits", classes=3)
+
+
+def test_a_run_is_looked_at_with_the_images_that_are_given(digits_run):
+    assert subject.find(str(digits_run.folder / "model.keras")).images is None
+    found = subject.find(str(digits_run.folder), data="digits")
+    assert found.images.shape == (16, 8, 8, 1)
+    assert found.noise == ""
+    with pytest.raises(cr.RecipeError, match="is trained.*leave classes out"):
+        subject.find(str(digits_run.folder), classes=3)
+
+
+def test_inspect_says_in_one_line_that_it_drew_noise(offline, capsys):
+    app(["inspect", "resnet8", "--data", "eurosat", "data.image_size=16", "--folder", "out"], standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("drawn with noise" in line for line in lines) == 1
+
+
+def test_a_run_is_looked_at_as_it_is_trained(tmp_path):
+    run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **{"train.epochs": 1, "train.warmup": "0 epochs"})
+    for path in (run.folder, run.folder / "model.keras"):
+        trained = subject.find(str(path)).model
+        np.testing.assert_array_equal(trained.get_weights()[2], run.model.get_weights()[2])
+    with pytest.raises(cr.RecipeError, match=r"is trained; .*leave model\.norm out"):
+        subject.find(str(run.folder), {"model.norm": "group"})
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("resnet21", {}, "unknown recipe, architecture or run 'resnet21'.*did you mean .*resnet20"),
+        ("resnet20_cifr", {}, "did you mean resnet20_cifar"),
+        ("resnet20", {"model.norm": "bach"}, "bach.*batch"),
+        ("nowhere.toml", {}, "no recipe file at 'nowhere.toml'"),
+    ],
+)
+def test_what_is_not_there_is_named(name, changes, words):
+    with pytest.raises(cr.CNNRecipesError, match=words):
+        subject.find(name, changes)

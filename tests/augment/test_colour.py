@@ -1,0 +1,104 @@
+"""Values as Pillow changes them, to the last bit."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageEnhance, ImageOps
+
+from cnnrecipes.augment import colour, filters
+from cnnrecipes.augment.operations import parse
+
+RANDOM = np.random.default_rng(0)
+NOISE = RANDOM.integers(0, 256, (5, 40, 30, 3), dtype=np.uint8)
+# Smooth, of few values, flat and nearly flat: what histograms stumble over.
+IMAGES = np.concatenate(
+    [
+        NOISE,
+        (NOISE[:2] // 64 * 50 + 20).astype(np.uint8),
+        np.full((1, 40, 30, 3), 77, np.uint8),
+        np.broadcast_to(np.linspace(90, 140, 30).astype(np.uint8)[:, None], (1, 40, 30, 3)),
+    ]
+)
+GRAY = IMAGES[..., :1]
+FACTORS = np.array([0, 0.1, 0.35, 0.7, 1, 1.2, 1.5, 1.9, 3], np.float32)
+
+
+def by_pillow(images, change):
+    pictures = [Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in images]
+    return np.stack([np.asarray(change(picture, i)).reshape(images[0].shape) for i, picture in enumerate(pictures)])
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (colour.brightened, ImageEnhance.Brightness),
+        (colour.contrasted, ImageEnhance.Contrast),
+        (colour.saturated, ImageEnhance.Color),
+        (filters.sharpened, ImageEnhance.Sharpness),
+    ],
+    ids=lambda part: getattr(part, "__name__", ""),
+)
+@pytest.mark.parametrize("images", [IMAGES, GRAY], ids=["rgb", "gray"])
+def test_a_factor_does_what_pillow_does(ours, theirs, images):
+    expected = by_pillow(images, lambda picture, i: theirs(picture).enhance(float(FACTORS[i])))
+    np.testing.assert_array_equal(ours(tf.constant(images), tf.constant(FACTORS)), expected)
+
+
+@pytest.mark.parametrize("images", [IMAGES, GRAY], ids=["rgb", "gray"])
+@pytest.mark.parametrize("name", ["autocontrast", "equalize", "invert", "grayscale", "solarize", "posterize"])
+def test_the_others_do_what_pillow_does(name, images):
+    x, n = tf.constant(images), len(images)
+    numbers = np.arange(n)
+    ours, theirs = {
+        "autocontrast": (lambda: colour.autocontrasted(x), lambda p, i: ImageOps.autocontrast(p)),
+        "equalize": (lambda: colour.equalized(x), lambda p, i: ImageOps.equalize(p)),
+        "invert": (lambda: colour.inverted(x), lambda p, i: ImageOps.invert(p)),
+        "grayscale": (
+            lambda: colour.grayscale(x, tf.zeros((n, 1)), parse("grayscale(1)"), None),
+            lambda p, i: p.convert("L").convert(p.mode),
+        ),
+        "solarize": (
+            lambda: colour.solarized(x, tf.constant(numbers * 32.0)),
+            lambda p, i: ImageOps.solarize(p, int(numbers[i] * 32)),
+        ),
+        "posterize": (
+            lambda: colour.posterized(x, tf.constant(numbers % 8 + 1.0)),
+            lambda p, i: ImageOps.posterize(p, int(numbers[i] % 8 + 1)),
+        ),
+    }[name]
+    np.testing.assert_array_equal(ours(), by_pillow(images, theirs))
+
+
+def test_hue_turns_as_in_the_hsv_circle():
+    turns = np.linspace(-0.5, 0.5, len(IMAGES)).astype(np.float32)
+    found = colour.turn_hue(tf.cast(IMAGES, tf.float32), tf.constant(turns)).numpy()
+    for image, turn, turned in zip(IMAGES, turns, found, strict=True):
+        for pixel, result in zip(image[::13, 7], turned[::13, 7], strict=True):
+            h, s, v = colorsys.rgb_to_hsv(*(pixel / 255.0))
+            np.testing.assert_allclose(result / 255, colorsys.hsv_to_rgb((h + turn) % 1, s, v), atol=1e-5)
+
+
+def test_jitter_is_pillows_chain_of_contrast_brightness_and_saturation():
+    op = parse("colour_jitter(0.5, 0.4, 0.3, 0)")
+    draws = RANDOM.random((len(IMAGES), 4), np.float32)
+    b, c, s = (1 + (2 * draws[:, :3] - 1) * np.float32([0.5, 0.4, 0.3])).T
+
+    def chain(picture, i):
+        for enhance, factor in ((ImageEnhance.Contrast, c), (ImageEnhance.Brightness, b), (ImageEnhance.Color, s)):
+            picture = enhance(picture).enhance(float(factor[i]))
+        return picture
+
+    found = colour.colour_jitter(tf.constant(IMAGES), tf.constant(draws), op, None)
+    np.testing.assert_array_equal(found, by_pillow(IMAGES, chain))
+
+
+@pytest.mark.parametrize("text", ["colour_jitter", "colour_jitter(0, 0, 0, 0.5)"])
+def test_jitter_leaves_gray_images_gray(text):
+    draws = tf.constant(RANDOM.random((len(GRAY), 4), np.float32))
+    alone = colour.colour_jitter(tf.constant(GRAY), draws, parse(text), None).numpy()
+    as_rgb = colour.colour_jitter(tf.constant(np.repeat(GRAY, 3, -1)), draws, parse(text), None).numpy()
+    np.testing.assert_array_equal(np.repeat(alone, 3, -1), as_rgb)

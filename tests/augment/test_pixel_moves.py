@@ -1,0 +1,142 @@
+"""Crops, flips and covered squares against NumPy, with the randomness given; and what holds for every operation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnrecipes.augment import pixel_moves
+from cnnrecipes.augment.apply import _APPLY, augment
+from cnnrecipes.augment.erase import cutout
+from cnnrecipes.augment.geometry import flip_lr, flip_ud, pad_crop
+from cnnrecipes.augment.operations import OPERATIONS, Framing, Mix, parse
+
+MEAN = (10.4, 20.6, 30.0)
+IMAGES = np.random.default_rng(0).integers(0, 256, (25, 6, 7, 3), dtype=np.uint8)
+
+
+def numpy_pad(image, padding, fill):
+    width = [(padding, padding), (padding, padding), (0, 0)]
+    if fill == "reflect":
+        return np.pad(image, width, "reflect")
+    colour = np.round(MEAN) if fill == "mean" else [fill] * 3
+    return np.stack([np.pad(image[..., c], width[:2], constant_values=colour[c]) for c in range(3)], -1)
+
+
+@pytest.mark.parametrize("fill", ["mean", "reflect", 0, 200])
+def test_pad_crop_is_a_pad_and_a_slice(fill):
+    op = parse(f"pad_crop(2, fill={fill!r})")
+    offsets = np.stack(np.meshgrid(range(5), range(5)), -1).reshape(25, 2)
+    draws = tf.constant((offsets + 0.5) / 5, tf.float32)
+    result = pad_crop(tf.constant(IMAGES), draws, op, MEAN)
+    for image, (top, left), cropped in zip(IMAGES, offsets, result.numpy(), strict=True):
+        np.testing.assert_array_equal(cropped, numpy_pad(image, 2, fill)[top : top + 6, left : left + 7])
+
+
+def test_flip_mirrors_below_the_probability():
+    draws = tf.constant(np.linspace(0, 0.96, 25)[:, None], tf.float32)
+    result = flip_lr(tf.constant(IMAGES), draws, parse("flip_lr(0.3)"), MEAN).numpy()
+    for image, drawn, flipped in zip(IMAGES, draws.numpy()[:, 0], result, strict=True):
+        np.testing.assert_array_equal(flipped, image[:, ::-1] if drawn < 0.3 else image)
+
+
+@pytest.mark.parametrize(("size", "fill"), [(3, "mean"), (4, 0), (1, 255)])
+def test_cutout_covers_one_clipped_square(size, fill):
+    centres = np.random.default_rng(1).integers(0, (6, 7), (25, 2))
+    draws = tf.constant((centres + 0.5) / (6, 7), tf.float32)
+    result = cutout(tf.constant(IMAGES), draws, parse(f"cutout({size}, fill={fill!r})"), MEAN).numpy()
+    for image, (row, column), covered in zip(IMAGES, centres, result, strict=True):
+        top, left = row - size // 2, column - size // 2
+        expected = image.copy()
+        expected[max(top, 0) : top + size, max(left, 0) : left + size] = np.round(MEAN) if fill == "mean" else fill
+        np.testing.assert_array_equal(covered, expected)
+
+
+def test_flip_ud_turns_upside_down():
+    flipped = flip_ud(tf.constant(IMAGES), tf.zeros((25, 1)), parse("flip_ud(1)"), MEAN)
+    np.testing.assert_array_equal(flipped, IMAGES[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        ["pad_crop(3)", "flip_lr"],
+        ["pad_crop(2, 'reflect')", "flip_ud", "flip_lr", "pad_crop(1, 9)", "cutout(3)", "cutout(4, 77)"],
+        ["flip_lr", "pad_crop(2)", "alternating_flip_lr", "pad_crop(2)"],
+        ["cutout(3)", "cutout(2, 5)"],
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_run_of_moves_is_one_after_another(ops, channels):
+    images, mean = tf.constant(IMAGES[..., :channels]), MEAN[:channels]
+    specs = [parse(text) for text in ops]
+    counts = [_APPLY[type(op)][1] for op in specs]
+    draws = [tf.constant(np.random.default_rng(n).random((25, n), np.float32)) for n in counts]
+    assert pixel_moves.run_length(specs) == len(ops)
+    expected = images
+    for op, draw in zip(specs, draws, strict=True):
+        expected = _APPLY[type(op)][0](expected, draw, op, mean)
+    np.testing.assert_array_equal(pixel_moves.move(images, specs, draws, mean), expected)
+
+
+@pytest.mark.parametrize(
+    ("ops", "length"),
+    [
+        (["flip_lr", "noise"], 1),
+        (["noise", "flip_lr"], 0),
+        (["cutout(3)", "flip_lr"], 1),
+        (["pad_crop(1, 0)", "pad_crop(1, 1)"], 1),
+        (["flip_lr", "cutout(3, 'noise')"], 1),
+    ],
+)
+def test_what_no_single_gather_can_do_ends_a_run(ops, length):
+    assert pixel_moves.run_length([parse(text) for text in ops]) == length
+
+
+EVERY = sorted(name for name, op in OPERATIONS.items() if not issubclass(op, (Framing, Mix)))
+LISTS = [["pad_crop(2)", "flip_lr", "cutout(3)"], *[[name] for name in EVERY]]
+
+
+def augmented(images, index, epoch=0, seed=0, ops=LISTS[0]):
+    specs = [parse(text) for text in ops]
+    return augment(tf.constant(images), specs, seed=seed, epoch=epoch, index=tf.constant(index), mean=MEAN).numpy()
+
+
+@pytest.mark.parametrize("ops", LISTS, ids="-".join)
+def test_an_image_is_augmented_by_its_index_whatever_stands_beside_it(ops):
+    index = np.arange(25)
+    order = np.random.default_rng(2).permutation(25)
+    whole = augmented(IMAGES, index, ops=ops)
+    assert (whole.shape, whole.dtype) == (IMAGES.shape, np.uint8)
+    np.testing.assert_array_equal(augmented(IMAGES[order], index[order], ops=ops), whole[order])
+    np.testing.assert_array_equal(augmented(IMAGES[7:8], index[7:8], ops=ops), whole[7:8])
+
+
+@pytest.mark.parametrize("other", [{"epoch": 1}, {"seed": 1}])
+def test_another_epoch_or_seed_augments_otherwise(other):
+    index = np.arange(25)
+    same = (augmented(IMAGES, index) == augmented(IMAGES, index, **other)).all(axis=(1, 2, 3))
+    assert same.mean() < 0.2
+
+
+def test_an_alternating_flip_turns_every_image_from_epoch_to_epoch():
+    images = np.broadcast_to(IMAGES[:1], (400, *IMAGES.shape[1:]))
+    flipped = [
+        (augmented(images, np.arange(400), epoch=epoch, ops=["alternating_flip_lr"]) != images).any((1, 2, 3))
+        for epoch in range(4)
+    ]
+    assert 150 < flipped[0].sum() < 250
+    for epoch in range(3):
+        np.testing.assert_array_equal(flipped[epoch + 1], ~flipped[epoch])
+
+
+@pytest.mark.parametrize(
+    "ops", [LISTS[0], ["rand_augment", "noise"], ["colour_jitter", "blur", "random_erasing"]], ids="-".join
+)
+def test_eager_and_inside_tf_data_are_the_same(ops):
+    specs = [parse(text) for text in ops]
+    dataset = tf.data.Dataset.from_tensors((IMAGES, np.arange(25)))
+    mapped = dataset.map(lambda images, index: augment(images, specs, seed=3, epoch=2, index=index, mean=MEAN))
+    expected = augmented(IMAGES, np.arange(25), epoch=2, seed=3, ops=ops)
+    np.testing.assert_array_equal(next(mapped.as_numpy_iterator()), expected)

@@ -1,0 +1,153 @@
+"""The policies: what they choose from, how often, and that each image gets its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnnrecipes.augment import colour, filters, geometry, policies
+from cnnrecipes.augment.operations import parse
+from cnnrecipes.augment.policy_ops import KINDS, transform
+
+RANDOM = np.random.default_rng(4)
+IMAGES = RANDOM.integers(0, 256, (45, 17, 19, 3), dtype=np.uint8)
+GRAY = tf.constant(128, tf.uint8)
+MEAN = (120.0, 110.0, 100.0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mixed_batch_is_each_image_alone(channels):
+    images = tf.constant(IMAGES[..., :channels])
+    kinds = np.arange(45) % len(KINDS)
+    strength = {"posterize": 3.0, "solarize": 90.0, "rotate": 20.0, "translate_x": 4.0, "translate_y": 4.0}
+    magnitudes = np.array([strength.get(KINDS[kind], 0.3) for kind in kinds], np.float32)
+    together = transform(images, tf.constant(kinds, tf.int32), tf.constant(magnitudes), GRAY).numpy()
+    for i in range(0, 45, 4):
+        alone = transform(images[i : i + 1], tf.constant(kinds[i : i + 1], tf.int32), magnitudes[i : i + 1], GRAY)
+        np.testing.assert_array_equal(together[i], alone[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_the_operation_of_its_name(kind):
+    x, n = tf.constant(IMAGES), len(IMAGES)
+    amount = {"posterize": 3.0, "solarize": 90.0, "rotate": 20.0, "translate_x": 4.0, "translate_y": 4.0}.get(kind, 0.3)
+    amounts, zero = tf.fill([n], amount), tf.zeros(n)
+    expected = {
+        "identity": lambda: x,
+        "shear_x": lambda: geometry.affine(x, geometry.shearing(amounts, zero), GRAY),
+        "shear_y": lambda: geometry.affine(x, geometry.shearing(zero, amounts), GRAY),
+        "translate_x": lambda: geometry.affine(x, geometry.translation(amounts, zero), GRAY),
+        "translate_y": lambda: geometry.affine(x, geometry.translation(zero, amounts), GRAY),
+        "rotate": lambda: geometry.affine(x, geometry.rotation(amounts), GRAY),
+        "brightness": lambda: colour.brightened(x, amounts),
+        "saturation": lambda: colour.saturated(x, amounts),
+        "contrast": lambda: colour.contrasted(x, amounts),
+        "sharpness": lambda: filters.sharpened(x, amounts),
+        "posterize": lambda: colour.posterized(x, amounts),
+        "solarize": lambda: colour.solarized(x, amounts),
+        "autocontrast": lambda: colour.autocontrasted(x),
+        "equalize": lambda: colour.equalized(x),
+        "invert": lambda: colour.inverted(x),
+    }[kind]()
+    found = transform(x, tf.fill([n], KINDS.index(kind)), amounts, GRAY)
+    if kind in KINDS[1:5]:
+        # Another order of float32 operations: what lies half way between two numbers may be rounded the other way.
+        difference = np.abs(found.numpy().astype(int) - expected.numpy())
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.05
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
+def spied(monkeypatch, text, n=3000):
+    """The (kind, magnitude) of every step of a policy over many images, without drawing any."""
+    steps = []
+
+    def note(images, kinds, magnitudes, fill):
+        steps.append([(KINDS[k], float(m)) for k, m in zip(kinds.numpy(), magnitudes.numpy(), strict=True)])
+        return images
+
+    monkeypatch.setattr(policies, "transform", note)
+    op = parse(text)
+    apply = getattr(policies, text.partition("(")[0])
+    apply(tf.zeros((n, 8, 100, 3), tf.uint8), tf.constant(RANDOM.random((n, 40), np.float32)), op, MEAN)
+    return steps
+
+
+def test_rand_augment_is_torchvisions_space(monkeypatch):
+    steps = spied(monkeypatch, "rand_augment(2, magnitude=15)")
+    assert len(steps) == 2
+    expected = {
+        "identity": {0},
+        "shear_x": {0.15, -0.15},
+        "shear_y": {0.15, -0.15},
+        "translate_x": {22.66, -22.66},
+        "translate_y": {1.81, -1.81},
+        "rotate": {15, -15},
+        **{key: {1.45, 0.55} for key in ("brightness", "saturation", "contrast", "sharpness")},
+        "posterize": {6},
+        "solarize": {127.5},
+        "autocontrast": {0},
+        "equalize": {0},
+    }
+    for step in steps:
+        found = {kind: {round(m, 2) for k, m in step if k == kind} for kind in KINDS if kind != "invert"}
+        assert found == expected
+        counts = Counter(kind for kind, _ in step)
+        assert min(counts.values()) > 150
+        assert max(counts.values()) < 290
+
+
+def test_trivial_augment_is_one_step_of_any_strength(monkeypatch):
+    (step,) = spied(monkeypatch, "trivial_augment")
+    angles = sorted({abs(round(m, 3)) for kind, m in step if kind == "rotate"})
+    assert angles == [pytest.approx(135 * level / 30) for level in range(31)]
+    assert {m for kind, m in step if kind == "posterize"} == {8, 7, 6, 5, 4, 3, 2}
+    assert max(abs(m) for kind, m in step if kind == "translate_y") == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "share"), [("cifar10", "invert", 0.1 / 25), ("imagenet", "posterize", 1.8 / 25)]
+)
+def test_auto_augment_takes_one_of_25_pairs(monkeypatch, name, pair, share):
+    first, second = spied(monkeypatch, f"auto_augment('{name}')", n=20_000)
+    assert abs(np.mean([kind == pair for kind, _ in first]) - share) < 0.004
+    policy = policies._read(policies._CIFAR10 if name == "cifar10" else policies._IMAGENET)
+    assert len(policy) == 25
+    expected = sum(p for _, (_, p, _) in policy) / 25
+    assert abs(np.mean([kind != "identity" for kind, _ in second]) - expected) < 0.02
+
+
+def test_aug_mix_is_a_weighted_mean(monkeypatch):
+    """With chains that turn the image black, what is left is the image's own share: Beta(1, 1), uniform."""
+    monkeypatch.setattr(policies, "transform", lambda images, kinds, magnitudes, fill: tf.zeros_like(images))
+    op = parse("aug_mix")
+    draws = tf.constant(RANDOM.random((2000, policies.aug_mix_draws(op)), np.float32))
+    found = policies.aug_mix(tf.fill((2000, 8, 8, 3), tf.constant(255, tf.uint8)), draws, op, MEAN)
+    shares = found.numpy()[:, 0, 0, 0] / 255
+    assert abs(shares.mean() - 0.5) < 0.03
+    assert abs(shares.std() - np.sqrt(1 / 12)) < 0.02
+
+
+def test_aug_mix_of_chains_that_change_nothing_changes_nothing(monkeypatch):
+    monkeypatch.setattr(policies, "transform", lambda images, kinds, magnitudes, fill: images)
+    op = parse("aug_mix(width=4, alpha=0.5)")
+    draws = tf.constant(RANDOM.random((45, policies.aug_mix_draws(op)), np.float32))
+    np.testing.assert_array_equal(policies.aug_mix(tf.constant(IMAGES), draws, op, MEAN), IMAGES)
+
+
+def test_aug_mix_adds_its_chains_in_a_fixed_order():
+    """In one product: TensorFlow joins additions into an AddN, whose order is that in which buffers become free."""
+    images, op = tf.constant(IMAGES), parse("aug_mix")
+    draws = tf.constant(RANDOM.random((45, policies.aug_mix_draws(op)), np.float32))
+    mix = tf.function(lambda: policies.aug_mix(images, draws, op, MEAN), autograph=False)
+    whole = [o for o in mix.get_concrete_function().graph.get_operations() if o.outputs]
+    sums = [o for o in whole if o.type.startswith("Add") and o.outputs[0].shape[1:].num_elements() == 17 * 19 * 3]
+    assert not [o.name for o in sums if o.outputs[0].dtype == tf.float32 and o.inputs[1].shape.rank == 4]
+    together = mix().numpy()
+    for i in (0, 5, 44):
+        alone = policies.aug_mix(images[i : i + 1], draws[i : i + 1], op, MEAN)
+        np.testing.assert_array_equal(together[i], alone[0])

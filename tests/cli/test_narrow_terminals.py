@@ -1,0 +1,174 @@
+"""A training on a real terminal of 80 and of 40 columns: no line is cut or runs over, and no bar is left behind."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.cells import cell_len
+from rich.console import Console
+from screen import Screen, run
+
+from cnnrecipes import build
+from cnnrecipes._support import console
+from cnnrecipes._support.progress import bar, watch
+from cnnrecipes._support.wrapping import fields, wrap
+from cnnrecipes.analysis import cost
+from cnnrecipes.data.audit.check import Report
+from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.training.callbacks.progress import ProgressDisplay
+from cnnrecipes.training.callbacks.state import Position
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """pets.zip in Kaggle's layout: 20 images to train on and 8 to test with."""
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for folder, count in (("training_set", 10), ("test_set", 4)):
+            for name in ("cats", "dogs"):
+                for i in range(count):
+                    content = io.BytesIO()
+                    Image.fromarray(random.integers(0, 255, (24, 24, 3)).astype("uint8")).save(content, "PNG")
+                    archive.writestr(f"dataset/{folder}/{name}/{i}.png", content.getvalue())
+    return tmp_path / "pets.zip"
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_fit_fits_the_terminal_and_ends_with_accuracy_folder_and_next_step(pets, columns):
+    command = str(Path(sys.executable).with_name("cnnrecipes"))
+    small = ["train.epochs=2", "data.image_size=16", "data.batch_size=4", "model.name=resnet8", "augment.ops=[]"]
+    screen, status = run(
+        [command, "fit", "resnet20_photos", "--data", pets.name, "--name", "one", *small], pets.parent, columns
+    )
+    shown = screen.text()
+    assert status == 0, shown
+    assert screen.overflowed == []
+    assert not [line for line in shown if "━" in line or line.startswith(("starting", "looking", "taking"))]
+    end = " ".join(line.strip() for line in shown)
+    interval = r"accuracy \d+\.\d\d% \(n = {}, 95% interval \d+\.\d\d% to \d+\.\d\d%\), cross entropy \d\.\d+"
+    assert re.search("validation " + interval.format(2), end)
+    assert re.search("test " + interval.format(8), end)
+    assert re.search(r"epoch [12] kept; the run is in runs/one next: cnnrecipes predict runs/one IMAGE$", end)
+    assert shown[-1] == "next: cnnrecipes predict runs/one IMAGE"
+    assert "splits of pets.zip/dataset: train in training_set/, test in test_set/" in end  # not where it is unpacked
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_lines_and_bars_of_a_long_training_fit(columns):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=columns, color_system=None)
+    display = ProgressDisplay(position := Position(4), 400, console)
+    display.set_params({"epochs": 100})
+    display.on_train_begin()
+    for epoch in (0, 99):
+        position.epoch, position.step = epoch, 4
+        display.shown = -1e9
+        display.on_train_batch_end(3, {"loss": 10.123456, "accuracy": 1.0})
+        display.bar.refresh()
+        numbers = {"val_loss": 10.123456, "val_accuracy": 1.0, "images_per_second": 12345.0}
+        display.on_epoch_end(epoch, {"loss": 10.123456, "accuracy": 1.0, **numbers})
+    display.close()
+    screen = Screen(columns)
+    screen.feed(text.getvalue().replace("\n", "\r\n"))
+    assert screen.overflowed == []
+    assert "…" not in text.getvalue()  # nothing is cut
+    shown = " ".join(screen.text())
+    assert shown.count("val_accuracy 100.0%") == 2
+    assert ("12345 images/s  ETA" in shown) == (columns == 200)
+    assert "━" not in shown
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_bar_says_the_share_that_is_done_however_long_its_words_are(columns, monkeypatch):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=columns, color_system=None)
+    monkeypatch.setattr("cnnrecipes._support.progress.Console", lambda: console)
+    what = "taking mean and deviation of 1,234,567 images"
+    assert list(watch(range(50), what, 50, show=True)) == list(range(50))
+    screen = Screen(columns)
+    screen.feed(text.getvalue().replace("\n", "\r\n"))
+    assert screen.overflowed == []
+    assert " 0%" in text.getvalue()
+    assert screen.text() == []
+
+
+def test_a_bar_can_be_told_on_white_and_on_black():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="truecolor")
+    progress = bar(console)
+    progress.add_task("x", total=2, completed=1)
+    colours = {segment.style.color.get_truecolor() for segment in console.render(progress) if "━" in segment.text}
+    assert len(colours) == 2  # what is done, and the rest
+    for red, green, blue in colours:
+        luminance = sum(
+            weight * ((c / 255 + 0.055) / 1.055) ** 2.4
+            for weight, c in zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)
+        )
+        # WCAG 2.1, 1.4.11: graphics have a contrast of 3 at least.
+        assert 1.05 / (luminance + 0.05) >= 3
+        assert (luminance + 0.05) / 0.05 >= 3
+
+
+@pytest.mark.parametrize("columns", [10, 20, 37, 80])
+def test_a_wrapped_text_keeps_its_words_and_breaks_between_them(columns):
+    text = "data     猫 and a/path/that/is/longer/than/any/line with 95% interval"
+    lines = wrap(text, columns, indent=3).split("\n")
+    assert " ".join(line.strip() for line in lines).split() == text.split()
+    assert all(line.startswith("   ") for line in lines[1:])
+    assert all(cell_len(line) <= columns or " " not in line.strip() for line in lines)
+    assert wrap(text, None) == text
+
+
+def test_fields_leave_out_what_is_optional_before_they_break():
+    parts = ["epoch 1/3", "loss 1.0", "val 2.0", "9 images/s", "ETA 1"]
+    assert fields(parts, None, optional=2) == "epoch 1/3  loss 1.0  val 2.0  9 images/s  ETA 1"
+    assert fields(parts, 42, optional=2) == "epoch 1/3  loss 1.0  val 2.0  9 images/s"
+    assert fields(parts, 30, optional=2) == "epoch 1/3  loss 1.0  val 2.0"
+    assert fields(parts, 20, optional=2) == "epoch 1/3  loss 1.0\n  val 2.0"
+
+
+@pytest.mark.parametrize(
+    ("columns", "without"), [(80, set()), (60, {"layers"}), (40, {"layers", "activations", "sees"})]
+)
+def test_the_table_of_stages_leaves_out_columns_and_cuts_no_cell(columns, without, monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=text, force_terminal=True, width=columns, color_system=None))
+    stages = cost(build("resnet8", input_shape=(32, 32, 3), classes=10), by="stage")
+    stages["receptive_field"] = [(25, 25)] * len(stages)
+    console.print_stages(stages)
+    shown = text.getvalue()
+    assert "…" not in shown
+    assert all(cell_len(line.rstrip()) <= columns for line in shown.splitlines())
+    header = shown.splitlines()[0].split()
+    assert {"layers", "activations", "sees", "multiply-adds"} - set(header) >= without
+    assert {"stage", "output", "parameters"} <= set(header)
+    assert all(f"{number:,}" in shown for number in stages["parameters"])
+    assert ("on a wider terminal" in " ".join(shown.split())) == bool(set(without))
+
+
+def test_findings_break_between_words_under_their_message(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(
+        console, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)
+    )
+    message = "2 groups of near copies in different classes: all but one of the labels are wrong"
+    report = Report(
+        name="photos",
+        counts=pd.DataFrame({"train": [3, 4]}, index=["a", "b"]),
+        findings=(Finding("error", "near copies", message),),
+        unreadable={},
+        trainable=True,
+    )
+    console.print_report(report)
+    lines = text.getvalue().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("error   2 groups"))
+    assert " ".join(line.strip() for line in lines[start:-1]) == f"error   {message}"
+    assert all(len(line) <= 40 for line in lines)
+    assert all(line.startswith(8 * " ") for line in lines[start + 1 : -1])

@@ -1,0 +1,322 @@
+"""Archives as data: unpacked once, whole or not at all, and never outside of their folder."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import io
+import os
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from encoding import encoded
+from PIL import Image
+
+from cnnrecipes._support import user_cache
+from cnnrecipes.data.sources import archives, unpack
+from cnnrecipes.data.sources.source import open_source, recipe_name
+from cnnrecipes.errors import DataError
+from cnnrecipes.recipe.schema import Data
+
+SPEC = Data(name="x", image_size=8, validation=0.0)
+PHOTO = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+FILES = {
+    f"dataset/{split}/{cls}/{i}.png": encoded(Image.fromarray(np.roll(PHOTO, k + 5 * i, 0)), "PNG")
+    for split in ("training_set", "test_set")
+    for k, cls in enumerate(("cats", "dogs"))
+    for i in range(2)
+} | {"__MACOSX/dataset/._cats": b"x", "dataset/.DS_Store": b"x"}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "archives"
+
+
+def packed(path, files=FILES, links=()):
+    """An archive of these files; links are (name, target, kind), kind "symlink" or "hardlink"."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+            for name, target, _ in links:
+                info = zipfile.ZipInfo(name)
+                info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+                archive.writestr(info, target)
+        return path
+    with tarfile.open(path, f"w:{path.suffix[1:].replace('tgz', 'gz').replace('tar', '')}") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o777
+            archive.addfile(info, io.BytesIO(content))
+        for name, target, kind in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = (tarfile.SYMTYPE if kind == "symlink" else tarfile.LNKTYPE), target
+            archive.addfile(info)
+    return path
+
+
+def kept(home):
+    return sorted(name for name in os.listdir(home) if not name.endswith(".lock"))
+
+
+@pytest.mark.parametrize(
+    "name", ["photos.zip", "photos.tar", "photos.tar.gz", "PHOTOS.TGZ", "photos.tar.xz", "photos.tar.bz2"]
+)
+def test_an_archive_of_a_folder_is_read_as_the_folder(tmp_path, name, own_cache):
+    path = packed(tmp_path / name.lower())
+    path = path.rename(tmp_path / name)
+    source = open_source(path, SPEC)
+    assert source.class_names == ("cats", "dogs")
+    assert {split: some.labels.tolist() for split, some in source.splits.items()} == {
+        "train": [0, 0, 1, 1],
+        "test": [0, 0, 1, 1],
+    }
+    assert source.split("train").read(3)[0] == FILES["dataset/training_set/dogs/1.png"]
+    assert source.layout.folders == {"train": "training_set", "test": "test_set"}
+    assert [finding.kind for finding in source.layout.left_out] == ["system files"]
+    assert recipe_name(path) == str(path)
+    files = [file for file in own_cache.rglob("*") if file.is_file()]
+    assert not any(file.stat().st_mode & 0o111 for file in files)
+
+
+def test_it_is_unpacked_once_and_anew_where_something_is_gone(tmp_path, own_cache, monkeypatch):
+    path = packed(tmp_path / "a.zip")
+    folder = archives.unpacked(str(path))
+    assert len(kept(own_cache)) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(archives, "unpack", lambda *args, **kwargs: pytest.fail("unpacked again"))
+        assert archives.unpacked(str(path)) == folder
+        assert archives.unpacked(str(path.rename(tmp_path / "other.zip"))) == folder  # known by its content
+    os.unlink(os.path.join(folder, "dataset/training_set/cats/1.png"))
+    assert archives.unpacked(str(tmp_path / "other.zip")) == folder
+    assert os.path.isfile(os.path.join(folder, "dataset/training_set/cats/1.png"))
+    packed(tmp_path / "other.zip", {"a/1.png": b"1"})
+    assert archives.unpacked(str(tmp_path / "other.zip")) != folder
+
+
+def test_what_a_killed_process_has_unpacked_is_not_taken_for_whole(tmp_path, own_cache):
+    path = packed(tmp_path / "a.zip", {f"a/{i}.png": os.urandom(1000) for i in range(5000)})
+    program = f"import cnnrecipes.data.sources.archives as a; print(1, flush=True); a.unpacked({str(path)!r})"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    deadline = time.monotonic() + 60
+    while not list(own_cache.glob("*.partial-*/whole/files/a/*")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    (half,) = kept(own_cache)
+    assert ".partial-" in half
+    folder = archives.unpacked(str(path))
+    assert len(os.listdir(os.path.join(folder, "a"))) == 5000
+    assert len(kept(own_cache)) == 1
+    assert half not in kept(own_cache)
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
+@pytest.mark.parametrize(
+    "name", ["../out.png", "a/../../out.png", "/tmp/out.png", "..\\out.png", "C:\\out.png", "C:/out.png"]
+)
+def test_a_member_that_leads_out_is_refused(tmp_path, own_cache, kind, name):
+    path = packed(tmp_path / kind, {"a/1.png": b"1", name: b"2"})
+    with pytest.raises(DataError, match="which leads out of its folder; it is not unpacked"):
+        open_source(path, SPEC)
+    assert kept(own_cache) == []
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(("kind", "link"), [("a.zip", "symlink"), ("a.tar", "symlink"), ("a.tar", "hardlink")])
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/passwd"])
+def test_a_link_that_leads_out_is_refused(tmp_path, own_cache, kind, link, target):
+    path = packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])
+    with pytest.raises(DataError, match="which leads out of its folder"):
+        open_source(path, SPEC)
+    assert kept(own_cache) == []
+
+
+@pytest.mark.parametrize(("kind", "link"), [("a.zip", "symlink"), ("a.tar", "symlink"), ("a.tar", "hardlink")])
+def test_a_link_inside_becomes_a_copy(tmp_path, kind, link):
+    target = "1.png" if link == "symlink" else "a/1.png"
+    folder = archives.unpacked(str(packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])))
+    copy = os.path.join(folder, "a", "2.png")
+    assert not os.path.islink(copy)
+    with open(copy, "rb") as file:
+        assert file.read() == b"1"
+
+
+def test_devices_are_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        info = tarfile.TarInfo("a/1.png")
+        info.type, info.devmajor, info.devminor = tarfile.CHRTYPE, 1, 5
+        archive.addfile(info)
+    with pytest.raises(DataError, match="which is no file"):
+        open_source(tmp_path / "a.tar", SPEC)
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz"])
+def test_a_bomb_is_refused_before_it_fills_the_disk(tmp_path, own_cache, monkeypatch, kind):
+    monkeypatch.setattr(unpack, "ALWAYS_ALLOWED", 2**20)
+    path = packed(tmp_path / kind, {f"a/{i}.png": bytes(2**20) for i in range(20)})
+    assert path.stat().st_size * unpack.MAX_GROWTH < 20 * 2**20
+    with pytest.raises(DataError, match="more than 100 times its size.*zip bomb"):
+        open_source(path, SPEC)
+    assert kept(own_cache) == []
+
+
+def test_more_than_there_is_room_for_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(DataError, match="more than is free.*CNNRECIPES_CACHE"):
+        open_source(packed(tmp_path / "a.zip"), SPEC)
+
+
+def damaged(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = b""
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.zip", b"", "is no zip or tar file"),
+        ("a.zip", b"<!DOCTYPE html><html>Sign in</html>", "is a page, no archive"),
+        ("a.tar.gz", b"\x1f\x8bnothing", "is no zip or tar file"),
+        ("a.zip", b"PK\3\4nothing", "is damaged"),
+    ],
+)
+def test_what_is_no_archive_is_named(tmp_path, own_cache, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name}.*{words}"):
+        open_source(tmp_path / name, SPEC)
+    assert kept(own_cache) == []
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz", "a.tar"])
+def test_a_cut_archive_is_damaged_and_leaves_nothing(tmp_path, own_cache, kind):
+    path = damaged(packed(tmp_path / kind, {f"a/{i}.png": os.urandom(5000) for i in range(20)}))
+    with pytest.raises(DataError, match="is damaged|is no zip"):
+        open_source(path, SPEC)
+    assert kept(own_cache) == []
+
+
+def test_a_mistyped_archive_comes_with_the_nearest(tmp_path):
+    packed(tmp_path / "photos.zip")
+    with pytest.raises(DataError, match="does not exist.*did you mean '.*/photos.zip'"):
+        open_source(str(tmp_path / "photo.zip"), SPEC)
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="cannot unpack.*CNNRECIPES_CACHE"):
+        open_source(packed(tmp_path / "a.zip"), SPEC)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server of a folder on this machine: (its address, the folder, what was asked of it)."""
+    folder, asked = tmp_path / "served", []
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            if self.path.startswith("/away"):
+                self.send_response(302)
+                self.send_header("Location", "/a.zip")
+                self.end_headers()
+            elif self.path.startswith("/cut"):
+                self.send_response(200)
+                self.send_header("Content-Length", "1000000")
+                self.end_headers()
+                self.wfile.write(b"PK\3\4" + bytes(1000))
+            else:
+                super().do_GET()
+
+        def log_message(self, *args):
+            pass
+
+    serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{serving.server_port}", folder, asked
+    serving.shutdown()
+    serving.server_close()
+
+
+def test_an_address_is_downloaded_once(server, own_cache, capsys):
+    address, folder, asked = server
+    packed(folder / "a.zip")
+    for way in ("/a.zip", "/away?id=3"):
+        source = open_source(address + way, SPEC, progress=True)
+        assert source.name == address + way
+        assert source.class_names == ("cats", "dogs")
+        assert f"downloading {address}{way}" in capsys.readouterr().out
+        open_source(address + way, SPEC)
+    assert asked == ["/a.zip", "/away?id=3", "/a.zip"]
+    assert len(kept(own_cache)) == 2
+
+
+def test_a_checksum_is_checked(server, own_cache):
+    address, folder, _ = server
+    digest = hashlib.sha256(packed(folder / "a.zip").read_bytes()).hexdigest()
+    assert open_source(f"{address}/a.zip#sha256={digest}", SPEC).class_names == ("cats", "dogs")
+    before = kept(own_cache)
+    with pytest.raises(DataError, match=f"has the SHA-256 {digest}, and was to have {'0' * 64}"):
+        open_source(f"{address}/a.zip#sha256={'0' * 64}", SPEC)
+    assert kept(own_cache) == before
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("/absent.zip", "404.*check the address"),
+        ("/cut.zip", "cannot download.*check the address and the network|ended after"),
+        ("/a.zip#md5=1", "a checksum is written #sha256="),
+        ("/page.zip", "is a page, no archive"),
+    ],
+)
+def test_a_download_that_is_not_the_archive_leaves_nothing(server, own_cache, way, words):
+    address, folder, _ = server
+    (folder / "page.zip").write_text("<html>Sign in</html>")
+    with pytest.raises(DataError, match=words):
+        open_source(address + way, SPEC)
+    assert not own_cache.exists() or kept(own_cache) == []
+
+
+def test_an_address_that_does_not_answer_is_named(tmp_path):
+    with pytest.raises(DataError, match="cannot download 'http://127.0.0.1:9/a.zip': Connection refused"):
+        open_source("http://127.0.0.1:9/a.zip", SPEC)
+
+
+def test_without_encryption_a_checksum_is_wanted():
+    with pytest.raises(DataError, match="'http://example.org/a.zip' is not encrypted.*https://.*#sha256="):
+        open_source("http://example.org/a.zip", SPEC)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("x/cats.tar.gz", "cats"),
+        ("https://a.org/x/cats.zip?v=1#sha256=00", "cats"),
+        ("https://a.org", "a.org"),
+        ("cats.ZIP", "cats"),
+    ],
+)
+def test_the_name_of_an_archive(text, name):
+    assert archives.is_archive(text)
+    assert archives.stem(text) == name
+
+
+def test_the_cache_is_where_it_is_said_to_be(own_cache):
+    assert own_cache.parent == user_cache.folder()

@@ -1,0 +1,190 @@
+"""Sets of TensorFlow Datasets, prepared in a folder of the test's own: TFDS reads TFDS_DATA_DIR once a process."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets
+
+from cnnrecipes.data.sources import tfds
+from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.errors import DataError, UnknownNameError
+from cnnrecipes.recipe.schema import Data
+
+# A set whose image i is all i and of class i % 3, each split from another number on; then what reading them gives.
+PROGRAM = """
+import json, sys
+import numpy as np
+import tensorflow_datasets as tfds
+from cnnrecipes.data.images import decode
+from cnnrecipes.data.sources import open_source
+from cnnrecipes.errors import CNNRecipesError
+from cnnrecipes.recipe import Data
+
+class Numbered(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+    def _info(self):
+        image, label = tfds.features.Image(shape=self.shape), tfds.features.ClassLabel(names=list("xyz"))
+        features = tfds.features.FeaturesDict({"image": image, "label": label})
+        return tfds.core.DatasetInfo(builder=self, features=features)
+    def _split_generators(self, downloads):
+        ranges = {"train": (0, 30), "validation": (30, 36), "test": (60, 72)}
+        return {split: self._generate_examples(*limits) for split, limits in ranges.items()}
+    def _generate_examples(self, start, stop):
+        for i in range(start, stop):
+            height, width, channels = self.shape
+            shape = (height or 4 + i % 5, width or 6, channels)
+            yield i, {"image": np.full(shape, i, np.uint8), "label": i % 3}
+
+class TinyGray(Numbered):
+    shape = (5, 6, 1)
+
+class TinyPhotos(Numbered):
+    shape = (None, None, 3)
+
+def found(name):
+    source = open_source(name, Data(name=name))
+    splits = {}
+    for split in source.splits.values():
+        examples = [split.read(i) for i in range(len(split))]
+        images = [image if isinstance(image, np.ndarray) else decode(image, 3).numpy() for image, _ in examples]
+        splits[split.name] = {
+            "numbers": [int(image.max()) for image in images],
+            "flat": all(image.min() == image.max() for image in images),
+            "shapes": sorted({image.shape for image in images}),
+            "labels": [label for _, label in examples],
+        }
+    return {"class_names": source.class_names, "splits": splits}
+
+report = {name: found(name) for name in ("tiny_gray", "tiny_photos")}
+report["again"] = found("tiny_gray") == report["tiny_gray"]
+for name in ("mnist", "cifar10"):
+    try:
+        open_source(name, Data(name=name))
+    except CNNRecipesError as error:
+        report[name] = f"{type(error).__name__}: {error}"
+print(json.dumps(report))
+"""
+
+# Every host is then out of reach, for TFDS as for the test before it: nothing listens on port 9.
+NO_NETWORK = {
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> dict:
+    """What a process found whose TFDS folder cannot take MNIST: a file stands where its folder would go."""
+    folder = tmp_path_factory.mktemp("tfds")
+    (folder / "sets").mkdir()
+    (folder / "sets" / "mnist").write_text("in the way")
+    (folder / "program.py").write_text(PROGRAM)
+    environment = {**os.environ, "TFDS_DATA_DIR": str(folder / "sets"), "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, str(folder / "program.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment | NO_NETWORK, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1]) | {"stderr": done.stderr}
+
+
+@pytest.mark.parametrize("name", ["tiny_gray", "tiny_photos"])
+def test_every_image_comes_once_with_its_label(report, name):
+    assert report[name]["class_names"] == list("xyz")
+    for split, numbers in {"train": range(30), "validation": range(30, 36), "test": range(60, 72)}.items():
+        found = report[name]["splits"][split]
+        assert found["flat"]
+        assert sorted(found["numbers"]) == list(numbers)
+        np.testing.assert_array_equal(found["labels"], np.array(found["numbers"]) % 3)
+
+
+def test_sizes_and_channels_are_the_sets(report):
+    gray, photos = (report[name]["splits"]["train"]["shapes"] for name in ("tiny_gray", "tiny_photos"))
+    assert gray == [[5, 6, 1]]
+    assert photos == [[height, 6, 3] for height in range(4, 9)]
+
+
+def test_reading_again_gives_the_same_order(report):
+    assert report["again"]
+
+
+def test_a_set_that_cannot_be_prepared_says_where_it_was_sought(report):
+    assert report["mnist"].startswith("DataError: TFDS set 'mnist'")
+    assert "TFDS_DATA_DIR" in report["mnist"]
+
+
+def test_without_a_network_nothing_is_retried(report):
+    """TFDS alone retries ten times, for 204 s."""
+    assert report["cifar10"].startswith("DataError: TFDS set 'cifar10' is not in ")
+    assert "cannot be downloaded: www.cs.toronto.edu: " in report["cifar10"]
+    assert report["cifar10"].endswith("check the network, or point TFDS_DATA_DIR to where it is prepared")
+    assert "Retrying" not in report["stderr"]
+    assert "no dataset_info.json" not in report["stderr"]
+
+
+def test_what_was_downloaded_before_needs_no_network(tmp_path, monkeypatch):
+    for name, value in NO_NETWORK.items():
+        monkeypatch.setenv(name, value)
+    builder = tensorflow_datasets.builder("mnist", data_dir=tmp_path)
+    urls = list(builder.url_infos)
+    assert len(urls) == 4
+    (tmp_path / "downloads" / "mnist").mkdir(parents=True)
+    for i, url in enumerate(urls):
+        with pytest.raises(DataError, match="'mnist'.*cannot be downloaded"):
+            tfds._check_network("mnist", builder)
+        (tmp_path / "downloads" / "mnist" / f"{i}.INFO").write_text(json.dumps({"urls": [url]}))
+    tfds._check_network("mnist", builder)
+
+
+def test_a_set_is_described_without_a_download():
+    assert tfds.describe("mnist")[:2] == (tuple("0123456789"), (28, 28, 1))
+    assert tfds.describe("tf_flowers").shape == (None, None, 3)
+    with pytest.raises(DataError, match="'image' and 'label'"):
+        tfds.describe("imdb_reviews")
+
+
+@pytest.mark.parametrize("name", ["cifar10:9.9.9", "tfds:cifar10/foo"])
+def test_a_version_or_variant_that_is_not_there_is_explained(name):
+    with pytest.raises(DataError, match="cifar10"):
+        open_source(name, Data(name=name))
+
+
+def test_a_set_without_images_is_refused():
+    with pytest.raises(DataError, match="imdb_reviews.*'image' and 'label'"):
+        open_source("imdb_reviews", Data(name="imdb_reviews"))
+
+
+@pytest.mark.parametrize(("name", "near"), [("cifar1", "cifar10"), ("fashionmnist", "fashion_mnist"), ("digit", "")])
+def test_a_misspelt_name_comes_with_the_nearest(name, near):
+    with pytest.raises(UnknownNameError, match=f"{name}.*{near}"):
+        open_source(name, Data(name=name))
+
+
+@pytest.mark.parametrize("name", ["digit", "zzzzqqqq", "my photos", "photos.zpi", "PHOTOS_2024"])
+def test_an_unknown_name_is_answered_without_the_catalogue(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError if set(name) & {" ", "."} else UnknownNameError) as caught:
+        open_source(name, Data(name=name))
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("name", ["photoz", "photo.zip", "my photo", "Photos3"])
+def test_a_name_that_is_nearly_a_files_is_answered_about_the_file(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for there in ("photos2", "photos.zip", "my photos"):
+        (tmp_path / there).mkdir()
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=rf"^'{name}' does not exist \(did you mean '") as caught:
+        open_source(name, Data(name=name))
+    assert len(str(caught.value)) < 250
+
+
+def test_what_tfds_imports_and_does_not_declare_is_installed():
+    """tensorflow-datasets 4.9.10 needs it to download any set."""
+    assert importlib.util.find_spec("importlib_resources")

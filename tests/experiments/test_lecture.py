@@ -1,0 +1,89 @@
+"""Experiments: every case is trained once, goes on where it was interrupted, and is told by its setting."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import cnnrecipes as cr
+from cnnrecipes.experiments import lecture
+from cnnrecipes.models import ARCHITECTURES
+
+SMALL = {"data": "digits", "pixels": 8, "images": 60, "epochs": 1, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiments")
+    return folder, lecture.run("plain_and_residual", workdir=folder, **SMALL)
+
+
+def test_each_case_has_its_history_and_its_run(done):
+    folder, frame = done
+    assert list(zip(frame["kind"], frame["size"], strict=True)) == [
+        ("plain", 20),
+        ("plain", 56),
+        ("residual", 20),
+        ("residual", 56),
+    ]
+    assert frame.loss.between(1.5, 4).all()
+    models = [cr.load(run).recipe.model.name for run in sorted((folder / "plain_and_residual" / "runs").iterdir())]
+    assert sorted(models) == ["plain20", "plain56", "resnet20", "resnet56"]
+
+
+def test_what_was_interrupted_goes_on_with_what_is_missing(done):
+    folder, frame = done
+    path = folder / "plain_and_residual" / "histories.csv"
+    whole = pd.read_csv(path)
+    whole[whole["kind"] == "plain"].to_csv(path, index=False)  # as if killed in the third training
+    runs = len(list((folder / "plain_and_residual" / "runs").iterdir()))
+    again = lecture.run("plain_and_residual", workdir=folder, **SMALL)
+    assert len(list((folder / "plain_and_residual" / "runs").iterdir())) == runs + 2
+    columns = ["kind", "size", "loss", "val_accuracy"]
+    pd.testing.assert_frame_equal(again[columns], frame[columns], check_dtype=False)
+    lecture.run("plain_and_residual", workdir=folder, **SMALL)
+    assert len(list((folder / "plain_and_residual" / "runs").iterdir())) == runs + 2
+
+
+def test_the_cases_are_what_the_claims_are_about():
+    cases = [case for experiment in lecture.EXPERIMENTS.values() for case in experiment.cases]
+    assert {case.changes["model.name"] for case in cases} <= set(ARCHITECTURES)
+    norms = lecture.find("norms_and_batches").cases
+    assert {case.size for case in norms} == {2, 8, 128}
+    assert all(case.changes["train.learning_rate"] == pytest.approx(0.1 * case.size / 128) for case in norms)
+
+
+@pytest.mark.parametrize("name", lecture.EXPERIMENTS)
+def test_the_picture_has_a_line_for_each_kind_or_case(name):
+    experiment = lecture.find(name)
+    rows = [
+        {
+            "kind": c.kind,
+            "size": c.size,
+            "epoch": e,
+            "loss": 2 / e,
+            "accuracy": 0.1,
+            "val_loss": 2,
+            "val_accuracy": 0.1 * e,
+        }
+        for c in experiment.cases
+        for e in (1, 2, 3)
+    ]
+    figure = experiment.plot(pd.DataFrame(rows), experiment.size)
+    lines = {line.get_label(): line for line in figure.axes[1].lines}
+    assert len(lines) in (len(experiment.cases), len({case.kind for case in experiment.cases}))
+    assert all(max(line.get_ydata()) == pytest.approx(30) for line in lines.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "words"),
+    [
+        ("plain_and_residal", {}, "unknown experiment.*did you mean plain_and_residual"),
+        ("plain_and_residual", {"epoch": 3}, "unknown setting 'epoch'.*did you mean epochs"),
+        ("plain_and_residual", {"epochs": "3"}, "epochs is '3'; give int as 20"),
+        ("plain_and_residual", {**SMALL, "images": 4000}, "digits has .* training images; 4000 to train on"),
+    ],
+)
+def test_what_cannot_be_run_is_explained(name, setting, words, tmp_path):
+    with pytest.raises(cr.CNNRecipesError, match=words):
+        lecture.run(name, workdir=tmp_path, **setting)

@@ -1,0 +1,300 @@
+"""The artefact beside test_run.py's: every batch length and kernel, photo files, damaged and half-written files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cnnrecipes as cr
+from cnnrecipes import models
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.recipe import catalog
+from cnnrecipes.runs.artifact import ENTRY, Artefact, softmax
+
+
+@pytest.fixture(scope="module")
+def artefact(digits_run) -> Artefact:
+    """The digits' artefact, read from its file."""
+    return cr.load(digits_run.folder / "model.keras")
+
+
+@pytest.fixture(scope="module")
+def images(digits_run) -> np.ndarray:
+    """The 179 validation images, (N, 8, 8, 1)."""
+    split = open_source(None, digits_run.recipe.data).split("validation")
+    return np.stack([split.read(i)[0] for i in range(len(split))])
+
+
+def validation(model, spec) -> np.ndarray:
+    """Probabilities of the validation split by Keras' own forward pass over the pipeline's batches."""
+    source = open_source(None, spec)
+    split = source.split("validation")
+    batches = input_pipeline.evaluation_batches(split, spec, len(source.class_names))
+    logits = model.predict(batches.map(lambda images, labels, weights: images), verbose=0)
+    return softmax(logits[: len(split)])
+
+
+def in_order(prediction: cr.Prediction, class_names) -> list[float]:
+    return [prediction.probabilities[name] for name in class_names]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 31, 33, 179])
+def test_predictions_are_the_validation_forward_pass_to_the_last_bit(digits_run, artefact, images, chunk):
+    """Alone, in lists of odd lengths, and all at once."""
+    chunks = [list(images[i : i + chunk]) for i in range(0, len(images), chunk)]
+    predicted = [in_order(p, artefact.class_names) for part in chunks for p in artefact.predict(part)]
+    assert np.array_equal(np.float32(predicted), validation(artefact.model, digits_run.recipe.data))
+
+
+def test_company_changes_nothing_on_other_kernels(digits_run, images, tmp_path):
+    """An image has the same probabilities alone and among others, also without oneDNN."""
+    np.save(tmp_path / "images.npy", images[:33])
+    code = (
+        "import sys, numpy as np, cnnrecipes as cr\n"
+        "artefact, images = cr.load(sys.argv[1]), np.load(sys.argv[2])\n"
+        "together, alone = artefact.predict(images), [artefact.predict(image) for image in images]\n"
+        "assert together == alone\n"
+        "assert together == artefact.predict(images[:7]) + artefact.predict(images[7:])\n"
+    )
+    command = [sys.executable, "-c", code, digits_run.folder / "model.keras", tmp_path / "images.npy"]
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("how", [{"data.resize": "crop"}, {"data.resize": "pad"}, {"data.short_side": 40}])
+def test_photo_files_predict_as_in_validation(flowers, tmp_path, how):
+    """Decoding and resizing belong to the artefact."""
+    recipe = catalog.load("resnet20_photos").change(
+        **{"data.name": str(flowers), "data.image_size": 32, "model.name": "resnet8", **how}
+    )
+    source = open_source(None, recipe.data)
+    model = models.build(recipe.model, input_shape=(32, 32, 3), classes=5, mean=[110] * 3, std=[70] * 3)
+    Artefact(model, recipe, source.class_names).save(tmp_path / "model.keras")
+    artefact, split = cr.load(tmp_path / "model.keras"), source.split("validation")
+    paths = [split.images.items[i] for i in split.positions]
+    predicted = [in_order(p, source.class_names) for p in artefact.predict(paths)]
+    assert np.array_equal(np.float32(predicted), validation(artefact.model, recipe.data))
+
+
+def test_other_sizes_are_brought_to_the_models(artefact, images):
+    """The short side becomes the model's, the middle of the long side is kept."""
+    image, noise = images[0], np.full((8, 5, 1), 200, np.uint8)
+    wide = np.concatenate([noise, image, noise], axis=1)
+    assert artefact.predict(wide) == artefact.predict(image)
+    assert artefact.predict(wide.transpose(1, 0, 2)) == artefact.predict(image.transpose(1, 0, 2))
+    large = image.repeat(5, axis=0).repeat(5, axis=1)
+    assert artefact.predict(large).name == artefact.predict(image).name
+    assert artefact.predict([large, wide, image])[1:] == [artefact.predict(image)] * 2
+
+
+IMAGE = np.full((8, 8, 1), 200, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros(8), r"shape \(8,\)"),
+        (np.zeros((1, 1, 8, 8, 1)), r"shape \(1, 1, 8, 8, 1\)"),
+        (np.zeros((0, 8, 8, 1)), r"shape \(0, 8, 8, 1\)"),
+        (None, "an image has"),
+        (IMAGE / 160, "1.25 with fractions, which is neither"),
+        (IMAGE.astype(int) + 100, r"300\.\.300; give 0\.\.255"),
+        (IMAGE.astype(int) - 300, r"-100\.\.-100; give 0\.\.255"),
+        (np.full((8, 8), np.nan), "NaN"),
+        (np.full((8, 8, 1), "a"), "type <U1"),
+        (np.repeat(IMAGE, 3, axis=-1), r"3 channel\(s\).*trained on 1"),
+        (np.repeat(IMAGE, 2, axis=-1), "2"),
+        ([IMAGE, IMAGE / 160], "1.25 with fractions"),
+        (np.repeat(IMAGE, 4, axis=-1), r"\(1, 8, 8, 4\).*RGBA"),
+    ],
+)
+def test_an_array_that_is_no_image_is_an_error(artefact, wrong, message):
+    """It says what came and what is wanted."""
+    with pytest.raises(cr.DataError, match=message):
+        artefact.predict(wrong)
+
+
+def test_floats_and_stacks_predict_as_the_bytes_that_they_stand_for(artefact, images):
+    """0..1, 0..255 with fractions, and gray stacks (N, H, W), which are no single image of so many columns."""
+    expected = artefact.predict(images[:5])
+    assert artefact.predict(images[:5] / 255) == expected
+    noise = np.random.default_rng(0).uniform(-0.4, 0.4, (5, 8, 8, 1))
+    assert artefact.predict(np.clip(images[:5] + noise, 0, 255)) == expected
+    assert artefact.predict(images[:5, :, :, 0]) == expected
+    assert artefact.predict(images[0] / 255) == expected[0]
+
+
+def test_images_that_look_like_masks_are_warned_of(artefact):
+    with pytest.warns(cr.CNNRecipesWarning, match=r"look like 0\.\.1.*give images \* 255"):
+        artefact.predict((IMAGE > 9).astype(np.uint8))
+
+
+def test_folders_and_patterns_are_predicted_file_by_file(artefact, images, tmp_path):
+    """Each as by itself, to the last bit; what cannot be read is named and stops nothing."""
+    (tmp_path / "more").mkdir()
+    paths = [tmp_path / f"{i:02}.png" for i in range(20)] + [tmp_path / "more" / "x.png"]
+    for path, image in zip(paths, images[:21], strict=True):
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:60])
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.warns(cr.CNNRecipesWarning, match=r"1 of 22 images cannot be read and are left out, as '.*cut\.png'"):
+        found = artefact.predict(tmp_path)
+    assert [one.file for one in found] == [str(path) for path in paths]
+    assert found == artefact.predict(images[:21])
+    assert [p.file for p in artefact.predict(str(tmp_path / "1*.png"))] == [str(path) for path in paths[10:20]]
+    assert len(artefact.predict(f"{tmp_path}/**/x.png")) == 1
+    assert artefact.predict(paths[3]).file == str(paths[3])
+    for nothing in (str(tmp_path / "*.jpg"), str(tmp_path / "*.txt")):
+        with pytest.raises(cr.DataError, match="matches .*give another"):
+            artefact.predict(nothing)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(cr.DataError, match="empty' has no images"):
+        artefact.predict(tmp_path / "empty")
+
+
+def test_a_file_that_is_no_image_is_named(artefact, tmp_path):
+    """Missing, a folder, text, empty, cut off."""
+    jpeg = tf.io.encode_jpeg(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).numpy()
+    for name, content in {"text.jpg": b"hello", "empty.png": b"", "cut.jpg": jpeg[: len(jpeg) // 2]}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(cr.DataError, match=name):
+            artefact.predict(str(tmp_path / name))
+    with pytest.raises(cr.DataError, match=r"missing\.jpg.*does not exist"):
+        artefact.predict(tmp_path / "missing.jpg")
+    with pytest.warns(cr.CNNRecipesWarning, match="3 of 3 images cannot be read"):
+        assert artefact.predict([IMAGE, tmp_path]) == artefact.predict([IMAGE])
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(255 - byte for byte in content[middle : middle + 8]) + content[middle + 8 :]
+
+
+DAMAGES = {
+    "half": lambda content: content[: len(content) // 2],
+    "without its end": lambda content: content[:-10],
+    "without its start": lambda content: content[100:],
+    "flipped": flipped,
+    "zeros": lambda content: bytes(len(content)),
+    "empty": lambda content: b"",
+    "text": lambda content: b"not a model\n" * 100,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_file_is_an_error_that_names_it(digits_run, tmp_path, damage):
+    """Also through the run that it belongs to."""
+    shutil.copy(digits_run.folder / "recipe.toml", tmp_path)
+    path = tmp_path / "model.keras"
+    path.write_bytes(damage((digits_run.folder / "model.keras").read_bytes()))
+    with pytest.raises(cr.RunError, match=str(path)):
+        cr.load(path)
+    with pytest.raises(cr.RunError, match=str(path)):
+        cr.load(tmp_path).predict(IMAGE)
+
+
+def test_one_flipped_byte_is_an_error_or_changes_nothing(digits_run, artefact, images, tmp_path):
+    """Wherever it lies: what is checked says so, what is not is not used."""
+    content, path = (digits_run.folder / "model.keras").read_bytes(), tmp_path / "model.keras"
+    for position in np.random.default_rng(0).integers(0, len(content), 12).tolist():
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
+        try:
+            probabilities = cr.load(path).probabilities(images[:3])
+        except cr.RunError as error:
+            assert str(path) in str(error)  # noqa: PT017 (one of two right outcomes)
+        else:
+            assert np.array_equal(probabilities, artefact.probabilities(images[:3]))
+
+
+@pytest.mark.parametrize("entry", [None, "{", "[]", "{}", '{"format": 1, "class_names": ["a", "b"], "recipe": {}}'])
+def test_a_keras_file_without_our_entry_is_an_error(digits_run, tmp_path, entry):
+    """Another program's model, or an entry that is not ours."""
+    path = tmp_path / "plain.keras"
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)
+    if entry is not None:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(ENTRY, entry)
+    with pytest.raises(cr.CNNRecipesError, match=str(path)):
+        cr.load(path)
+
+
+def test_the_entry_holds_names_and_recipe(digits_run):
+    """Complete, so that the file is enough."""
+    with zipfile.ZipFile(digits_run.folder / "model.keras") as archive:
+        about = json.loads(archive.read(ENTRY))
+    assert about["class_names"] == [str(digit) for digit in range(10)]
+    assert about["recipe"] == digits_run.recipe.to_dict()
+
+
+def test_saving_is_whole_or_not_at_all(digits_run, artefact, tmp_path):
+    """An error after the weights are written leaves the old file, and nothing beside it."""
+    path = tmp_path / "model.keras"
+    artefact.save(path)
+    before = path.read_bytes()
+    unwritable = Artefact(artefact.model, artefact.recipe, [object()] * 10)  # JSON cannot hold these names
+    with pytest.raises(TypeError):
+        unwritable.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.keras"]
+
+
+def test_saving_again_gives_the_same_model(artefact, images, tmp_path):
+    """A loaded artefact is as good as the first."""
+    artefact.save(tmp_path / "again.keras")
+    again = cr.load(tmp_path / "again.keras")
+    assert (again.recipe, again.class_names) == (artefact.recipe, artefact.class_names)
+    assert np.array_equal(again.probabilities(images), artefact.probabilities(images))
+
+
+def with_entry(source: Path, path: Path, entry: bytes) -> Path:
+    """A copy of an artifact with another entry of ours."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, entry if name == ENTRY else old.read(name))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"class_names": ["a", "b"]}, r"it has 2 class names, and its model gives \(None, 10\)"),
+        ({"class_names": [str(i) for i in range(11)]}, "it has 11 class names"),
+        ({"class_names": ["a"] * 10}, "repeat a name"),
+        ({"class_names": list(range(10))}, "no list of texts"),
+        ({"class_names": "0123456789"}, "no list of texts"),
+        ({"recipe": []}, "the recipe in its cnnrecipes.json is no table"),
+    ],
+)
+def test_names_that_do_not_fit_the_model_are_refused_on_load(digits_run, tmp_path, change, words):
+    source = digits_run.folder / "model.keras"
+    with zipfile.ZipFile(source) as archive:
+        about = json.loads(archive.read(ENTRY))
+    path = with_entry(source, tmp_path / "changed.keras", json.dumps(about | change).encode())
+    with pytest.raises(cr.RunError, match=words):
+        cr.load(path)
+
+
+def test_a_huge_entry_is_refused_by_its_size_declared_or_real(digits_run, tmp_path):
+    """64 MiB of blanks, a few kilobytes in the file; and the same where the declared size is a lie."""
+    huge = with_entry(digits_run.folder / "model.keras", tmp_path / "huge.keras", b" " * 2**26)
+    with pytest.raises(cr.RunError, match=r"has 67,108,864 bytes, at most 16,777,216"):
+        cr.load(huge)
+    declared, lie = struct.pack("<L", 2**26), struct.pack("<L", 100)
+    assert declared in huge.read_bytes()
+    huge.write_bytes(huge.read_bytes().replace(declared, lie))
+    with pytest.raises(cr.RunError, match=re.escape(str(huge))):
+        cr.load(huge)

@@ -1,0 +1,116 @@
+"""A finished run that is trained for more epochs, in a new run."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import cnnrecipes as cr
+from cnnrecipes.fit import newest
+from cnnrecipes.optim.schedules import schedule as planned
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.extension import extended
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.arange(60) % 2
+IMAGES = (RANDOM.integers(0, 100, (60, 8, 8, 3)) + 150 * LABELS[:, None, None, None]).astype(np.uint8)
+PLATEAU = {"train.schedule": "plateau(patience=1, factor=0.1)", "train.learning_rate": 1e-9}
+EXTENDED = {"schedule": "constant", "learning_rate": 0.01, "data": (IMAGES, LABELS), "progress": False}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> cr.Run:
+    """Four epochs of a rate that changes nothing, which a plateau lowers."""
+    small = {"model.name": "resnet8", "data.image_size": 8, "data.batch_size": 16, "augment.ops": []}
+    return cr.fit(
+        "resnet20_cifar",
+        data=(IMAGES, LABELS),
+        workdir=tmp_path_factory.mktemp("runs"),
+        progress=False,
+        **{**small, **PLATEAU, "train.epochs": 4, "train.warmup": "0 epochs", "model.norm": "group"},
+    )
+
+
+def test_a_constant_rate_is_the_one_that_was_asked_for(finished, tmp_path):
+    assert finished.history.learning_rate.iloc[-1] < 0.5e-9
+    longer = cr.extend(finished, 1, workdir=tmp_path, **EXTENDED)
+    assert longer.history.learning_rate.tolist()[-1] == pytest.approx(0.01)
+    assert len(longer.history) == 5
+
+
+def test_a_restart_begins_with_the_whole_rate(finished):
+    _, start = extended(finished, 2, "restart", None)
+    assert start.arrays["schedule/00000"] == 1
+    assert start.state["parts"]["drop"] == {"waited": 0}
+
+
+def test_the_best_weights_so_far_stay_the_best(finished, tmp_path):
+    said = []
+    longer = cr.extend(finished, 1, workdir=tmp_path, **{**EXTENDED, "learning_rate": 1e-12})
+    best = checkpoint.read(longer.folder / "checkpoints" / "best.npz")
+    assert longer.metrics["epoch"] == finished.metrics["epoch"] == best.state["epoch"]
+    assert longer.metrics["weights"] == finished.metrics["weights"]
+    assert newest(longer.folder, said.append).state["parts"]["position"]["epoch"] == 5
+
+
+def test_a_kill_at_the_beginning_does_not_lose_the_first_run(finished, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnrecipes.training.trainer.train", kill)
+        with pytest.raises(Killed):
+            cr.extend(finished, 1, workdir=tmp_path, **EXTENDED)
+    (folder,) = tmp_path.iterdir()
+    resumed = cr.resume(folder, data=(IMAGES, LABELS), progress=False)
+    assert resumed.history.epoch.tolist() == [1, 2, 3, 4, 5]
+    columns = ["loss", "val_loss"]
+    assert resumed.history[columns][:4].equals(finished.history[columns])
+    assert resumed.history.learning_rate.iloc[-1] == pytest.approx(0.01)
+
+
+def test_other_data_is_refused_before_there_is_a_folder(finished, tmp_path):
+    with pytest.raises(cr.RunError, match=r"data\.training_images was 54 and is 26"):
+        cr.extend(finished, 1, workdir=tmp_path, **{**EXTENDED, "data": (IMAGES[:30], LABELS[:30])})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def stopped_early(tmp_path_factory) -> cr.Run:
+    """Planned for 30 epochs with a warm-up of 6, and stopped in the second."""
+    changes = {"train.epochs": 30, "train.warmup": "6 epochs", "train.early_stopping": 1, "train.learning_rate": 1e-9}
+    small = {"model.name": "resnet8", "data.image_size": 8, "data.batch_size": 16, "augment.ops": []}
+    milestones = {"train.schedule": "multi_step(['15 epochs', '20 epochs'])"}
+    folder = tmp_path_factory.mktemp("early")
+    run = cr.fit("resnet20_cifar", (IMAGES, LABELS), workdir=folder, progress=False, **small, **changes, **milestones)
+    assert len(run.history) == 2
+    return run
+
+
+def test_a_run_that_was_stopped_early_is_extended(stopped_early, tmp_path):
+    """The past is as it was planned, the rest has the shape of the whole schedule."""
+    with pytest.warns(cr.CNNRecipesWarning, match="30 epochs has no room in 3: its lengths are scaled by 3/30"):
+        longer = cr.extend(
+            stopped_early, 3, schedule="restart", data=(IMAGES, LABELS), workdir=tmp_path, progress=False
+        )
+    assert longer.history.epoch.tolist() == [1, 2, 3]  # stopped early again, at this rate
+    assert longer.recipe.train.extensions == ("restart(2, planned=30)",)
+    # 9 steps: two of warm-up, of the peak to step 4, then a tenth from each of steps 4 (half) and 6 (two thirds) on.
+    found = [float(planned(longer.recipe.train, 3)(6 + step)) for step in range(9)]
+    np.testing.assert_allclose(found, 1e-9 * np.array([1 / 3, 2 / 3, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01]), rtol=1e-5)
+    assert longer.history.learning_rate[2] == pytest.approx(1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["stretch", "constant"])
+def test_every_way_to_go_on_after_early_stopping_has_a_schedule(stopped_early, schedule):
+    rate = 0.01 if schedule == "constant" else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.CNNRecipesWarning)
+        recipe, _ = extended(stopped_early, 1, schedule, rate)
+    made = planned(recipe.train, 3)
+    assert float(made(8)) == pytest.approx(0.01 if rate else 1e-11, rel=1e-5)

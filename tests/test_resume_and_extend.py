@@ -1,0 +1,405 @@
+"""resume, extend and new runs from old weights, by the public functions and by the command line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cnnrecipes as cr
+from cnnrecipes.recipe import catalog
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.extension import begun, extended
+from cnnrecipes.verify.resume_check import differences, resume_check
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.arange(60) % 2
+IMAGES = (RANDOM.integers(0, 100, (60, 8, 8, 3)) + 150 * LABELS[:, None, None, None]).astype(np.uint8)
+DATA = (IMAGES, LABELS)
+SMALL = {
+    "model.name": "resnet8",
+    "data.image_size": 8,
+    "data.batch_size": 16,
+    "train.epochs": 3,
+    "train.warmup": "0 epochs",
+    "augment.ops": ["mixup"],
+    "train.checkpoint_every": "1 steps",
+    "train.steps_per_execution": 1,
+}
+
+
+def fit(folder, **changes):
+    return cr.fit("resnet20_cifar", data=DATA, workdir=folder, progress=False, **{**SMALL, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of three epochs that tests read and do not change."""
+    return fit(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def stopped(finished, tmp_path):
+    """The same run as a kill between its last two checkpoints would have left it."""
+    folder = shutil.copytree(finished.folder, tmp_path / finished.folder.name)
+    for name in ("model.keras", "metrics.json"):
+        (folder / name).unlink()
+    paths = checkpoint.found(folder / "checkpoints")
+    assert len(paths) == 2
+    paths[0].unlink()
+    return folder
+
+
+def test_a_stopped_run_is_finished_as_it_would_have_been(finished, stopped):
+    run = cr.resume(stopped, data=DATA, progress=False)
+    assert differences(finished, run) == []
+    assert run.metrics == finished.metrics
+    assert run.predict(IMAGES[0]).probabilities == finished.predict(IMAGES[0]).probabilities
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(finished, stopped, capsys):
+    newest = stopped / "checkpoints" / "step_000000009.npz"
+    newest.write_bytes((finished.folder / "checkpoints" / "step_000000009.npz").read_bytes()[:-3000])
+    run = cr.resume(stopped, data=DATA, progress=True)
+    assert "the one before it is used" in capsys.readouterr().out
+    assert differences(finished, run) == []
+
+
+def test_damaged_metrics_are_an_error_of_the_run(finished, stopped):
+    (stopped / "metrics.json").write_text('{"epoch": 3, "test": {')
+    with pytest.raises(cr.RunError, match=r"cannot read .*metrics\.json"):
+        differences(finished, cr.Run.open(stopped))
+
+
+def test_an_extension_that_runs_out_of_disk_leaves_no_half_of_the_best_weights(finished, tmp_path, monkeypatch):
+    def half(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    longer, start = extended(finished, 1, "constant", 0.01)
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(cr.RunError, match="No space left"):
+        begun(tmp_path, longer, start)
+    assert not list(tmp_path.rglob("*best.npz"))
+
+
+def test_a_run_without_a_checkpoint_begins_anew(finished, stopped):
+    shutil.rmtree(stopped / "checkpoints")
+    (stopped / "checkpoints").mkdir()
+    assert differences(finished, cr.resume(stopped, data=DATA, progress=False)) == []
+
+
+def test_what_cannot_be_gone_on_with_is_said(finished, stopped, tmp_path):
+    with pytest.raises(cr.RunError, match="is finished; `cnnrecipes extend`"):
+        cr.resume(finished.folder)
+    with pytest.raises(cr.RunError, match="is not a run folder"):
+        cr.resume(tmp_path / "nothing")
+    with pytest.raises(cr.RunError, match="by its path; received 7"):
+        cr.resume(7)
+    with pytest.raises(cr.RunError, match=r"data.training_images was 54 and is 46"):
+        cr.resume(stopped, data=(IMAGES[:50], LABELS[:50]), progress=False)
+    toml = stopped / "recipe.toml"
+    toml.write_text(toml.read_text().replace("learning_rate = 0.1", "learning_rate = 0.2"))
+    with pytest.raises(cr.RunError, match=r"train.learning_rate was 0.1 and is 0.2; give back what it had"):
+        cr.resume(stopped, data=DATA, progress=False)
+    with pytest.raises(cr.RunError, match="is not finished; `cnnrecipes resume"):
+        cr.extend(stopped, 2, schedule="restart", data=DATA)
+
+
+def test_what_changes_nothing_may_be_changed(finished, stopped):
+    toml = stopped / "recipe.toml"
+    changed = toml.read_text().replace('checkpoint_every = "1 steps"', 'checkpoint_every = "1 h"')
+    toml.write_text(changed.replace("steps_per_execution = 1", "steps_per_execution = 3"))
+    assert differences(finished, cr.resume(stopped, data=DATA, progress=False)) == []
+
+
+@pytest.mark.parametrize("schedule", ["stretch", "restart", "constant"])
+def test_a_finished_run_goes_on_in_a_new_one(finished, tmp_path, schedule):
+    before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
+    rate = 0.001 if schedule == "constant" else None
+    options = {"schedule": schedule, "learning_rate": rate, "data": DATA, "workdir": tmp_path, "progress": False}
+    run = cr.extend(finished.folder, 2, **options)
+    assert {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()} == before
+    assert run.history.epoch.tolist() == [1, 2, 3, 4, 5]
+    assert run.history.iloc[:3].equals(finished.history)
+    # Of the last step of each epoch, of three steps: 11 and 14 from the start, 2 and 5 from the restart.
+    share = {"stretch": np.array([11, 14]) / 15, "restart": np.array([2, 5]) / 6}.get(schedule)
+    expected = [0.001, 0.001] if rate else 0.1 * (1 + np.cos(np.pi * share)) / 2
+    np.testing.assert_allclose(run.history.learning_rate[3:], expected, rtol=1e-5)
+    again = cr.extend(run, 1, schedule="constant", learning_rate=1e-3, data=DATA, workdir=tmp_path, progress=False)
+    assert again.recipe.train.epochs == 6
+    assert len(again.recipe.train.extensions) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"epochs": 0, "schedule": "restart"}, "cannot be extended by 0 epochs"),
+        ({"epochs": 2, "schedule": "restrt"}, "unknown way to go on.*restart"),
+        ({"epochs": 2, "schedule": "constant"}, "a learning rate belongs to schedule='constant'"),
+        ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "a learning rate belongs"),
+    ],
+)
+def test_an_extension_that_makes_no_sense_is_refused(finished, tmp_path, options, words):
+    with pytest.raises(cr.RecipeError, match=words):
+        cr.extend(finished, **options, data=DATA, workdir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(stopped):
+    program = "import sys, cnnrecipes as cr\nwith cr.Run.open(sys.argv[1]).held(): print('held', flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(stopped)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    before = {path.name: path.read_bytes() for path in (stopped / "checkpoints").iterdir()}
+    with pytest.raises(cr.RunError, match="is being trained by another process"):
+        cr.resume(stopped, data=DATA, progress=False)
+    assert {path.name: path.read_bytes() for path in (stopped / "checkpoints").iterdir()} == before
+    holder.kill()
+    holder.wait()
+    assert cr.resume(stopped, data=DATA, progress=False).finished
+
+
+def test_other_images_with_the_same_labels_are_other_data(stopped):
+    with pytest.raises(cr.RunError, match="data.sample_of_images was '[0-9a-f]{16}' and is"):
+        cr.resume(stopped, data=(255 - IMAGES, LABELS), progress=False)
+
+
+def test_ctrl_c_while_the_model_is_measured_says_what_is_left(stopped, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["cnnrecipes.fit"], "evaluate", interrupted)
+        with pytest.raises(cr.Interrupted, match=f"`cnnrecipes resume {stopped}` measures"):
+            cr.resume(stopped, data=DATA, progress=False)
+    assert cr.resume(stopped, data=DATA, progress=False).finished
+
+
+def test_a_new_run_starts_from_old_weights(finished, tmp_path):
+    frozen = {"train.learning_rate": 1e-12, "train.weight_decay": 0.0, "train.start_from": str(finished.folder)}
+    run = fit(tmp_path, **frozen, **{"train.artefact": "last"})
+    for weight, old in zip(run.model.trainable_weights, finished.model.trainable_weights, strict=True):
+        np.testing.assert_allclose(weight.numpy(), old.numpy(), atol=1e-6)
+    assert run.history.epoch.tolist() == [1, 2, 3]
+    with pytest.raises(cr.RunError, match=r"has shape \(64, 2\) there, and \(64, 3\) in resnet8 here"):
+        cr.fit(
+            "resnet20_cifar",
+            data=(IMAGES, np.arange(60) % 3),
+            workdir=tmp_path,
+            progress=False,
+            **{**SMALL, "train.start_from": str(finished.folder)},
+        )
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "unfinished run"])
+def test_a_new_run_starts_from_the_weights_of_a_stopped_one(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    # Dropout keeps states of random numbers between the weights.
+    old = fit("old", **{"model.dropout": 0.2, "train.artefact": "last"})
+    (old.folder / "metrics.json").unlink()
+    start = old.folder if kind == "unfinished run" else max(old.folder.glob("checkpoints/step_*.npz"))
+    frozen = {"train.learning_rate": 1e-12, "train.weight_decay": 0.0, "model.dropout": 0.2}
+    run = fit("new", **frozen, **{"train.start_from": str(start), "train.artefact": "last"})
+    for weight, before in zip(run.model.trainable_weights, old.model.trainable_weights, strict=True):
+        np.testing.assert_allclose(weight.numpy(), before.numpy(), atol=1e-6)
+    assert Path(run.recipe.train.start_from).is_absolute()
+
+
+def test_a_stopped_run_without_a_checkpoint_has_no_weights_to_start_from(finished, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "run", ignore=shutil.ignore_patterns("*.npz", "metrics.json"))
+    with pytest.raises(cr.RunError, match="stopped before it wrote a checkpoint"):
+        fit(tmp_path / "new", **{"train.start_from": str(tmp_path / "run")})
+    assert not (tmp_path / "new").exists()
+
+
+def test_best_weights_start_a_run_which_is_resumed_without_the_old_one(finished, tmp_path, monkeypatch):
+    """Killed before its first checkpoint, and the old run is gone: the same bits as of an undisturbed training."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    old = Path(shutil.copytree(finished.folder, tmp_path / "old"))
+    start = {"train.start_from": str(old / "checkpoints" / "best.npz"), "train.epochs": 1}
+    whole = fit(tmp_path / "whole", **start)
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnrecipes.training.trainer.train", kill)
+        with pytest.raises(Killed):
+            fit(tmp_path / "killed", **start)
+    shutil.rmtree(old)
+    (killed,) = (tmp_path / "killed").iterdir()
+    assert not checkpoint.found(killed / "checkpoints")
+    kept = checkpoint.read(killed / "start_from.npz")
+    for array, weight in zip(kept.arrays.values(), finished.model.weights, strict=True):
+        np.testing.assert_array_equal(array, weight.numpy())
+    assert differences(whole, cr.resume(killed, DATA, progress=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: np.savez(path, kernel=np.zeros(3)), "no checkpoint of cnnrecipes.*load_state_dict"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 half"), "is damaged"),
+        (lambda path: None, "does not exist; give a run, a checkpoint or a model.keras"),
+        (lambda path: checkpoint.write(path, {"optimizer/00000": np.zeros(3)}, {}), "holds no weights of a model"),
+    ],
+)
+def test_a_file_without_weights_to_start_from_is_named(tmp_path, make, words):
+    make(tmp_path / "some.npz")
+    with pytest.raises(cr.RunError, match=f"some.npz.*{words}"):
+        fit(tmp_path / "runs", **{"train.start_from": str(tmp_path / "some.npz")})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_resumed_run_takes_other_checkpoints_and_no_other_training(finished, stopped):
+    with pytest.raises(
+        cr.RunError, match=r"train.epochs \(3 to 5\) cannot change; .*train.checkpoint_every.* may.*extend"
+    ):
+        cr.resume(stopped, DATA, progress=False, **{"train.epochs": 5, "train.on_oom": "halve"})
+    with pytest.raises(cr.RecipeError, match="unknown key 'train.epoch'"):
+        cr.resume(stopped, DATA, progress=False, **{"train.epoch": 5})
+    assert cr.Run(stopped).recipe == finished.recipe
+    run = cr.resume(stopped, DATA, progress=False, train={"checkpoint_every": "1 h", "on_oom": "halve", "epochs": 3})
+    assert differences(finished, run) == []
+    recorded = cr.load(stopped).recipe.train
+    assert (str(recorded.checkpoint_every), recorded.on_oom) == ("1 h", "halve")
+
+
+def test_an_unfinished_run_predicts_with_its_best_weights_and_says_so(finished, stopped):
+    with pytest.warns(
+        cr.CNNRecipesWarning, match=rf"not finished: these are the weights of epoch \d, the best so far; .*{stopped}"
+    ):
+        found = cr.load(stopped).predict(IMAGES[:5])
+    assert found == finished.predict(IMAGES[:5])
+    (stopped / "checkpoints" / "best.npz").unlink()
+    with pytest.warns(cr.CNNRecipesWarning, match="its last checkpoint"):
+        assert len(cr.load(stopped).predict(IMAGES[:5])) == 5
+    shutil.rmtree(stopped / "checkpoints")
+    with pytest.raises(cr.RunError, match="has no checkpoint yet"):
+        cr.load(stopped).predict(IMAGES[:5])
+    (stopped / "model.json").write_text("{}")
+    with pytest.raises(cr.RunError, match=r"its model\.json cannot be read"):
+        cr.load(stopped).predict(IMAGES[:5])
+
+
+def test_a_time_budget_ends_in_time_with_a_whole_artefact(tmp_path):
+    start = time.monotonic()
+    run = fit(tmp_path, **{"train.time_budget": "25 s", "train.epochs": 100_000, "train.steps_per_execution": 3})
+    taken = time.monotonic() - start
+    assert taken < 75  # 25, and what a busy machine may add after the last look at the clock
+    assert run.predict(IMAGES[0]).name in ("0", "1")
+    rates = run.history.learning_rate
+    assert rates.iloc[-1] < 0.02 * rates.max()
+    assert (np.diff(rates) <= 1e-9).all()
+    assert 3 < len(run.history) < 100_000
+
+
+def test_a_time_budget_that_is_over_before_the_first_epoch_is_said(tmp_path, capsys):
+    run = cr.fit(
+        "resnet20_cifar", data=DATA, workdir=tmp_path, **{**SMALL, "train.time_budget": "1 s", "train.epochs": 9}
+    )
+    assert "the time budget of 1 s is over after step 1 of the first epoch's 3" in capsys.readouterr().out
+    assert run.metrics["epoch"] == 1
+    assert run.predict(IMAGES[0]).name in ("0", "1")
+
+
+def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys):
+    """TensorFlow's own error, where a step would need more than there is."""
+    import tensorflow as tf
+
+    from cnnrecipes.training.train_model import Trainee
+
+    computed = Trainee._part
+
+    def greedy(self, images, labels):
+        if images.shape[0] > 4:
+            # 2^52 bytes: no machine has them. The sizes are not known before the step runs.
+            side = tf.size(images) * 0 + 2**25
+            tf.debugging.assert_greater(tf.reduce_sum(tf.random.uniform([side, side])), -1.0)
+        return computed(self, images, labels)
+
+    monkeypatch.setattr(Trainee, "_part", greedy)
+    with pytest.raises(cr.OutOfMemory, match=r"batches of 16 of resnet8 .*train.accumulate=2.*train.on_oom=halve"):
+        fit(tmp_path)
+    capsys.readouterr()
+    halving = {**SMALL, "train.on_oom": "halve", "model.norm": "group"}
+    run = cr.fit("resnet20_cifar", data=DATA, workdir=tmp_path, **halving)
+    assert "going on with each batch in 4 parts" in capsys.readouterr().out
+    monkeypatch.undo()
+    same = fit(tmp_path, **{"train.accumulate": 4, "model.norm": "group"})
+    np.testing.assert_array_equal(run.history.loss, same.history.loss)
+    whole = fit(tmp_path, **{"model.norm": "group"})
+    np.testing.assert_allclose(run.history.loss, whole.history.loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_model_trained_in_half_precision_is_handed_over_in_float32(tmp_path, precision):
+    run = fit(tmp_path, **{"train.precision": precision, "train.epochs": 6})
+    assert run.metrics["validation"]["accuracy"] == 1
+    assert {layer.compute_dtype for layer in run.model.layers} == {"float32"}
+    full = fit(tmp_path, **{"train.epochs": 6})
+    np.testing.assert_allclose(run.history.loss.iloc[0], full.history.loss.iloc[0], rtol=0.02)
+
+
+def test_a_wandb_that_is_not_installed_is_named_before_any_folder(tmp_path):
+    import importlib.util
+
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed")
+    with pytest.raises(cr.TrainingError, match="pip install"):
+        fit(tmp_path / "runs", **{"train.loggers": ["wandb"]})
+    assert not (tmp_path / "runs").exists()
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "cnnrecipes", *map(str, arguments)]
+
+
+ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def test_ctrl_c_and_resume_on_the_command_line(tmp_path):
+    process = subprocess.Popen(
+        command("fit", "resnet8_digits", "train.epochs=500", "--workdir", tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    for line in process.stdout:
+        if line.startswith("epoch   3/500"):
+            process.send_signal(signal.SIGINT)
+            break
+    said, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopping after this step" in said
+    (run,) = tmp_path.iterdir()
+    assert f"cnnrecipes resume {run}" in error.splitlines()[-1]
+    assert len(error.splitlines()[-1]) < 300
+    state = checkpoint.newest(run / "checkpoints").state
+    assert state["parts"]["position"]["epoch"] >= 3
+    facts = json.loads((run / "environment.json").read_text())
+    assert facts["packages"]["keras"]
+
+
+def test_killed_at_random_moments_and_resumed_the_bits_are_the_same(tmp_path):
+    """Real kills of real processes; `cnnrecipes resume-check` is this, with as many as one likes."""
+    said = []
+    recipe = catalog.load("resnet8_digits")
+    table = resume_check(recipe.change(**{"train.epochs": 12}), kills=3, workdir=tmp_path, seed=1, say=said.append)
+    assert table.equal.tolist() == [True] * 3, said
+    assert table.resumed_from.notna().any()
+    assert table.weights.nunique() == 1

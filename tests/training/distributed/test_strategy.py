@@ -1,0 +1,234 @@
+"""Devices of one process, and real workers on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+import cnnrecipes as cr
+from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.errors import RecipeError, TrainingError
+from cnnrecipes.recipe import schema
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.training.distributed.launcher import _free_ports
+from cnnrecipes.training.distributed.strategy import place
+
+# Gradients of two halves are added up in another order than those of the whole: some float32 roundings, in 38 steps.
+TOLERANCE = 2e-6
+TRAINING = [
+    "resnet8_digits", "train.epochs=2", "model.norm=group", 'augment.ops=["pad_crop(1)", "mixup"]',
+    "train.checkpoint_every=5 steps",
+]  # fmt: skip
+
+
+def config(index, workers):
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+
+
+def test_many_workers_without_a_cluster_and_a_taken_port_are_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    spec = schema.Train(epochs=1, strategy="multi_worker")
+    with pytest.raises(TrainingError, match="neither TF_CONFIG nor SLURM says"):
+        place(spec)
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("TF_CONFIG", config(0, [f"localhost:{port}", "localhost:1"]))
+        with pytest.raises(TrainingError, match=rf"port {port} of worker 0 .* cannot be used"):
+            place(spec)
+
+
+SOURCE = open_source(
+    (np.arange(100 * 16, dtype=np.uint8).reshape(100, 4, 4, 1), np.arange(100) % 4), schema.Data(name="a")
+)
+STATISTICS = Statistics((120.0,), (60.0,))
+
+
+def whole_recipe(**changes):
+    tables = {"data": {"name": "a", "batch_size": 16}, "model": {"name": "resnet8"}, "train": {"epochs": 2}}
+    return schema.Recipe.from_dict(tables, "test").change(**{"augment.ops": ["pad_crop(1)", "mixup"], **changes})
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_the_parts_of_a_batch_are_the_batch(parts):
+    """Whatever the number of devices: the recipe's order, augmentation and mixes."""
+    split, spec = SOURCE.split("train"), whole_recipe()
+    whole = list(input_pipeline.training_batches(split, spec, STATISTICS, 4).as_numpy_iterator())
+    each = [
+        list(input_pipeline.training_batches(split, spec, STATISTICS, 4, part=(i, parts)).as_numpy_iterator())
+        for i in range(parts)
+    ]
+    for step, (images, labels) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([part[step][0] for part in each]), images)
+        np.testing.assert_array_equal(np.concatenate([part[step][1] for part in each]), labels)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_validation_covers_every_example_once_whatever_the_devices(parts):
+    split, spec = SOURCE.split("train"), whole_recipe()
+    each = [
+        list(input_pipeline.evaluation_batches(split, spec.data, 4, part=(i, parts)).as_numpy_iterator())
+        for i in range(parts)
+    ]
+    assert {len(batches) for batches in each} == {input_pipeline.evaluation_steps(split, parts)}
+    seen = [image.tobytes() for part in each for images, _, weights in part for image in images[weights > 0]]
+    assert sorted(seen) == sorted(split.read(i)[0].tobytes() for i in range(len(split)))
+
+
+def test_parts_that_cannot_be_alike_are_refused():
+    split = SOURCE.split("train")
+    with pytest.raises(RecipeError, match="16 does not divide into 3 parts"):
+        input_pipeline.training_batches(split, whole_recipe(), STATISTICS, 4, part=(0, 3))
+    with pytest.raises(RecipeError, match="4 devices with 3 images each cannot mix"):
+        input_pipeline.training_batches(split, whole_recipe(**{"data.batch_size": 12}), STATISTICS, 4, part=(0, 4))
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "cnnrecipes", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        timeout=300,
+    )
+
+
+def end_of(folder):
+    """What the only run in a folder ends with."""
+    (run,) = folder.iterdir()
+    return checkpoint.newest(run / "checkpoints").arrays
+
+
+def largest_difference(one, other):
+    assert one.keys() == other.keys()
+    return max(np.abs(one[name] - other[name]).max() for name in one if name.startswith(("model", "optimizer")))
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """A training in two processes that was not disturbed, and what they printed."""
+    folder = tmp_path_factory.mktemp("two")
+    result = command("launch", "--workers", 2, "--threads", 1, "fit", *TRAINING, "--workdir", folder)
+    assert result.returncode == 0, result.stdout[-2000:]
+    return folder, result.stdout
+
+
+def test_two_workers_end_as_one_does(two_workers, tmp_path):
+    folder, said = two_workers
+    found = re.findall(r"worker (\d) of 2: last losses ([\d., ]+); weights (\w{16})", said)
+    assert sorted(index for index, *_ in found) == ["1", "2"]
+    assert len({tuple(rest) for _, *rest in found}) == 1
+    assert command("fit", *TRAINING, "--workdir", tmp_path).returncode == 0
+    assert largest_difference(end_of(folder), end_of(tmp_path)) < TOLERANCE
+    one, two = (cr.load(next(path.iterdir())) for path in (tmp_path, folder))
+    assert one.metrics["test"]["n"] == two.metrics["test"]["n"] == 359
+    np.testing.assert_allclose(one.history.val_loss, two.history.val_loss, rtol=1e-5)
+
+
+def test_a_worker_that_is_killed_comes_back(two_workers, tmp_path):
+    arguments = ["launch", "--workers", "2", "--threads", "1", "fit", *TRAINING, "--workdir", str(tmp_path / "runs")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cnnrecipes", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/checkpoints/step_*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert not (run / "metrics.json").exists()
+    assert "another worker is gone" in said
+    assert f"cnnrecipes resume {run}" in said
+    result = command("launch", "--workers", 2, "--threads", 1, "resume", run)
+    assert result.returncode == 0, result.stdout[-2000:]
+    undisturbed, resumed = end_of(two_workers[0]), end_of(tmp_path / "runs")
+    assert all(
+        undisturbed[name].tobytes() == resumed[name].tobytes() for name in undisturbed if name.startswith("model")
+    )
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_two_devices_of_one_process(tmp_path, norm):
+    """With batch norm, synchronized: the same statistics as of the whole batch."""
+    program = textwrap.dedent(
+        f"""
+        import cnnrecipes as cr, tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        changes = {{"train.epochs": 1, "model.norm": {norm!r}, "train.warmup": "0 epochs"}}
+        changes["train.sync_batch_norm"] = {norm == "batch"}
+        for strategy in ("mirrored", "single"):
+            folder = {str(tmp_path)!r} + "/" + strategy
+            cr.fit("resnet8_digits", workdir=folder, progress=False, **changes, **{{"train.strategy": strategy}})
+        """
+    )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=300, capture_output=True)
+    one, two = end_of(tmp_path / "single"), end_of(tmp_path / "mirrored")
+    assert largest_difference(one, two) < (TOLERANCE if norm == "group" else 2e-3)
+
+
+def test_what_does_not_fit_is_said_before_any_folder(tmp_path):
+    result = command(
+        "launch", "--workers", 2, "fit", "resnet8_digits", "data.batch_size=63", "--workdir", tmp_path / "runs"
+    )
+    assert result.returncode == 2
+    assert "a batch of 63 images does not divide among 2 device(s)" in result.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_worker_whose_chief_has_failed_alone_says_so(tmp_path):
+    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    (tmp_path / "file").touch()
+    workers = []
+    for index, workdir in enumerate([tmp_path / "file" / "runs", tmp_path / "runs"]):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config(index, addresses)}
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "cnnrecipes", "fit", *TRAINING, "--workdir", str(workdir)],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    said = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [2, 2]
+    assert "cannot write a run folder" in said[0]
+    assert "another worker is gone" in said[1]
+    assert "Traceback" not in said[1]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_ctrl_c_ends_the_waiting_for_another_worker(tmp_path):
+    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config(0, addresses)}
+    program = (
+        "import os, tensorflow as tf, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test's own parent may have it ignored
+        "import cnnrecipes as cr\n"
+        f"print('ready', flush=True)\ncr.fit('resnet8_digits', workdir={str(tmp_path)!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) != 0
+    assert not list(tmp_path.iterdir())
