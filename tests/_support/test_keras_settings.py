@@ -63,7 +63,7 @@ def test_another_backend_is_refused_before_any_work(tmp_path, backend):
 def test_a_backend_of_the_users_configuration_file_is_refused_too(tmp_path):
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
-    code = "from cnnrecipes import keras_settings; keras_settings.check_backend(); print('fine')"
+    code = "from cnnrecipes._support import keras_settings; keras_settings.check_backend(); print('fine')"
     assert python(code, **environment).stdout == "fine\n"
     code = "import os; del os.environ['KERAS_BACKEND']; " + code
     assert "Keras' backend is 'jax'" in python(code, **environment).stderr

@@ -123,14 +123,14 @@ def test_batches_are_the_same_for_one_and_two_threads_and_in_another_process(nam
     one, two = (digest(split, recipe, found, classes, threads) for threads in (1, 2))
     code = f"""
         import hashlib
-        from cnnrecipes import catalog
-        from cnnrecipes.data import pipeline
-        from cnnrecipes.data.sources import open_source
+        from cnnrecipes.data import input_pipeline
+        from cnnrecipes.data.sources.source import open_source
+        from cnnrecipes.recipe import catalog
         recipe = catalog.load({name!r})
         source = open_source({data!r}, recipe.data)
         split, sha = source.split("train"), hashlib.sha256()
-        found = pipeline.split_statistics(split, recipe.data)
-        batches = pipeline.training_batches(split, recipe, found, len(source.class_names), last_step=40)
+        found = input_pipeline.split_statistics(split, recipe.data)
+        batches = input_pipeline.training_batches(split, recipe, found, len(source.class_names), last_step=40)
         for images, labels in batches.as_numpy_iterator():
             sha.update(images.tobytes() + labels.tobytes())
         print(sha.hexdigest())

@@ -110,7 +110,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     program = textwrap.dedent(
         f"""
         import numpy as np, pathlib
-        from cnnrecipes.training import checkpoint
+        from cnnrecipes.runs import checkpoint
         folder = pathlib.Path({str(tmp_path)!r})
         writer = checkpoint.Writer(folder)
         for step in range(10_000):

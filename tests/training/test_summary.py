@@ -53,7 +53,7 @@ def test_class_names_are_printed_and_drawn_without_escape_sequences_warnings_or_
 
 def onednn_note(code: str, **variables: str) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"} | variables
-    code += "; from from cnnrecipes.training import guards; print(guards.leaves_onednn_off())"
+    code += "; from cnnrecipes.training import preflight; print(preflight.leaves_onednn_off())"
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return result.stdout.split()[-1]
 

@@ -23,10 +23,10 @@ PROGRAM = """
 import json, sys
 import numpy as np
 import tensorflow_datasets as tfds
-from cnnrecipes.data.images import decode
-from cnnrecipes.data.sources import open_source
+from cnnrecipes.data.images.decode import decode
+from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.errors import CNNRecipesError
-from cnnrecipes.recipe import Data
+from cnnrecipes.recipe.schema import Data
 
 class Numbered(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")

@@ -22,9 +22,9 @@ time.sleep(60)
 """
 LAUNCH = """
 import sys
-from cnnrecipes import launching
+from cnnrecipes.training.distributed import launcher
 sys.executable = sys.argv[1]
-print("status", launching.launch([sys.argv[2]], workers=2))
+print("status", launcher.launch([sys.argv[2]], workers=2))
 """
 
 
