@@ -1,10 +1,10 @@
-"""cnnrecipes: design, train, debug and hand over an image-classification CNN in Keras 3.
+"""cnnrecipes: design, train, debug and ship image-classification CNNs in Keras 3 on TensorFlow.
 
 >>> import cnnrecipes as cr
 >>> run = cr.fit("resnet8_digits")          # doctest: +SKIP
 >>> run.predict("photo.jpg")                # doctest: +SKIP
 
-The names below are imported when they are first used, so that `import cnnrecipes` is quick and imports no TensorFlow.
+The public names are imported lazily, so that `import cnnrecipes` is fast and does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cnnrecipes._support.keras_registration import register_layers_with_keras
 
 __version__ = "0.1.0"
 
-# TensorFlow leaves its oneDNN kernels off on some x86 processors where they are faster all the same: see
-# benchmarks/README.md. It reads this when it is imported; a value that is already set stays.
+# TensorFlow disables oneDNN kernels by default on some x86 processors where they are faster: see
+# benchmarks/README.md. It reads this variable at import; a value set by the user is kept.
 if platform.machine().lower() in ("x86_64", "amd64") and "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -56,14 +56,14 @@ _PUBLIC = {
 }
 
 _MODULES = ("analysis", "experiments", "layers")
-# Of these rooms alone nothing imports Keras.
+# Modules that need neither Keras nor TensorFlow.
 _WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema")
 
 __all__ = [*_PUBLIC, *_MODULES, "recipes"]
 
 
 def recipes() -> list[str]:
-    """The names of the shipped recipes."""
+    """Return the names of the shipped recipes, sorted."""
     from cnnrecipes.recipe import catalog
 
     return catalog.names()
@@ -83,7 +83,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _import_tensorflow() -> None:
-    """Check Keras' backend, and import TensorFlow, if nobody has yet, without the log that it begins with."""
+    """Check the Keras backend and import TensorFlow, if not yet imported, without its startup log messages."""
     keras_settings.check_backend()
     if "tensorflow" not in sys.modules:
         from cnnrecipes._support.console import import_tensorflow
@@ -92,10 +92,10 @@ def _import_tensorflow() -> None:
 
 
 class _Package(ModuleType):
-    """Keeps the public functions where a module has the same name: `cr.fit` is the function of `cnnrecipes/fit.py`."""
+    """Module type whose public functions are not shadowed by submodules: `cr.fit` is the function, not the module."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):  # which an import of the module would set
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):  # importing a submodule sets it as an attribute
             super().__setattr__(name, value)
 
 
@@ -103,5 +103,5 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:
-    """The public names, for completion; modules and helpers are left out."""
+    """Return the public names, for tab completion; submodules and private helpers are omitted."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

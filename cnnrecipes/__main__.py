@@ -1,4 +1,4 @@
-"""`python -m cnnrecipes` is the command `cnnrecipes`."""
+"""Entry point of `python -m cnnrecipes`, the same as the command `cnnrecipes`."""
 
 from cnnrecipes.cli.app import main
 

@@ -1,32 +1,32 @@
-"""One family of errors; each message names the thing, what was received, and what to do."""
+"""Exception and warning classes; each message states what is wrong, the value received, and what to do."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-_SHOWN = 8  # names, or problems, that one message lists
-_FEW = 100  # known names that may be listed where none is near
+_SHOWN = 8  # maximum number of names or problems in one message
+_FEW = 100  # up to this many known names, a message lists them when there is no close match
 
 
 class CNNRecipesError(Exception):
-    """The base of every error that cnnrecipes raises on purpose."""
+    """Base class of all exceptions that cnnrecipes raises deliberately."""
 
 
 class CNNRecipesWarning(UserWarning):
-    """What is probably not meant, and is done all the same; the message names it and what to do."""
+    """Warning about a setting that is probably a mistake; execution continues. The message states what to change."""
 
 
 class RecipeError(CNNRecipesError, ValueError):
-    """A recipe file, key or value that is not allowed."""
+    """Error for an invalid recipe file, key or value."""
 
 
 class DataError(CNNRecipesError, ValueError):
-    """A data set that cannot be read, or images and labels that do not fit."""
+    """Error for a data set that cannot be read, or for images and labels that do not match."""
 
     @classmethod
     def of(cls, problems: Sequence[str]) -> DataError:
-        """One error about everything that is wrong."""
+        """Return one error that lists all problems, the first 8 of them in full."""
         if len(problems) == 1:
             return cls(problems[0])
         numbered = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems[:_SHOWN], 1))
@@ -35,45 +35,45 @@ class DataError(CNNRecipesError, ValueError):
 
 
 class ModelError(CNNRecipesError, ValueError):
-    """An architecture that cannot be built as asked."""
+    """Error for an architecture that cannot be built with the given options."""
 
 
 class TrainingError(CNNRecipesError, RuntimeError):
-    """A training that cannot go on."""
+    """Error for a training that cannot continue, for example because the loss became NaN."""
 
 
 class OutOfMemory(TrainingError):
-    """A batch that does not fit into the memory of a device."""
+    """Error for a batch that does not fit into device memory."""
 
 
 class KerasSettingError(CNNRecipesError, RuntimeError):
-    """A global setting of Keras that cnnrecipes cannot work under."""
+    """Error for a global Keras setting (backend, image data format) that cnnrecipes does not support."""
 
 
 class Interrupted(TrainingError):
-    """A training that was asked to stop, and can be gone on with."""
+    """Error for a training that was interrupted (Ctrl-C, SIGTERM) and can be resumed."""
 
 
 class RunError(CNNRecipesError, RuntimeError):
-    """A run folder or model artefact that cannot be written or read."""
+    """Error for a run folder or model artifact that cannot be written or read."""
 
 
 class WriteError(CNNRecipesError, OSError):
-    """A file or folder that cannot be written: no permission, a full disk (ENOSPC), a file in place of a folder.
+    """Error for a path that cannot be written: no permission, a full disk (ENOSPC), a file in place of a folder.
 
-    An OSError too, with its `errno` and `strerror`.
+    Subclass of OSError, with its attributes `errno` and `strerror`.
     """
 
     def __init__(self, message: str, number: int | None = None, reason: str | None = None):
         super().__init__(message)
         self.errno, self.strerror = number, reason
 
-    def __str__(self) -> str:  # OSError's own would be "[Errno 28] ..."
+    def __str__(self) -> str:  # OSError.__str__ would return "[Errno 28] ..."
         return str(self.args[0])
 
 
 class UnknownNameError(RecipeError):
-    """A name that is not among the known ones; the message lists the nearest, or all where few are known."""
+    """Error for an unknown name; the message lists the closest matches, or all known names if there are few."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str], remedy: str = ""):
         known = sorted(known)
@@ -83,31 +83,31 @@ class UnknownNameError(RecipeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' (did you mean ...?)', or the list where nothing is near."""
+    """Return " (did you mean ...?)" with the closest matches, or the list of known names if there is none."""
     known = sorted(known)
     return did_you_mean(name, known) or (f"; known: {listed(known, 40)}" if known else "")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """' (did you mean ...?)' with up to three of the known names, '' where none is near."""
+    """Return " (did you mean ...?)" with up to three close matches (case-insensitive), or "" if there is none."""
     lowered = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(lowered[one] for one in close)}?)" if close else ""
 
 
 def listed(names: Iterable[object], most: int = _SHOWN) -> str:
-    """Names with commas between them; of more than `most` the first, and how many more there are."""
+    """Return the names comma-separated; of more than `most`, the first ones and the number of the rest."""
     texts = [str(name) for name in names]
     more = f", ... ({len(texts) - most:,} more)" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
 
 
 def counted(n: int, noun: str) -> str:
-    """ "1 image", "2,000 images"."""
+    """Return a count with its noun in the singular or plural: "1 image", "2,000 images"."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{n:,} {noun if n == 1 else plural}"
 
 
 def one_line(error: object) -> str:
-    """The text of another library's error in one line."""
+    """Return the message of another library's error on a single line."""
     return " ".join(str(error).split())

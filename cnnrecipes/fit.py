@@ -1,4 +1,4 @@
-"""The spine: from a recipe's name to a trained run, and on from a run that was stopped or is to be longer."""
+"""`fit`, `resume` and `extend`: train a recipe, resume an interrupted run, train a finished run for more epochs."""
 
 from __future__ import annotations
 
@@ -51,23 +51,26 @@ def fit(
     progress: bool = True,
     **changes: Any,
 ) -> Run:
-    """Train one recipe and return its run; each line is one stop of the data.
+    """Train a recipe and return the finished run.
 
     Args:
-        recipe: a shipped recipe's name, the path of a TOML file, its tables as a dict, or a Recipe.
-        data: None for the recipe's own; a folder with one sub-folder a class; a table of paths and labels (CSV, TSV,
-            Parquet, DataFrame); a TFDS name; `(images, labels)`; a `tf.data.Dataset` of (image, label); or
-            `{"train": (images, labels), "test": (...), "class_names": [...]}`. Images are 0..255, or floats 0..1;
-            labels are numbers, names or one-hot.
-        workdir: where run folders go.
-        name: of the run's folder in `workdir`, which must not be there yet; None: date, recipe and a number.
-        seed: short for `**{"train.seed": seed}`.
-        progress: show progress, and say what was understood; False: say nothing.
-        changes: keys of the recipe, as `**{"train.epochs": 5}` or `train={"epochs": 5}`.
+        recipe: name of a shipped recipe, path of a TOML file, nested tables as a dict, or a Recipe.
+        data: None for the recipe's data set; a folder with one sub-folder per class; a table of paths and labels
+            (CSV, TSV, Parquet, DataFrame); a TFDS name; `(images, labels)`; a `tf.data.Dataset` of (image, label); or
+            `{"train": (images, labels), "test": (...), "class_names": [...]}`. Images are (N, H, W, C), uint8 in
+            0..255 or float in 0..1; labels are integers, class names or one-hot.
+        workdir: parent folder of run folders.
+        name: name of the run folder in `workdir`, which must not exist yet; None: date, recipe and a number.
+        seed: shorthand for `**{"train.seed": seed}`.
+        progress: print a summary and progress bars; False: print nothing.
+        changes: recipe keys to override, for example `**{"train.epochs": 5}` or `train={"epochs": 5}`.
+
+    Returns:
+        The run, with its artifact and metrics written.
 
     Raises:
-        CNNRecipesError: the recipe, the data, the model or the run folder is not as it should be, or the loss diverges.
-        Interrupted: Ctrl-C, or SIGTERM; a checkpoint is written, and `resume` goes on.
+        CNNRecipesError: the recipe, the data, the model or the run folder is invalid, or the loss diverges.
+        Interrupted: the training received Ctrl-C or SIGTERM; a checkpoint is written, from which `resume` continues.
     """
     check_place(workdir, name)
     base = catalog.load(recipe)
@@ -80,15 +83,21 @@ def fit(
 
 
 def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **changes: Any) -> Run:
-    """Resume a run that was stopped, bit-exactly, from its latest valid checkpoint.
+    """Resume an unfinished run bit-exactly from its latest valid checkpoint.
 
     Args:
-        run: the run folder.
-        data: as for `fit`, where the run was trained on what was given to it as `data=`.
-        changes: keys that change nothing of what is trained (FREE_KEYS), as `**{"train.checkpoint_every": "5 min"}`.
+        run: the run, or the path of its folder.
+        data: the same data as was passed to `fit`; None if the run was trained on the recipe's data set.
+        progress: print a summary and progress bars; False: print nothing.
+        changes: recipe keys that do not affect the trained weights (FREE_KEYS), for example
+            `**{"train.checkpoint_every": "5 min"}`.
+
+    Returns:
+        The run, with its artifact and metrics written.
 
     Raises:
-        RunError: no such run, a finished one, a checkpoint of another recipe or other data, or changes of other keys.
+        RunError: the run does not exist or is finished, its checkpoint belongs to another recipe or other data, or a
+            change is not in FREE_KEYS.
         CNNRecipesError: as for `fit`.
     """
     run = _opened(run)
@@ -109,18 +118,25 @@ def extend(
     workdir: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
-    """Train a finished run for more epochs, in a new run that begins with its last state; the old one stays as it is.
+    """Train a finished run for more epochs in a new run, starting from its last checkpoint; the old run is unchanged.
 
     Args:
-        epochs: how many more.
-        schedule: "stretch": the recipe's schedule, as it would be here had the training been planned as long;
-            "restart": the schedule anew over these epochs; "constant": one rate. `debug.plot_schedule` draws them.
-        learning_rate: of "constant".
-        workdir: where the new run folder goes; None: beside the old one.
+        run: the finished run, or the path of its folder.
+        epochs: number of additional epochs.
+        schedule: "stretch": the recipe's schedule rescaled to the total number of epochs, from the current position;
+            "restart": the schedule from its start, over the additional epochs; "constant": a constant learning rate.
+            `analysis.plot_schedule` plots them.
+        learning_rate: learning rate of "constant".
+        data: the same data as was passed to `fit`; None if the run was trained on the recipe's data set.
+        workdir: parent folder of the new run folder; None: the parent folder of the old one.
+        progress: print a summary and progress bars; False: print nothing.
+
+    Returns:
+        The new run, with its artifact and metrics written.
 
     Raises:
-        RunError: no such run, an unfinished one, one whose last state is gone, or other data.
-        RecipeError: epochs or a learning rate that make no sense.
+        RunError: the run does not exist or is unfinished, its last checkpoint is missing, or the data differ.
+        RecipeError: `epochs`, `schedule` or `learning_rate` is invalid.
     """
     run = _opened(run)
     workdir = run.folder.parent if workdir is None else workdir
@@ -136,7 +152,7 @@ def extend(
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> checkpoint.Checkpoint | None:
-    """The last whole checkpoint of a run."""
+    """Return the latest valid checkpoint of a run folder, or None if there is none."""
     return checkpoint.newest(folder / "checkpoints", say)
 
 
@@ -144,10 +160,10 @@ Start = Callable[[Path, Callable[[str], None]], checkpoint.Checkpoint | None]
 
 
 class _Training:
-    """One training of a recipe: first all that can be wrong, then the run folder, then the steps."""
+    """One training of a recipe: validate all inputs, then create the run folder, then train."""
 
     def __init__(self, recipe: Recipe, data: Any, progress: bool, start_from: str | Path | None = None):
-        """start_from: whose weights are the first; None: those that the recipe draws, or a checkpoint's."""
+        """start_from: source of the initial weights; None: random initialization, or a checkpoint."""
         keras_settings.check()
         self.start_from = start_from
         self.started = time.monotonic()
@@ -188,7 +204,7 @@ class _Training:
             self.recipe = self.recipe.change(**changes)
 
     def run(self, where: str | Path, folder: Callable[[Mapping[str, Any]], Run], start: Start | None = None) -> Run:
-        """Train, and write the artefact and the metrics; in a worker that is not the first nothing is written."""
+        """Train, then write the artifact and the metrics; only the chief worker writes files."""
         with keras_settings.float32(), self.placement.naming_lost_workers(lambda: self.how_to_go_on), self.until_over:
             run, prepared, outcome = self._trained(where, folder, start)
             with preflight.explained_disk(run.folder), _naming_interruption(run):
@@ -275,9 +291,9 @@ class _Training:
 
 @contextlib.contextmanager
 def _memory_released() -> Iterator[None]:
-    """Free a training's memory at its end: a model, its optimizer and its callbacks refer to each other in cycles.
+    """Run the garbage collector on exit, since model, optimizer and callbacks form reference cycles.
 
-    Python collects cycles by the number of objects, which are few here and large.
+    Python triggers a collection by the number of objects; here they are few, but large.
     """
     try:
         yield
@@ -383,7 +399,7 @@ def _naming_interruption(run: Run) -> Iterator[None]:
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, by dotted keys."""
+    """Return nested tables as one flat dict with dotted keys."""
     flat = {}
     for key, value in tables.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -391,7 +407,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _finish(run: Run, artefact: Artefact, source: Source, outcome: trainer.Outcome, placement: Placement) -> Run:
-    """Write the artefact and the metrics; only here is the test split measured."""
+    """Write the artifact and the metrics; the test split is evaluated only here."""
     if not placement.same(outcome.last):
         raise RunError("the workers end with different weights; please report this with the recipe")
     if placement.workers > 1:

@@ -1,1 +1,1 @@
-"""Support for the other rooms: atomic files, the cache folder, remote files, downloads, figures, the console."""
+"""Shared utilities: atomic file writes, the cache folder, remote files, downloads, figures, console output."""

@@ -1,4 +1,4 @@
-"""Atomic file writes, and every reason why one fails as a `WriteError` that says what to do."""
+"""Atomic file writes: a temporary file in the same folder, then a rename; failures raise WriteError with a remedy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REMEDIES = {
 
 
 def is_utf8(path: object) -> bool:
-    """Whether a path can be written in UTF-8; on Linux a name may be any bytes."""
+    """Return True if a path is encodable as UTF-8; on Linux a file name may hold any bytes."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -31,12 +31,16 @@ def is_utf8(path: object) -> bool:
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file atomically: `write` gets a temporary path in the same folder, which is then renamed to `path`.
+    """Write a file atomically: `write` receives a temporary path in the same folder, which is then renamed to `path`.
 
-    A process that is killed, and a write that fails, leave an older file as it was and no temporary one.
+    If the process is killed, an existing file is unchanged; if the write fails, the temporary file is deleted too.
+
+    Args:
+        path: file to create or overwrite.
+        write: function that writes the content to the path it receives.
 
     Raises:
-        WriteError: it cannot be written; the message has the path, the reason and a remedy.
+        WriteError: the file cannot be written; the message has the path, the reason and a remedy.
     """
     # The ending stays, since Keras reads the format from it.
     beside = path.with_name(f".{os.getpid()}.{path.name}")
@@ -50,12 +54,12 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8. Raises WriteError."""
+    """Write a text file atomically, in UTF-8. Raise WriteError if it cannot be written."""
     write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def make_folder(path: str | os.PathLike) -> Path:
-    """A folder that exists afterwards, with those above it. Raises WriteError where it cannot be made or written to."""
+    """Create a folder and its parents if missing. Raise WriteError if it cannot be created or is not writable."""
     path = Path(path)
     with explained(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -65,10 +69,10 @@ def make_folder(path: str | os.PathLike) -> Path:
 
 
 def check_writable(path: str | os.PathLike) -> Path:
-    """The path of a file that is to be written, checked before anything is computed for it.
+    """Check that a file can be written, before computing its content, and return its path.
 
     Raises:
-        WriteError: its folder does not exist or cannot be written to, or the path is a folder.
+        WriteError: its folder does not exist or is not writable, or the path is a folder.
     """
     path = Path(path)
     with explained(path):
@@ -82,17 +86,18 @@ def check_writable(path: str | os.PathLike) -> Path:
 
 
 def choose_output(given: Path | None, default: Path, *, names: Sequence[str] = (), overwrite: bool = False) -> Path:
-    """Where a command writes, so that nothing is overwritten unasked.
+    """Return the output path of a command, without overwriting existing files by default.
 
-    A default path that exists gets a number, as batch_2.png; a path that was asked for is an error then.
+    An existing default path gets a number, for example batch_2.png; an existing user-given path is an error.
 
     Args:
-        given: what was asked for; None: nothing.
-        names: of the files to write, where the path is a folder; () where it is a file.
-        overwrite: take the path as it is.
+        given: path given by the user; None: use `default`.
+        default: path to use otherwise.
+        names: names of the files to write, if the path is a folder; () if it is a file.
+        overwrite: return the path unchanged, even if it exists.
 
     Raises:
-        WriteError: what was asked for exists already.
+        WriteError: the user-given path, or a file to write in it, exists already.
     """
     if overwrite:
         return given or default
@@ -115,7 +120,7 @@ def _unused(path: Path, *, is_folder: bool) -> Path:
 
 @contextlib.contextmanager
 def explained(path: str | os.PathLike) -> Iterator[None]:
-    """Turn an OSError within into a `WriteError` about this path."""
+    """Convert an OSError raised in the block into a `WriteError` for this path, with a remedy."""
     try:
         yield
     except WriteError:

@@ -1,4 +1,4 @@
-"""What the commands print: tables, sentences, and nothing that was not asked for."""
+"""Console output of the commands: tables, metrics, escaped names, and TensorFlow's import without log messages."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ out = Console(soft_wrap=True, highlight=False)
 
 
 def printable(text: object) -> str:
-    """Return a text for one line of a terminal: control, direction and undecodable characters become escapes.
+    """Return text for one terminal line, with control, bidirectional and undecodable characters escaped.
 
-    The single place that every name passes which comes from data, a file or a model: a class called "\\x1b[2J" would
-    clear the screen, and U+202E would turn what follows. Joiners, which Persian and emoji need, stay.
+    Every name from data, a file or a model is printed through this function: a class named "\\x1b[2J" would clear the
+    screen, and U+202E would reverse the text after it. Joiners, which Persian and emoji need, are kept.
     """
     return "".join(
         character if character.isprintable() or character in _JOINERS else _escaped(character)
@@ -44,9 +44,11 @@ def printable(text: object) -> str:
 
 
 def say(text: object, indent: int = 2) -> None:
-    """Print a line to the standard output, with every character printable; a terminal's lines break between words.
+    """Print a line to standard output, with unprintable characters escaped; wrap it at the terminal width.
 
-    indent: spaces before every line but the first, where it is broken.
+    Args:
+        text: the line.
+        indent: spaces before each continuation line.
     """
     print(wrap(printable(text), terminal_width(), indent))
 
@@ -60,7 +62,7 @@ def listed(names: Sequence[object], most: int = 6) -> str:
 
 
 def print_report(report) -> None:
-    """Counts and findings as tables, with the first files of each."""
+    """Print a data set report: class counts as a table, then findings with the first files of each."""
     counts = Table(
         "class", *(Column(str(name), justify="right") for name in report.counts.columns), box=None, pad_edge=False
     )
@@ -83,14 +85,14 @@ def print_report(report) -> None:
 
 
 def _files(files: Sequence[str], report) -> list[str]:
-    """The first files of a finding, and how many more there are."""
+    """Return lines with the first files of a finding and the number of the rest."""
     why = report.unreadable
     lines = [f"{report.short(file)!r}{f': {why[file]}' if file in why else ''}" for file in files[:_FILES]]
     return [*lines, *([f"and {len(files) - _FILES:,} more"] if len(files) > _FILES else [])]
 
 
 def _grouped(groups: Sequence[Sequence], report) -> list[str]:
-    """Split, class and path of each file of the first groups, a line between them."""
+    """Return lines with split, class and path of the files of the first groups, separated by "-"."""
     lines = []
     for group in groups[:_GROUPS]:
         some = [(one.split, printable(one.label), repr(report.short(one.file))) for one in group[:_MEMBERS]]
@@ -105,7 +107,7 @@ def _grouped(groups: Sequence[Sequence], report) -> list[str]:
 
 
 def print_result(run) -> None:
-    """How good a trained run is, and what can be done with it."""
+    """Print a finished run's metrics, its folder, and the command for a prediction."""
     metrics = run.metrics
     for split in ("validation", "test"):
         if split in metrics:
@@ -116,7 +118,7 @@ def print_result(run) -> None:
 
 
 def print_stages(stages) -> None:
-    """What a model costs and sees, a row a stage; on a narrow terminal without the columns that matter less."""
+    """Print cost and receptive field of a model, one row per stage; omit less important columns if they do not fit."""
     columns = ["stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees"]
     rows = [_cells(stage) for stage in stages.itertuples()]
     left_out = []
@@ -136,12 +138,12 @@ def print_stages(stages) -> None:
 
 
 def sentence(split: str, metrics: dict) -> str:
-    """A split's accuracy with its n and interval, and its cross entropy."""
+    """Return the metrics of a split as text: its name, accuracy with n and 95% interval, cross entropy in nats."""
     return f"{split} {measured(metrics)}"
 
 
 def measured(metrics: dict) -> str:
-    """The accuracy with its n and interval, and the cross entropy in nats."""
+    """Return metrics as text: accuracy with n and 95% interval, cross entropy in nats."""
     low, high = metrics["accuracy_95"]
     return (
         f"accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
@@ -150,12 +152,15 @@ def measured(metrics: dict) -> str:
 
 
 def import_tensorflow(devices: bool = True) -> None:
-    """Import TensorFlow without what it logs on the way, which no log level stops; it is shown if the import fails.
+    """Import TensorFlow without its startup log messages, which no log level disables; show them if the import fails.
 
-    Also sets TF_CPP_MIN_LOG_LEVEL to 3 where it is not set: what goes wrong in TensorFlow is an exception all the same.
+    Sets TF_CPP_MIN_LOG_LEVEL to 3 if it is unset: errors in TensorFlow are raised as exceptions in any case.
 
     Args:
-        devices: also let it find its devices, of which it logs, too.
+        devices: also initialize the devices, which logs messages too.
+
+    Raises:
+        KerasSettingError: the Keras backend is not TensorFlow.
     """
     keras_settings.check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -169,7 +174,7 @@ def import_tensorflow(devices: bool = True) -> None:
 
 @contextlib.contextmanager
 def _without_logs() -> Iterator[None]:
-    """Keep lines of TensorFlow's log from the process's standard error; others come when all is over."""
+    """Filter TensorFlow's log lines out of the process's stderr; write the other lines on exit."""
     try:
         screen = os.dup(2)
     except OSError:  # closed, as a service's may be
@@ -195,7 +200,7 @@ def _without_logs() -> Iterator[None]:
 
 
 def _columns() -> int | None:
-    """Columns of the terminal that `out` writes to; None where it is a file or a pipe."""
+    """Return the width of the terminal that `out` writes to; None if it is a file or a pipe."""
     return out.width if out.is_terminal else None
 
 
@@ -208,7 +213,7 @@ def _one_of_many() -> bool:
 
 
 def _cells(stage) -> list[str]:
-    """A row of the table that `inspect` prints."""
+    """Return one row of the table that `cnnrecipes inspect` prints."""
     sees = stage.receptive_field if isinstance(stage.receptive_field, tuple) else ()
     shown = [stage.Index, str(stage.layers), "x".join(map(str, stage.output_shape[1:]))]
     shown += [f"{stage.parameters:,}", f"{stage.multiply_adds:,}", f"{stage.activation_bytes / 2**20:,.1f} MiB"]

@@ -1,4 +1,4 @@
-"""Download a file, checked against its length and checksum."""
+"""File downloads over HTTP(S), verified by length and SHA-256 checksum."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ _SECONDS = (10, 60)  # to connect, and between two blocks
 
 
 def download(address: str, folder: Path, checksum: str, *, progress: bool = False) -> Path:
-    """Download into a folder, and return the file's path.
+    """Download a file into a folder and return its path.
 
     Args:
-        checksum: the SHA-256 that it is to have, in lower-case hexadecimal digits; "": any.
+        address: http or https URL.
+        folder: existing folder; the file is named "download".
+        checksum: expected SHA-256, in lower-case hexadecimal digits; "": not checked.
+        progress: show a progress bar.
 
     Raises:
-        DataError: no answer, another than the file, too few bytes, another checksum, or no room for it.
-        OSError: the disk.
+        DataError: the server is unreachable or returns an HTTP error, the download is truncated or has another
+            checksum, an https address redirects to http without a checksum, or free disk space is insufficient.
+        OSError: the file cannot be written.
     """
     path, digest, received = folder / "download", hashlib.sha256(), 0
     try:
@@ -50,7 +54,7 @@ def download(address: str, folder: Path, checksum: str, *, progress: bool = Fals
 
 
 def _check(answer: requests.Response, address: str, checksum: str, folder: Path) -> None:
-    """Raise DataError where the answer is not the file, came unencrypted, or is larger than there is room for."""
+    """Raise DataError for an HTTP error, an unencrypted redirect, or a file larger than the free disk space."""
     if not answer.ok:
         raise DataError(f"cannot download {address!r}: {answer.status_code} {answer.reason}; check the address")
     unencrypted = [one.url for one in (*answer.history, answer) if not one.url.lower().startswith("https://")]
@@ -67,7 +71,7 @@ def _check(answer: requests.Response, address: str, checksum: str, folder: Path)
 
 
 def _reason(error: Exception) -> str:
-    """The innermost reason, without the objects that urllib3 names."""
+    """Return the message of the root cause, without urllib3's object representations."""
     while error.__context__ is not None or error.__cause__ is not None:
         error = error.__cause__ or error.__context__
     return str(getattr(error, "strerror", None) or error) or type(error).__name__

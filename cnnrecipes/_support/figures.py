@@ -1,4 +1,4 @@
-"""Pictures: figures that are made without pyplot's global state, shown in notebooks, and written whole."""
+"""Matplotlib figures without pyplot's global state, displayed in notebooks and written atomically."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 class Picture(Figure):
-    """A matplotlib figure that a notebook shows by itself, also where pyplot was never imported."""
+    """Matplotlib figure that notebooks display as the value of a cell, even if pyplot is not imported."""
 
     def draw(self, renderer) -> None:
-        """Draw; a class name in a script that the font lacks becomes boxes, without a warning for each letter."""
+        """Draw the figure; glyphs missing from the font are drawn as boxes, without a warning for each."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             super().draw(renderer)
@@ -37,11 +37,11 @@ class Picture(Figure):
 
 
 def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
-    """The path of a picture to write, checked before anything is computed.
+    """Check the path of an image file to write, before computing it, and return the path.
 
     Raises:
-        ModelError: a suffix of another kind.
-        WriteError: its folder does not exist or cannot be written to, or it is a folder itself.
+        ModelError: the suffix is not one of `suffixes`.
+        WriteError: its folder does not exist or is not writable, or the path is a folder.
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
@@ -50,7 +50,13 @@ def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> P
 
 
 def save(figure: Figure, path: Path, **options: Any) -> None:
-    """Write a figure atomically, in the format of its path's suffix. Raises WriteError."""
+    """Write a figure atomically, in the format given by the path's suffix. Raise WriteError if it cannot be written.
+
+    Args:
+        figure: the figure.
+        path: file to create or overwrite, with a suffix in SUFFIXES.
+        options: keyword arguments of `Figure.savefig`.
+    """
     # By way of memory: on a full disk matplotlib's writers end in errors of their own, and keep the file open.
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix[1:].lower(), **options)
@@ -58,18 +64,20 @@ def save(figure: Figure, path: Path, **options: Any) -> None:
 
 
 def label_words(label: np.ndarray, class_names: Sequence[str]) -> str:
-    """The class of a label (classes,), or the shares of a mixed one, as text that matplotlib draws as it stands."""
+    """Return a label (classes,) as text for matplotlib: the class name, or names and percentages of a mixed label."""
     return " ".join(f"{name} {share}".rstrip() for name, share in _shares(label, class_names))
 
 
 def label_lines(label: np.ndarray, class_names: Sequence[str], width: float, size: float) -> str:
-    """`label_words` above a tile, in at most two lines that are no wider than it: what is too long ends in an ellipsis.
+    """Return `label_words` in at most two lines that fit the width of a tile; longer names end in an ellipsis.
 
-    Of a mixed label the two classes with the largest shares have a line each, where all do not fit into one.
+    If a mixed label does not fit into one line, the two classes with the largest shares get one line each.
 
     Args:
-        width: of the tile, in inches.
-        size: of the letters, in points.
+        label: (classes,), class probabilities.
+        class_names: name of each class.
+        width: width of the tile, in inches.
+        size: font size, in points.
     """
     room = max(int(width * 72 / (_LETTER * size)), 8)
     shares = _shares(label, class_names)
@@ -82,7 +90,7 @@ def label_lines(label: np.ndarray, class_names: Sequence[str], width: float, siz
 
 
 def _shares(label: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, str]]:
-    """The names of a label's classes with their shares, the largest first; of one class alone the share is ""."""
+    """Return (class name, percentage) pairs of a label, the largest first; the percentage of a single class is ""."""
     order = [i for i in np.argsort(-label, kind="stable") if label[i] > 0]
     names = [printable(class_names[i]).replace("$", r"\$") for i in order]  # "$" would begin a formula
     return [(name, f"{label[i]:.0%}" if len(order) > 1 else "") for name, i in zip(names, order, strict=True)]

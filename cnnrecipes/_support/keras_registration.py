@@ -1,4 +1,4 @@
-"""`import cnnrecipes` suffices for Keras to load a saved model with our layers, and does not import Keras itself."""
+"""Lazy registration of the custom layers with Keras: `import cnnrecipes` registers them without importing Keras."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LAYERS = "cnnrecipes.layers"
 
 
 def register_layers_with_keras() -> None:
-    """Import our layers, which registers them: now where Keras is already imported, else right after it is."""
+    """Register the custom layers by importing them: now if Keras is imported, else by an import hook after Keras."""
     if "keras" in sys.modules:
         importlib.import_module(LAYERS)
     else:
@@ -19,7 +19,7 @@ def register_layers_with_keras() -> None:
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Finds nothing itself; when Keras is looked for, lets it be found and imports our layers behind it."""
+    """Meta path finder that imports the custom layers right after Keras, once; other finders locate Keras itself."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "keras":

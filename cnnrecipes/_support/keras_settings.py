@@ -1,6 +1,6 @@
-"""Global settings of Keras that a user may have changed: checked, or set aside while a model is made.
+"""Checks of global Keras settings (backend, image data format), and a float32 context for building models.
 
-Keras is not imported here before it is needed, so that `import cnnrecipes` and `cnnrecipes list` need no backend.
+Keras is imported lazily, so that `import cnnrecipes` and `cnnrecipes list` need no backend.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnnrecipes.errors import KerasSettingError
 
 
 def check_backend() -> None:
-    """Raises KerasSettingError unless Keras runs, or would run, on TensorFlow."""
+    """Raise KerasSettingError if the Keras backend, current or configured, is not TensorFlow."""
     if (backend := _backend()) != "tensorflow":
         raise KerasSettingError(
             f"Keras' backend is {backend!r}, and cnnrecipes trains with TensorFlow; set the environment variable "
@@ -25,7 +25,7 @@ def check_backend() -> None:
 
 
 def check() -> None:
-    """Raises KerasSettingError where cnnrecipes cannot work under the backend or the image data format of Keras."""
+    """Raise KerasSettingError if the Keras backend or image data format is not supported."""
     check_backend()
     import keras
 
@@ -38,7 +38,7 @@ def check() -> None:
 
 @contextlib.contextmanager
 def float32() -> Iterator[None]:
-    """Make layers within float32, whatever the user's dtype policy and floatx, which are restored afterwards."""
+    """Set dtype policy and floatx to float32 in the block; restore the user's settings on exit."""
     import keras
 
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
@@ -52,7 +52,7 @@ def float32() -> Iterator[None]:
 
 
 def _backend() -> str:
-    """The backend that Keras has, or will have once it is imported (keras/src/backend/config.py)."""
+    """Return the current Keras backend, or the one that importing Keras will select (keras/src/backend/config.py)."""
     if "keras" in sys.modules:
         return sys.modules["keras"].config.backend()
     if "KERAS_BACKEND" in os.environ:

@@ -1,4 +1,4 @@
-"""A quick test of whether hosts can be reached, before a download that would retry for minutes."""
+"""Connectivity check of hosts, before a download that would retry for minutes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import urllib.request
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-_HOSTS = 4  # of more hosts, only the first are asked
+_HOSTS = 4  # maximum number of hosts to contact
 _SECONDS = 10.0
 
 
 def why_unreachable(urls: Iterable[str], seconds: float = _SECONDS) -> str:
-    """Ask one URL of each host at the same time; "" as soon as one of them answers, else why the first does not.
+    """Request one URL per host concurrently; return "" if any host responds, else the reason of the first failure.
 
-    Proxies are respected (HTTPS_PROXY). Any answer counts, an HTTP error too.
+    Proxies are respected (HTTPS_PROXY). Any response counts, including an HTTP error.
 
     Args:
-        urls: those that are not http or https are passed over; without any, the result is "".
-        seconds: after this time no answer is waited for.
+        urls: URLs to request; those that are not http or https are ignored. If none remains, the result is "".
+        seconds: timeout in seconds, over all hosts.
     """
     hosts: dict[str, str] = {}
     for url in urls:
@@ -31,7 +31,7 @@ def why_unreachable(urls: Iterable[str], seconds: float = _SECONDS) -> str:
             hosts.setdefault(parts.netloc, url)
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
     for url in hosts.values():
-        # A daemon, since looking up a name takes no timeout and must not hold up the end of the program.
+        # A daemon thread, since a DNS lookup has no timeout and must not delay the exit of the program.
         threading.Thread(target=lambda url=url: answers.put(_ask(url, seconds)), daemon=True).start()
     deadline, why = time.monotonic() + seconds, ""
     for _ in hosts:
@@ -46,17 +46,17 @@ def why_unreachable(urls: Iterable[str], seconds: float = _SECONDS) -> str:
 
 
 def _ask(url: str, seconds: float) -> str:
-    """Why a host does not answer; "" if it does."""
+    """Return why a host does not respond; "" if it does."""
     host = urlsplit(url).netloc
     try:
         urllib.request.urlopen(url, timeout=seconds).close()
     except urllib.error.HTTPError:
         return ""
     except urllib.error.URLError as error:
-        # Whether its certificate is accepted is for the program that downloads to say.
+        # The host is reachable; certificates are left to the program that downloads.
         return "" if isinstance(error.reason, ssl.SSLError) else f"{host}: {error.reason}"
     except TimeoutError:
         return f"{host} did not answer within {seconds:g} s"
-    except (OSError, ValueError):  # it answered something else, or the URL cannot be asked so
+    except (OSError, ValueError):  # a malformed response or URL; the download itself reports it
         return ""
     return ""

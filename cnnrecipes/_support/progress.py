@@ -1,4 +1,4 @@
-"""Progress bars that fit the terminal and can be told on white and on black."""
+"""Progress bars that fit the terminal width and are legible on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from rich.table import Column
 from cnnrecipes._support.wrapping import NARROW
 
 Item = TypeVar("Item")
-LONG = 1000  # items from which on a line is worth it where there is no bar
-_SHARE = 6  # columns of a percentage with a space before it, and one at the end
-_DONE, _LEFT = "dodger_blue2", "grey58"  # rich's own rest of a bar is darker on white than what is done
+LONG = 1000  # number of items from which a description is printed if there is no bar
+_SHARE = 6  # columns of a percentage with a space on either side
+_DONE, _LEFT = "dodger_blue2", "grey58"  # with rich's defaults, the rest of a bar stands out more on white
 
 
 def watch(items: Iterable[Item], what: str, total: int | None, show: bool, *, always: bool = False) -> Iterator[Item]:
-    """The items, with a bar on a terminal, and elsewhere a line before many of them, or always.
+    """Yield the items, with a progress bar on a terminal; elsewhere print the description once.
 
     Args:
-        total: None: not known.
+        items: the items.
+        what: description of the work.
+        total: number of items; None if unknown.
+        show: False: print nothing.
+        always: without a terminal, print the description for fewer than LONG items too.
     """
     console = Console()
-    # In a notebook rich wants ipywidgets for its bar, and warns where they are missing.
+    # In a notebook rich's bar needs ipywidgets, and warns if they are missing.
     if show and console.is_terminal and not console.is_jupyter:
         share = TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4))
         left = [] if console.width < NARROW else [TimeRemainingColumn()]
@@ -37,7 +41,7 @@ def watch(items: Iterable[Item], what: str, total: int | None, show: bool, *, al
 
 
 def bar(console: Console, *numbers: ProgressColumn) -> Progress:
-    """A description, a bar and what stands behind it, which vanish at the end; on a narrow terminal without the bar."""
+    """Return a transient progress display: description, bar and `numbers`; on a narrow terminal without the bar."""
     room = Column(no_wrap=True, overflow="ellipsis", max_width=console.width - _SHARE)
     words = TextColumn("{task.description}", table_column=room)
     line = BarColumn(style=_LEFT, complete_style=_DONE, finished_style=_DONE, pulse_style=_DONE)

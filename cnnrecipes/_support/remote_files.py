@@ -1,4 +1,4 @@
-"""Files and folders, here or on a remote store: gs://, s3:// and whatever else TensorFlow's file systems know."""
+"""Files and folders, local or remote: gs://, s3:// and other file systems supported by TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from cnnrecipes.errors import DataError
 
 
 def is_remote(path: object) -> bool:
-    """Whether it is a URL, as "gs://bucket/photos"."""
+    """Return True for a URL, for example "gs://bucket/photos"."""
     return "://" in str(path)
 
 
 def join(folder: str, *names: str) -> str:
-    """A path below a folder."""
+    """Join a folder, local or remote, with further path components."""
     return "/".join([folder.rstrip("/"), *names]) if is_remote(folder) else os.path.join(folder, *names)
 
 
 def parent(path: str) -> str:
-    """The folder that a file lies in."""
+    """Return the parent folder of a path, local or remote."""
     return path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path) or "."
 
 
 def is_folder(path: str) -> bool:
-    """Whether there is such a folder. Raises DataError where a remote store cannot be asked."""
+    """Return True if the path is an existing folder. Raise DataError if a remote store is not accessible."""
     with _naming(path):
         return tf.io.gfile.isdir(path) if is_remote(path) else os.path.isdir(path)
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file or folder."""
+    """Return True if the path exists. Raise DataError if a remote store is not accessible."""
     with _naming(path):
         return tf.io.gfile.exists(path) if is_remote(path) else os.path.exists(path)
 
 
 def scan(folder: str) -> list[tuple[str, bool, bool]]:
-    """(name, whether it is a folder, whether it is a link) of everything in a folder, sorted.
+    """List a folder: (name, is a folder, is a symbolic link) of each entry, sorted by name.
 
     Raises:
-        DataError: a folder that cannot be looked into.
+        DataError: the folder does not exist or cannot be read.
     """
     with _naming(folder):
         if is_remote(folder):
@@ -55,7 +55,7 @@ def scan(folder: str) -> list[tuple[str, bool, bool]]:
 
 
 def nearest(path: str) -> str:
-    """ " (did you mean ...?)" for a path that does not exist: what is most like it where its folder still exists."""
+    """Return " (did you mean ...?)" with similar existing paths for a local path that does not exist, or ""."""
     if is_remote(path):
         return ""
     parts, below = Path(path), []
@@ -75,7 +75,7 @@ def nearest(path: str) -> str:
 
 
 def read(path: str) -> bytes:
-    """The content of a file. Raises OSError, for a remote one too."""
+    """Return the content of a file, local or remote. Raise OSError if it cannot be read."""
     if not is_remote(path):
         if not os.path.isfile(path) and os.path.exists(path):  # a pipe would be waited for without end
             raise OSError(errno.EINVAL, "not a regular file", path)
@@ -89,7 +89,7 @@ def read(path: str) -> bytes:
 
 
 def status(path: str) -> tuple[int, int]:
-    """Size in bytes and time of the last change in nanoseconds. Raises OSError."""
+    """Return (size in bytes, modification time in nanoseconds) of a file. Raise OSError if it is not accessible."""
     if not is_remote(path):
         found = os.stat(path)
         return found.st_size, found.st_mtime_ns

@@ -1,6 +1,6 @@
-"""The cache folder: what was found out about files once, so that it need not be found out again.
+"""The user's cache folder: results of file inspections, cached in SQLite by path, size and modification time.
 
-Nothing in it is needed: where it is missing, damaged or cannot be written, everything is found out anew.
+The cache is optional: if it is missing, corrupt or not writable, the results are computed again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE = 10.0  # seconds that another process is waited for
 
 
 def folder() -> Path:
-    """CNNRECIPES_CACHE, or cnnrecipes/ in the platform's folder for caches."""
+    """Return the cache folder: CNNRECIPES_CACHE, or cnnrecipes/ in the platform's cache folder."""
     if os.environ.get("CNNRECIPES_CACHE"):
         return Path(os.environ["CNNRECIPES_CACHE"]).expanduser()
     if sys.platform == "darwin":
@@ -34,7 +34,15 @@ def folder() -> Path:
 
 
 def fingerprint(paths: Iterable[str], what: str = "") -> str:
-    """A name for the present state of these files: their paths, sizes and times, and `what` of them. Raises OSError."""
+    """Return a hash of the files' paths, sizes and modification times, and of `what`: 32 hexadecimal digits.
+
+    Args:
+        paths: files, local or remote.
+        what: anything else that the cached result depends on.
+
+    Raises:
+        OSError: a file is not accessible.
+    """
     digest = hashlib.blake2b(what.encode(), digest_size=16)
     for path in paths:
         digest.update(repr((path, *remote_files.status(path))).encode())
@@ -46,15 +54,15 @@ def _row_checksum(key: str, values: Sequence) -> int:
 
 
 def storable(text: str) -> str:
-    """The same text, with the bytes of a file name that is not UTF-8 written as JSON writes them, as \\udce4."""
+    """Return text that is encodable as UTF-8: undecodable bytes of a file name become escapes such as \\udce4."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Table:
-    """Rows of text and numbers by a text key, in one SQLite file; without one it is always empty.
+    """Key-value table in one SQLite file: rows of text and numbers by a text key; empty if the file cannot be used.
 
-    A file that another process holds is waited for PATIENCE seconds, then done without, with a warning. A damaged one
-    is replaced, by one process at a time; no other is ever deleted.
+    If another process holds a lock for PATIENCE seconds, the cache is disabled with a warning. A corrupt file is
+    emptied, by one process at a time; no file is ever deleted.
     """
 
     def __init__(self, name: str, columns: Sequence[str]):
@@ -66,7 +74,7 @@ class Table:
             self._database = self._opened()
 
     def find(self, keys: Sequence[str]) -> dict[str, tuple]:
-        """The rows there are, by key."""
+        """Return the cached rows by key; keys without a row (cache misses) are omitted."""
         found: dict[str, tuple] = {}
         called = {storable(key): key for key in keys}
         keys = list(called)
@@ -83,7 +91,7 @@ class Table:
         return found
 
     def put(self, rows: dict[str, tuple]) -> None:
-        """Add or replace rows."""
+        """Insert or replace rows, given by key."""
         if self._database and rows:
             marks = ",".join("?" * (2 + len(self.columns)))
             stored = [(storable(key), values) for key, values in rows.items()]
@@ -94,7 +102,7 @@ class Table:
                 )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the SQLite connection."""
         if self._database:
             self._database.close()
             self._database = None
@@ -167,7 +175,7 @@ class Table:
 
 @contextlib.contextmanager
 def table(name: str, columns: Sequence[str]) -> Iterator[Table]:
-    """An opened Table, closed afterwards."""
+    """Open a Table in the block, and close it on exit."""
     opened = Table(name, columns)
     try:
         yield opened

@@ -1,4 +1,4 @@
-"""Lines that fit a terminal: broken between words, with a hanging indent, and never inside a path or a number."""
+"""Text wrapping at the terminal width, between words only, with a hanging indent."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-NARROW = 70  # columns; below, there is no room for a bar beside its numbers
+NARROW = 70  # columns; a narrower terminal cannot show a progress bar beside its numbers
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that the standard output is; None where it is a file, a pipe or a notebook."""
+    """Return the width of the terminal on standard output; None if it is a file, a pipe or a notebook."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def wrap(text: str, columns: int | None, indent: int = 2) -> str:
-    """Break a text into lines of at most `columns` cells; a longer word, for example a path, is left whole.
+    """Wrap text at `columns` cells; a longer word, for example a path, is not broken.
 
     Args:
-        columns: of the terminal; None: nothing is broken.
-        indent: spaces before every line but the first.
+        text: the text to wrap.
+        columns: width of the terminal; None: do not wrap.
+        indent: spaces before each continuation line.
     """
     return _joined(text.split(" "), " ", columns, indent)
 
 
 def fields(parts: Sequence[str], columns: int | None, optional: int = 0) -> str:
-    """Join parts by two spaces, in a line if they fit without some of the last `optional`, or else in several.
+    """Join parts by two spaces; omit optional parts that do not fit into one line, then wrap.
 
     Args:
-        columns: of the terminal; None: one line of all parts.
+        parts: the fields, for example "loss 0.31".
+        columns: width of the terminal; None: one line with all parts.
+        optional: number of parts at the end that may be omitted.
     """
     shortest = len(parts) - optional
     for count in range(len(parts), shortest - 1, -1):
@@ -49,6 +52,6 @@ def _joined(parts: Sequence[str], space: str, columns: int | None, indent: int) 
         longer = lines[-1] + space + part
         if cell_len(longer) <= columns:
             lines[-1] = longer
-        elif part:  # spaces at a break are left out
+        elif part:  # spaces at a line break are dropped
             lines.append(" " * indent + part)
     return "\n".join(lines)

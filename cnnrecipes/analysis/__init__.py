@@ -1,4 +1,4 @@
-"""Tools that show what a network is and does: its cost, its fields of view, its activations, its picture."""
+"""Model analysis: cost, receptive fields, activation statistics, feature maps, diagrams."""
 
 from cnnrecipes.analysis.activation_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics

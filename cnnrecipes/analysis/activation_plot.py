@@ -1,4 +1,4 @@
-"""The picture of activation statistics over depth, of one net or of several on top of each other."""
+"""Plot of activation statistics over depth, for one or several models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the values inside a network are like, layer by layer: do they keep their size, die, saturate or overflow?"""
+"""Per-layer activation statistics: mean, standard deviation, dead channels, saturation, NaN and infinity."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RANGES = {
 
 
 def activation_statistics(model: keras.Model, images: Any, training: bool = True) -> pd.DataFrame:
-    """What each layer of a model gives for one batch; a row a layer call, in the order of computation.
+    """Return the activation statistics of a model for one batch, a row per layer call in order of computation.
 
     Layers that only move or drop values (inputs, identities, padding, reshaping, dropout) have no row.
     The model stays as it was: moving statistics and random states are put back.

@@ -1,4 +1,4 @@
-"""Images that a person hands to a model, checked before anything is computed."""
+"""Validation of user-supplied image batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network really sees: the images of a training step before and after augmentation, with their labels."""
+"""Plot of a training batch before and after augmentation, with its labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plot_batch(
     path: str | os.PathLike | None = None,
     **changes: Any,
 ) -> Figure:
-    """The first images of a training step as they are and as the network sees them, with their labels.
+    """Plot the first images of a training step before and after augmentation, with their labels.
 
     Files that cannot be read are left out, as in a training, with a warning that names the first.
 

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, multiply-adds and activation memory of every layer, for one image."""
+"""Model cost: parameters, multiply-adds and activation memory of every layer, for one image."""
 
 from __future__ import annotations
 

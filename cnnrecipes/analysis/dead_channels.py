@@ -1,4 +1,4 @@
-"""Dead channels: constant whatever the image, with no gradient that could change it."""
+"""Detection of dead channels: channels with constant output and zero gradient."""
 
 from __future__ import annotations
 

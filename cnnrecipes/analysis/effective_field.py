@@ -1,4 +1,4 @@
-"""What a unit of a layer reacts to in effect, from gradients, and its picture."""
+"""Effective receptive field, from gradients, and its plot."""
 
 from __future__ import annotations
 

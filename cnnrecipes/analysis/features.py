@@ -1,4 +1,4 @@
-"""Pictures of what a network looks for, its first kernels, and of what it finds in one image, its feature maps."""
+"""Plots of convolution filters and of feature maps."""
 
 from __future__ import annotations
 

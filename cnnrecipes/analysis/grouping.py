@@ -1,4 +1,4 @@
-"""Layer calls in stages: by name where the names tell, by the size of the feature maps where they do not."""
+"""Grouping of layer calls into stages, by layer name or else by feature map size."""
 
 from __future__ import annotations
 

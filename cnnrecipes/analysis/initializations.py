@@ -1,4 +1,4 @@
-"""How the size of activations grows or shrinks with depth by the initial weights (He et al. 2015b, section 2.2)."""
+"""Comparison of weight initializations by activation statistics over depth (He et al. 2015b, section 2.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that can be said of a model before it is trained: one table, and a folder of pictures."""
+"""Model inspection report: tables of costs, receptive fields and activations, and a folder of plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model as stages of blocks, for pictures: found in the graph itself, so that names need not tell.
+"""Outline of a model as stages and blocks, derived from its graph.
 
 A call that every path goes through cuts the graph. Between two cuts lies either nothing or a block of branches, which
 the second cut merges. A branch is cut up the same way.

@@ -1,4 +1,4 @@
-"""What a unit of each layer can see of the image, from the geometry of the layers alone."""
+"""Theoretical receptive field of each layer, from kernel sizes, strides and padding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a recipe's learning rate, before anything is trained."""
+"""Plot of a recipe's learning rate schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why small kernels: one large convolution against the stack of 3x3 convolutions that sees as much."""
+"""Comparison of one large convolution with a stack of 3x3 convolutions of the same receptive field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `cnnrecipes inspect` is asked to look at: a recipe, an architecture, or a trained run."""
+"""The model to inspect: resolves a recipe, an architecture or a trained run to a model and images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A layer in words, for pictures: "3x3 conv 64 /2", "norm", "relu"."""
+"""Short text descriptions of layers for diagrams: "3x3 conv 64 /2", "norm", "relu"."""
 
 from __future__ import annotations
 

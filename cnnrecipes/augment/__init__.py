@@ -1,1 +1,1 @@
-"""Augmentation: the operations, what they do to a batch, and the random numbers that they draw."""
+"""Data augmentation: operations, policies (RandAugment and others), MixUp and CutMix, counter-based random numbers."""

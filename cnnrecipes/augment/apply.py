@@ -1,7 +1,7 @@
-"""Augmentation of whole batches: the operations of `augment/operations.py`, each image by its own draws.
+"""Batched, stateless augmentation: applies the operations of `augment/operations.py` with random draws per image.
 
-An operation is a function of images (N, H, W, C) uint8, draws (N, k) from [0, 1), its parameters and the training
-split's mean colour (C,), 0..255; it gives images of the same shape. The draws are made here, in one place.
+An operation is a function of images (N, H, W, C) uint8, uniform draws (N, k) in [0, 1), its parameters and the mean
+colour (C,) of the training split, 0..255; it returns images of the same shape. All draws are made in this module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cnnrecipes.augment import colour, erase, filters, geometry, mixing, pixel_m
 from cnnrecipes.augment import operations as spec
 from cnnrecipes.augment.threefry import streams
 
-# operation -> (what it does, how many draws it takes for each image)
+# operation class -> (function on a batch, number of draws per image)
 _APPLY = {
     spec.PadCrop: (geometry.pad_crop, 2),
     spec.FlipLR: (geometry.flip_lr, 1),
@@ -39,24 +39,25 @@ _APPLY = {
     spec.AutoAugment: (policies.auto_augment, 5),
     spec.AugMix: (policies.aug_mix, policies.aug_mix_draws),
 }
-# Mixing stands last; its draws are apart from those of any list of operations.
+# Mixing is the last operation; its stream lies beyond those of any list of operations.
 _MIX_STREAM = 2**16
 
 
 def augment(
     images: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, index, mean, example=None, showing=None
 ) -> tf.Tensor:
-    """Apply the operations in order; the result is a function of an image and its numbers here alone.
+    """Apply the operations in order; each result depends only on the image and its (seed, epoch, index).
 
-    Framing is done where images are read (`data/images/random_crop.py`) and mixing by `mix`: both are passed over here.
+    Random crops while decoding (`data/images/random_crop.py`) and mixing (`mix`) are skipped here.
 
     Args:
         images: (N, H, W, C), uint8, 0..255; C is 1 or 3.
+        ops: the parsed `augment.ops` of a recipe.
         seed, epoch: integer scalars.
-        index: (N,) integers that the draws depend on, another one for each showing in an epoch.
-        example, showing: (N,) the example's number, and how often it was shown before, for flips that alternate.
-            None: the index, and the epoch: shown once in every epoch.
-        mean: (C,) colour of what an image does not give, 0..255.
+        index: (N,) integers that key the draws; distinct for each repetition of an example within an epoch.
+        example, showing: (N,) index of the example, and number of its earlier occurrences, for alternating flips.
+            None: `index` and `epoch`, that is, one occurrence per epoch.
+        mean: (C,) fill colour for pixels outside of an image, 0..255.
 
     Returns:
         (N, H, W, C), uint8.
@@ -66,7 +67,7 @@ def augment(
     counts = {stream: _count(op) for stream, op in todo.items() if stream not in fixed}
     draws = streams(seed, epoch, index, counts) if counts else {}
     if fixed:
-        # Drawn once an example for the whole training; its showings take turns.
+        # Drawn once per example for the whole training run; its occurrences alternate.
         once = streams(seed, tf.zeros_like(epoch), index if example is None else example, fixed)
         odd = tf.reshape((epoch if showing is None else showing) % 2 == 1, (-1, 1))
         draws |= {stream: tf.where(odd, 1 - draw - 2.0**-24, draw) for stream, draw in once.items()}
@@ -84,17 +85,20 @@ def augment(
 
 
 def mix(images: tf.Tensor, labels: tf.Tensor, ops: Sequence[spec.Operation], *, seed, epoch, index):
-    """Mix neighbours of a batch, 0 with 1, 2 with 3 and so on, and their labels; in odd ones the last 3 in a circle.
+    """Apply MixUp or CutMix to neighbours of a batch (0 and 1, 2 and 3, ...) and to their labels.
 
-    Neighbours, so that a batch that is cut into even parts for many devices is mixed just the same. A batch of one
-    image stays as it is.
+    The last three images of a batch of odd size are mixed cyclically; a single image is returned unchanged. Only
+    neighbours are mixed, so that a batch sharded evenly over several devices gives the same result.
 
     Args:
         images: (N, H, W, C), uint8.
         labels: (N, classes), float32.
+        ops: the parsed `augment.ops` of a recipe; operations other than mixes are ignored.
+        seed, epoch: integer scalars.
+        index: (N,) integers that key the draws.
 
     Returns:
-        images and labels of the same shapes; labels are soft and add up to what they did.
+        images and soft labels of the same shapes; the sum of the labels is unchanged.
     """
     kinds = [op for op in ops if isinstance(op, spec.Mix)]
     if not kinds:

@@ -1,4 +1,4 @@
-"""Random boxes of an image: of a share of its area, and of certain proportions."""
+"""Random boxes inside an image, with a given range of relative area and of aspect ratio."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ DRAWS = 2 * ATTEMPTS + 2
 
 
 def choose_box(draws: tf.Tensor, height, width, scale: tuple[float, float], ratio: tuple[float, float]):
-    """Boxes whose area and proportions are drawn until they fit, at most ten times; as torchvision's RandomResizedCrop.
+    """Sample a box per image by rejection, with at most ten attempts, as torchvision's RandomResizedCrop.
 
     Args:
-        draws: (N, 22) from [0, 1).
-        height, width: of the images; scalars or (N,).
-        scale: range of the box's area as a share of the image's, drawn uniformly.
-        ratio: range of its width to its height, drawn uniformly on a logarithmic scale.
+        draws: (N, 22), uniform in [0, 1).
+        height, width: size of the images in pixels; scalars or (N,).
+        scale: range of the box's area relative to the image's, sampled uniformly.
+        ratio: range of its aspect ratio (width / height), sampled uniformly on a logarithmic scale.
 
     Returns:
-        top, left, rows, columns: (N,) int32, in pixels, and found: (N,) bool, whether one of the boxes fits. Where
-        none does, the box is the largest centred one of the nearest allowed proportions.
+        top, left, rows, columns: (N,) int32, in pixels; and found: (N,) bool, true where an attempt fits. Elsewhere
+        the box is the largest centred one with the nearest allowed aspect ratio.
     """
     height, width = (tf.cast(tf.broadcast_to(n, [tf.shape(draws)[0]]), tf.float32) for n in (height, width))
     area = height * width

@@ -1,7 +1,7 @@
-"""Operations on values: what Pillow's ImageEnhance and ImageOps do, to the last bit, for a whole batch.
+"""Batched colour operations, bit-exact with Pillow's ImageEnhance and ImageOps.
 
-Factors are one for each image, (N,). 1 leaves the image as it is; 0 gives black, gray, or the image without its colour.
-Images of one channel have no saturation or hue: those leave them alone.
+Enhancement factors have the shape (N,), one per image: 1 returns the image unchanged; 0 returns black (brightness),
+uniform gray (contrast) or grayscale (saturation). Single-channel images are unchanged by saturation and hue.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _LUMA = (19595.0, 38470.0, 7471.0)
 
 
 def colour_jitter(images: tf.Tensor, draws: tf.Tensor, op: operations.ColourJitter, mean) -> tf.Tensor:
-    """Contrast, brightness, saturation and hue, in this order; draws (N, 4) are for brightness first."""
+    """Adjust contrast, brightness, saturation and hue, in this order.
+
+    draws: (N, 4), for brightness, contrast, saturation and hue.
+    """
     factors = 1 + (2 * draws[:, :3] - 1) * [op.brightness, op.contrast, op.saturation]
     factors = tf.maximum(factors, 0.0)
     values = tf.cast(images, tf.float32)
@@ -34,7 +37,7 @@ def colour_jitter(images: tf.Tensor, draws: tf.Tensor, op: operations.ColourJitt
 
 
 def grayscale(images: tf.Tensor, draws: tf.Tensor, op: operations.Grayscale, mean) -> tf.Tensor:
-    """Gray of the same number of channels, where the draw (N, 1) is below `op.probability`."""
+    """Convert to grayscale, keeping the number of channels, where the draw (N, 1) is below `op.probability`."""
     if images.shape[-1] == 1:
         return images
     shades = tf.cast(gray(tf.cast(images, tf.float32)), tf.uint8)
@@ -42,40 +45,40 @@ def grayscale(images: tf.Tensor, draws: tf.Tensor, op: operations.Grayscale, mea
 
 
 def solarize(images: tf.Tensor, draws: tf.Tensor, op: operations.Solarize, mean) -> tf.Tensor:
-    """Invert values from the threshold on, where the draw (N, 1) is below `op.probability`."""
+    """Invert values at or above the threshold, where the draw (N, 1) is below `op.probability`."""
     thresholds = tf.fill([tf.shape(images)[0]], float(op.threshold))
     return where(draws[:, 0] < op.probability, solarized(images, thresholds), images)
 
 
 def posterize(images: tf.Tensor, draws: tf.Tensor, op: operations.Posterize, mean) -> tf.Tensor:
-    """Keep the upper bits, where the draw (N, 1) is below `op.probability`."""
+    """Keep the most significant `op.bits` bits of each value, where the draw (N, 1) is below `op.probability`."""
     bits = tf.fill([tf.shape(images)[0]], float(op.bits))
     return where(draws[:, 0] < op.probability, posterized(images, bits), images)
 
 
 def autocontrast(images: tf.Tensor, draws: tf.Tensor, op: operations.Autocontrast, mean) -> tf.Tensor:
-    """Stretch each channel, where the draw (N, 1) is below `op.probability`."""
+    """Maximize the contrast of each channel, where the draw (N, 1) is below `op.probability`."""
     return where(draws[:, 0] < op.probability, autocontrasted(images), images)
 
 
 def equalize(images: tf.Tensor, draws: tf.Tensor, op: operations.Equalize, mean) -> tf.Tensor:
-    """Equalize each channel, where the draw (N, 1) is below `op.probability`."""
+    """Equalize the histogram of each channel, where the draw (N, 1) is below `op.probability`."""
     return where(draws[:, 0] < op.probability, equalized(images), images)
 
 
 def brightened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """ImageEnhance.Brightness."""
+    """Apply ImageEnhance.Brightness with one factor per image (N,)."""
     return tf.cast(_towards(0.0, tf.cast(images, tf.float32), factors), tf.uint8)
 
 
 def contrasted(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """ImageEnhance.Contrast."""
+    """Apply ImageEnhance.Contrast with one factor per image (N,)."""
     values = tf.cast(images, tf.float32)
     return tf.cast(_towards(_mean_gray(values), values, factors), tf.uint8)
 
 
 def saturated(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """ImageEnhance.Color."""
+    """Apply ImageEnhance.Color with one factor per image (N,)."""
     if images.shape[-1] == 1:
         return images
     values = tf.cast(images, tf.float32)
@@ -83,7 +86,7 @@ def saturated(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 
 def solarized(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
-    """ImageOps.solarize; thresholds 0..256, rounded up: values are whole numbers."""
+    """Apply ImageOps.solarize; thresholds (N,) in 0..256, rounded up, since values are integers."""
     thresholds = tf.cast(tf.math.ceil(thresholds), tf.int32)[:, None]
     # In bytes: the first value to be inverted, and whether there is one at all. 255 - x is x with every bit turned.
     flat = _flat(images)
@@ -93,19 +96,19 @@ def solarized(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
 
 
 def posterized(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
-    """ImageOps.posterize; bits 0..8, rounded down."""
+    """Apply ImageOps.posterize; bits (N,) in 0..8, rounded down."""
     dropped = 8 - tf.cast(bits, tf.int32)
     mask = tf.cast(tf.bitwise.left_shift(255, dropped) % 256, tf.uint8)
     return tf.reshape(tf.bitwise.bitwise_and(_flat(images), mask[:, None]), tf.shape(images))
 
 
 def inverted(images: tf.Tensor) -> tf.Tensor:
-    """ImageOps.invert."""
+    """Apply ImageOps.invert."""
     return 255 - images
 
 
 def autocontrasted(images: tf.Tensor) -> tf.Tensor:
-    """ImageOps.autocontrast: the darkest value of a channel becomes 0, the brightest 255; a flat channel stays."""
+    """Apply ImageOps.autocontrast: map each channel's minimum to 0 and maximum to 255; constant channels are kept."""
     low = tf.cast(tf.reduce_min(images, (1, 2)), tf.float64)[..., None]
     high = tf.cast(tf.reduce_max(images, (1, 2)), tf.float64)[..., None]
     values = tf.range(256, dtype=tf.float64)
@@ -115,7 +118,7 @@ def autocontrasted(images: tf.Tensor) -> tf.Tensor:
 
 
 def equalized(images: tf.Tensor) -> tf.Tensor:
-    """ImageOps.equalize: a channel's values spread so that each range of them has the same number of pixels."""
+    """Apply ImageOps.equalize: equalize the histogram of each channel."""
     counts = _histograms(images)
     values = tf.range(256)
     last = tf.reduce_max(tf.where(counts > 0, values, -1), axis=-1, keepdims=True)
@@ -126,9 +129,9 @@ def equalized(images: tf.Tensor) -> tf.Tensor:
 
 
 def gray(values: tf.Tensor) -> tf.Tensor:
-    """Pillow's gray of RGB values, whole numbers 0..255 in float32, in all three channels.
+    """Return Pillow's luma of RGB values (..., 3), float32 integers 0..255, repeated in all three channels.
 
-    Exact: every sum is below 2**24 units of 2**-16. (A GPU that multiplies in TF32 may be 1 level off.)
+    Exact, since every sum is below 2**24 units of 2**-16; a GPU that multiplies in TF32 may be off by 1.
     """
     # One matrix for all three channels, as broadcasting one of them is slower.
     weights = tf.repeat(tf.constant(_LUMA)[:, None] / 65536, 3, axis=1)
@@ -136,7 +139,7 @@ def gray(values: tf.Tensor) -> tf.Tensor:
 
 
 def turn_hue(values: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
-    """Add turns (N,) of the circle to the hue of RGB values; TensorFlow's kernel, image by image."""
+    """Shift the hue of RGB values by `turns` (N,), fractions of a full circle, with TensorFlow's AdjustHue kernel."""
     if values.shape[0] is not None and values.shape[0] <= 128:
         # Written out, a third faster than a loop.
         turned = [tf.raw_ops.AdjustHue(images=values[i], delta=turns[i]) for i in range(values.shape[0])]
@@ -149,7 +152,7 @@ def turn_hue(values: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
 
 
 def _mean_gray(values: tf.Tensor) -> tf.Tensor:
-    """The mean gray of each image, rounded half up, (N, 1)."""
+    """Return the mean luma of each image, rounded half up, (N, 1)."""
     height, width, channels = values.shape[1:]
     weights = tf.constant(_LUMA)[:, None] / 65536 if channels == 3 else tf.ones((1, 1))
     shades = tf.floor(tf.matmul(tf.reshape(values, (-1, channels)), weights) + 0.5)
@@ -160,9 +163,9 @@ def _mean_gray(values: tf.Tensor) -> tf.Tensor:
 
 
 def _towards(start, values: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """start + factor * (values - start), cut off to whole numbers 0..255 as Pillow's blend does.
+    """Return start + factor * (values - start), clipped and truncated to integers 0..255, as Pillow's blend.
 
-    start: a number, one for each image (N, 1), or values of the same shape.
+    start: a scalar, one value per image (N, 1), or a tensor of the shape of `values`.
     """
     if isinstance(start, tf.Tensor) and len(start.shape) == 4:
         start = _flat(start)
@@ -173,7 +176,7 @@ def _towards(start, values: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 
 def _histograms(images: tf.Tensor) -> tf.Tensor:
-    """(N, H, W, C) uint8 to counts (N, C, 256) int32."""
+    """Return the histogram of each channel: (N, H, W, C) uint8 -> counts (N, C, 256) int32."""
     n, channels = tf.shape(images)[0], images.shape[-1]
     bins = n * channels * 256
     counts = tf.math.bincount(tf.reshape(_places(images), (-1,)), minlength=bins, maxlength=bins)
@@ -181,7 +184,7 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
 
 
 def _look_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
-    """Each value replaced by its channel's table (N, C, 256), which holds whole numbers 0..255."""
+    """Map each value through its channel's lookup table; tables: (N, C, 256), integers 0..255."""
     found = take(tf.reshape(tf.cast(tables, tf.uint8), (-1,)), _places(images))
     return tf.reshape(found, tf.shape(images))
 
@@ -194,5 +197,5 @@ def _places(images: tf.Tensor) -> tf.Tensor:
 
 
 def _flat(images: tf.Tensor) -> tf.Tensor:
-    """(N, H, W, C) to (N, H * W * C): one number an image is broadcast three times faster over one axis."""
+    """Flatten (N, H, W, C) to (N, H * W * C): one number per image broadcasts three times faster over one axis."""
     return tf.reshape(images, (tf.shape(images)[0], math.prod(images.shape[1:])))

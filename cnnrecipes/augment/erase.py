@@ -1,4 +1,4 @@
-"""Operations that cover a part of the image."""
+"""Cutout and random erasing."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from cnnrecipes.augment.geometry import fill_colour, within
 
 
 def cutout(images: tf.Tensor, draws: tf.Tensor, op: operations.Cutout, mean) -> tf.Tensor:
-    """Cover a square of `op.size`; draws (N, 4) choose its centre anywhere in the image, and seed its noise."""
+    """Fill a square of `op.size` pixels; draws (N, 4): its centre, anywhere in the image, and the seed of its noise."""
     return _cover(images, cutout_box(draws, op, *images.shape[1:3]), draws[:, 2:], op, mean)
 
 
 def cutout_box(draws: tf.Tensor, op: operations.Cutout, height: int, width: int) -> tuple[tf.Tensor, ...]:
-    """Top, left, bottom and right (N,) of the squares, which may lie partly outside; draws (N, 2 or more)."""
+    """Return top, left, bottom and right (N,) of the squares, which may extend outside the image.
+
+    draws: (N, 2 or more); the first two choose the centre.
+    """
     top_left = tf.cast(draws[:, :2] * [height, width], tf.int32) - op.size // 2
     return (*tf.unstack(top_left, axis=1), *tf.unstack(top_left + op.size, axis=1))
 
 
 def random_erasing(images: tf.Tensor, draws: tf.Tensor, op: operations.RandomErasing, mean) -> tf.Tensor:
-    """Cover a rectangle that lies inside; draws (N, 25): whether, the box, and the seed of its noise.
+    """Fill a rectangle inside the image; draws (N, 25): apply or not, the box, and the seed of its noise.
 
-    An image for which none of ten tries fits stays as it is.
+    An image is returned unchanged if none of ten sampled boxes fits.
     """
     height, width = images.shape[1:3]
     top, left, rows, columns, found = choose_box(draws[:, 1:23], height, width, op.scale, op.ratio)
@@ -34,7 +37,7 @@ def random_erasing(images: tf.Tensor, draws: tf.Tensor, op: operations.RandomEra
 
 
 def box_mask(height: int, width: int, top, left, bottom, right) -> tf.Tensor:
-    """(N, H, W, 1), true inside each image's box; its edges (N,) may lie outside the image."""
+    """Return a bool mask (N, H, W, 1), true inside each image's box; its edges (N,) may lie outside the image."""
     rows = within(tf.range(height), top[:, None], bottom[:, None])
     columns = within(tf.range(width), left[:, None], right[:, None])
     return (rows[:, :, None] & columns[:, None, :])[..., None]

@@ -1,4 +1,4 @@
-"""Operations on neighbourhoods and on every value: sharpness, blur, noise."""
+"""Sharpness, Gaussian blur and additive noise."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from cnnrecipes.augment.geometry import to_uint8, where
 
 
 def sharpness(images: tf.Tensor, draws: tf.Tensor, op: operations.Sharpness, mean) -> tf.Tensor:
-    """Factors 1 - amount to 1 + amount; draws (N, 1)."""
+    """Adjust sharpness by a factor in [1 - amount, 1 + amount]; draws (N, 1)."""
     return sharpened(images, tf.maximum(1 + (2 * draws[:, 0] - 1) * op.amount, 0.0))
 
 
 def sharpened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Pillow's ImageEnhance.Sharpness: away from the mean by 1 1 1, 1 5 1, 1 1 1; the border stays."""
+    """Apply Pillow's ImageEnhance.Sharpness: blend with the 3x3 filter (1 1 1, 1 5 1, 1 1 1) / 13.
+
+    factors: (N,), 1 for no change. Border pixels are unchanged.
+    """
     values = tf.cast(images, tf.float32)
     rows = values[:, :-2] + values[:, 1:-1] + values[:, 2:]
     sums = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
@@ -29,7 +32,7 @@ def sharpened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 
 def blur(images: tf.Tensor, draws: tf.Tensor, op: operations.Blur, mean) -> tf.Tensor:
-    """Blur where the first draw is below the probability, with the width that the second chooses; draws (N, 2)."""
+    """Apply a Gaussian blur; draws (N, 2): apply or not, and the standard deviation."""
     low, high = op.sigma
     radius = min(math.ceil(3 * high), min(images.shape[1:3]) - 1)
     blurred = gaussian(images, low + (high - low) * draws[:, 1], radius)
@@ -37,7 +40,7 @@ def blur(images: tf.Tensor, draws: tf.Tensor, op: operations.Blur, mean) -> tf.T
 
 
 def gaussian(images: tf.Tensor, sigmas: tf.Tensor, radius: int) -> tf.Tensor:
-    """Gaussian blur of each image by its own standard deviation (N,), cut off at `radius`, mirrored at the borders."""
+    """Blur each image with its own standard deviation in pixels (N,); kernel cut off at `radius`, borders reflected."""
     distances = tf.range(-radius, radius + 1, dtype=tf.float32)
     weights = tf.exp(-tf.square(distances / sigmas[:, None]) / 2)
     weights /= tf.reduce_sum(weights, 1, keepdims=True)
@@ -58,7 +61,7 @@ def gaussian(images: tf.Tensor, sigmas: tf.Tensor, radius: int) -> tf.Tensor:
 
 
 def noise(images: tf.Tensor, draws: tf.Tensor, op: operations.Noise, mean) -> tf.Tensor:
-    """Add normal numbers of standard deviation `op.std`; draws (N, 2) are each image's seed."""
+    """Add Gaussian noise of standard deviation `op.std`; draws (N, 2) seed each image's noise."""
 
     def one(pair):
         image, seed = pair
@@ -69,7 +72,7 @@ def noise(images: tf.Tensor, draws: tf.Tensor, op: operations.Noise, mean) -> tf
 
 
 def uniform_noise(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Values 0..255, equally often, in the shape of the images; draws (N, 2) are each image's seed."""
+    """Return uniform noise 0..255, uint8, of the shape of the images; draws (N, 2) seed each image's noise."""
 
     def one(seed):
         values = tf.random.stateless_uniform(images.shape[1:], seed, 0, 256, tf.int32, alg="philox")
@@ -79,5 +82,5 @@ def uniform_noise(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
 
 def seeds(draws: tf.Tensor) -> tf.Tensor:
-    """Draws (N, 2), multiples of 2**-24, to whole numbers, for generators that want a seed an image."""
+    """Convert draws (N, 2), multiples of 2**-24, to integer seeds for TensorFlow's stateless generators."""
     return tf.cast(draws * 2.0**24, tf.int32)

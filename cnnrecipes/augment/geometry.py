@@ -1,4 +1,4 @@
-"""Operations that move pixels: crops, flips, and affine maps."""
+"""Geometric operations: crops, flips and affine transforms."""
 
 from __future__ import annotations
 
@@ -23,71 +23,74 @@ def pad_crop(images: tf.Tensor, draws: tf.Tensor, op: operations.PadCrop, mean) 
 
 
 def flip_lr(images: tf.Tensor, draws: tf.Tensor, op: operations.FlipLR, mean) -> tf.Tensor:
-    """Mirror the images whose draw (N, 1) is below `op.probability`."""
+    """Flip the images horizontally whose draw (N, 1) is below `op.probability`."""
     return _reverse(images, mirrored(draws, op), axis=2)
 
 
 def flip_ud(images: tf.Tensor, draws: tf.Tensor, op: operations.FlipUD, mean) -> tf.Tensor:
-    """Turn upside down, as mirrored in water, the images whose draw (N, 1) is below `op.probability`."""
+    """Flip the images vertically whose draw (N, 1) is below `op.probability`."""
     return _reverse(images, mirrored(draws, op), axis=1)
 
 
 def alternating_flip_lr(images: tf.Tensor, draws: tf.Tensor, op: operations.AlternatingFlipLR, mean) -> tf.Tensor:
-    """Mirror the images whose draw (N, 1) is below 1/2; the caller turns the draws about from epoch to epoch."""
+    """Flip the images horizontally whose draw (N, 1) is below 1/2; the caller alternates the draws between epochs."""
     return _reverse(images, mirrored(draws, op), axis=2)
 
 
 def crop_offsets(draws: tf.Tensor, op: operations.PadCrop) -> tf.Tensor:
-    """Rows and columns (N, 2) that a crop lies below and right of the image, -padding to padding."""
+    """Return the offsets (N, 2) of the crops in rows and columns, integers from -padding to padding."""
     return tf.cast(draws * (2 * op.padding + 1), tf.int32) - op.padding
 
 
 def mirrored(draws: tf.Tensor, op: operations.Operation) -> tf.Tensor:
-    """Which images (N,) a flip turns about."""
+    """Return a bool mask (N,) of the images that a flip applies to."""
     return draws[:, 0] < getattr(op, "probability", 0.5)
 
 
 def rotate(images: tf.Tensor, draws: tf.Tensor, op: operations.Rotate, mean) -> tf.Tensor:
-    """Turn counterclockwise by (2 draw - 1) * degrees; draws (N, 1)."""
+    """Rotate counterclockwise by (2 draw - 1) * degrees; draws (N, 1)."""
     return affine(images, rotation((2 * draws[:, 0] - 1) * op.degrees), fill_colour(op.fill, mean))
 
 
 def translate(images: tf.Tensor, draws: tf.Tensor, op: operations.Translate, mean) -> tf.Tensor:
-    """Shift by (2 draw - 1) * share of the width and the height; draws (N, 2)."""
+    """Translate by (2 draw - 1) * share of the width and the height; draws (N, 2)."""
     height, width = images.shape[1:3]
     shift = (2 * draws - 1) * op.share * [width, height]
     return affine(images, translation(shift[:, 0], shift[:, 1]), fill_colour(op.fill, mean))
 
 
 def shear(images: tf.Tensor, draws: tf.Tensor, op: operations.Shear, mean) -> tf.Tensor:
-    """Slant rows by (2 draw - 1) * slope, and columns by another; draws (N, 2)."""
+    """Shear along x and along y, each with the slope (2 draw - 1) * slope; draws (N, 2)."""
     slope = (2 * draws - 1) * op.slope
     return affine(images, shearing(slope[:, 0], slope[:, 1]), fill_colour(op.fill, mean))
 
 
 def rotation(degrees: tf.Tensor) -> tf.Tensor:
-    """(N,) counterclockwise angles to the (N, 2, 3) maps that `affine` takes."""
+    """Return the affine maps (N, 2, 3) of counterclockwise angles (N,) in degrees, for `affine`."""
     angle = degrees * (math.pi / 180)
     return _maps(tf.cos(angle), -tf.sin(angle), 0.0, tf.sin(angle), tf.cos(angle), 0.0)
 
 
 def translation(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
-    """(N,) pixels that the content moves, to maps."""
+    """Return the affine maps (N, 2, 3) that move the content by (N,) pixels to the right and down."""
     return _maps(tf.ones_like(right), 0.0, -right, 0.0, 1.0, -down)
 
 
 def shearing(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """(N,) slopes: a result's row comes from x pixels further right for each pixel that it lies below the centre."""
+    """Return the affine maps (N, 2, 3) of slopes (N,).
+
+    An output row is read x pixels further right for each pixel that it lies below the centre; columns likewise by y.
+    """
     return _maps(tf.ones_like(x), x, 0.0, y, 1.0, 0.0)
 
 
 def affine(images: tf.Tensor, maps: tf.Tensor, colour: tf.Tensor, interpolation: str = "BILINEAR") -> tf.Tensor:
-    """Draw each image through its own affine map about its centre.
+    """Apply an affine transform about the centre to each image.
 
     Args:
         images: (N, H, W, C), uint8.
-        maps: (N, 2, 3), from a result's (x, y, 1) to the image's (x, y), in pixels, the centre being (0, 0).
-        colour: uint8, (C,) or a scalar, of what lies outside.
+        maps: (N, 2, 3), from output coordinates (x, y, 1) to input coordinates (x, y), in pixels; origin: the centre.
+        colour: uint8, (C,) or a scalar; fill colour for pixels outside of the image.
         interpolation: "BILINEAR" or "NEAREST".
 
     Returns:
@@ -99,8 +102,8 @@ def affine(images: tf.Tensor, maps: tf.Tensor, colour: tf.Tensor, interpolation:
     shift = maps[:, :, 2] + centre - tf.linalg.matvec(linear, centre)
     rows = tf.reshape(tf.concat([linear, shift[:, :, None]], 2), (-1, 6))
     rows = tf.concat([rows, tf.zeros_like(rows[:, :2])], 1)
-    # The operation fills with one number: 0, on the scale where 0 is the colour. The colour as a whole row, as
-    # broadcasting three numbers is four times slower.
+    # The kernel fills with a single number, so the colour is subtracted first and 0 filled in. It is tiled to a whole
+    # row, since broadcasting three numbers is four times slower.
     colour = tf.tile(tf.broadcast_to(tf.cast(colour, tf.float32), images.shape[-1:]), [width])
     flat = (-1, width * images.shape[-1])
     moved = tf.raw_ops.ImageProjectiveTransformV3(
@@ -111,18 +114,18 @@ def affine(images: tf.Tensor, maps: tf.Tensor, colour: tf.Tensor, interpolation:
         interpolation=interpolation,
         fill_mode="CONSTANT",
     )
-    # Between values of 0..255 nothing is to be cut off.
+    # No clipping: interpolation between values 0..255 stays within 0..255.
     moved = tf.round(tf.reshape(moved, flat) + colour)
     return tf.reshape(tf.cast(moved, tf.uint8), tf.shape(images))
 
 
 def slide_rows(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
-    """Each row from so many pixels further right, in between linearly: `affine` for maps of that kind, 3 times as fast.
+    """Shift each row horizontally with linear interpolation; same as `affine` for such maps, and 3 times as fast.
 
     Args:
         images: (N, H, W, C), uint8.
-        shifts: (N, H), pixels and fractions of them.
-        colour: uint8, (C,) or a scalar, of what lies outside.
+        shifts: (N, H), in pixels, fractions allowed; a row is read this much further right.
+        colour: uint8, (C,) or a scalar; fill colour for pixels outside of the image.
 
     Returns:
         (N, H, W, C), uint8, rounded.
@@ -141,7 +144,7 @@ def slide_rows(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf.Te
 
 
 def slide_columns(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf.Tensor:
-    """Each column from so many pixels further down; otherwise as `slide_rows`. shifts: (N, W)."""
+    """Shift each column vertically: read it `shifts` (N, W) pixels further down; otherwise as `slide_rows`."""
     n = tf.shape(images)[0]
     height, width, channels = images.shape[1:]
     whole = tf.floor(shifts)
@@ -155,48 +158,48 @@ def slide_columns(images: tf.Tensor, shifts: tf.Tensor, colour: tf.Tensor) -> tf
 
 
 def take(items: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """`items[places]`: as `tf.gather` along the first axis, but about twice as fast on a CPU.
+    """Gather `items[places]` along the first axis; about twice as fast as `tf.gather` on a CPU.
 
-    For pieces of a few bytes, pixels or values, the cost is that of each index, not of what it copies.
+    For items of a few bytes (pixels or values) the cost is dominated by the index, not by the copy.
     """
     return tf.gather_nd(items, places[..., None])
 
 
 def where(condition: tf.Tensor, yes: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
-    """Choose whole images; condition (N,). Copies images whole, where `tf.where` would ask for every value."""
+    """Select whole images by a condition (N,), copying each as a block where `tf.where` would test every value."""
     return tf.compat.v1.where(condition, yes, no)
 
 
 def within(positions: tf.Tensor, start, stop) -> tf.Tensor:
-    """Whether start <= position < stop."""
+    """Return a bool tensor, true where start <= position < stop."""
     return (positions >= start) & (positions < stop)
 
 
 def fill_colour(fill: str | int, mean) -> tf.Tensor:
-    """uint8: the mean colour (C,), or one gray value."""
+    """Return the fill colour as uint8: the mean colour (C,), or a scalar gray value."""
     return tf.cast(tf.round(mean), tf.uint8) if fill == "mean" else tf.constant(fill, tf.uint8)
 
 
 def to_uint8(values: tf.Tensor) -> tf.Tensor:
-    """Rounded, and cut off at 0 and 255."""
+    """Round and clip to 0..255, as uint8."""
     return tf.cast(tf.clip_by_value(tf.round(values), 0.0, 255.0), tf.uint8)
 
 
 def _reverse(images, chosen, axis):
-    """Reverse the chosen images along an axis; the others are only copied."""
+    """Reverse the chosen images along an axis; the others are copied unchanged."""
     parts = tf.dynamic_partition(images, tf.cast(chosen, tf.int32), 2)
     places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), tf.cast(chosen, tf.int32), 2)
     return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], tf.reverse(parts[1], [axis])]), images.shape)
 
 
 def _between(first: tf.Tensor, second: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """uint8 values, `share` of the way from the first to the second."""
+    """Interpolate linearly from `first` (share 0) to `second` (share 1), rounded to uint8."""
     start = tf.cast(first, tf.float32)
     return tf.cast(tf.round(start + (tf.cast(second, tf.float32) - start) * share), tf.uint8)
 
 
 def _clip(positions: tf.Tensor, last: int) -> tf.Tensor:
-    """Positions brought to 0..last, in one pass."""
+    """Clip positions to 0..last; the raw operation is one pass, `tf.clip_by_value` is two."""
     return tf.raw_ops.ClipByValue(t=positions, clip_value_min=0, clip_value_max=last)
 
 
@@ -206,14 +209,14 @@ def _maps(*numbers) -> tf.Tensor:
 
 
 def _crop(images, rows, columns):
-    """Each image's own rows (N, h) and columns (N, w)."""
+    """Gather the rows (N, h) and columns (N, w) of each image."""
     height, width, channels = images.shape[1:]
     starts = (tf.range(tf.shape(images)[0])[:, None] * height + rows) * width
     return take(tf.reshape(images, (-1, channels)), starts[:, :, None] + columns[:, None, :])
 
 
 def reflect(positions: tf.Tensor, length: int) -> tf.Tensor:
-    """Mirror positions at the border pixels, which are not repeated, as often as needed."""
+    """Reflect positions at the border pixels, without repeating these, as often as needed."""
     period = max(2 * (length - 1), 1)
     positions %= period
     return tf.minimum(positions, period - positions) if length > 1 else positions

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: two images, and their labels, in shares."""
+"""MixUp and CutMix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from cnnrecipes.augment.geometry import to_uint8, where
 
 
 def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, kinds: Sequence[operations.Mix]):
-    """Mix neighbours; each image draws one of the kinds. Draws (N, 4): the kind, the share, the box's centre."""
+    """Mix neighbouring images and their labels; each image draws one of `kinds`.
+
+    Args:
+        images: (N, H, W, C), uint8.
+        labels: (N, classes), float32.
+        draws: (N, 4): the kind, the mixing ratio, and the centre of the CutMix box.
+        kinds: MixUp and CutMix operations.
+
+    Returns:
+        mixed images (N, H, W, C), uint8, and soft labels (N, classes).
+    """
     partner = tf.constant(partners(images.shape[0]))
     others, other_labels = tf.gather(images, partner), tf.gather(labels, partner)
     chosen = tf.cast(draws[:, 0] * len(kinds), tf.int32)
@@ -30,9 +40,9 @@ def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, kinds: Sequence[
 
 
 def partners(n: int) -> list[int]:
-    """Whom each of n images is mixed with: 0 and 1, 2 and 3 ... each other; the last three of an odd n in a circle.
+    """Return the mixing partner of each of n images: 0 and 1, 2 and 3, ...; the last three of an odd n cyclically.
 
-    Each is the partner of one, and none its own, unless it is alone.
+    The result is a permutation without fixed points, except for n = 1.
     """
     pairs = [i ^ 1 for i in range(n)]
     if n % 2:
@@ -41,16 +51,21 @@ def partners(n: int) -> list[int]:
 
 
 def mixup(images: tf.Tensor, others: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """share (N,) of the image and the rest of the other, rounded to uint8."""
+    """Return share * image + (1 - share) * other, rounded to uint8; share: (N,)."""
     share = tf.reshape(share, (-1, 1, 1, 1))
     return to_uint8(tf.cast(images, tf.float32) * share + tf.cast(others, tf.float32) * (1 - share))
 
 
 def cutmix(images: tf.Tensor, others: tf.Tensor, share: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A box of the other image, of the image's proportions, centred anywhere and clipped at the border.
+    """Paste a box of the other image, of the image's aspect ratio, centred at random and clipped at the border.
+
+    Args:
+        images, others: (N, H, W, C), uint8.
+        share: (N,), the share of the image's area to keep, before clipping.
+        draws: (N, 2), the centre of the box.
 
     Returns:
-        the images, and the share (N,) of each that is its own, counted in pixels.
+        the images, and the share (N,) of each that is its own after clipping, counted in pixels.
     """
     height, width = images.shape[1:3]
     side = tf.sqrt(1 - share)[:, None] * [float(height), float(width)]
@@ -64,7 +79,7 @@ def cutmix(images: tf.Tensor, others: tf.Tensor, share: tf.Tensor, draws: tf.Ten
 
 
 def beta(draws: tf.Tensor, a: float, b: float) -> tf.Tensor:
-    """Numbers of Beta(a, b) from uniform draws, by its inverse distribution function, to within 2**-24."""
+    """Sample Beta(a, b) from uniform draws by inverting its distribution function (bisection, to within 2**-24)."""
     low, high = tf.zeros_like(draws), tf.ones_like(draws)
     for _ in range(24):
         middle = (low + high) / 2

@@ -1,7 +1,7 @@
-"""Crops, flips and covered squares one after another, as one gather.
+"""Fusion of consecutive crops, flips and cutouts into a single gather.
 
-Each of these takes every pixel from another place, or from a colour: so a row of them is one table of places. Copying
-the pixels once instead of three times is what makes small images fast.
+Each of these reads every output pixel from another pixel or from a fill colour, so a sequence of them is one index
+table. Small images gain most, since their pixels are copied once instead of three times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OUTSIDE = -(2**30)  # stays below 0 whatever is added to it
 
 
 def run_length(ops: Sequence[spec.Operation]) -> int:
-    """How many of the first operations go in one gather: crops of one fill, and flips; then cutouts."""
+    """Return the number of leading operations that one gather can do: crops of one fill and flips, then cutouts."""
     fills, covering = set(), False
     for count, op in enumerate(ops):
         covering |= isinstance(op, spec.Cutout)
@@ -31,7 +31,17 @@ def run_length(ops: Sequence[spec.Operation]) -> int:
 
 
 def move(images: tf.Tensor, ops: Sequence[spec.Operation], draws: Sequence[tf.Tensor], mean) -> tf.Tensor:
-    """The result of a run of operations, (N, H, W, C) uint8, equal to that of one after another."""
+    """Apply a run of operations in one gather, bit-exact with applying them one after another.
+
+    Args:
+        images: (N, H, W, C), uint8.
+        ops: operations that `run_length` accepts as one run.
+        draws: for each operation, uniform draws (N, k).
+        mean: (C,), mean colour of the training split, 0..255.
+
+    Returns:
+        (N, H, W, C), uint8.
+    """
     n = tf.shape(images)[0]
     height, width, channels = images.shape[1:]
     rows, columns = (tf.tile(tf.range(length)[None], (n, 1)) for length in (height, width))
@@ -44,7 +54,7 @@ def move(images: tf.Tensor, ops: Sequence[spec.Operation], draws: Sequence[tf.Te
             rows = tf.where(mirrored(draw, op)[:, None], rows[:, ::-1], rows)
         elif isinstance(op, _FLIPS):
             columns = tf.where(mirrored(draw, op)[:, None], columns[:, ::-1], columns)
-    # The colours stand before the pixels: place 0 is that of the crops, 1, 2 ... those of the cutouts.
+    # The fill colours precede the pixels in the gathered table: index 0 for the crops, 1, 2, ... for the cutouts.
     fills = [next((op.fill for op in ops if isinstance(op, spec.PadCrop) and op.fill != "reflect"), 0)]
     fills += [op.fill for op in ops if isinstance(op, spec.Cutout)]
     first = len(fills) + tf.range(n)[:, None] * (height * width)
@@ -60,7 +70,7 @@ def move(images: tf.Tensor, ops: Sequence[spec.Operation], draws: Sequence[tf.Te
 
 
 def _shift(positions, offsets, fill):
-    """Where the results of a crop come from: positions (N, L), in the image before, `_OUTSIDE` where in none."""
+    """Return the source positions (N, L) after a crop, `_OUTSIDE` for pixels outside of the image."""
     length = positions.shape[1]
     moved = offsets + tf.range(length)
     if fill == "reflect":

@@ -1,7 +1,7 @@
-"""RandAugment, TrivialAugment, AutoAugment and AugMix: which transformations an image goes through, and how strongly.
+"""Augmentation policies: RandAugment, TrivialAugment, AutoAugment and AugMix.
 
-The sets of transformations and their strengths are torchvision's (transforms/autoaugment.py), AugMix's those of its
-authors (google-research/augmix); shears and rotations go about the centre, and pixels in between are interpolated.
+The search spaces and magnitudes are those of torchvision (transforms/autoaugment.py), for AugMix those of its authors
+(google-research/augmix). Unlike there, shear and rotation are about the centre, with bilinear interpolation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MILD = Space(shear=0.3, translate=1 / 3, rotate=30, colour=0, bits=(4, 0))
 _RAND_KINDS = tuple(kind for kind in KINDS if kind != "invert")
 _MILD_KINDS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate", *KINDS[10:14])
 
-# Two steps each: transformation, probability, level 0..9 (Cubuk et al. 2018, table 9 and table 7).
+# Sub-policies of two steps each: transformation, probability, level 0..9 (Cubuk et al. 2018, table 9 and table 7).
 _IMAGENET = """
 posterize .4 8, rotate .6 9        | solarize .6 5, autocontrast .6 0  | equalize .8 0, equalize .6 0
 posterize .6 7, posterize .6 6     | equalize .4 0, solarize .2 4      | equalize .4 0, rotate .8 8
@@ -47,7 +47,7 @@ translate_y .7 9, autocontrast .9 0
 
 
 def rand_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.RandAugment, mean) -> tf.Tensor:
-    """`op.ops` transformations, one after another; draws (N, 2 ops): which, and its sign."""
+    """Apply `op.ops` random transformations in sequence; draws (N, 2 ops): for each the kind and the sign."""
     levels = tf.fill([tf.shape(images)[0]], op.magnitude / 30)
     for step in range(op.ops):
         kinds = _pick(_RAND_KINDS, draws[:, 2 * step])
@@ -56,18 +56,18 @@ def rand_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.RandAugment
 
 
 def rand_augment_draws(op: operations.RandAugment) -> int:
-    """Draws that `rand_augment` takes for each image."""
+    """Return the number of draws per image of `rand_augment`."""
     return 2 * op.ops
 
 
 def trivial_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.TrivialAugment, mean) -> tf.Tensor:
-    """One transformation; draws (N, 3): which, one of 31 levels, and its sign."""
+    """Apply one random transformation; draws (N, 3): the kind, one of 31 levels, and the sign."""
     levels = tf.floor(draws[:, 1] * 31) / 30
     return _apply(images, _WIDE, _pick(_RAND_KINDS, draws[:, 0]), levels, draws[:, 2], op, mean)
 
 
 def auto_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.AutoAugment, mean) -> tf.Tensor:
-    """One pair of the policy; draws (N, 5): which, and for each step whether and its sign."""
+    """Apply one sub-policy; draws (N, 5): the sub-policy, then for the two steps apply or not, then their signs."""
     policy = _read(_IMAGENET if op.policy == "imagenet" else _CIFAR10)
     chosen = tf.gather(tf.constant(policy), tf.cast(draws[:, 0] * len(policy), tf.int32))
     for step in range(2):
@@ -78,7 +78,7 @@ def auto_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.AutoAugment
 
 
 def aug_mix(images: tf.Tensor, draws: tf.Tensor, op: operations.AugMix, mean) -> tf.Tensor:
-    """A mean of chains, weighted by Dirichlet(alpha), mixed with the image by Beta(alpha, alpha); rounded once."""
+    """Mix the image by Beta(alpha, alpha) with a Dirichlet(alpha)-weighted mean of augmentation chains; round once."""
     lengths, weights, steps = tf.split(draws, [op.width, op.width, 3 * op.width * op.depth], axis=1)
     own = beta(weights[:, 0], op.alpha, op.alpha)
     left, chains, shares = 1 - own, [images], [own]
@@ -90,7 +90,7 @@ def aug_mix(images: tf.Tensor, draws: tf.Tensor, op: operations.AugMix, mean) ->
             kinds = tf.where(goes_on, _pick(_MILD_KINDS, steps[:, at]), 0)
             levels = (0.1 + (op.severity - 0.1) * steps[:, at + 1]) / 10
             chain = _apply(chain, _MILD, kinds, levels, steps[:, at + 2], op, mean)
-        # Stick by stick: the share of the first of k chains is Beta(alpha, (k - 1) alpha) of what is left.
+        # Stick-breaking for the Dirichlet weights: the first of k chains takes Beta(alpha, (k - 1) alpha) of the rest.
         rest = op.width - number - 1
         share = left * beta(weights[:, number + 1], op.alpha, op.alpha * rest) if rest else left
         chains.append(chain)
@@ -100,15 +100,15 @@ def aug_mix(images: tf.Tensor, draws: tf.Tensor, op: operations.AugMix, mean) ->
 
 
 def aug_mix_draws(op: operations.AugMix) -> int:
-    """Draws that `aug_mix` takes for each image: the chains' lengths, the weights, and three a step."""
+    """Return the number of draws per image of `aug_mix`: chain lengths, weights, and three per step."""
     return 2 * op.width + 3 * op.width * op.depth
 
 
 def _weighted_sum(images: list[tf.Tensor], shares: list[tf.Tensor]) -> tf.Tensor:
-    """Images (N, H, W, C) in shares (N,), as uint8.
+    """Return the weighted sum of images (N, H, W, C) with weights (N,), as uint8.
 
-    One product, as its order of additions is fixed. TensorFlow turns a chain of `+` into one AddN, which begins with
-    whichever buffer is free at that moment: the last bit, and so the rounding, would change from run to run.
+    One matrix product, since its order of additions is fixed. TensorFlow fuses a chain of `+` into AddN, which starts
+    with whichever buffer is free: the last bit, and with it the rounding, would not be deterministic.
     """
     size = math.prod(images[0].shape[1:])
     values = tf.cast(tf.stack([tf.reshape(each, (-1, size)) for each in images], 1), tf.float32)
@@ -122,12 +122,12 @@ def _apply(images, space: Space, kinds, levels, signs, op, mean):
 
 
 def _pick(kinds: tuple[str, ...], draw: tf.Tensor) -> tf.Tensor:
-    """One of these kinds for each image, as positions in KINDS."""
+    """Draw one of these kinds for each image, as an index into KINDS."""
     positions = tf.constant([KINDS.index(kind) for kind in kinds])
     return tf.gather(positions, tf.cast(draw * len(kinds), tf.int32))
 
 
 def _read(policy: str) -> list[list[list[float]]]:
-    """Pairs of (position in KINDS, probability, level)."""
+    """Parse a policy table into sub-policies of two steps (index into KINDS, probability, level)."""
     pairs = [pair.split(",") for line in policy.split("\n") for pair in line.split("|") if pair.strip()]
     return [[[KINDS.index(kind), float(p), float(level)] for kind, p, level in map(str.split, pair)] for pair in pairs]

@@ -1,6 +1,7 @@
-"""The transformations that the policies choose from, for a batch in which each image has its own.
+"""Transformations of the augmentation policies, with a different one for each image of a batch.
 
-The images are dealt out to the transformations and put back in order, so that each one is done for its images alone.
+The images are partitioned by transformation and stitched back in order, so that each transformation runs only on its
+own images.
 """
 
 from __future__ import annotations
@@ -29,26 +30,32 @@ KINDS = (
     "invert",
 )
 _VALUES = KINDS[6:]
-# kind -> group: 0 is left alone; rows slide, columns slide, rotation; then one for each change of values
+# kind -> partition: 0 identity, 1 horizontal shifts, 2 vertical shifts, 3 rotation, then one for each colour operation
 _GROUPS = [0, 1, 2, 1, 2, 3, *range(4, 4 + len(_VALUES))]
 
 
 @dataclass(frozen=True)
 class Space:
-    """How strong a transformation of level 1 is."""
+    """The magnitude range of a policy: the magnitude of each transformation at level 1."""
 
     shear: float  # slope
     translate: float  # pixels, or a share of the width and height where `relative`
     rotate: float  # degrees
-    colour: float  # what the factor 1 gains or loses: brightness, saturation, contrast, sharpness
-    bits: tuple[int, int]  # left by posterize at level 0 and 1
+    colour: float  # added to or subtracted from the factor 1 of brightness, saturation, contrast, sharpness
+    bits: tuple[int, int]  # kept by posterize at level 0 and 1
     relative: bool = True
 
     def magnitudes(self, kinds: tf.Tensor, levels: tf.Tensor, signs: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """What `transform` takes: slope, pixels, degrees, factor, bits or threshold, for levels (N,) from 0 to 1.
+        """Convert levels to the magnitudes that `transform` takes: slope, pixels, degrees, factor, bits or threshold.
 
         Args:
-            signs: (N,), below 1/2 to turn the signed ones about.
+            kinds: (N,) int32, indices into KINDS.
+            levels: (N,), 0..1.
+            signs: (N,), 0..1; below 1/2 a signed magnitude is negated.
+            height, width: size of the images in pixels.
+
+        Returns:
+            (N,), float32.
         """
         sign = tf.where(signs < 0.5, -1.0, 1.0)
         reach = (width, height) if self.relative else (1, 1)
@@ -68,13 +75,13 @@ class Space:
 
 
 def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
-    """Each image through its own transformation.
+    """Apply to each image its own transformation.
 
     Args:
         images: (N, H, W, C), uint8.
-        kinds: (N,) int32, positions in KINDS.
+        kinds: (N,) int32, indices into KINDS.
         magnitudes: (N,) float32, in the transformation's own unit.
-        fill: uint8, (C,) or a scalar: the colour from outside.
+        fill: uint8, (C,) or a scalar; fill colour for pixels outside of the image.
 
     Returns:
         (N, H, W, C), uint8.
@@ -100,7 +107,7 @@ def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: 
 
 
 def _shifts(kinds, magnitudes, length: int, axis: str):
-    """How far away (N, length) the content of each row ("x") or column ("y") lies, where it is sheared or moved."""
+    """Return the shifts (N, length) in pixels of each row (axis "x") or column ("y") for shear and translation."""
     sheared = magnitudes[:, None] * (tf.range(length, dtype=tf.float32) - (length - 1) / 2)
     return tf.where((kinds == KINDS.index(f"shear_{axis}"))[:, None], sheared, -magnitudes[:, None])
 

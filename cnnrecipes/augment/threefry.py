@@ -1,9 +1,9 @@
-"""Random numbers as a function of what they are for: one draw for each (seed, epoch, example, counter).
+"""Counter-based random number generator Threefry-2x32: one draw per (seed, epoch, example, counter).
 
-TensorFlow's stateless generators take one seed for a whole tensor; an example's draws would then depend on its place
-in the batch. `index_shuffle` takes a seed for each element, but is no generator: its numbers fail a test of uniformity.
-So this is the counter-based generator Threefry-2x32 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-3", section 3.2; also JAX's default), in whole-batch operations.
+TensorFlow's stateless generators take one seed for a whole tensor, so an example's draws would depend on its position
+in the batch. `index_shuffle` takes a seed per element, but its output fails a test of uniformity. Threefry-2x32 (Salmon
+et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.2; also JAX's default) is implemented here in
+whole-batch operations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PARITY = 0x1BD11BDA
 
 
 def threefry2x32(key: tuple, counter: tuple) -> tuple[tf.Tensor, tf.Tensor]:
-    """Two random 32-bit words for each counter: 20 rounds of Threefry-2x32.
+    """Return two random 32-bit words for each counter: 20 rounds of Threefry-2x32.
 
     Args:
         key, counter: pairs of uint32 tensors; all four broadcast against each other.
@@ -37,13 +37,13 @@ def threefry2x32(key: tuple, counter: tuple) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def uniforms(seed, epoch, index, *, stream: int, count: int) -> tf.Tensor:
-    """Independent draws from [0, 1), the same for the same arguments whatever the batch around them.
+    """Return independent uniform draws from [0, 1) that do not depend on the batch composition.
 
     Args:
         seed, epoch: integer scalars.
         index: (N,) integers, the examples; below 2**32.
-        stream: which use of randomness, so that two uses for one example differ.
-        count: draws for each example, at most 256.
+        stream: number of the stream, one per use of randomness, so that two uses for one example are independent.
+        count: draws per example, at most 256.
 
     Returns:
         (N, count), float32, multiples of 2**-24.
@@ -52,7 +52,10 @@ def uniforms(seed, epoch, index, *, stream: int, count: int) -> tf.Tensor:
 
 
 def streams(seed, epoch, index, counts: Mapping[int, int]) -> dict[int, tf.Tensor]:
-    """The `uniforms` of several streams, stream -> (N, count), for the price of one."""
+    """Return the `uniforms` of several streams, computed in one call: stream -> (N, count).
+
+    counts: stream -> draws per example.
+    """
     counters = [stream * 256 + i for stream, count in counts.items() for i in range(count)]
     word, _ = threefry2x32(
         (tf.cast(seed, tf.uint32), tf.cast(epoch, tf.uint32)),

@@ -1,4 +1,4 @@
-"""Views of an image for test-time augmentation, written as operations are: `"ten_crop(short_side=256)"`."""
+"""Test-time augmentation views, in the call syntax of operations, for example `"ten_crop(short_side=256)"`."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from pydantic import Field
 from cnnrecipes.augment.operations import Operation, parse
 from cnnrecipes.errors import RecipeError
 
-# A square of 4096 is all that a pass over a whole image may hold (tta.MAX_WHOLE).
+# The largest square image that one forward pass may hold (tta.MAX_WHOLE).
 Side = Annotated[int, Field(ge=4, le=4096)]
 
 
 class Centre(Operation):
-    """The image as validation sees it; with `short_side`, resized to that before the crop of its centre."""
+    """The centre crop of validation; with `short_side`, the image is resized to that before the crop."""
 
     short_side: Side | None = None
 
 
 class FlipLR(Operation):
-    """That, and its mirror image."""
+    """The centre crop and its horizontal flip."""
 
 
 class Shift(Operation):
-    """That, and it moved by so many pixels up and left, and down and right; borders mirrored (Jordan 2024, 3.5)."""
+    """The centre crop, and it shifted by `pixels` up-left and down-right; borders reflected (Jordan 2024, 3.5)."""
 
     pixels: int = Field(default=1, ge=1)
 
 
 class FiveCrop(Operation):
-    """The corners and the centre of the image's central part, of the model's proportions, with this short side.
+    """Four corner crops and a centre crop of the central part with the input's aspect ratio, resized to `short_side`.
 
-    None: 8/7 of the model's.
+    None: 8/7 of the input's short side.
     """
 
     short_side: Side | None = None
 
 
 class TenCrop(FiveCrop):
-    """Those and their mirror images (Krizhevsky et al. 2012, section 4.1)."""
+    """The crops of `five_crop` and their horizontal flips (Krizhevsky et al. 2012, section 4.1)."""
 
 
 class MultiScale(Operation):
-    """The whole image, its short side as given, or 1, 8/7, 12/7, 15/7, 20/7 of the size (He et al. 2015, section 3.4).
+    """The whole image at several short sides (He et al. 2015, section 3.4); default: 1 to 20/7 of the input size.
 
-    For a model of 224 these are the paper's 224, 256, 384, 480 and 640.
+    For an input size of 224 these are the paper's 224, 256, 384, 480 and 640.
     """
 
     short_sides: Annotated[tuple[Side, ...], Field(strict=False, min_length=1)] | None = None
 
     def sides(self, size: int) -> tuple[int, ...]:
-        """Lengths in pixels for a model of this size."""
+        """Return the short sides in pixels for a model of this input size."""
         return self.short_sides or tuple(round(size * sevenths / 7) for sevenths in (7, 8, 12, 15, 20))
 
 
@@ -67,7 +67,12 @@ VIEWS: dict[str, type[Operation]] = {
 
 
 def parse_views(texts: str | Sequence[str]) -> list[Operation]:
-    """Read one view or several. Raises RecipeError, or UnknownNameError, as `operations.parse` does."""
+    """Parse one view or a list of views.
+
+    Raises:
+        RecipeError: not a view or a non-empty list of views; as `operations.parse`.
+        UnknownNameError: no such view.
+    """
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(text, str) for text in texts):
         raise RecipeError(f"tta is {texts!r}; give a view or a list of views, of {', '.join(VIEWS)}")

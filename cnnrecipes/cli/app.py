@@ -1,4 +1,4 @@
-"""The command line: the public functions under the same words."""
+"""Command-line interface: one command for each public function."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def fit(
 
     Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
     """
-    _changed(recipe, changes)  # what is wrong with it is said before TensorFlow is imported
+    _changed(recipe, changes)  # report errors of the recipe before the slow import of TensorFlow
     import_tensorflow()
     overrides = _overrides(changes)
     spec = catalog.load(recipe).change(**{key: overrides.pop(key) for key in ["name"] if key in overrides})
@@ -420,7 +420,7 @@ def predict(
 
 
 def _tell(run: cnnrecipes.Run, quiet: bool = False) -> None:
-    """What came out, said by one worker for all; quiet: the run's folder alone, for programs."""
+    """Print the result in the chief worker; quiet: only the run folder, for scripts."""
     from cnnrecipes.training.distributed.cluster import find_cluster
 
     cluster = find_cluster(os.environ)
@@ -454,7 +454,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit status 2, a warning one line."""
+    """Run the command line; print a user error as one line on stderr with exit status 2, a warning as one line."""
     show = warnings.showwarning
 
     def one_line(message, category, *where):
@@ -473,7 +473,7 @@ def main() -> None:
     except CNNRecipesError as error:
         _fail(str(error))
     except Exception as error:
-        if not hasattr(error, "format_message"):  # what typer raises for a wrong use of the command line
+        if not hasattr(error, "format_message"):  # not a usage error of typer
             raise
         _fail(f"{error.format_message()} See `cnnrecipes --help`.")
 

@@ -1,1 +1,1 @@
-"""From what the user has to batches: sources, splits, statistics, augmentation, the pipeline."""
+"""Data loading: sources, splits, statistics, augmentation and the input pipeline."""

@@ -1,4 +1,4 @@
-"""The augmentation of a recipe, as a function of a batch: in the input pipeline or in the training step."""
+"""The augmentation of a recipe as a function of a batch, called in the input pipeline or in the training step."""
 
 from __future__ import annotations
 
@@ -14,35 +14,40 @@ from cnnrecipes.recipe import schema
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A recipe's augmentation, as a function of a batch; the same values wherever it is called."""
+    """A recipe's augmentation, as a function of a batch; bit-identical in the pipeline and in the training step."""
 
     ops: tuple[operations.Operation, ...]
     seed: int
     mean: tuple[float, ...]
-    in_step: bool = False  # or ahead of it, in the pipeline
+    in_step: bool = False  # True: called in the training step; False: in the input pipeline
 
     @classmethod
     def of(cls, whole: schema.Recipe, statistics: Statistics, *, in_step: bool = False) -> Augmentation:
-        """As a recipe has it; statistics of the training split, for its mean colour."""
+        """Create the augmentation of a recipe; `statistics` of the training split give the fill colour."""
         ops = tuple(operations.parse_list(whole.augment.ops))
         return cls(ops, whole.train.seed, statistics.mean, in_step)
 
     @property
     def framing(self) -> operations.Framing | None:
-        """The operation that is done while images are read."""
+        """The random crop, applied while images are read; None if there is none."""
         return self.ops[0] if self.ops and isinstance(self.ops[0], operations.Framing) else None
 
     @property
     def alternates(self) -> bool:
-        """Whether the result depends on how often an example was shown before."""
+        """True if the result depends on how often an example was shown before."""
         return any(isinstance(op, operations.AlternatingFlipLR) for op in self.ops)
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, epochs: tf.Tensor):
-        """Augmented images and labels of a batch.
+        """Return the augmented images and labels of a batch.
 
         Args:
-            keys: (N, 3) int64: what the draws depend on, the example, and how often that was shown before.
-            epochs: (N,), all alike.
+            images: (N, H, W, C), uint8 0..255.
+            labels: (N, classes), float32, one-hot.
+            keys: (N, 3) int64: RNG key, index of the example, and how often the example was shown before.
+            epochs: (N,) int64, all equal.
+
+        Returns:
+            images (N, H, W, C) uint8 and labels (N, classes) float32, soft if the batch was mixed.
         """
         index, example, showing = tf.unstack(keys, axis=1)
         what = {"seed": self.seed, "epoch": epochs[0], "index": index}

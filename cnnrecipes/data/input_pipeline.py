@@ -1,7 +1,7 @@
-"""The pipeline: batches as a pure function of (split, recipe, seed, epoch, position).
+"""Input pipeline: batches as a pure function of (split, recipe, seed, epoch, position).
 
-There is no state to lose: order and augmentation are computed from the position, so the batches are the same whatever
-the threads or the process, and a training can start at any step.
+The pipeline has no state: order and augmentation are computed from the position. The batches do not depend on threads
+or processes, and training can start at any step.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EVALUATION_BATCH = 16
 
 
 def image_shape(split: Split, spec: schema.Data) -> tuple[int, int, int]:
-    """(H, W, C) of the batches. Raises DataError where the images and the recipe do not fit."""
+    """Return the shape (H, W, C) of the images in a batch. Raises DataError if images and recipe do not fit."""
     if isinstance(split.images, ArrayImages):
         height, width, channels = split.images.shape
         if spec.channels not in (None, channels):
@@ -56,7 +56,7 @@ def image_shape(split: Split, spec: schema.Data) -> tuple[int, int, int]:
 
 
 def steps_per_epoch(split: Split, spec: schema.Data) -> int:
-    """Training batches in an epoch: whole ones only, each epoch leaving out other examples."""
+    """Return the number of training batches per epoch: full batches only; each epoch drops different examples."""
     return max(len(split) // spec.batch_size, 1)
 
 
@@ -72,20 +72,27 @@ def training_batches(
     part: tuple[int, int] = (0, 1),
     threads: int | None = None,
 ) -> tf.data.Dataset:
-    """Shuffled, augmented batches of steps `first_step` to `last_step` (the end of the training) of the recipe.
+    """Return the shuffled, augmented training batches of the steps `first_step` to `last_step` (exclusive).
 
     Args:
-        augmentation: None: the recipe's. One that is done in the training step is left to it.
-        part: (which, of how many): this part of every batch alone, for one of several devices.
-        threads: size of the data set's own thread pool; None: TensorFlow's shared one. Does not change the batches.
+        split: the examples to train on.
+        whole: the recipe.
+        statistics: channel statistics of the training split; its mean fills empty areas in augmentation.
+        classes: number of classes.
+        first_step: first global step, from 0.
+        last_step: global step to stop before; None: the end of training.
+        augmentation: None: the recipe's. An augmentation with `in_step` is left to the training step.
+        part: shard (index, count); yields this shard of every batch, for one of several devices.
+        threads: size of a private thread pool; None: TensorFlow's shared pool. Does not change the batches.
 
     Returns:
-        images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot or, mixed, soft. N is the recipe's
-        batch size, or the split's size where that is smaller. For an augmentation in the training step instead of
-        the images: (images, keys (N, 3), epochs (N,)), which are what it wants.
+        images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot, or soft after mixing. N is the
+        recipe's batch size, or the split's size if that is smaller. For an augmentation in the training step the
+        images are replaced by (images, keys (N, 3), epochs (N,)), the arguments of `Augmentation`.
 
     Raises:
-        RecipeError: an operation whose size is not that of the batches; repeats or parts that do not divide the batch.
+        RecipeError: the size of an operation differs from that of the batches; or `augment.repeats` or the number of
+            shards does not divide the batch.
     """
     spec, seed, repeats = whole.data, whole.train.seed, whole.augment.repeats
     size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
@@ -120,7 +127,7 @@ def training_batches(
 
 
 def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation, parts: int = 1) -> None:
-    """Raise RecipeError, as `training_batches` would, before any of them is made."""
+    """Raise RecipeError where `training_batches` would, without building the pipeline."""
     size = min(whole.data.batch_size, len(split))
     _distinct(size, whole.augment.repeats)
     _rows(size, (0, parts), whole.augment)
@@ -128,7 +135,7 @@ def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation
 
 
 def evaluation_steps(split: Split, parts: int = 1) -> int:
-    """Batches of a split for each of so many devices."""
+    """Return the number of evaluation batches of a split for each of `parts` devices."""
     return -(-len(split) // (EVALUATION_BATCH * parts))
 
 
@@ -140,14 +147,18 @@ def evaluation_batches(
     part: tuple[int, int] = (0, 1),
     threads: int | None = None,
 ) -> tf.data.Dataset:
-    """Every example once, in order, unchanged but for resizing, in batches of one shape: the last is filled up.
+    """Return every example once, in order, resized and not augmented, in batches of one shape; the last is padded.
 
     Args:
-        part: (which, of how many): every so-manieth batch, for one of several devices; each gets as many batches.
+        split: the examples to evaluate on.
+        spec: the recipe's `data` table.
+        classes: number of classes.
+        part: shard (index, count); yields every count-th batch. All shards have the same number of batches.
+        threads: size of a private thread pool; None: TensorFlow's shared pool.
 
     Returns:
         images (16, H, W, C) uint8 0..255, labels (16, classes) float32, one-hot, and weights (16,) float32: 1 for an
-        example, 0 for what fills up the last batch.
+        example, 0 for padding in the last batch.
     """
     which, parts = part
     steps = evaluation_steps(split, parts)
@@ -168,9 +179,9 @@ def evaluation_batches(
 
 
 def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False) -> Statistics:
-    """What `data.standardize` says: of a split as the model will see it, resized, or named ones.
+    """Return the statistics that `data.standardize` names, or compute them over the resized images of a split.
 
-    Those of unchanged files are remembered in the cache folder.
+    Statistics of unchanged files are cached in the user's cache folder.
 
     Raises:
         DataError: a file that cannot be read.
@@ -202,7 +213,7 @@ def _kept_statistics(split: Split, spec: schema.Data) -> Path | None:
 
 
 def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The evaluation batches as NumPy arrays. Raises DataError naming a file that cannot be read."""
+    """Yield the evaluation batches as NumPy arrays. Raises DataError that names an unreadable file."""
     try:
         yield from evaluation_batches(split, spec, classes).as_numpy_iterator()
     except tf.errors.OpError as error:
@@ -211,7 +222,7 @@ def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.n
 
 @contextlib.contextmanager
 def naming_unreadable(source: Source, spec: schema.Data) -> Iterator[None]:
-    """Turn TensorFlow's error about a file into one that names the file."""
+    """Replace TensorFlow's decoding error by a DataError that names the unreadable file."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -220,7 +231,7 @@ def naming_unreadable(source: Source, spec: schema.Data) -> Iterator[None]:
 
 
 def _unreadable(split: Split, spec: schema.Data) -> DataError | None:
-    """The error that names the first image of a split that cannot be read, None where all can."""
+    """Return a DataError that names the first unreadable image of a split, or None."""
     if isinstance(split.images, ArrayImages):
         return None
     for position in split.positions.tolist():
@@ -233,7 +244,7 @@ def _unreadable(split: Split, spec: schema.Data) -> DataError | None:
 
 
 def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
-    """A function of (rows of a batch, step, epoch): showings of a row's example before it, at least modulo 2."""
+    """Return a function of (rows, step, epoch): how often each row's example was shown before, at least modulo 2."""
     earlier = order.earlier()
 
     def of_rows(row, step, epoch):
@@ -246,14 +257,14 @@ def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
 
 
 def _distinct(size: int, repeats: int) -> int:
-    """Different images in a batch. Raises RecipeError unless each can stand in it equally often."""
+    """Return the number of distinct images in a batch. Raises RecipeError if `repeats` does not divide the batch."""
     if size % repeats:
         raise RecipeError(f"augment.repeats = {repeats} does not divide a batch of {size}; set data.batch_size to fit")
     return size // repeats
 
 
 def _rows(size: int, part: tuple[int, int], augment: schema.Augment) -> tuple[int, int]:
-    """The first row of a part of a batch, and how many. Raises RecipeError where the parts cannot be alike."""
+    """Return the first row and the number of rows of a shard. Raises RecipeError if shards would differ in size."""
     which, parts = part
     if size % parts:
         raise RecipeError(f"a batch of {size} does not divide into {parts} parts; set data.batch_size to a multiple")
@@ -268,12 +279,12 @@ def _rows(size: int, part: tuple[int, int], augment: schema.Augment) -> tuple[in
 
 
 def _no_draws(size: int) -> tf.Tensor:
-    """One column, since TensorFlow 2.21 crashes when it takes batches without columns apart."""
+    """Return draws with one unused column: TensorFlow 2.21 crashes when it unbatches a tensor without columns."""
     return tf.zeros((size, 1))
 
 
 def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operations.Framing | None:
-    """The operation that frames, if any. Raises RecipeError where its size is not the batches'."""
+    """Return the random crop of the augmentation, if any. Raises RecipeError if its size differs from the batches'."""
     op = augmentation.framing
     if op is not None and op.size not in (None, *shape[:2]):
         raise RecipeError(f"augment.ops frames to {op.size} pixels, the images are {shape[:2]}; leave the size out")
@@ -281,7 +292,7 @@ def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operati
 
 
 def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int, size: int, framing=None):
-    """(epochs (N,), indices (N,), keys (N, k), framing's draws (N, k)) to (epochs, keys, images, labels)."""
+    """Map (epochs (N,), indices (N,), keys (N, k), crop draws (N, k)) to (epochs, keys, images, labels)."""
     labels, shape, handles = tf.constant(split.labels), image_shape(split, spec), Handles()
     split.handles.add(handles)
 
@@ -304,7 +315,7 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int
 
 
 def _map(dataset: tf.data.Dataset, function: Callable, parallel: int | None = None) -> tf.data.Dataset:
-    """`dataset.map` without autograph: nothing here wants its translation of Python, which takes seconds."""
+    """Call `dataset.map` without autograph, which is not needed here and takes seconds."""
     return dataset.map(tf.autograph.experimental.do_not_convert(function), parallel)
 
 

@@ -1,6 +1,6 @@
-"""What can be read of a data set: unreadable files are found and left out before anything is split off.
+"""Unreadable files: found and excluded before the splits are made.
 
-The order matters: a validation split that is taken first may get the only image of a class that can be read.
+The order matters: a validation split made first could take the only readable image of a class.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Looks = Mapping[str, Sequence[FileFacts]]  # split -> what each of its images is
 
 
 def look_into(source: Source, *, progress: bool = False, files_only: bool = False) -> Looks:
-    """What each image of a source is like; of those in memory nothing where only files are wanted."""
+    """Return the inspection results of every image of a source; with `files_only`, none for images in memory."""
     looks = {}
     for name, split in source.splits.items():
         if _are_files(split):
@@ -47,10 +47,13 @@ def _content(split: Split, index: int) -> np.ndarray | bytes:
 def open_readable(
     data: Any, spec: schema.Data, say: Callable[[str], None] = silent, *, progress: bool = False
 ) -> tuple[Source, dict[str, str]]:
-    """`open_source`, without the files that cannot be read; and those, with the reason.
+    """Open a source as `open_source` does, without unreadable files.
+
+    Returns:
+        the source, and a dict from each unreadable file to the reason.
 
     Raises:
-        DataError: as `open_source`; too little is left to train on, or nothing of another split.
+        DataError: as `open_source`; or too few readable images are left to train on, or none of another split.
     """
     source, problems = given(data, spec, say, progress=progress)
     if problems:
@@ -65,10 +68,10 @@ def open_readable(
 
 
 def open_given_readable(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
-    """`open_given`, without the files that cannot be read; `left_out` of its splits has those.
+    """Open a source as `open_given` does, without unreadable files; `Split.left_out` lists those.
 
     Raises:
-        DataError: as `open_given`; no file of a split can be read.
+        DataError: as `open_given`; or no file of a split can be read.
     """
     source = open_given(data, class_names, say)
     looks = look_into(source, files_only=True)
@@ -78,7 +81,7 @@ def open_given_readable(data: Any, class_names: Sequence[str], say: Callable[[st
 
 
 def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
-    """Warn of the files that were left out beside so many readable ones, if there are any."""
+    """Warn about unreadable files that were left out, if any; `readable` is the number of the other files."""
     if left_out:
         first, why = next(iter(left_out.items()))
         total = len(left_out) + readable
@@ -87,12 +90,12 @@ def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
 
 
 def unreadable(looks: Looks) -> dict[str, str]:
-    """file -> why it cannot be read."""
+    """Return a dict from each unreadable file to the reason."""
     return {one.path: one.error for found in looks.values() for one in found if one.error}
 
 
 def without_unreadable(source: Source, looks: Looks) -> tuple[Source, list[str]]:
-    """A source without the files that cannot be read, and everything for which the rest cannot be trained on."""
+    """Return a source without its unreadable files, and the problems that prevent training on the rest."""
     left, problems = _left(source, looks), _emptied(source, looks, but="train")
     if "train" in left.splits and len(left.split("train")) < len(source.split("train")):
         bad = [one for one in looks["train"] if one.error]
@@ -103,7 +106,7 @@ def without_unreadable(source: Source, looks: Looks) -> tuple[Source, list[str]]
 
 
 def _left(source: Source, looks: Looks) -> Source:
-    """The source without the files that cannot be read."""
+    """Return the source without its unreadable files."""
     splits = {}
     for name, split in source.splits.items():
         kept = np.asarray([not one.error for one in looks[name]], bool)
@@ -116,7 +119,7 @@ def _left(source: Source, looks: Looks) -> Source:
 
 
 def _emptied(source: Source, looks: Looks, but: str = "") -> list[str]:
-    """A line for each split of which no file can be read."""
+    """Return a message for each split without a readable file."""
     return [
         f"none of the {len(split)} {name} images can be read, as {looks[name][0].path!r}: {looks[name][0].error}"
         for name, split in source.splits.items()
@@ -129,7 +132,7 @@ def _are_files(split: Split) -> bool:
 
 
 def _contradictions(source: Source, looks: Looks) -> list[str]:
-    """Whether every image has a copy in another class, so that nothing can be learned from any of them."""
+    """Return a message if every image has a copy in another class, so that no class can be learned."""
     if not all(looks.values()):  # of images in memory nothing is known yet, and nearly always one look suffices
         if not all(_in_memory(split) for split in source.splits.values()) or not _has_contradicting_copy(source):
             return []
@@ -158,7 +161,7 @@ def _in_memory(split: Split) -> bool:
 
 
 def _has_contradicting_copy(source: Source) -> bool:
-    """Whether there is a copy of the first training image in another class."""
+    """Return True if the first training image has a copy in another class."""
     first, label = source.split("train").read(0)
     return any(
         np.array_equal(first, split.read(i)[0])

@@ -1,4 +1,4 @@
-"""Splits: which examples train, which choose, which are left for the end."""
+"""Train, validation and test splits: stratified, grouped, by content hash, and k-fold."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from cnnrecipes.errors import DataError
 
 
 def stratified(labels: np.ndarray, shares: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
-    """Deal examples into parts so that every class has its share in each, rounded, but one where there is one to give.
+    """Split examples, stratified by class: each split gets its rounded share of a class, and at least one if possible.
 
     Args:
         labels: (N,) integers.
-        shares: part -> share of each class, adding up to less than 1; the rest is the part "train".
-        seed: the same seed and labels give the same parts.
+        shares: split -> share of each class, with a sum below 1; the rest is "train".
+        seed: the same seed and labels give the same splits.
 
     Returns:
-        part -> sorted positions into `labels`; "train" has at least one example of every class.
+        split -> sorted positions (int64) into `labels`; "train" has at least one example of every class.
     """
     random = np.random.Generator(np.random.PCG64(seed))
     parts = {name: [] for name in ("train", *shares)}
@@ -35,14 +35,21 @@ def stratified(labels: np.ndarray, shares: Mapping[str, float], seed: int) -> di
 
 
 def grouped(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
-    """As `stratified`, but all examples of a group in one part; the shares of a class are then only near.
+    """Split as `stratified`, with all examples of a group in one split; class shares are then approximate.
 
-    The groups are dealt from the largest to the smallest, each to the part that still lacks most of its classes.
+    Greedy: groups in order of decreasing size, each to the split that lacks most of its classes.
 
-    groups: (N,) integers.
+    Args:
+        labels: (N,) integers.
+        groups: (N,) integers.
+        shares: split -> share of each class; the rest is "train".
+        seed: order of groups of equal size.
+
+    Returns:
+        split -> sorted positions (int64).
 
     Raises:
-        DataError: the groups do not go round: a part gets none, where "train" is to keep every class.
+        DataError: too few groups: a split would be empty if "train" is to have every class.
     """
     counts = _table(groups, labels)  # (groups, classes)
     classes = counts.sum(axis=0)
@@ -60,13 +67,13 @@ def grouped(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float],
 
 
 def fold(labels: np.ndarray, groups: np.ndarray | None, folds: int, number: int, seed: int) -> dict[str, np.ndarray]:
-    """Fold `number` of `folds` as "validation", the others as "train"; stratified, and groups kept together."""
+    """Return fold `number` of `folds` as "validation", the others as "train"; stratified, groups kept together."""
     kept, taken = _fold(labels, groups, folds, number, seed)
     return {"train": kept, "validation": taken}
 
 
 def fold_by_content(contents: Sequence[str], folds: int, number: int, seed: int) -> dict[str, np.ndarray]:
-    """As `fold`, with the fold of each example from a hash of what it is, as in `by_content`."""
+    """Return the splits as `fold` does, with the fold of each example from a hash of its content (see `by_content`)."""
     # Another hash than that of by_content: what is left of its test part would fill some folds and not others.
     places = np.asarray([_place(f"fold of {text}", seed) for text in contents])
     taken = np.floor(places * folds) == number
@@ -76,15 +83,20 @@ def fold_by_content(contents: Sequence[str], folds: int, number: int, seed: int)
 def by_content(
     contents: Sequence[str], shares: Mapping[str, float], seed: int, labels: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Deal each example by a hash of what it is, so that adding others moves none; copies keep together.
+    """Assign each example by a hash of its content: adding examples moves no other; copies stay together.
 
-    The price: the shares of a class hold on average, within chance, which for a class of 10 is wide. One thing is
-    made good: of a class that has none left for "train", the example (and its copies) whose hash is nearest to that
-    part goes there; it is the only one that may move, when the class grows.
+    The shares of a class hold only on average, with a large deviation for small classes. If a class has no example in
+    "train", the one with the nearest hash (and its copies) is moved there; only that one may move again when the class
+    grows.
 
     Args:
-        contents: (N,) texts that stand for the examples, as digests of their files.
-        labels: (N,) integers; None: a class may have none in "train".
+        contents: (N,) texts that identify the examples, for example digests of their files.
+        shares: split -> share of the examples; the rest is "train".
+        seed: changes the assignment.
+        labels: (N,) integers; None: a class may have no example in "train".
+
+    Returns:
+        split -> sorted positions (int64).
     """
     places = np.asarray([_place(text, seed) for text in contents])
     if labels is not None:
@@ -102,7 +114,7 @@ def by_content(
 
 
 def _table(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many examples of each class (columns) each group (rows) has."""
+    """Return the number of examples by group (rows) and class (columns)."""
     rows, columns = (np.unique(which, return_inverse=True)[1] for which in (groups, labels))
     counts = np.zeros((rows.max() + 1, columns.max() + 1))
     np.add.at(counts, (rows, columns), 1)
@@ -130,7 +142,7 @@ def _make_ends_meet(dealt: np.ndarray, counts: np.ndarray, names: Sequence[str])
 
 
 def _place(content: str, seed: int) -> float:
-    """A number from [0, 1), evenly spread."""
+    """Return a hash in [0, 1), uniformly distributed."""
     digest = hashlib.blake2b(f"{seed} {content}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 

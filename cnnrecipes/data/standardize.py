@@ -1,4 +1,4 @@
-"""Standardization: per-channel mean and deviation of a split, exact, in one pass; or named ones; or each image's."""
+"""Standardization: exact per-channel mean and standard deviation of a split in one pass, of ImageNet, or per image."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 @dataclass(frozen=True)
 class Statistics:
-    """Per-channel mean and standard deviation (over all pixels, divided by n), on the scale 0..255, and their use.
+    """Per-channel mean and (biased) standard deviation over all pixels, in 0..255, and how the model uses them.
 
-    use: "channels", what the model subtracts and divides by; "image": it takes each image's own, over all its values;
-    "none": it takes the values as they are. In these two, mean is the middle gray that fills what an image lacks.
+    use: "channels": the model subtracts the mean and divides by the standard deviation; "image": it standardizes each
+    image by its own mean and variance; "none": it does not standardize. For "image" and "none" the mean is middle gray,
+    the fill colour of augmentation.
     """
 
     mean: tuple[float, ...]
@@ -31,7 +32,7 @@ class Statistics:
 
     @classmethod
     def named(cls, name: str, channels: int) -> Statistics:
-        """Of `data.standardize` where it is not "train". Raises DataError for ImageNet's with other than 3 channels."""
+        """Return the statistics of a `data.standardize` other than "train"; DataError for "imagenet" without RGB."""
         if name != "imagenet":
             return cls((127.5,) * channels, (1.0,) * channels, name)
         if channels != 3:
@@ -40,13 +41,13 @@ class Statistics:
 
     @property
     def for_model(self) -> Mapping[str, Any]:
-        """What `cnnrecipes.build` is to be given."""
+        """The keyword arguments for `cnnrecipes.build`."""
         if self.use == "channels":
             return {"mean": self.mean, "std": self.std}
         return {"per_image": True} if self.use == "image" else {}
 
     def standardize(self, images) -> np.ndarray:
-        """In float32, as the first layer of a model does it; for models of your own. images: (..., H, W, C)."""
+        """Return images (..., H, W, C) standardized as a model's first layer does, float32; for your own models."""
         images = np.asarray(images, np.float32)
         if self.use == "none":
             return images
@@ -57,14 +58,14 @@ class Statistics:
         return (images - np.asarray(self.mean, np.float32)) / std
 
     def save(self, path: Path) -> None:
-        """Keep them in a JSON file, whole or not at all. Raises OSError."""
+        """Write a JSON file atomically. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"mean": self.mean, "std": self.std})
         write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     @classmethod
     def load(cls, path: Path) -> Statistics | None:
-        """What `save` wrote; None where there is nothing, or something else."""
+        """Load statistics written by `save`; None if the file is missing or invalid."""
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             return cls(tuple(map(float, kept["mean"])), tuple(map(float, kept["std"])))
@@ -73,7 +74,7 @@ class Statistics:
 
 
 def statistics(batches: Iterable[np.ndarray]) -> Statistics:
-    """The statistics over batches of (N, H, W, C) uint8 images, from histograms: nothing is rounded on the way."""
+    """Return the statistics of batches of (N, H, W, C) uint8 images, from histograms: without accumulated rounding."""
     counts = None
     for images in batches:
         per_channel = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]

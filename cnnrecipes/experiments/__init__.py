@@ -1,4 +1,4 @@
-"""Experiments that show the lecture's claims."""
+"""Experiments that reproduce the claims of the lecture."""
 
 from cnnrecipes.experiments.lecture import EXPERIMENTS, find, run, summary
 

@@ -1,4 +1,4 @@
-"""The lecture's claims as experiments, trained in minutes at reduced size; docs/experiments.md has the full setting.
+"""Experiments for the lecture's claims at reduced size, minutes each; docs/experiments.md has the full setting.
 
 >>> import cnnrecipes as cr
 >>> frame = cr.experiments.run("plain_and_residual")          # doctest: +SKIP
@@ -34,7 +34,7 @@ RECIPE = "resnet20_fashion"
 
 @dataclass(frozen=True)
 class Setting:
-    """At which size an experiment is run."""
+    """Data set, image size, training length and seed of an experiment."""
 
     data: str = "fashion_mnist"
     pixels: int = 14
@@ -45,7 +45,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Case:
-    """One training: what it is of (a kind and a size), and the changes of the recipe `resnet20_fashion`."""
+    """One training run of an experiment: its kind and size, and the overrides of the recipe `resnet20_fashion`."""
 
     kind: str
     size: int
@@ -54,7 +54,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, the trainings that answer it, and the picture of the answer."""
+    """A question, the training runs that answer it, and the plot of the results."""
 
     question: str
     size: str  # what `Case.size` is
@@ -64,27 +64,27 @@ class Experiment:
 
 
 def find(name: str) -> Experiment:
-    """An experiment by name. Raises UnknownNameError listing those there are."""
+    """Return an experiment by name. Raises UnknownNameError listing the nearest names."""
     if name not in EXPERIMENTS:
         raise UnknownNameError("experiment", name, EXPERIMENTS)
     return EXPERIMENTS[name]
 
 
 def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True, **setting: Any) -> pd.DataFrame:
-    """Train every case of an experiment that `workdir` does not have yet, and write its histories and its picture.
+    """Train the cases of an experiment that `workdir` does not contain yet; write histories.csv and histories.png.
 
     Args:
         name: a key of `EXPERIMENTS`.
-        workdir: gets a folder `name` with the runs, histories.csv and histories.png. Interrupted, the same call goes
-            on with the cases that are missing.
-        progress: show the progress of each training.
-        setting: fields of `Setting` that are to differ, as `epochs=5` or `seed=1`.
+        workdir: parent of the folder `name` with the runs, histories.csv and histories.png. After an interruption the
+            same call trains the missing cases.
+        progress: show a progress bar for each training run.
+        setting: overrides of fields of `Setting`, for example `epochs=5` or `seed=1`.
 
     Returns:
-        one row an epoch and case: kind, size, the setting, and the columns of `Run.history`.
+        one row per epoch and case: kind, size, the setting, and the columns of `Run.history`.
 
     Raises:
-        CNNRecipesError: no such experiment or setting, or a training that cannot be done.
+        CNNRecipesError: no such experiment or setting, or a training run that fails.
     """
     experiment = find(name)
     chosen = _chosen(experiment.setting, setting)
@@ -102,20 +102,20 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """The last epoch of each case: loss and accuracy on augmented training images, and on validation images."""
+    """Return the last epoch of each case: loss and accuracy on augmented training and on validation images."""
     last = frame[frame.epoch == frame.groupby(["kind", "size"]).epoch.transform("max")]
     return last[["kind", "size", "loss", "accuracy", "val_loss", "val_accuracy"]].reset_index(drop=True)
 
 
 def picture(experiment: Experiment, frame: pd.DataFrame) -> Figure:
-    """The experiment's plot below its question."""
+    """Return the experiment's plot, with its question as title."""
     figure = experiment.plot(frame, experiment.size)
     figure.suptitle(textwrap.fill(experiment.question, 120))
     return figure
 
 
 def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
-    """Training loss and validation accuracy over epochs: a colour for each kind, the largest size drawn full."""
+    """Plot training loss and validation accuracy over epochs: a colour per kind, a solid line for the largest size."""
     figure = Picture(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     sizes = sorted(frame["size"].unique())
@@ -141,7 +141,7 @@ def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
 
 
 def plot_over_sizes(frame: pd.DataFrame, size: str) -> Figure:
-    """Training loss and validation accuracy of the last epoch over the sizes, a line for each kind."""
+    """Plot training loss and validation accuracy of the last epoch over the sizes, a line per kind."""
     figure = Picture(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for k, (kind, rows) in enumerate(summary(frame).groupby("kind", sort=False)):
@@ -172,7 +172,7 @@ def _chosen(setting: Setting, changes: Mapping[str, Any]) -> Setting:
 
 
 def _reduced(setting: Setting) -> dict[str, Any]:
-    """Random training and validation images of the data set, small: `data=` of `fit`."""
+    """Return a random subset of training and validation images at reduced size, as `data=` of `fit`."""
     spec = catalog.load(RECIPE).change(**{"data.name": setting.data, "data.image_size": setting.pixels}).data
     source, left_out = open_readable(None, spec)
     warn_unreadable(left_out, sum(map(len, source.splits.values())))
@@ -195,7 +195,7 @@ def _reduced(setting: Setting) -> dict[str, Any]:
 
 
 def _train(case: Case, setting: Setting, data: Any, folder: Path, progress: bool) -> pd.DataFrame:
-    """One case's history, with what it is in front."""
+    """Train one case, and return its history with columns for the kind, size and setting."""
     changes = {
         "data.image_size": setting.pixels,
         "augment.ops": ("pad_crop(1)", "flip_lr"),  # the recipe's cutout would cover a third of such small images
@@ -220,7 +220,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Raises ValueError where columns are missing that every history has."""
+    """Return the frame. Raises ValueError if a required column is missing."""
     wanted = {"kind", "size", "epoch", "loss", "accuracy", "val_accuracy"}
     wanted |= {field.name for field in dataclasses.fields(Setting)}
     if missing := wanted - set(frame.columns):
@@ -229,7 +229,7 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(frame: pd.DataFrame, case: Case, setting: Setting) -> pd.DataFrame:
-    """The history of one case at one setting; empty where it was not trained."""
+    """Return the history of one case at one setting; empty if it was not trained."""
     wanted = {"kind": case.kind, "size": case.size, **dataclasses.asdict(setting)}
     chosen = np.ones(len(frame), bool)
     for key, value in wanted.items():
@@ -243,7 +243,7 @@ def _depths() -> tuple[Case, ...]:
 
 
 def _norms_and_batches() -> tuple[Case, ...]:
-    """The learning rate grows with the batch, as in Wu & He 2018, section 4.1."""
+    """Return the cases; the learning rate scales with the batch size, as in Wu & He 2018, section 4.1."""
     return tuple(
         Case(
             f"{norm} norm",

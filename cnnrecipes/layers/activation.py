@@ -1,4 +1,4 @@
-"""Activations by name."""
+"""Activation layer factories by name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NAMES = ("relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid",
 
 
 def activation(kind: str | ActivationFactory) -> ActivationFactory:
-    """The factory of one activation, of `keras.activations`: call it with `name=` to get a layer.
+    """Return the factory of an activation of `keras.activations`: call it with `name=` to get a layer.
 
     Args:
         kind: one of `NAMES`; a factory of your own, called with `name=`, which is returned as it is; or a function of
-            activations, as `keras.activations.relu6`, which becomes a layer.
+            activations, for example `keras.activations.relu6`, which becomes a layer.
 
     Raises:
         UnknownNameError: no such activation.

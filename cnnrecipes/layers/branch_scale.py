@@ -1,4 +1,4 @@
-"""A learnable factor at the end of a residual branch: what stands for the last gamma in a net without norms."""
+"""Learnable per-channel scale at the end of a residual branch (SkipInit), for networks without normalization."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EQUATION = "bhwc,c->bhwc"
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class EinsumDense(keras.layers.EinsumDense):
-    """`keras.layers.EinsumDense`, where it scales channels by one multiplication instead of a product of matrices.
+    """`keras.layers.EinsumDense` that scales channels by an elementwise multiplication instead of a matrix product.
 
     The class has Keras' name because weight files name their groups after classes.
     """
@@ -24,7 +24,7 @@ FastEinsumDense = EinsumDense
 
 
 def scale_channels(x, start: str, *, name: str):
-    """Multiply each channel of (N, H, W, C) by a learnable factor, kept as a vector of C that is not decayed.
+    """Multiply each channel of (N, H, W, C) by a learnable factor, a vector of size C without weight decay.
 
     SkipInit (De & Smith 2020, arXiv:2002.10444, section 3) has one factor a branch, which starts at 0; one a channel,
     as LayerScale's (Touvron et al. 2021, eq. 4), is what a last gamma of 0 is without its norm.

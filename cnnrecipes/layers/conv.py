@@ -24,14 +24,14 @@ def conv2d(
     init: str | InitializerFactory = "he_normal",
     name: str,
 ):
-    """A convolution padded on every side.
+    """Apply a convolution with symmetric padding.
 
     Args:
         x: (N, H, W, C), float.
         width: output channels.
         kernel: kernel size.
-        padding: pixels on every side; None: (kernel - 1) / 2, for which the kernel is odd.
-        groups: groups of channels that are convolved apart (Krizhevsky et al. 2012; Xie et al. 2016); divides both.
+        padding: pixels on every side; None: (kernel - 1) / 2, which requires an odd kernel.
+        groups: groups of a grouped convolution (Krizhevsky et al. 2012; Xie et al. 2016); divides both channel counts.
         init: see `layers.initializer`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What drops something at random during training: units, channels, whole branches."""
+"""Dropout, spatial dropout and stochastic depth."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def spatial_dropout(x, rate: float, *, name: str):
 
 
 def stochastic_depth(x, rate: float, *, name: str):
-    """Zero the whole of (N, H, W, C) for a sample with this probability: that block is skipped (Huang et al. 2016).
+    """Drop the residual branch (N, H, W, C) of a sample with this probability (Huang et al. 2016).
 
-    The others are scaled by 1 / (1 - rate), so that nothing changes at inference.
+    The others are scaled by 1 / (1 - rate), so that inference needs no scaling.
     """
     return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=name)(x) if rate else x

@@ -1,4 +1,4 @@
-"""What a factory of the user's own can be called with."""
+"""Inspection of the keyword arguments that a user-defined factory accepts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def takes(factory: Callable, keyword: str) -> bool:
-    """Whether a factory can be called with this keyword; yes where its signature cannot be read."""
+    """Return whether a factory accepts this keyword; True if its signature cannot be inspected."""
     try:
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Group, layer and instance normalization in few passes over memory; Keras 3's own layer goes op by op, and back.
+"""Group, layer and instance normalization in few passes over memory; Keras 3's own layer is not fused.
 
 Activations are large and their statistics small, so time goes into reading and writing activations. Here the forward
 step is y = a d + b with d = x - shift, its gradient dx = a dy + p d + q: sums over positions and one affine map each
@@ -80,7 +80,7 @@ FastGroupNormalization = GroupNormalization
 
 
 def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
-    """Normalize by the mean and variance of each sample's groups (Wu & He 2018, eq. 1, 2, 6 and 7).
+    """Apply group normalization (Wu & He 2018, eq. 1, 2, 6 and 7).
 
     Args:
         inputs: (N, H, W, C), float32, float16 or bfloat16.
@@ -129,7 +129,7 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
 
 
 def _position_means(shape, channels: int):
-    """The function that takes means over positions, (N, H, W, C) -> (N, C).
+    """Return the function that averages over positions, (N, H, W, C) -> (N, C).
 
     On a CPU it is a product with a row of ones, the fastest way there, whose rounding does not depend on N as that of
     TensorFlow's reductions does: many devices come to the same weights. A GPU's product would round to TF32.
@@ -143,7 +143,7 @@ def _position_means(shape, channels: int):
 
 
 def _group_means(means, size: int):
-    """(N, C) means over positions to those over groups of `size` channels, (N, C)."""
+    """Average (N, C) means over groups of `size` channels, repeated to (N, C)."""
     import tensorflow as tf
 
     if size == 1:

@@ -1,4 +1,4 @@
-"""Initial weights by name."""
+"""Weight initializers by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ InitializerFactory = Callable[[], keras.Initializer]
 
 
 def initializer(kind: str | InitializerFactory) -> InitializerFactory:
-    """The factory of one initialization: call it once a layer, so that no two layers start with the same numbers.
+    """Return an initializer factory: call it once per layer, so that no two layers start with the same weights.
 
     | kind                             | standard deviation of a weight          | source                      |
     |----------------------------------|-----------------------------------------|-----------------------------|

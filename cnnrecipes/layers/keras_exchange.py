@@ -1,4 +1,4 @@
-"""Models between our faster layers (norms, and the factors of branches) and Keras' own: same weights, values, files."""
+"""Conversion of models between the faster layers of this package and Keras' own; weights and outputs are kept."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ KERAS = {ours: theirs for theirs, ours in OURS.items()}
 
 
 def with_keras_norms(model: keras.Model) -> keras.Model:
-    """An uncompiled copy of a functional model whose norms are Keras' own: its file opens without cnnrecipes."""
+    """Return an uncompiled copy of a functional model with Keras' own norms: its file loads without cnnrecipes."""
     return _exchange(model, KERAS)
 
 
 def with_fast_norms(model: keras.Model) -> keras.Model:
-    """An uncompiled copy of a functional model, as of keras.applications, whose norms are the faster ones."""
+    """Return an uncompiled copy of a functional model, for example of keras.applications, with the faster norms."""
     return _exchange(model, OURS)
 
 
@@ -34,7 +34,7 @@ def _exchange(model: keras.Model, classes: dict[type, type]) -> keras.Model:
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
-    # Without the optimizer that a clone takes along.
+    # A new model drops the optimizer that the clone carries.
     if isinstance(copy, keras.Sequential):
         return keras.Sequential(copy.layers, name=model.name)
     return keras.Model(copy.input, copy.output, name=model.name)

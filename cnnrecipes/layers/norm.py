@@ -30,7 +30,7 @@ EPSILON = 1e-5
 
 
 def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
-    """The factory of one kind of normalization: call it with `name=` (and `gamma_initializer=`) to get a layer.
+    """Return the factory of a normalization: call it with `name=` (and `gamma_initializer=`) to get a layer.
 
     Args:
         kind: a name of the table above, or a factory of your own, which takes `name=` and `gamma_initializer=` and is
@@ -57,7 +57,7 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
 
 
 def synchronized_batch_norm() -> NormFactory:
-    """The factory of batch norm over the batches of all devices of a `tf.distribute` strategy, by Keras' layer."""
+    """Return the factory of Keras' synchronized batch norm, over all replicas of a `tf.distribute` strategy."""
     return functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM, epsilon=EPSILON, synchronized=True)
 
 

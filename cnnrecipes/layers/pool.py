@@ -1,4 +1,4 @@
-"""Pooling by name: maximum, average, and the maximum blurred before it is subsampled."""
+"""Pooling by name: max, average, and anti-aliased (blurred) max pooling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PoolFactory = Callable[..., object]
 
 
 def pool(kind: str | PoolFactory, *, nonnegative: bool = False) -> PoolFactory:
-    """The factory of one pooling: `factory(x, window, stride=, padding=, name=)` returns pooled activations.
+    """Return a pooling factory: `factory(x, window, stride=, padding=, name=)` returns pooled activations.
 
     Args:
         kind: "max", "average", "blur", or a factory of your own, which is returned as it is.
@@ -35,7 +35,7 @@ def pool(kind: str | PoolFactory, *, nonnegative: bool = False) -> PoolFactory:
 
 
 def max_pool(x, window: int, *, stride: int, padding: int | None = None, nonnegative: bool = False, name: str):
-    """Max pooling; what is padded never wins.
+    """Apply max pooling; padded values are never the maximum.
 
     Args:
         x: (N, H, W, C).
@@ -61,20 +61,20 @@ def max_pool(x, window: int, *, stride: int, padding: int | None = None, nonnega
 
 
 def average_pool(x, window: int, *, stride: int, padding: int | None = None, name: str):
-    """Average pooling; padding counts as zeros, as PyTorch has it. Shapes as of `max_pool`."""
+    """Apply average pooling; padding counts as zeros, as in PyTorch. Shapes as in `max_pool`."""
     if pixels := _padding(window, padding):
         x = keras.layers.ZeroPadding2D(pixels, name=f"{name}_pad")(x)
     return keras.layers.AveragePooling2D(window, strides=stride, name=name)(x)
 
 
 def blurred_max_pool(x, window: int, *, stride: int, padding: int | None = None, nonnegative: bool = False, name: str):
-    """The maximum without a stride, then blurred and subsampled: less aliasing (Zhang 2019, section 3.2)."""
+    """Apply anti-aliased max pooling: max pooling with stride 1, blur, subsampling (Zhang 2019, section 3.2)."""
     x = max_pool(x, window, stride=1, padding=padding, nonnegative=nonnegative, name=f"{name}_max")
     return BlurPool(stride, name=name)(x) if stride > 1 else x
 
 
 def global_pool(x, kind: str, name: str = "pool"):
-    """The "average" or "max" over all positions: (N, H, W, C) -> (N, C)."""
+    """Apply global "average" or "max" pooling: (N, H, W, C) -> (N, C)."""
     kinds = {"average": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
     if kind not in kinds:
         raise UnknownNameError("global pooling", kind, kinds)

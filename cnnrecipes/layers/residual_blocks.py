@@ -1,4 +1,4 @@
-"""Blocks; each receives its convolution, normalization and activation and names none of them.
+"""Residual and VGG blocks; each receives its convolution, normalization and activation as factories.
 
 `conv(x, width, kernel, stride=, name=)` returns activations; `norm(name=)` and `activation(name=)` return layers.
 Activations are (N, H, W, C) -> (N, H / stride, W / stride, width). A residual block takes besides:
@@ -18,7 +18,7 @@ from cnnrecipes.layers.shortcuts import carries_every_channel
 
 
 def nothing(x, *, name):
-    """No layer."""
+    """Return x unchanged, without adding a layer."""
     return x
 
 
@@ -134,10 +134,10 @@ def preactivation_bottleneck_block(
 
 
 def squeeze_excite(x, reduction: int, *, conv, activation, name):
-    """Weigh each channel by a small net that sees all channels' means (Hu et al. 2017, fig. 3).
+    """Apply a squeeze-and-excitation block (Hu et al. 2017, fig. 3).
 
     Args:
-        reduction: the small net has C // reduction units inside, at least 1.
+        reduction: reduction ratio; the bottleneck has C // reduction units, at least 1.
     """
     channels = x.shape[-1]
     w = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)

@@ -1,10 +1,10 @@
-"""What a residual block's branch is added to (He et al. 2015, section 3.3 and table 3): options A, B, C, or nothing.
+"""Residual shortcuts (He et al. 2015, section 3.3 and table 3): options A, B, C, or none.
 
 Each takes (N, H, W, C) and returns (N, ceil(H / stride), ceil(W / stride), width). With `norm=None` a projection is a
-convolution alone, as before pre-activation blocks.
+convolution alone, as in pre-activation blocks.
 
-Each says whether all of its output channels depend on its input (`carries_every_channel`). One that does not, beside a
-branch that starts at zero, is constant 0 in front of a ReLU, whose gradient at 0 is 0: nothing could ever move it.
+Each declares whether all of its output channels depend on its input (`carries_every_channel`). A channel that does not,
+beside a zero-initialized branch, is 0 in front of a ReLU, where the gradient is 0: it would stay dead.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from cnnrecipes.errors import ModelError
 
 
 def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool:
-    """Whether a shortcut from `channels` to `width` channels feeds all of them; False if it does not say.
+    """Return whether every output channel of a shortcut depends on its input; False if this is not declared.
 
-    A shortcut of your own says so by an attribute `carries`, a function of `channels` and `width`.
+    A user-defined shortcut declares it by an attribute `carries`, a function of `channels` and `width`.
     """
     carries = getattr(shortcut, "carries", None)
     return carries is not None and carries(channels, width)
@@ -89,7 +89,7 @@ def averaging_shortcut(project):
 
 @_carries(_never)
 def no_shortcut(x, width, *, stride, conv, norm, name):
-    """None: a plain net."""
+    """No shortcut (returns None), for plain networks."""
     return None
 
 

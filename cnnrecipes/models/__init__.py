@@ -1,4 +1,4 @@
-"""Architectures: each family a table of depths and one builder; `build` makes a plain functional `keras.Model`."""
+"""Model architectures by name; `build` returns a functional `keras.Model`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     name: row for family in FAMILIES for name, row in family.ARCHITECTURES.items()
 }
 
-# After these, padding a maximum with zeros is padding it with what never wins.
+# After these activations, zero padding never changes a maximum.
 NONNEGATIVE = ("relu", "sigmoid")
 
 
 def find(name: str) -> Architecture:
-    """The row of an architecture. Raises UnknownNameError listing the nearest names."""
+    """Return an architecture by name. Raises UnknownNameError listing the nearest names."""
     if name not in ARCHITECTURES:
         raise UnknownNameError("model", name, ARCHITECTURES)
     return ARCHITECTURES[name]
@@ -47,7 +47,7 @@ def build(
     pool: str | Callable | None = None,
     **options: Any,
 ) -> keras.Model:
-    """A functional model: images (N, H, W, C) with values 0..255 in, logits (N, classes) in float32 out.
+    """Build a functional model: images (N, H, W, C), 0..255 -> logits (N, classes), float32.
 
     Args:
         model: an architecture's name, or the `model` table of a recipe.
@@ -56,12 +56,12 @@ def build(
         mean, std: per channel, on the scale 0..255; constants of the first layer. None: no standardization.
         per_image: standardize each image by its own mean and deviation, over all its values, instead.
         norm, activation, init, pool: a name, or a factory as `cnnrecipes.layers` makes them; None: as `model` says.
-        options: other keys of a recipe's `model` table, as `stem="cifar"`.
+        options: other keys of a recipe's `model` table, for example `stem="cifar"`.
 
     Raises:
         UnknownNameError: no such architecture or part.
         RecipeError: an unknown or ill-typed option.
-        ModelError: an option, an input shape or a number of classes that the architecture cannot have.
+        ModelError: an option, an input shape or a number of classes that the architecture does not support.
     """
     given = {"norm": norm, "activation": activation, "init": init, "pool": pool}
     for key, value in given.items():
@@ -87,7 +87,7 @@ def build(
 
 
 def _parts(spec: schema.Model, callables: dict[str, Callable]) -> dict[str, Callable]:
-    """The factories that blocks receive; a callable stands for what the spec names."""
+    """Return the layer factories for the blocks; callables override what the spec names."""
     init = layers.initializer(callables.get("init", spec.init))
     bare = "norm" not in callables and spec.norm == "none"
     nonnegative = "activation" not in callables and spec.activation in NONNEGATIVE and spec.variant != "v2"
@@ -101,14 +101,14 @@ def _parts(spec: schema.Model, callables: dict[str, Callable]) -> dict[str, Call
 
 
 def standardize(mean: Sequence[float], std: Sequence[float]) -> keras.Layer:
-    """The layer (x - mean) / std, per channel, in float32 whatever the precision of the layers behind it."""
+    """Return a layer that computes (x - mean) / std per channel, in float32 regardless of the dtype policy."""
     variance = [float(s) ** 2 for s in std]
     mean = [float(m) for m in mean]
     return keras.layers.Normalization(mean=mean, variance=variance, dtype="float32", name="standardize")
 
 
 def standardize_image() -> keras.Layer:
-    """The layer (x - mean) / sqrt(variance + 0.001) over all values of each image, in float32."""
+    """Return a layer that computes (x - mean) / sqrt(variance + 0.001) over all values of each image, in float32."""
     axes = (1, 2, 3)
     return keras.layers.LayerNormalization(axes, 1e-3, center=False, scale=False, dtype="float32", name="standardize")
 

@@ -1,4 +1,4 @@
-"""What an architecture is to `build`: its layers, and the options that it has."""
+"""Architecture rows of the model registry: the feature extractor and its options."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from cnnrecipes.errors import ModelError
 from cnnrecipes.recipe import schema
 
-# These every architecture has.
+# Options of every architecture, with their defaults.
 COMMON = {"norm": "batch", "head": "average"}
-# A table of a recipe has these whatever the architecture.
+# Keys of a recipe's `model` table that every architecture accepts.
 ALWAYS = ("name", "norm_groups", "activation", "init", "dropout", *COMMON)
 
 
 class Setting(NamedTuple):
-    """The images and classes that an architecture was published with."""
+    """The input shape and number of classes that an architecture was published with."""
 
     input_shape: tuple[int, int, int]
     classes: int
@@ -26,10 +26,10 @@ CIFAR = Setting((32, 32, 3), 10)
 
 
 class Architecture(NamedTuple):
-    """A row of a family's table.
+    """An architecture of the model registry.
 
-    `features(x, spec, conv=, norm=, activation=, pool=)` makes the layers between the input and the head. `own` holds
-    the options that the architecture has, and their values unless a recipe says otherwise.
+    `features(x, spec, conv=, norm=, activation=, pool=)` builds the layers between the input and the head. `own` maps
+    the options of the architecture to their defaults.
     """
 
     features: Callable[..., Any]
@@ -38,7 +38,7 @@ class Architecture(NamedTuple):
     setting: Setting
 
     def complete(self, spec: schema.Model) -> schema.Model:
-        """`spec` with this architecture's own values where it has none.
+        """Return `spec` with this architecture's defaults for unset options.
 
         Raises:
             ModelError: an option that the architecture does not have.
@@ -56,7 +56,7 @@ class Architecture(NamedTuple):
 
 
 def check_stages(spec: schema.Model) -> None:
-    """Raise ModelError where the two stage lists do not have the same length."""
+    """Raise ModelError if depths and widths do not have the same length."""
     if len(spec.depths) != len(spec.widths):
         raise ModelError(
             f"{spec.name}: {len(spec.depths)} stages in depths {list(spec.depths)} but {len(spec.widths)} in widths "
@@ -65,7 +65,7 @@ def check_stages(spec: schema.Model) -> None:
 
 
 def check_size(x, least: int, spec: schema.Model, halvings: str) -> None:
-    """Raise ModelError where the image (N, H, W, C) has fewer than `least` pixels a side."""
+    """Raise ModelError if an image side of (N, H, W, C) has fewer than `least` pixels."""
     height, width = x.shape[1:3]
     if min(height, width) < least:
         raise ModelError(f"{spec.name} {halvings}; {height}x{width} is less than {least}x{least}")

@@ -1,7 +1,7 @@
-"""A small net that learns CIFAR fast: the "ResNet-9" of David Page (2018, "How to train your ResNet", part 4).
+"""A small network for fast training on CIFAR: "ResNet-9" of David Page (2018, "How to train your ResNet", part 4).
 
-A 3x3 convolution, then stages of a convolution and a 2x2 pooling, the second and last with a residual pair behind it.
-Its global pooling takes the maximum.
+A 3x3 convolution, then stages of a convolution and a 2x2 pooling, some followed by a residual pair of convolutions,
+and global max pooling.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cnnrecipes.models.architecture import CIFAR, Architecture, check_size, chec
 
 
 def fast_cnn(x, spec, *, pool, **parts):
-    """(N, H, W, C) -> (N, H // 8, W // 8, 512); `depths` says which stages have a residual pair."""
+    """(N, H, W, C) -> (N, H // 8, W // 8, 512); `depths` is the number of residual pairs of each stage."""
     check_stages(spec)
     check_size(x, 2 ** len(spec.depths), spec, f"halves the image {len(spec.depths)} times")
     x = conv_norm_act(x, spec.widths[0] // 2, name="stem", **parts)

@@ -1,4 +1,4 @@
-"""Heads: from activations to logits."""
+"""Classification heads: feature maps to logits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CLASSIC_WIDTH = 4096
 
 
 def head(x, spec, classes: int, *, activation, init):
-    """(N, H, W, C) -> (N, classes), float32; `spec.head` names the global pooling, or the classic head.
+    """Apply the classification head, (N, H, W, C) -> (N, classes), float32; `spec.head`: a global pooling or "classic".
 
     "classic": two fully connected layers of 4096 units with dropout of 0.5 (Krizhevsky et al. 2012, sections 3.5, 4.2).
     """

@@ -1,4 +1,4 @@
-"""Plain nets (He et al. 2015, sections 3.3, 4.1 and 4.2): the ResNets without their shortcuts, to see what those do."""
+"""Plain networks: ResNets without shortcuts (He et al. 2015, sections 3.3, 4.1 and 4.2)."""
 
 from __future__ import annotations
 

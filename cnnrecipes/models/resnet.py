@@ -1,6 +1,6 @@
 """ResNet (He et al. 2015, arXiv:1512.03385): the CIFAR nets of section 4.2 and the ImageNet nets of table 1.
 
-The one builder of every net of residual blocks: plain nets, wide ResNets and ResNeXt are rows for it in their files.
+Plain networks, wide ResNets and ResNeXt use the same builder.
 
 | variant | what it changes                                                              | source                     |
 |---------|------------------------------------------------------------------------------|----------------------------|
@@ -90,7 +90,7 @@ def resnet(x, spec, *, bottleneck=False, stem_width=64, inner=None, groups=1, po
 
 
 def starts_as_identity(spec, scaled: bool) -> bool:
-    """Whether the last gamma starts as zero in the blocks whose shortcut carries every channel; the others keep one.
+    """Return whether the last gamma is zero-initialized in blocks whose shortcut carries every channel.
 
     Raises:
         ModelError: zero_init_residual where no block has a last norm beside a shortcut, or beside factors of 0, with
@@ -111,7 +111,11 @@ def starts_as_identity(spec, scaled: bool) -> bool:
 
 
 def scales_branches(spec) -> bool:
-    """Whether learnable factors end the branches: by default in nets without norms. ModelError without shortcuts."""
+    """Return whether branches end in a learnable scale, by default in networks without norms.
+
+    Raises:
+        ModelError: `branch_scale` without shortcuts.
+    """
     if spec.branch_scale == "skipinit" and spec.shortcut == "none":
         raise ModelError(f"{spec.name}: branch_scale needs shortcuts, got shortcut 'none'; leave one of the two out")
     return spec.shortcut != "none" and (spec.branch_scale or ("skipinit" if spec.norm == "none" else "none")) != "none"
@@ -169,12 +173,12 @@ def _end(y, *, name, spec, scale, rate, parts):
 
 
 def cifar_options(blocks: int) -> dict:
-    """Options of a CIFAR net with this many blocks in each stage."""
+    """Return the options of a CIFAR ResNet with this number of blocks per stage."""
     return {"depths": (blocks,) * 3, "widths": CIFAR_WIDTHS, "stem": "cifar", "shortcut": "A", **RESIDUAL}
 
 
 def imagenet_options(bottleneck: bool, depths: tuple[int, ...]) -> dict:
-    """Options of an ImageNet net."""
+    """Return the options of an ImageNet ResNet; depths: blocks per stage."""
     widths = BOTTLENECK_WIDTHS if bottleneck else BASIC_WIDTHS
     return {"depths": depths, "widths": widths, "stem": "imagenet", "shortcut": "B", **RESIDUAL}
 

@@ -1,7 +1,7 @@
-"""PyTorch checkpoints of the same architecture, carried over: names, axes, and what did not match.
+"""Conversion of PyTorch state dicts of the same architecture to Keras weights.
 
-Known are torchvision's layouts of ResNet, ResNeXt, VGG and AlexNet, and those of usual CIFAR ResNets (akamaster's and
-kuangliu's, where the shortcut is called `shortcut` and the last layer `linear`).
+Supported layouts: torchvision's ResNet, ResNeXt, VGG and AlexNet, and the common CIFAR ResNets (akamaster's and
+kuangliu's, where the shortcut is named `shortcut` and the last layer `linear`).
 """
 
 from __future__ import annotations
@@ -45,8 +45,14 @@ SNIPPET = "import torch, numpy; numpy.savez('weights.npz', **{k: v.numpy() for k
 
 
 class Conversion(NamedTuple):
-    """What was carried over: `matched` names of the state; `missing`, weights of the model left as they were;
-    `unexpected`, names of the state that found no place; `clashing`, names whose shapes differ, with both."""
+    """Result of `load_state_dict`.
+
+    Attributes:
+        matched: names of the state dict that were loaded.
+        missing: weights of the model that were not loaded.
+        unexpected: names of the state dict without a weight in the model.
+        clashing: names whose shapes differ, with both shapes.
+    """
 
     matched: tuple[str, ...]
     missing: tuple[str, ...]
@@ -55,24 +61,24 @@ class Conversion(NamedTuple):
 
 
 def load_state_dict(model: keras.Model, state: str | Path | Mapping[str, Any], *, strict: bool = True) -> Conversion:
-    """Give a model of `cnnrecipes.build` the weights of a PyTorch model of the same architecture.
+    """Load the state dict of a PyTorch model into a model of `cnnrecipes.build` of the same architecture.
 
-    Nothing is changed unless everything was read and, if `strict`, matched. Our models take images 0..255: for weights
+    The model is unchanged if an error is raised. Our models take images 0..255: for weights
     of torchvision build them with `mean=(123.675, 116.28, 103.53)` and `std=(58.395, 57.12, 57.375)`, which are its
     (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) times 255.
 
     Args:
-        model: functional; its layers bear our names.
+        model: a functional model with the layer names of `cnnrecipes.build`.
         state: a .npz or .safetensors file, or a mapping of a state_dict's names to arrays or tensors. A prefix
             "module." of all names and `num_batches_tracked` are ignored.
-        strict: raise an error unless each name has its place; otherwise carry over what matches.
+        strict: raise an error unless all names and shapes match; otherwise load those that match.
 
     Returns:
-        which names matched and which did not.
+        the matched, missing, unexpected and clashing names.
 
     Raises:
-        ModelError: a file that is no such state, a model without a known layout, or, if `strict`, names or shapes that
-            do not match: of another depth, another number of classes, another family.
+        ModelError: a file that is not a state dict, a model without a known layout, or, if `strict`, names or shapes
+            that do not match.
     """
     arrays = _arrays(state)
     wanted = _wanted(model)
@@ -97,7 +103,7 @@ def load_state_dict(model: keras.Model, state: str | Path | Mapping[str, Any], *
 
 
 def _wanted(model: keras.Model) -> list[tuple[keras.Variable, tuple[str, ...], Callable]]:
-    """Every weight of the model, the names that PyTorch may have for it, and what brings its axes in order."""
+    """Return each weight of the model, its possible PyTorch names, and the function that transposes its axes."""
     modules = _modules(model)
     wanted = []
     for layer in model.layers:
@@ -112,7 +118,7 @@ def _wanted(model: keras.Model) -> list[tuple[keras.Variable, tuple[str, ...], C
 
 
 def _modules(model: keras.Model) -> dict[str, tuple[str, ...]]:
-    """Our layers' names -> what PyTorch may call them."""
+    """Return layer name -> possible names of the PyTorch module."""
     if any(re.match(r"stage\d+_block", layer.name) for layer in model.layers):
         return dict(_residual(model))
     modules, place = dict(CLASSIFIER), 0
@@ -134,7 +140,7 @@ def _residual(model: keras.Model):
 
 
 def _converter(model: keras.Model, layer: keras.layers.Layer, weight: keras.Variable) -> Callable:
-    """A function (array, shape) -> the array in Keras' order of axes, None if it does not have that shape."""
+    """Return a function (array, shape) -> the array in Keras' axis order, or None if its shape differs."""
 
     def convert(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
         if weight.name == "kernel" and array.ndim == 4:  # (out, in / groups, h, w) -> (h, w, in / groups, out)
@@ -152,7 +158,7 @@ def _converter(model: keras.Model, layer: keras.layers.Layer, weight: keras.Vari
 
 
 def _arrays(state: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Names and float arrays of a state, without what PyTorch keeps for itself."""
+    """Return the names and float32 arrays of a state dict, without `num_batches_tracked`."""
     if not isinstance(state, (str, Path, Mapping)):
         raise ModelError(f"the state is a {type(state).__name__}; give a .npz or .safetensors file, or a mapping")
     named = state if isinstance(state, Mapping) else _read(Path(state))
@@ -190,7 +196,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _explain(model: keras.Model, arrays: Mapping[str, np.ndarray], conversion: Conversion) -> str:
-    """What does not match, the likeliest cause first."""
+    """Return an error message of all mismatches, the most likely cause first."""
     causes = [f"the state does not match {model.name}"]
     here, there = _blocks(layer.name for layer in model.layers), _blocks(arrays)
     if here and there and here != there:
@@ -203,7 +209,7 @@ def _explain(model: keras.Model, arrays: Mapping[str, np.ndarray], conversion: C
 
 
 def _blocks(names) -> tuple[int, ...]:
-    """Blocks, or in a plain sequence convolutions, in each stage."""
+    """Return the number of blocks (in a plain sequence, of convolutions) in each stage."""
     found = {match[0] for name in names if (match := re.match(r"(?:stage|layer)(\d+)[._](?:block)?(\d+)[._]", name))}
     stages = Counter(int(re.search(r"\d+", place)[0]) for place in found)
     return tuple(stages[stage] for stage in sorted(stages))

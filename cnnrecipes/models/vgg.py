@@ -1,6 +1,6 @@
-"""VGG (Simonyan & Zisserman 2014, arXiv:1409.1556, table 1): 3x3 convolutions, deeper and deeper.
+"""VGG (Simonyan & Zisserman 2014, arXiv:1409.1556, table 1).
 
-Convolutions keep their bias before a norm, which makes it idle, because the published nets with batch norm have it.
+Convolutions keep their bias before a norm, where it has no effect, because the published models with batch norm do.
 """
 
 from __future__ import annotations

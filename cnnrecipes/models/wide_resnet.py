@@ -1,7 +1,7 @@
 """Wide ResNets (Zagoruyko & Komodakis 2016, arXiv:1605.07146, table 1): pre-activation, k times wider, with dropout.
 
-Depth = 6 n + 4 with n blocks in each of three stages of 16 k, 32 k and 64 k channels; dropout stands between the two
-convolutions of a block (fig. 1d), 0.3 as in section 3 on CIFAR.
+Depth = 6 n + 4 with n blocks in each of three stages of 16 k, 32 k and 64 k channels; dropout of 0.3 between the two
+convolutions of a block (fig. 1d), as in section 3 on CIFAR.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Optimizers of Adam's kind: AdamW, LAMB, and AdamW without a schedule."""
+"""Adam-type optimizers: AdamW, LAMB and schedule-free AdamW."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AdamW(RecipeOptimizer, keras.optimizers.Optimizer):
         self.assign_sub(variable, learning_rate * self._direction(gradient, variable))
 
     def _direction(self, gradient, variable) -> tf.Tensor:
-        """Update both moments; Adam's step at learning rate 1."""
+        """Update both moments, and return Adam's step for a learning rate of 1."""
         index = self._get_variable_index(variable)
         return adam_direction(self, gradient, self._momentums[index], self._velocities[index])
 
@@ -46,8 +46,8 @@ class AdamW(RecipeOptimizer, keras.optimizers.Optimizer):
 class LAMB(AdamW):
     """LAMB: algorithm 2 of You et al. 2020, "Large batch optimization for deep learning", with phi(x) = x.
 
-    The decay is part of what the trust ratio scales. A variable that is excluded from weight decay (a norm's, a bias)
-    takes Adam's step unscaled, as in NVIDIA's and timm's implementations.
+    The trust ratio scales Adam's step including the weight decay. Variables excluded from weight decay (norms, biases)
+    take Adam's step unscaled, as in NVIDIA's and timm's implementations.
     """
 
     def __init__(self, learning_rate=0.001, *, epsilon: float = 1e-6, **options):
@@ -69,11 +69,11 @@ class LAMB(AdamW):
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class ScheduleFreeAdamW(AdamW):
-    """Schedule-free AdamW (Defazio et al. 2024, "The road less scheduled"), averaged with equal weights.
+    """Schedule-free AdamW (Defazio et al. 2024, "The road less scheduled") with a uniform average.
 
-    The step of the reference: facebookresearch/schedule_free, adamw_schedulefree_reference.py. The model's weights are
-    y = (1 - beta_1) z + beta_1 x, where the gradient is taken; x, the average of z, is what `ScheduleFreeAverage`
-    evaluates. Keras' own (3.14 to 3.15, TensorFlow) computes x from a z that has already moved.
+    The update is that of the reference, facebookresearch/schedule_free, adamw_schedulefree_reference.py. The model's
+    weights are y = (1 - beta_1) z + beta_1 x, where the gradient is computed; `ScheduleFreeAverage` evaluates x, the
+    average of z. Keras' own class (3.14 to 3.15, TensorFlow) computes x from the z after the update.
     """
 
     def build(self, variables):
@@ -85,7 +85,7 @@ class ScheduleFreeAdamW(AdamW):
 
     @property
     def z(self) -> list[keras.Variable]:
-        """The weights that the steps move, in the order of the model's trainable variables."""
+        """The base iterates z, in the order of the model's trainable variables."""
         return self._momentums
 
     def _decay(self, variable, learning_rate) -> None:
@@ -108,9 +108,9 @@ class ScheduleFreeAdamW(AdamW):
 
 
 def adam_direction(optimizer, gradient, momentum, velocity) -> tf.Tensor:
-    """Update both moments with a gradient; Adam's step at learning rate 1 (Kingma & Ba 2015, algorithm 1).
+    """Update both moments, and return Adam's step for a learning rate of 1 (Kingma & Ba 2015, algorithm 1).
 
-    optimizer: with beta_1, beta_2, epsilon and iterations.
+    optimizer: has the attributes beta_1, beta_2, epsilon and iterations.
     """
     step = tf.cast(optimizer.iterations + 1, gradient.dtype)
     optimizer.assign_add(momentum, (1 - optimizer.beta_1) * (gradient - momentum))
@@ -120,7 +120,7 @@ def adam_direction(optimizer, gradient, momentum, velocity) -> tf.Tensor:
 
 
 def bias_correction(beta: float, step: tf.Tensor) -> tf.Tensor:
-    """1 - beta^step, without the cancellation that costs float32 four of its seven digits at beta = 0.999, step = 1."""
+    """Return 1 - beta^step without cancellation, which costs float32 four of seven digits at beta = 0.999, step = 1."""
     return -tf.math.expm1(step * (math.log(beta) if beta else -math.inf))
 
 

@@ -1,4 +1,4 @@
-"""What every optimizer of a recipe adds to Keras' base class: coupled or decoupled weight decay, layer-wise rates."""
+"""Optimizer mixin: coupled or decoupled weight decay and layer-wise learning rates on top of Keras' optimizers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from cnnrecipes.errors import TrainingError
 
 
 class RecipeOptimizer:
-    """Weight decay and layer-wise learning rates; a mixin that stands before a Keras optimizer class.
+    """Mixin for a Keras optimizer class that adds weight decay and layer-wise learning rates; inherit from it first.
 
-    A subclass overrides `_step`, the update of one variable, where Keras' own `update_step` is not the one it wants.
+    Subclasses override `_step`, the update of one variable, to replace Keras' own `update_step`.
 
     Args:
         learning_rate: a float or a Keras schedule.
-        coupled_decay: times the weight, added to its gradient, as PyTorch's `weight_decay` of SGD and Adam.
-        decoupled_decay: times the weight and the learning rate, subtracted from it (Loshchilov & Hutter 2019).
-        options: of the Keras class.
+        coupled_decay: L2 coefficient; coupled_decay * weight is added to the gradient, as by `weight_decay` of
+            PyTorch's SGD and Adam.
+        decoupled_decay: learning_rate * decoupled_decay * weight is subtracted from the weight (Loshchilov & Hutter
+            2019).
+        options: keyword arguments of the Keras class.
 
     Raises:
-        TrainingError: Keras' `weight_decay`, which does not say which of the two decays is meant.
+        TrainingError: Keras' `weight_decay` is given, which is ambiguous between the two kinds of decay.
 
     Attributes:
-        layer_rates: variable path to a factor on its learning rate and on its decoupled decay; 1 where absent.
+        layer_rates: variable path -> factor of its learning rate and of its decoupled decay; 1 where absent.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class RecipeOptimizer:
         self._step(gradient, variable, learning_rate)
 
     def _rate_factor(self, variable) -> float:
-        """What the learning rate is multiplied with for this variable."""
+        """Return the learning rate multiplier of this variable."""
         return self.layer_rates.get(variable.path, 1.0)
 
     def _decay(self, variable, learning_rate) -> None:
@@ -67,7 +69,7 @@ class RecipeOptimizer:
         super().update_step(gradient, variable, learning_rate)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        # The training step has already summed the gradients over the devices, before they are clipped.
+        # The training step has already all-reduced the gradients, before they are clipped.
         return grads_and_vars
 
     def get_config(self):

@@ -1,4 +1,4 @@
-"""Layer-wise learning rates by the depth of a layer in the graph of the model."""
+"""Layer-wise learning rate decay, by the depth of a layer in the model's graph."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from cnnrecipes.errors import TrainingError
 
 
 def layer_rates(model: keras.Model, layer_decay: float | None) -> dict[str, float]:
-    """Variable path to layer_decay^(layers of weights after it), for the trainable variables.
+    """Return the learning rate multiplier of each trainable variable: layer_decay^(number of weighted layers after it).
+
+    Args:
+        model: a functional or sequential model.
+        layer_decay: decay per layer; None returns an empty dictionary.
+
+    Returns:
+        variable path -> multiplier.
 
     Raises:
-        TrainingError: a subclassed model, which has no graph to read.
+        TrainingError: a subclassed model, which has no graph.
     """
     if layer_decay is None:
         return {}
@@ -19,10 +26,13 @@ def layer_rates(model: keras.Model, layer_decay: float | None) -> dict[str, floa
 
 
 def layers_after(model: keras.Model) -> dict[str, int]:
-    """Variable path to how many layers of weights follow on the longest way to the output.
+    """Return, for each variable path, the number of weighted layers after it on the longest path to the output.
 
-    A layer of weights has a variable of two dimensions or more. A norm has as many after it as the convolution that it
-    follows, and a shortcut as many as the branch that it is added to; a shared layer counts where it is called first.
+    A weighted layer has a variable of rank 2 or more. A norm has the number of the convolution before it, a projection
+    shortcut that of the branch that it is added to, and a shared layer that of its first call.
+
+    Raises:
+        TrainingError: a subclassed model, which has no graph.
     """
     found: dict[str, int] = {}
     _walk(model, {}, found)
@@ -30,7 +40,7 @@ def layers_after(model: keras.Model) -> dict[str, int]:
 
 
 def _walk(model: keras.Model, after: dict[int, int], found: dict[str, int]) -> None:
-    """From the output to the input; `after` has the number for each tensor, by its id."""
+    """Traverse the graph from output to input; `after` maps tensor ids to the number of weighted layers after them."""
     graph = model._functional if isinstance(model, keras.Sequential) else model
     if not hasattr(graph, "_nodes_by_depth"):
         raise TrainingError(
@@ -56,6 +66,6 @@ def _walk(model: keras.Model, after: dict[int, int], found: dict[str, int]) -> N
 
 
 def _lend(after: dict[int, int], known, same) -> None:
-    """Tensors that stand for others have their number."""
+    """Copy the numbers of `known` tensors to the tensors of another model that are the `same`."""
     for one, other in zip(known, same, strict=True):
         after[id(other)] = max(after.get(id(one), 0), after.get(id(other), 0))

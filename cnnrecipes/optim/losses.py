@@ -1,4 +1,4 @@
-"""Losses of logits against one-hot or mixed labels."""
+"""Loss functions of logits and one-hot or soft labels, with label smoothing and class weights."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def loss(spec: schema.Train, weights: Sequence[float] | None = None) -> Loss:
-    """The recipe's loss; weights: of the classes, None where all weigh alike."""
+    """Return the loss of a recipe's `train` table; weights: one per class, None for equal weights."""
     return Loss(spec.loss, spec.label_smoothing, weights)
 
 
 def class_weights(labels: np.ndarray, classes: int) -> list[float]:
-    """n / (classes * n of the class): every class weighs the same in sum, and an image 1 on average.
+    """Return balanced class weights n / (classes * n_class), as scikit-learn's "balanced"; their mean over images is 1.
 
-    labels: (n,) integers, each class at least once. The same as scikit-learn's "balanced".
+    labels: (n,) integers, each class at least once.
     """
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (classes * counts)).tolist()
@@ -31,12 +31,12 @@ def class_weights(labels: np.ndarray, classes: int) -> list[float]:
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class Loss(keras.losses.Loss):
-    """A recipe's loss of labels (N, classes), one-hot or shares, and logits (N, classes), in float32 in any case.
+    """Loss of labels (N, classes), one-hot or soft, and logits (N, classes); always computed in float32.
 
     Args:
-        method: as `train.loss` has it, "cross_entropy", "binary_cross_entropy(threshold=0.2)" or "focal(gamma=2.0)".
-        label_smoothing: the share of each label that all classes have alike (Szegedy et al. 2015, section 7).
-        weights: an example counts as its class does, a mixed one by its shares.
+        method: value of `train.loss`: "cross_entropy", "binary_cross_entropy(threshold=0.2)" or "focal(gamma=2.0)".
+        label_smoothing: share of each label that is spread uniformly over all classes (Szegedy et al. 2015, section 7).
+        weights: class weights; an example with a soft label has their mean, weighted by the label.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ def _cross_entropy(spec: methods.CrossEntropy, labels: tf.Tensor, logits: tf.Ten
 
 
 def _binary_cross_entropy(spec: methods.BinaryCrossEntropy, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Mean over the classes, as timm's BinaryCrossEntropy with its default reduction."""
+    """Average over the classes, as timm's BinaryCrossEntropy with its default reduction."""
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=-1)
 
 
 def _focal(spec: methods.Focal, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Lin et al. 2017, eq. 4, of the softmax: -sum(label * (1 - p)^gamma * log p)."""
+    """Focal loss on the softmax, -sum(label * (1 - p)^gamma * log p) (Lin et al. 2017, eq. 4)."""
     logs = tf.nn.log_softmax(logits)
-    # 1 - p from log p, exact for p near 1; a power's gradient at 0 is infinite below gamma 1.
+    # 1 - p from log p is accurate for p near 1; the lower bound keeps the gradient of the power finite for gamma < 1.
     rest = tf.maximum(-tf.math.expm1(logs), 1e-12)
     return -tf.reduce_sum(labels * tf.pow(rest, spec.gamma) * logs, axis=-1)
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from cnnrecipes.optim.adam import adam_direction
 from cnnrecipes.optim.base_optimizer import RecipeOptimizer
 
-# Of the quintic Newton-Schulz iteration (Jordan et al. 2024).
+# Coefficients of the quintic Newton-Schulz iteration (Jordan et al. 2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-# The root mean square of an update's entries is about AdamW's (Liu et al. 2025, section 2.2).
+# Matches the root mean square of AdamW's updates (Liu et al. 2025, section 2.2).
 _RMS = 0.2
 
 
@@ -24,13 +24,15 @@ class Muon(RecipeOptimizer, keras.optimizers.Optimizer):
     `keras.optimizers.Muon` leaves convolutions to AdamW.
 
     Args:
-        learning_rate: of the matrices.
+        learning_rate: learning rate of the matrices.
+        momentum, nesterov: momentum coefficient of the matrices, 0..1, and whether to use Nesterov momentum.
         steps: Newton-Schulz iterations.
-        auxiliary_rate: the learning rate of AdamW's variables, as a multiple; it scales their decoupled decay too.
-        beta_1, beta_2, epsilon: AdamW's.
+        auxiliary_rate: learning rate of AdamW's variables as a multiple of `learning_rate`; scales their decoupled
+            decay too.
+        beta_1, beta_2, epsilon: parameters of AdamW.
 
     Attributes:
-        auxiliary: paths of matrices that AdamW updates all the same: the first layer's, and the classifier's.
+        auxiliary: paths of matrices that are updated by AdamW: those of the first layer and of the classifier.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class Muon(RecipeOptimizer, keras.optimizers.Optimizer):
 
 
 def orthogonalized(matrix: tf.Tensor, steps: int) -> tf.Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: singular values in about [0.7, 1.2] (Jordan et al. 2024).
+    """Approximate the nearest (semi-)orthogonal matrix; singular values in about [0.7, 1.2] (Jordan et al. 2024).
 
-    matrix: (rows, columns), float32. steps: of the Newton-Schulz iteration.
+    Args:
+        matrix: (rows, columns), float32.
+        steps: Newton-Schulz iterations.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = tf.transpose(matrix) if tall else matrix

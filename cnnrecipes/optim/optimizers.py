@@ -1,4 +1,4 @@
-"""The optimizer of a recipe: its class, weight decay, clipping and layer-wise learning rates."""
+"""Construction of a recipe's optimizer: class, weight decay, gradient clipping and layer-wise learning rates."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ from cnnrecipes.optim.muon import Muon
 
 
 def optimizer(spec: schema.Train, model: keras.Model, learning_rate) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer for this model.
+    """Return the optimizer of a recipe for this model.
 
-    Weight decay applies to variables of two dimensions and more, unless `decay_all`.
+    Weight decay applies to variables of rank 2 or more, or to all with `decay_all`.
+
+    Args:
+        spec: the `train` table of the recipe.
+        model: the model to train.
+        learning_rate: a float or a Keras schedule.
 
     Raises:
-        TrainingError: two ways to clip at once; a layer decay of a model without a graph.
+        TrainingError: both clip_norm and clip_value are given; layer_decay for a model without a graph.
     """
     if spec.clip_norm and spec.clip_value:
         raise TrainingError(
@@ -47,10 +52,10 @@ def optimizer(spec: schema.Train, model: keras.Model, learning_rate) -> keras.op
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class SGD(RecipeOptimizer, keras.optimizers.SGD):
-    """Keras' SGD. With momentum the update is one kernel instead of six passes over the weights.
+    """Keras' SGD; with momentum the update is one fused kernel instead of six passes over the weights.
 
-    Keras' own `weight_decay` shrinks weights beside the momentum; at momentum 0.9 the same number is ten times weaker
-    than the coupled decay of the papers' recipes and of PyTorch.
+    Keras' own `weight_decay` is decoupled from the momentum; at momentum 0.9 the same value is ten times weaker than
+    the coupled decay of PyTorch and of the papers' recipes.
     """
 
     def _step(self, gradient, variable, learning_rate):
@@ -68,17 +73,17 @@ class SGD(RecipeOptimizer, keras.optimizers.SGD):
         )
 
     def _kernel_applies(self, gradient) -> bool:
-        """TensorFlow has Keras' formula as one kernel; for one replica's plain variables and a dense gradient."""
+        """Return whether TensorFlow's fused kernel applies: plain variables of one replica, and a dense gradient."""
         return self.momentum > 0 and not tf.distribute.has_strategy() and isinstance(gradient, tf.Tensor)
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class Lion(RecipeOptimizer, keras.optimizers.Lion):
-    """Keras' Lion, which is algorithm 2 of Chen et al. 2023."""
+    """Keras' Lion (Chen et al. 2023, algorithm 2) with the decay and rates of `RecipeOptimizer`."""
 
 
 def _handle(variable):
-    """TensorFlow's resource behind a variable of Keras or of TensorFlow; optimizers meet both."""
+    """Return the TensorFlow resource handle of a Keras or a TensorFlow variable; optimizers receive both."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
@@ -93,6 +98,6 @@ CLASSES = {
 
 
 def _first_and_last(model: keras.Model) -> set[str]:
-    """Paths of the first layer's weights, and of the last one's."""
+    """Return the paths of the first and of the last weight matrix."""
     weights = [v.path for v in model.trainable_variables if len(v.shape) > 1]
     return {weights[0], weights[-1]}

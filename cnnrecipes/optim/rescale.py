@@ -1,8 +1,7 @@
-"""The lengths of a recipe's schedule, where another number of epochs leaves no room for them.
+"""Rescaling of warm-up and schedule durations that do not fit after a change of `train.epochs`.
 
-A recipe file that contradicts itself is an error. A change of `train.epochs` is the user's, who should not have to know
-of the recipe's warm-up: what no longer fits then is scaled by the ratio of the epochs, so that the schedule keeps its
-shape.
+A recipe file whose durations do not fit is an error. If a user overrides `train.epochs`, durations that no longer fit
+are scaled by the ratio of the epochs, so that the schedule keeps its shape.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from cnnrecipes.optim import methods
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration
 
-_DIGITS = 4  # significant ones of a scaled length
+_DIGITS = 4  # significant digits of a scaled duration
 
 
 def fit(warmup: Duration, schedule: str, epochs: int) -> bool:
-    """Whether warm-up and schedule have room in so many epochs; lengths in steps are not looked at."""
+    """Return whether warm-up and schedule fit in this number of epochs; durations in steps are not checked."""
     method = methods.schedule(schedule)
     before, inside = _epochs(warmup, epochs), [_epochs(one, epochs) for one in _durations(method)]
     if isinstance(method, (methods.Trapezoid, methods.WarmRestarts)):
         inside = [before + one for one in inside]
         return before < epochs and all(one <= epochs for one in inside)
     if isinstance(method, methods.Exponential):
-        inside = []  # it has no end that it must reach
+        inside = []  # the decay interval may exceed the training
     return all(one < epochs for one in [before, *inside])
 
 
 def scaled(duration: Duration, share: float) -> Duration:
-    """A length in epochs or steps times a share, cut (never rounded up) to four digits; one in percent as it is."""
+    """Scale a duration in epochs or steps, truncated (never rounded up) to four digits; percentages are unchanged."""
     if duration.unit == "%" or not duration.amount:
         return duration
     amount = duration.amount * share
@@ -40,7 +39,7 @@ def scaled(duration: Duration, share: float) -> Duration:
 
 
 def scaled_schedule(schedule: str, share: float) -> str:
-    """A schedule with its lengths scaled, as a recipe writes it."""
+    """Return the call syntax of a schedule with its durations scaled."""
     method = methods.schedule(schedule)
     longer = {name: _each(value, share) for name, value in method if _is_length(value)}
     return write_call(method.model_copy(update=longer), methods.SCHEDULES) if longer else schedule

@@ -1,4 +1,4 @@
-"""Learning rate schedules, by the names of a recipe."""
+"""Learning rate schedules of a recipe: warm-up, decay, and extensions of a finished training run."""
 
 from __future__ import annotations
 
@@ -41,29 +41,33 @@ class Plan(pydantic.BaseModel):
 
 
 def schedule(spec: schema.Train, steps_per_epoch: int, batch_size: int = REFERENCE_BATCH) -> Schedule:
-    """The schedule of a recipe, learning rate against optimizer step.
+    """Return the learning rate schedule of a recipe as a function of the optimizer step.
 
     Args:
-        batch_size: images of a step, for `train.scale_rate`.
+        spec: the `train` table of the recipe.
+        steps_per_epoch: optimizer steps per epoch.
+        batch_size: images per step, for `train.scale_rate`.
 
     Raises:
-        RecipeError: a warm-up, a cool-down, a milestone or a cycle that does not fit into the training.
+        RecipeError: a warm-up, cooldown, milestone or cycle that does not fit into the training run.
     """
     return Schedule(spec.model_dump(mode="json", exclude_none=True), steps_per_epoch, batch_size)
 
 
 def peak(spec: schema.Train | Plan, batch_size: int) -> float:
-    """The highest learning rate: the recipe's, scaled with the batch where it asks for that."""
+    """Return the peak learning rate, scaled with the batch size according to `scale_rate`."""
     ratio = batch_size / REFERENCE_BATCH
     return spec.learning_rate * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[spec.scale_rate]
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of a recipe's `train` table: a linear warm-up, the schedule, what extends it.
+    """Learning rate schedule of a recipe's `train` table: linear warm-up, the schedule, and its extensions.
 
-    `factor` is what a plateau has left of the rate, and `position` the step that counts where a time budget moves the
-    training faster or slower along the schedule than one step a step; None where it does not.
+    Attributes:
+        factor: product of the plateau reductions so far.
+        position: schedule position in steps under a time budget, which may differ from the optimizer step; None
+            without a time budget.
     """
 
     def __init__(self, train: dict[str, Any], steps_per_epoch: int, batch_size: int):
@@ -84,7 +88,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return rate
 
     def lower(self) -> bool:
-        """A plateau's step down; whether there was one."""
+        """Apply one plateau reduction; return False if the rate is already at the floor."""
         lowest = max(self.plateau.floor, 1e-12)
         before = float(self.factor.numpy())
         self.factor.assign(max(before * self.plateau.factor, lowest))
@@ -92,7 +96,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What is remembered in a checkpoint."""
+        """Variables that are saved in a checkpoint."""
         return [self.factor] if self.position is None else [self.factor, self.position]
 
     def get_config(self):
@@ -104,7 +108,7 @@ def _read(spec: Plan) -> methods.Schedule:
 
 
 def _pieces(spec: Plan, top: float, steps_per_epoch: int, factor) -> list[tuple[int, Shape]]:
-    """(first step, step of the training to learning rate): the recipe's own schedule, and one for each extension."""
+    """Return (first step, learning rate as a function of the step) of the recipe's schedule and of each extension."""
     extensions = [methods.extension(text) for text in spec.extensions]
     ends = [extension.epoch for extension in extensions]
     if ends and ends[-1] >= spec.epochs:
@@ -143,15 +147,15 @@ def _with_room(spec: Plan, length: _Length, own: _Length) -> Plan:
 
 
 def shortened(spec: Plan, share: float) -> Plan:
-    """The spec with the lengths of its warm-up and schedule times a share."""
+    """Return the spec with the durations of its warm-up and schedule multiplied by `share`."""
     warmup, text = rescale.scaled(spec.warmup, share), rescale.scaled_schedule(spec.schedule, share)
     return spec.model_copy(update={"warmup": warmup, "schedule": text})
 
 
 def clipped(spec: schema.Train | Plan, steps_per_epoch: int) -> dict[str, str]:
-    """Values of `train.warmup` and `train.schedule` that fit into a training that is too short for the spec's own.
+    """Return values of `train.warmup` and `train.schedule` that fit into a run that is too short for the spec's own.
 
-    A warm-up takes a tenth of the training at most, milestones after its end are left out. Empty where all fits.
+    A warm-up is shortened to 10% of the run; milestones after its end are dropped. Empty if everything fits.
     """
     length, found = _Length(steps_per_epoch, spec.epochs * steps_per_epoch), {}
     if spec.warmup.steps(steps_per_epoch, length.total) >= length.total:
@@ -183,18 +187,18 @@ def _real(step) -> tf.Tensor:
 
 
 def _count(step) -> tf.Tensor:
-    """Whole steps, an integer."""
+    """Return the number of whole steps as an integer."""
     return tf.cast(tf.floor(step) if step.dtype.is_floating else step, tf.int64)
 
 
 class _Length:
-    """How long a piece is, and what durations mean in it."""
+    """The length of a schedule piece in steps; converts durations to steps."""
 
     def __init__(self, steps_per_epoch: int, total: int):
         self.steps_per_epoch, self.total = steps_per_epoch, total
 
     def steps(self, key: str, duration: Duration, *, within: int | None = None) -> int:
-        """A duration in steps. Raises RecipeError unless it is at least one and shorter than `within`."""
+        """Convert a duration to steps. Raises RecipeError unless it is at least 1 and less than `within`."""
         steps = duration.steps(self.steps_per_epoch, self.total)
         if steps < 1:
             raise RecipeError(f"{key} = '{duration}' is less than a step; make it longer")
@@ -206,7 +210,7 @@ class _Length:
 
 
 def _shape(spec: Plan, length: _Length) -> Shape:
-    """Warm-up and schedule of a piece that begins at step 0."""
+    """Return warm-up and schedule of a piece that begins at step 0."""
     method = _read(spec)
     warmup = 0
     if spec.warmup.amount and isinstance(method, methods.OneCycle):
@@ -317,11 +321,11 @@ _SHAPES = {
 
 
 def _down(step, steps, floor: float):
-    """From 1 at step 0 to the floor at `steps`, along half a cosine (Loshchilov & Hutter 2017, eq. 5)."""
+    """Cosine decay from 1 at step 0 to the floor at `steps` (Loshchilov & Hutter 2017, eq. 5)."""
     return _half_cosine(1.0, floor, _real(step) / _real(steps))
 
 
 def _half_cosine(start, end, share):
-    """From start (share 0) to end (share 1) along half a cosine."""
+    """Cosine interpolation from start (share 0) to end (share 1)."""
     share = keras.ops.clip(share, 0.0, 1.0)
     return end + (start - end) * (1 + keras.ops.cos(math.pi * share)) / 2

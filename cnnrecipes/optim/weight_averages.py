@@ -1,7 +1,7 @@
-"""Weights beside the model's own that follow them: an average over the steps, slow weights, what an optimizer averages.
+"""Weight averages: EMA weights, Lookahead, and the average of schedule-free optimizers.
 
-Their variables are of the checkpoint. Each has `update`, called in the training step after the optimizer's; those whose
-values are measured and kept instead of the model's have `swap`.
+Their variables are saved in checkpoints. `update` is called in the training step after the optimizer's; averages that
+provide the evaluation weights also have `swap`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def averages(spec: schema.Train, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list:
-    """What follows the weights in this recipe's training."""
+    """Return the weight averages of a recipe's `train` table."""
     found: list = []
     if spec.lookahead:
         found.append(Lookahead(model, spec.lookahead))
@@ -30,10 +30,10 @@ def averages(spec: schema.Train, model: keras.Model, optimizer: keras.optimizers
 
 
 class WeightAverage:
-    """An exponential moving average of all weights, the moving statistics of batch norm too.
+    """Exponential moving average (EMA) of all weights, including the moving statistics of batch norm.
 
-    decay: of a step; less in the first ones, min(decay, (1 + step) / (10 + step)), as TensorFlow's
-    `tf.train.ExponentialMovingAverage` has it with `num_updates`.
+    decay: decay per step, 0..1; min(decay, (1 + step) / (10 + step)) in the first steps, as
+    `tf.train.ExponentialMovingAverage` with `num_updates`.
     """
 
     def __init__(self, model: keras.Model, decay: float):
@@ -48,7 +48,7 @@ class WeightAverage:
             average.value.assign_sub((average.value - weight.value) * tf.cast(rest, weight.dtype))
 
     def swap(self) -> None:
-        """Exchange the model's weights and the average, bit for bit."""
+        """Swap the model's weights and the average, bit-exactly."""
         for average, weight in zip(self.variables, self.weights, strict=True):
             kept = tf.identity(weight.value)
             weight.assign(average.value)
@@ -56,9 +56,9 @@ class WeightAverage:
 
 
 class Lookahead:
-    """Slow weights that go a share of the way every so many steps, and to which the weights then go back.
+    """Lookahead (Zhang et al. 2019, "Lookahead optimizer", algorithm 1).
 
-    Zhang et al. 2019, "Lookahead optimizer", algorithm 1, with its share of 0.5.
+    Every `steps` steps the slow weights move by `share` towards the weights, which are then reset to them.
     """
 
     def __init__(self, model: keras.Model, steps: int, share: float = 0.5):
@@ -76,7 +76,7 @@ class Lookahead:
 
 
 class ScheduleFreeAverage:
-    """The average x that a schedule-free optimizer means to be measured; it trains at y = (1 - beta_1) z + beta_1 x.
+    """The evaluation weights x of a schedule-free optimizer, which trains at y = (1 - beta_1) z + beta_1 x.
 
     Defazio et al. 2024, "The road less scheduled", eq. 8 to 10.
     """
@@ -87,10 +87,10 @@ class ScheduleFreeAverage:
         self._kept: list[tf.Tensor] | None = None
 
     def update(self, step: tf.Tensor) -> None:
-        """The optimizer does it."""
+        """Do nothing; the optimizer updates the average."""
 
     def swap(self) -> None:
-        """Put x in the model's weights, or y back as it was, bit for bit."""
+        """Replace the model's weights y by x, or restore y bit-exactly."""
         if self._kept is not None:
             for weight, kept in zip(self.weights, self._kept, strict=True):
                 weight.assign(kept)

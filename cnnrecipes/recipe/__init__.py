@@ -1,1 +1,1 @@
-"""Recipes: the schema, and the catalogue of the shipped ones."""
+"""Recipes: the schema, loading with `extends` and overrides, and the catalog of shipped recipes."""

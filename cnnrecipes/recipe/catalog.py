@@ -1,4 +1,4 @@
-"""Recipe names to files: the shipped folder, then a path."""
+"""Catalog of the shipped recipes: lookup by name or path, and loading with `extends`."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from cnnrecipes.recipe.values import check_nesting
 
 
 def folder() -> Path:
-    """The shipped recipes: beside the modules when installed, beside the package in a checkout."""
+    """Return the folder of shipped recipes: in the installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     return next((p for p in (package / "recipes", package.parent / "recipes") if p.is_dir()), package / "recipes")
 
 
 def names() -> list[str]:
-    """The names of the shipped recipes, sorted."""
+    """Return the names of the shipped recipes, sorted."""
     return sorted(path.stem for path in folder().glob("*.toml"))
 
 
 def summary(name: str) -> str:
-    """The first comment line of a shipped recipe: what it is and where it comes from."""
+    """Return the first comment line of a shipped recipe, which describes it and cites its source."""
     first = find(name).read_text(encoding="utf-8").partition("\n")[0]
     return first.lstrip("# ").strip() if first.startswith("#") else ""
 
 
 def find(name: str | Path, beside: Path | None = None) -> Path:
-    """The file of a recipe given by name or by path (relative paths first against the folder `beside`).
+    """Return the file of a recipe given by name or path; relative paths are first tried in the folder `beside`.
 
     Raises:
-        RecipeError: a path that is no file.
-        UnknownNameError: no shipped recipe of this name; the message lists the nearest.
+        RecipeError: the path is not a file.
+        UnknownNameError: there is no shipped recipe of this name; the message lists close matches.
     """
     text = str(name)
     if text.endswith(".toml") or "/" in text or "\\" in text:
@@ -54,12 +54,12 @@ def find(name: str | Path, beside: Path | None = None) -> Path:
 
 
 def load(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
-    """Return the validated recipe of a shipped name, a path, nested tables, or a Recipe (returned as it is).
+    """Load and validate a recipe from a shipped name, a path or nested tables; a Recipe is returned unchanged.
 
-    Tables are what a file would hold: `{"extends": "resnet8_digits", "train": {"epochs": 5}}`.
+    Nested tables have the structure of a file: `{"extends": "resnet8_digits", "train": {"epochs": 5}}`.
 
     Raises:
-        RecipeError: none of these, or not a valid recipe.
+        RecipeError: another type, or an invalid recipe.
     """
     if isinstance(recipe, Recipe):
         return recipe
@@ -75,14 +75,14 @@ def load(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
 
 
 def _tables(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The tables of a file laid upon those that it extends."""
+    """Read a file, merged over the recipe that it extends."""
     if path.resolve() in seen:
         raise RecipeError(f"{path} extends itself, by way of {' -> '.join(p.name for p in seen)}")
     return _extended(read_toml(path), str(path), path.parent, (*seen, path.resolve()))
 
 
 def _extended(tables: Mapping[str, Any], origin: str, beside: Path | None, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """Tables laid upon those that they extend; a relative path stands first for a file in the folder `beside`."""
+    """Merge tables over the recipe that they extend; relative paths are first tried in the folder `beside`."""
     tables = dict(tables)
     base = tables.pop("extends", None)
     if base is None:

@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a training, as one frozen, validated value. Written as TOML."""
+"""Recipe schema: all settings of a training as one frozen, validated pydantic model, written as TOML."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def _readable_init(text: str) -> str:
 
 
 class Section(BaseModel):
-    """A frozen table of a recipe; keys that it does not know are errors."""
+    """Base class of recipe tables: frozen; unknown keys raise an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class Data(Section):
-    """Which images, at which size, in which splits."""
+    """Data set, image size, splits and standardization."""
 
     name: str = Field(description='"digits", a TFDS name as "cifar10", or a folder with one sub-folder a class')
     batch_size: int = Field(default=128, ge=1)
@@ -129,12 +129,12 @@ class Data(Section):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width that `image_size` asks for; None: as stored."""
+        """(height, width) of `image_size` in pixels; None: as stored."""
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
 
 
 class Augment(Section):
-    """What is done to training images at random, in order."""
+    """Random augmentation of training images: operations in order."""
 
     ops: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_operations)] = Field(
         default=(), description='as ["pad_crop(4)", "flip_lr", "cutout(8)"]; docs/augmentation.md lists them'
@@ -148,7 +148,7 @@ class Augment(Section):
 
 
 class Model(Section):
-    """Which architecture, of which parts. A part that is none is the architecture's own."""
+    """Architecture and its components; None selects the architecture's default."""
 
     name: str = Field(description='an architecture, as "resnet20"')
     norm: Norm | None = Field(default=None, description='normalization; "none" for a net without')
@@ -188,7 +188,7 @@ class Model(Section):
 
 
 class Train(Section):
-    """How long, with which optimizer and schedule, on which devices, and what is done against trouble."""
+    """Duration, optimizer, schedule, loss, devices, checkpoints and error handling."""
 
     epochs: int = Field(ge=1, le=1_000_000)
     optimizer: Annotated[str, AfterValidator(_readable(methods.optimizer))] = Field(
@@ -288,10 +288,10 @@ class Recipe(Section):
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
-        """Validate nested tables; NumPy's scalars and paths count as Python's numbers and texts.
+        """Validate nested tables; NumPy scalars and paths are converted to Python numbers and strings.
 
         Raises:
-            RecipeError: it names `origin`, the key, the value and what is allowed.
+            RecipeError: the message has `origin`, the key, the value and the allowed values.
         """
         check_nesting(tables, origin)
         try:
@@ -300,7 +300,7 @@ class Recipe(Section):
             raise RecipeError(f"{origin}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
     def change(self, **changes: Any) -> Recipe:
-        """Return a copy with keys replaced, checked like a file.
+        """Return a validated copy with keys replaced. Raise RecipeError for an unknown key or an invalid value.
 
         `change(**{"train.epochs": 5})` and `change(train={"epochs": 5})` are the same.
         """
@@ -322,9 +322,9 @@ class Recipe(Section):
         return self._shortened(changed, _dotted(changes)) if "train.epochs" in _dotted(changes) else changed
 
     def _shortened(self, changed: Recipe, asked: Mapping[str, Any]) -> Recipe:
-        """The changed recipe with the lengths of its schedule scaled where they have no room in its epochs any more.
+        """Scale warmup and schedule of a changed recipe, with a warning, if they no longer fit into its epochs.
 
-        Those that were asked for are left, and so is all where this recipe had no room for them either. Warns.
+        Overridden keys are kept; nothing is scaled if they did not fit into the original epochs either.
         """
         before, after = self.train, changed.train
         if rescale.fit(after.warmup, after.schedule, after.epochs):
@@ -347,16 +347,16 @@ class Recipe(Section):
         return changed.change(**scaled)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested tables of plain values, complete but for keys that are none."""
+        """Return nested tables of plain values, without keys that are None."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def to_toml(self) -> str:
-        """The complete recipe as a TOML document, readable by `Recipe.from_dict` again."""
+        """Return the complete recipe as a TOML document, from which it can be loaded again."""
         return tomli_w.dumps(self.to_dict())
 
 
 def _dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes by dotted keys: the table of a section, as train={"epochs": 5}, stands for its keys."""
+    """Flatten changes to dotted keys: train={"epochs": 5} becomes {"train.epochs": 5}."""
     flat = {}
     for key, value in changes.items():
         inner = isinstance(value, Mapping) and key in Recipe.model_fields
@@ -365,31 +365,31 @@ def _dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first(section: str) -> str:
-    """The first key of a section."""
+    """Return the first key of a section."""
     return next(key for key in all_keys() if key.startswith(f"{section}.")).partition(".")[2]
 
 
 def model_spec(model: str | Model, **options: Any) -> Model:
-    """A checked `model` table from an architecture's name or another table, and further keys of it."""
+    """Return a validated `model` table from an architecture's name or another table, with options applied."""
     if not isinstance(model, (str, Model)):
         raise RecipeError(f"the model is {model!r}; give an architecture's name, or the model table of a recipe")
     tables = {"name": model} if isinstance(model, str) else model.model_dump()
     try:
         return Model.model_validate({**tables, **plain(options)})
     except ValidationError as error:
-        # The messages speak of recipe keys: an option is the recipe's key model.<option>.
+        # Messages name recipe keys: an option is the recipe key model.<option>.
         items = ({**item, "loc": ("model", *item["loc"])} for item in error.errors())
         raise RecipeError("; ".join(map(_explain, items))) from None
 
 
 def all_keys() -> list[str]:
-    """Every dotted key of a recipe, as "train.epochs"."""
+    """Return all dotted keys of a recipe, for example "train.epochs"."""
     sections = {name: field.annotation for name, field in Recipe.model_fields.items() if name != "name"}
     return ["name"] + [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of one TOML file. Raises RecipeError when it cannot be read or is not TOML."""
+    """Read the tables of a TOML file. Raise RecipeError if it cannot be read or is not TOML."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -403,7 +403,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the keys of `over` laid upon it, table by table; neither is changed."""
+    """Return a deep merge of two nested tables, in which `over` takes precedence; neither is modified."""
     result = copy.deepcopy(dict(base))
     for key, value in over.items():
         both_tables = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -412,7 +412,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Split "train.epochs=5" into its key and its value, read as TOML where it is TOML and as text otherwise."""
+    """Parse "train.epochs=5" into key and value; a value that is not TOML is a string. Raise RecipeError."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise RecipeError(f"cannot read {text!r}; write a change as key=value, for example train.epochs=5")
@@ -426,7 +426,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a recipe file, for editors; a file may leave out what it `extends`."""
+    """Return the JSON Schema of recipe files, for editors; no key is required, since a file may use `extends`."""
     schema = Recipe.model_json_schema()
     schema["properties"]["extends"] = {"type": "string", "description": "a recipe's name or path to start from"}
     schema.pop("required", None)
@@ -436,7 +436,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _explain(item: Mapping[str, Any]) -> str:
-    """One pydantic error as a sentence: the key, the value, what is allowed."""
+    """Return one pydantic error as a message: the key, the value, the allowed values."""
     # A union adds the tried type's name to the place; a key is only as deep as the recipe's tables.
     path = [str(part) for part in item["loc"]]
     known = all_keys()
@@ -458,7 +458,7 @@ def _explain(item: Mapping[str, Any]) -> str:
 
 
 def _nearest_key(key: str) -> str:
-    """The keys that an unknown one may mean: alike, or abbreviated to the first letters of its words, as lr."""
+    """Return a hint with keys similar to an unknown one, or abbreviated by it, for example lr."""
     known = all_keys()
     leaf = key.rpartition(".")[2]
     short = {"".join(word[:1] for word in one.partition(".")[2].split("_")): one for one in known}

@@ -1,4 +1,4 @@
-"""Values of a recipe: checks that a type alone does not make, and how values are read and shown."""
+"""Validators for recipe values beyond their types, and conversion and formatting of values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def some_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def image_size(value: Any) -> Any:
-    """Validate `data.image_size`: one number, or height and width."""
+    """Validate `data.image_size`: one number, or (height, width), 4 to 10,000 pixels. Raise ValueError."""
     sides = value if isinstance(value, (list, tuple)) else [value]
     whole = all(isinstance(side, int) and not isinstance(side, bool) and 4 <= side <= 10_000 for side in sides)
     if not whole or (len(sides) != 2 and sides is value):
@@ -28,7 +28,7 @@ def image_size(value: Any) -> Any:
 
 
 def folder_name(name: str) -> str:
-    """Validate a name that becomes part of a folder's name. Raises ValueError."""
+    """Validate a name that becomes part of a folder name. Raise ValueError if it is not allowed."""
     if (
         not isinstance(name, str)
         or name.strip() in ("", ".", "..")
@@ -43,7 +43,7 @@ def folder_name(name: str) -> str:
 
 
 def check_nesting(tables: Any, origin: str) -> None:
-    """Raise RecipeError where tables and lists stand deeper inside each other than a recipe's ever do."""
+    """Raise RecipeError if tables and lists are nested more than MAX_NESTING levels deep."""
     level, depth = [tables], 0
     while level:
         if depth > MAX_NESTING:
@@ -54,7 +54,7 @@ def check_nesting(tables: Any, origin: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The same with Python's numbers for NumPy's scalars, and texts for paths."""
+    """Return a value with NumPy scalars converted to Python numbers, and paths to strings, recursively."""
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -66,6 +66,6 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: its repr, cut where it is long."""
+    """Return the repr of a value for an error message, truncated to 200 characters."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"

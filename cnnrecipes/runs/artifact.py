@@ -1,7 +1,7 @@
-"""The artefact `model.keras`: weights, class names, preprocessing and recipe in one file that predicts alone.
+"""The artifact `model.keras`: weights, class names, preprocessing and recipe in one self-contained file.
 
-It is a Keras file with one entry more, cnnrecipes.json. Its layers are Keras' own, so that Keras without cnnrecipes
-opens it too; only blurred pooling is a layer of ours, and needs `import cnnrecipes`.
+A Keras file with one additional entry, cnnrecipes.json. All layers are built-in Keras layers, so Keras without
+cnnrecipes loads it as well; only blur pooling is a custom layer and needs `import cnnrecipes`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,13 @@ MAX_ENTRY = 16 * 2**20
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's prediction: the most probable class, its probability, and all of them, most probable first.
+    """The prediction for one image.
 
-    `file`: the image's path, where it was read from a file.
+    Attributes:
+        name: the most probable class.
+        probability: its probability, 0..1.
+        probabilities: class name to probability, most probable first.
+        file: the path of the image if it was read from a file, else None.
     """
 
     name: str
@@ -55,17 +59,17 @@ class Prediction:
 
 
 class _Found(NamedTuple):
-    """A file or an array to predict; `named`: by the user, and not found in a folder or by a pattern."""
+    """An input to predict; `named` is False for files that come from a folder or a glob pattern."""
 
     item: Any
     named: bool
 
 
 def _with_folders(inputs: Any) -> list[_Found] | None:
-    """What is to be predicted where there are folders or patterns in it; None where there are none.
+    """Return the inputs with folders and glob patterns expanded; None if they contain neither.
 
     Raises:
-        DataError: a folder or a pattern has no images.
+        DataError: a folder or a pattern matches no images.
     """
     some = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     paths = [image_paths(item) if isinstance(item, (str, Path)) else None for item in some]
@@ -79,7 +83,7 @@ def _with_folders(inputs: Any) -> list[_Found] | None:
 
 
 class Artefact:
-    """A trained model that knows its class names and its preprocessing."""
+    """A trained model with its class names, preprocessing and recipe."""
 
     def __init__(self, model: keras.Model, recipe: Recipe, class_names: Sequence[str]):
         self.model, self.recipe, self.class_names = model, recipe, tuple(class_names)
@@ -87,12 +91,12 @@ class Artefact:
 
     @cached_property
     def _forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """A batch (16, H, W, C), uint8, to logits: one graph, as there is one shape."""
+        """The forward pass as one concrete function: (16, H, W, C) uint8 to logits (16, classes)."""
         forward = tf.function(lambda images: self.model(images, training=False), autograph=False)
         return forward.get_concrete_function(tf.TensorSpec((EVALUATION_BATCH, *self.input_shape), tf.uint8))
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically. Raises WriteError."""
         about = {"format": 1, "class_names": self.class_names, "recipe": self.recipe.to_dict()}
 
         def write(beside: Path) -> None:
@@ -104,7 +108,7 @@ class Artefact:
 
     @classmethod
     def load(cls, path: Path) -> Artefact:
-        """Read the file. Raises RunError where it is missing, damaged, or another program's."""
+        """Load the file. Raises RunError if it is missing, damaged, or not an artifact of cnnrecipes."""
         try:
             with zipfile.ZipFile(path) as archive:
                 about = _about(archive)
@@ -129,13 +133,16 @@ class Artefact:
 
     @property
     def spec(self) -> recipes.Data:
-        """The recipe's `data` table, with the size and the channels of the model's images."""
+        """The recipe's `data` table with `image_size` and `channels` set to the model's input shape."""
         height, width, channels = self.input_shape
         size = height if height == width else (height, width)
         return self.recipe.data.model_copy(update={"image_size": size, "channels": channels})
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) uint8 of the model's size -> (N, classes) float32, batched as in validation."""
+        """Return logits (N, classes) float32 of images (N, H, W, C) uint8 of the model's size.
+
+        Batches have the size that validation uses, the last one padded, so results do not depend on N.
+        """
         pieces = []
         for start in range(0, len(images), EVALUATION_BATCH):
             batch = images[start : start + EVALUATION_BATCH]
@@ -144,29 +151,31 @@ class Artefact:
         return np.concatenate(pieces) if pieces else np.empty((0, len(self.class_names)), np.float32)
 
     def probabilities(self, inputs: Any) -> np.ndarray:
-        """(N, classes) for what `predict` takes."""
+        """Return probabilities (N, classes) float32 of the inputs that `predict` accepts."""
         return softmax(self.logits(self._fitted(self._read(inputs)[0])))
 
     def predict(
         self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
     ) -> Prediction | list[Prediction]:
-        """Return class names and probabilities; there is no preprocessing to remember.
+        """Return class names and probabilities; preprocessing is applied.
 
         Args:
-            inputs: the path of an image; a folder of images, or a pattern as "photos/*.jpg"; an array (H, W, C) or,
-                gray, (H, W); a list of any of these; or an array (N, H, W, C) or, gray, (N, H, W). Values are 0..255,
-                or floats 0..1. Images of another size are brought to the model's as the validation images were.
-            tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
-            average: what of the views is averaged, "probabilities" or "logits".
+            inputs: the path of an image; a folder of images, or a glob pattern, for example "photos/*.jpg"; an array
+                (H, W, C) or, grayscale, (H, W); a list of any of these; or an array (N, H, W, C) or, grayscale,
+                (N, H, W). Values are 0..255, or floats 0..1. Images of another size are resized as in validation.
+            tta: views to average over, for example "flip_lr" or ["ten_crop(short_side=256)"]; None: no test-time
+                augmentation.
+            average: the quantity that is averaged over the views, "probabilities" or "logits".
 
         Returns:
-            a Prediction; for a folder, a pattern, a list or a stack of images a list of them. Those of files have
-            their path in `.file`. Files of a folder or a pattern that cannot be read are left out, with a warning that
-            names them; one that is given by itself is an error.
+            a Prediction; for a folder, a pattern, a list or a batch of images a list of them. Predictions of files
+            have the path in `.file`. Unreadable files of a folder or a pattern are skipped with a warning; an
+            unreadable file that was given by its path raises DataError.
 
         Raises:
-            DataError: a file that cannot be read, a wrong rank, values out of range, channels that do not match.
-            RecipeError, ModelError: an unknown view, or one that the model cannot look at.
+            DataError: an unreadable file, a wrong rank, values out of range, or a wrong number of channels.
+            RecipeError: an unknown view, or one that does not fit the image size of the model.
+            ModelError: the view needs a fully convolutional model, or larger images.
         """
         if (found := _with_folders(inputs)) is not None:
             return self._predict_found(found, tta, average)
@@ -181,10 +190,13 @@ class Artefact:
     def predict_files(
         self, paths: Sequence[str | Path], tta: str | Sequence[str] | None = None, average: str = "probabilities"
     ) -> tuple[list[Prediction], dict[str, str]]:
-        """Predict image files, any number of them; returns predictions, and file -> why of those that cannot be read.
+        """Predict any number of image files, decoded one batch at a time.
+
+        Returns:
+            the predictions of the readable files in order, and a dict of unreadable file to reason.
 
         Raises:
-            RecipeError, ModelError: as `predict`.
+            RecipeError, ModelError: as in `predict`.
         """
         scorer, unreadable = tta_scorer(self, tta, average), {}
         predictions = []
@@ -194,7 +206,7 @@ class Artefact:
         return predictions, unreadable
 
     def _predict_found(self, found: list[_Found], tta: str | Sequence[str] | None, average: str) -> list[Prediction]:
-        """Predict files and arrays; warns of unreadable files from folders and patterns, and raises for others."""
+        """Predict files and arrays; warn about unreadable files of folders and patterns, raise DataError for others."""
         predictions, unreadable, files = [], {}, 0
         for are_files, some in itertools.groupby(found, key=lambda one: isinstance(one.item, (str, Path))):
             some = list(some)
@@ -216,7 +228,7 @@ class Artefact:
         return predictions
 
     def _chunks(self, paths: list[str], unreadable: dict[str, str]) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-        """The readable files and their images, a few at a time; adds the others to `unreadable`."""
+        """Yield the readable files and their images in batches; add the others to `unreadable`, with the reason."""
 
         def read(path: str) -> np.ndarray | str:
             try:
@@ -233,7 +245,7 @@ class Artefact:
                     yield whole, [found[path] for path in whole]
 
     def _probabilities(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
-        """(N, classes) of images of any size, over a scorer's views where there is one."""
+        """Return probabilities (N, classes) of images of any size, averaged over the views of `scorer` if given."""
         if scorer:
             return np.asarray([np.exp(row) for row in scorer.scores(images)])
         return softmax(self.logits(self._fitted(images)))
@@ -244,7 +256,7 @@ class Artefact:
         return Prediction(next(iter(named)), next(iter(named.values())), named)
 
     def _read(self, inputs: Any) -> tuple[list[np.ndarray], bool]:
-        """Images (H, W, C) of any size, and whether there was a single one."""
+        """Return images (H, W, C) of any size, and True if the input was a single image."""
         if isinstance(inputs, (str, Path)):
             return [self._read_file(Path(inputs))], True
         if isinstance(inputs, (list, tuple)):
@@ -271,11 +283,11 @@ class Artefact:
             ) from None
 
     def _fitted(self, images: list[np.ndarray]) -> np.ndarray:
-        """(N, H, W, C) of the model's size."""
+        """Return the images, resized to the model's size, as (N, H, W, C) uint8."""
         return np.stack([self._fit(i) for i in images]) if images else np.empty((0, *self.input_shape), np.uint8)
 
     def _fit(self, images: np.ndarray) -> np.ndarray:
-        """The size of the model, by the recipe's own resizing."""
+        """Resize images (..., H, W, C) to the model's size with the recipe's resize method."""
         size, spec = self.input_shape[:2], self.recipe.data
         if images.shape[-3:-1] == size and not spec.short_side:
             return images
@@ -283,9 +295,10 @@ class Artefact:
 
 
 def _stack(inputs: Any, channels: int) -> tuple[np.ndarray, bool]:
-    """(N, H, W, C) of one image (H, W, C) or (H, W) or of a stack (N, H, W, C) or (N, H, W), and whether it was one.
+    """Return a batch (N, H, W, C) of an image (H, W, C) or (H, W) or a batch (N, H, W, C) or (N, H, W).
 
-    Three axes are one image where the last one is 1 to 4 long, and a stack of gray ones otherwise. Raises DataError.
+    An array of rank 3 is one image if its last axis has 1 to 4 entries, and a batch of grayscale images otherwise. The
+    second value is True for a single image. Raises DataError.
     """
     array = np.asarray(inputs)
     if array.ndim not in (2, 3, 4) or (array.ndim == 4 and len(array) == 0):
@@ -311,7 +324,7 @@ def _stack(inputs: Any, channels: int) -> tuple[np.ndarray, bool]:
 
 
 def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """The entry of ours. Raises ValueError where it is too large, which is not read, or not what `save` writes."""
+    """Return the content of cnnrecipes.json. Raises ValueError if it is too large or not as `save` writes it."""
     declared = archive.getinfo(ENTRY).file_size
     if declared > MAX_ENTRY:
         raise ValueError(f"its {ENTRY} has {declared:,} bytes, at most {MAX_ENTRY:,} are allowed")
@@ -333,7 +346,7 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _check_model(model: keras.Model, names: Sequence[str]) -> None:
-    """Raises ValueError unless the model takes images of one size, and has a logit for each name."""
+    """Raise ValueError unless the model takes images of one size and returns one logit per class name."""
     if len(model.inputs) != 1 or len(model.input_shape) != 4 or None in model.input_shape[1:]:
         raise ValueError(f"its model takes {model.input_shape}, not images (N, H, W, C) of one size")
     if model.output_shape != (None, len(names)):
@@ -343,6 +356,6 @@ def _check_model(model: keras.Model, names: Sequence[str]) -> None:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, classes) probabilities, float32, rounded from float64: the same for a row whatever the rows around it."""
+    """Return probabilities (N, classes) float32, computed in float64 so that a row does not depend on the batch."""
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

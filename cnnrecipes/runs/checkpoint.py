@@ -1,11 +1,12 @@
-"""Checkpoints: everything that a training needs to go on as if it had not stopped, in one file.
+"""Checkpoints: the complete training state in one file, for a bit-exact resume.
 
-A checkpoint is an uncompressed zip (`np.load` opens it) of one array a variable and of `state.json`, what is no array.
-Its last bytes, the zip's comment, are a digest of all bytes before them, so that no flipped bit, cut or addition goes
-unnoticed: the zip's own CRC-32 checksums are of the members' contents, not of their names, sizes and number.
+A checkpoint is an uncompressed zip (`np.load` opens it) with one array per variable, and `state.json` for all other
+state. Its last bytes, the zip comment, are a SHA-256 digest of all bytes before them, which detects every flipped bit,
+truncation or addition: the CRC-32 checksums of a zip cover the contents of its members, not their names, sizes and
+number.
 
-It is written beside its place, read back, and only then renamed; the one before it stays. So whatever a kill, a full
-disk or a flipped bit destroys, a whole one is left.
+Writes are atomic: to a temporary file in the same folder, which is read back and then renamed. The previous checkpoint
+is kept, so a valid one remains after a kill, a full disk or a flipped bit.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZi
 
 
 class Checkpoint(NamedTuple):
-    """One that was read: arrays by name, and the state beside them."""
+    """A loaded checkpoint: its path, the arrays by name, and the content of state.json."""
 
     path: Path
     arrays: dict[str, np.ndarray]
@@ -44,10 +45,15 @@ class Checkpoint(NamedTuple):
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Write a file that is whole or not there.
+    """Write a checkpoint atomically.
+
+    Args:
+        path: the file; an existing one is overwritten.
+        arrays: by name, for example "model/00000".
+        state: JSON-serializable values.
 
     Raises:
-        OSError: the disk is full, or what was written does not read back.
+        OSError: the disk is full, or verification of the written file fails.
     """
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -72,7 +78,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
 
 
 def read(path: Path) -> Checkpoint:
-    """Read one. Raises RunError where a single bit of it is not as it was written."""
+    """Read and verify a checkpoint. Raises RunError if it is missing or a single bit has changed."""
     try:
         with open(path, "rb") as file:
             return Checkpoint(path, *parse(file))
@@ -81,7 +87,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def parse(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays by name and the state of an open checkpoint. Raises ValueError where its digest says otherwise."""
+    """Return the arrays by name and the state of an open checkpoint. Raises ValueError if the digest differs."""
     _verify(file)
     with zipfile.ZipFile(file) as archive:
         state = json.loads(archive.read(STATE))
@@ -95,7 +101,7 @@ def parse(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _verify(file: BinaryIO) -> None:
-    """Raises ValueError unless the file ends with the digest of all that is before it."""
+    """Raise ValueError unless the file ends with the digest of all bytes before it."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - _TRAILER, 0))
     there = file.read()
@@ -109,7 +115,7 @@ def _verify(file: BinaryIO) -> None:
 
 
 def _trailer(file: BinaryIO) -> bytes:
-    """What a checkpoint ends with, from the bytes before it."""
+    """Return the last bytes of a checkpoint: the digest of the bytes before them."""
     left = file.seek(0, os.SEEK_END) - _TRAILER
     file.seek(0)
     digest = hashlib.sha256()
@@ -120,18 +126,18 @@ def _trailer(file: BinaryIO) -> bytes:
 
 
 def found(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, newest first; not looked into."""
+    """Return the paths of the checkpoints of a folder, newest first, without reading them."""
     return sorted((path for path in folder.glob("step_*.npz") if _NAME.fullmatch(path.name)), reverse=True)
 
 
 def newest(folder: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
-    """The newest whole checkpoint, None where there is none at all.
+    """Return the newest valid checkpoint; None if the folder has none.
 
     Args:
-        say: told of a damaged one, for which the one before it stands in.
+        say: receives a message for every damaged checkpoint that is skipped.
 
     Raises:
-        RunError: there are checkpoints, and all are damaged.
+        RunError: there are checkpoints, but all are damaged.
     """
     paths, why = found(folder), None
     for path in paths:
@@ -147,7 +153,7 @@ def newest(folder: Path, say: Callable[[str], None] = print) -> Checkpoint | Non
 
 
 def capture(variables: Mapping[str, Sequence[keras.Variable]]) -> dict[str, np.ndarray]:
-    """The values of groups of variables, by "group/number"."""
+    """Return the values of groups of variables, keyed "group/number"."""
     return {
         f"{group}/{number:05d}": np.asarray(variable.numpy())
         for group, members in variables.items()
@@ -156,7 +162,7 @@ def capture(variables: Mapping[str, Sequence[keras.Variable]]) -> dict[str, np.n
 
 
 def restore(checkpoint: Checkpoint, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
-    """Put the values back. Raises RunError, before anything is changed, where they are of other variables."""
+    """Assign the values of a checkpoint. Raises RunError, before any assignment, if names or shapes differ."""
     wanted = {
         f"{group}/{number:05d}": variable
         for group, members in variables.items()
@@ -178,7 +184,7 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Sequence[keras.Varia
 
 
 def digest(arrays: Sequence[np.ndarray]) -> str:
-    """SHA-256 of the bytes of some arrays, as 16 hexadecimal digits: equal only where the weights are, bit for bit."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of the arrays' bytes: equal only for bit-equal weights."""
     hashed = hashlib.sha256()
     for array in arrays:
         hashed.update(np.ascontiguousarray(array).tobytes())
@@ -186,7 +192,12 @@ def digest(arrays: Sequence[np.ndarray]) -> str:
 
 
 class Writer:
-    """Writes checkpoints in a thread of its own, one at a time, and takes away those that are no longer needed."""
+    """Background writer of checkpoints, one at a time; deletes all but the `KEPT` newest.
+
+    Args:
+        folder: the checkpoint folder; temporary files of a killed process are deleted.
+        say: receives a message if a checkpoint cannot be written.
+    """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = print):
         self.folder, self.say = folder, say
@@ -196,11 +207,15 @@ class Writer:
 
     @property
     def busy(self) -> bool:
-        """Whether it is still writing."""
+        """True while a checkpoint is being written."""
         return self._thread is not None and self._thread.is_alive()
 
     def write(self, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-        """Begin to write; waits for the one before it. A full disk is said, and what is there stays."""
+        """Start writing, after the previous write has finished; if the disk is full, report it and keep the old ones.
+
+        Args:
+            step: optimizer steps since the start of the training, which name the file.
+        """
         self.finish()
         size = sum(array.nbytes for array in arrays.values())
         free = shutil.disk_usage(self.folder).free
@@ -215,7 +230,7 @@ class Writer:
         self._thread.start()
 
     def finish(self) -> None:
-        """Wait until what was begun is written."""
+        """Wait until the current write has finished."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None

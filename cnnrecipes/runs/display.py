@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnnrecipes.runs.run import Run
 
 _BARS = "▁▂▃▄▅▆▇█"
-_FEW_EPOCHS = 6  # a line through fewer points does not show where they are
+_FEW_EPOCHS = 6  # below this, mark each point
 _WIDTH = 30  # characters of a sparkline
 
 
@@ -30,7 +30,7 @@ def text(run: Run) -> str:
 
 
 def page(run: Run) -> str:
-    """Return an HTML fragment for notebooks: the rows of `text` and a plot of the history, if there is one."""
+    """Return an HTML fragment for notebooks: the rows of `text` and a plot of the history, if any."""
     results = {"folder": f"<code>{html.escape(printable(str(run.folder)))}</code>"}
     results |= {label: html.escape(row) for label, row in _results(run, with_history=False).items()}
     results["next"] = f"<code>{html.escape(_next_step(run))}</code>"
@@ -44,10 +44,10 @@ def page(run: Run) -> str:
 
 
 def plot_history(history: pd.DataFrame) -> Picture:
-    """Draw loss and accuracy over the epochs, training beside validation.
+    """Plot loss and accuracy over the epochs, for training and validation.
 
     Args:
-        history: as `Run.history`: columns epoch, loss, accuracy, and val_loss and val_accuracy where there are.
+        history: `Run.history`: columns epoch, loss, accuracy and, with a validation split, val_loss and val_accuracy.
     """
     figure = Picture(figsize=(8, 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -77,7 +77,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def _results(run: Run, with_history: bool = True) -> dict[str, str]:
-    """The rows between the folder and the next step."""
+    """Return the rows between the folder and the next step."""
     rows = {}
     history = _history(run)
     if history is not None and with_history:
@@ -100,7 +100,7 @@ def _history_row(history: pd.DataFrame) -> str:
 
 
 def _history(run: Run) -> pd.DataFrame | None:
-    """The history; None where there is none yet or it cannot be read, as a display is no place for an error."""
+    """Return the history; None if it is missing or damaged, since a display must not raise."""
     try:
         history = run.history
     except RunError:

@@ -1,4 +1,4 @@
-"""Metrics of a model on a split, with the number of examples and an interval."""
+"""Evaluation of a model on a split: accuracy with a confidence interval, cross entropy, number of examples."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from cnnrecipes.runs.predictor import scorer as tta_scorer
 def evaluate(
     artefact: Artefact, split: Split, tta: str | Sequence[str] | None = None, average: str = "probabilities"
 ) -> dict[str, Any]:
-    """Accuracy with its 95% interval, cross entropy, and n, over every example of a split once.
+    """Return accuracy with its 95% confidence interval, cross entropy, and n, over every example of a split once.
+
+    Images of another size are resized to the model's, as in `predict`.
 
     Args:
-        tta: None, or the views to average over, as "flip_lr" or ["ten_crop(short_side=256)"].
-        average: what of the views is averaged, "probabilities" or "logits".
+        tta: the views to average over, for example "flip_lr" or ["ten_crop(short_side=256)"]; None: no test-time
+            augmentation.
+        average: the quantity that is averaged over the views, "probabilities" or "logits".
 
     Returns:
         {"split", "accuracy", "accuracy_95": [low, high], "cross_entropy", "n"}; accuracies 0..1, cross entropy in nats.
-        With views also {"tta", "average", "plain": the same without them}.
-
-    Images of another size are brought to the model's, as `predict` does.
+        With views also {"tta", "average", "plain"}, where "plain" has the metrics without views.
 
     Raises:
-        DataError: images with other channels than the model's, or that cannot be read.
-        RecipeError, ModelError: an unknown view, or one that the model cannot look at.
+        DataError: unreadable images, or images with another number of channels than the model's.
+        RecipeError: an unknown view, or one that does not fit the image size of the model.
+        ModelError: the view needs a fully convolutional model, or larger images.
     """
     channels = split.images.shape[-1] if isinstance(split.images, ArrayImages) else artefact.input_shape[-1]
     if channels != artefact.input_shape[-1]:
@@ -64,7 +66,7 @@ def evaluate(
 
 
 def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
-    """Every image as it is stored, in order. Raises DataError naming one that cannot be read."""
+    """Yield every image of a split in order, at its stored size. Raises DataError naming an unreadable one."""
 
     def read(index: int) -> np.ndarray:
         try:
@@ -90,7 +92,15 @@ def _summary(split: Split, correct: int, loss: float, n: int) -> dict[str, Any]:
 
 
 def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The interval of a proportion (Wilson 1927); unlike the normal one it stays within 0..1. z: 1.96 for 95%."""
+    """Return the Wilson score interval (low, high) of a proportion (Wilson 1927).
+
+    Unlike the normal approximation it stays within 0..1.
+
+    Args:
+        successes: number of successes among `n`.
+        n: number of trials.
+        z: normal quantile, 1.96 for 95%.
+    """
     p, square = successes / n, z * z / n
     centre = (p + square / 2) / (1 + square)
     half = z * math.sqrt(p * (1 - p) / n + square / (4 * n)) / (1 + square)

@@ -1,4 +1,4 @@
-"""What a finished run becomes when it is trained for more epochs."""
+"""Extension of a finished run by more epochs: the longer recipe and the checkpoint to start from."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from cnnrecipes.runs.run import Run
 
 
 def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) -> tuple[Recipe, checkpoint.Checkpoint]:
-    """The longer recipe, and the state that it begins with.
+    """Return the extended recipe and the checkpoint that its training starts from.
+
+    Args:
+        epochs: additional epochs, at least 1.
+        schedule: a key of `optim.methods.EXTENSIONS`.
+        learning_rate: of schedule "constant"; None for all others.
 
     Raises:
-        RunError: an unfinished run, or one whose last state is gone.
-        RecipeError: epochs or a learning rate that make no sense.
+        RunError: an unfinished run, or one without a checkpoint.
+        RecipeError: invalid epochs, schedule or learning rate.
     """
     if not run.finished:
         raise RunError(f"{str(run.folder)!r} is not finished; `cnnrecipes resume {run.folder}` goes on with it")
@@ -40,7 +45,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
 
 
 def begun(workdir: str | Path, recipe: Recipe, start: checkpoint.Checkpoint) -> Run:
-    """A new run that stands where `start` does, so that it can be resumed from its first moment. Raises RunError."""
+    """Return a new run with `start` as its first checkpoint, so it can be resumed at any time. Raises RunError."""
     run = Run.create(workdir, recipe)
     checkpoints, best = run.folder / "checkpoints", start.path.with_name("best.npz")
     try:
@@ -53,7 +58,7 @@ def begun(workdir: str | Path, recipe: Recipe, start: checkpoint.Checkpoint) -> 
 
 
 def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:
-    """The recipe of a training that goes on after `done` epochs. Raises RecipeError."""
+    """Return the recipe extended by `epochs` after `done` epochs. Raises RecipeError."""
     if schedule not in methods.EXTENSIONS:
         raise UnknownNameError("way to go on with the schedule", schedule, methods.EXTENSIONS)
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
@@ -74,7 +79,7 @@ def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate:
 
 
 def _say_scaled(before: Train, after: Train, epochs: int, schedule: str) -> None:
-    """Warn where the schedule of an extension has its warm-up and milestones scaled, since it is short."""
+    """Warn if an extension is so short that the warm-up and milestones of its schedule are scaled down."""
     here = {"restart": epochs, "stretch": after.epochs}.get(schedule, before.epochs)
     if here < before.epochs and not rescale.fit(before.warmup, before.schedule, here):
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Test-time augmentation: what a model says of several views of an image, averaged."""
+"""Test-time augmentation: predictions averaged over several views of an image."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _BATCH_PIXELS = 2**16
 
 
 class Scorer:
-    """Averages what a model says of the views of an image.
+    """Test-time augmentation of a model: averages its predictions over views of an image.
 
     Args:
         artefact: the trained model with its preprocessing.
-        texts: a view or several, as "flip_lr" or ["ten_crop", "centre(short_side=288)"]; see
-            `augment/views.py`. Each image that a view gives counts once; one that two views give counts twice.
-        average: of "probabilities", or of "logits".
+        texts: one or several views, for example "flip_lr" or ["ten_crop", "centre(short_side=288)"]; see
+            `augment/views.py`. Each image of each view counts once, duplicates included.
+        average: the quantity that is averaged, "probabilities" or "logits".
 
     Raises:
-        RecipeError: an unknown view, or one that does not fit the model's size.
-        ModelError: a whole image is to go through a model that takes one size only, or is too small for it.
+        RecipeError: an unknown view, or one that does not fit the image size of the model.
+        ModelError: a view of whole images with a model that is not fully convolutional, or too small for it.
     """
 
     def __init__(self, artefact, texts: str | Sequence[str], average: str = "probabilities"):
@@ -50,10 +50,10 @@ class Scorer:
         self._whole = fully_convolutional(artefact.model, whole) if whole else None
 
     def scores(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """For each image (H, W, C), uint8, of any size: its log probabilities (classes,), float64, over all views.
+        """Yield log probabilities (classes,) float64 for each image (H, W, C) uint8 of any size, over all views.
 
         Raises:
-            DataError: an image that cannot be brought to the model's size, or is too long for `multi_scale`.
+            DataError: an image that cannot be resized to the model's size, or is too large for `multi_scale`.
         """
         chunk: list[np.ndarray] = []
         for image in images:
@@ -83,10 +83,10 @@ class Scorer:
         return view.sides(min(self.artefact.input_shape[:2])) if isinstance(view, views.MultiScale) else ()
 
     def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
-        """Logits (N, classes) of whole images at this short side, those of one shape together.
+        """Return logits (N, classes) of whole images at this short side, batched by shape.
 
-        Batches of a shape always have the same number of rows, the last filled up, so that an image's numbers do not
-        depend on the others: kernels round differently for other numbers of rows.
+        All batches of a shape have the same number of rows, the last one padded, so that the result for an image does
+        not depend on the others: kernels round differently for other batch sizes.
         """
         sizes = [_scaled(image, short_side) for image in images]
         rows = np.empty((len(images), len(self.artefact.class_names)), np.float32)
@@ -102,7 +102,7 @@ class Scorer:
 
 
 def whole_batch(height: int, width: int) -> int:
-    """How many whole images of this size go through the model at once: a power of 2, at most 16."""
+    """Return the batch size for whole images of this size: a power of 2, at most 16."""
     pixels = height * width
     if 2 * pixels > MAX_WHOLE:
         return 1
@@ -110,7 +110,7 @@ def whole_batch(height: int, width: int) -> int:
 
 
 def _scaled(image: np.ndarray, short_side: int) -> tuple[int, int]:
-    """Height and width of an image at this short side. Raises DataError where they are too much for one pass."""
+    """Return height and width of an image at this short side. Raises DataError above `MAX_WHOLE` pixels."""
     height, width = scaled_shape(tf.constant(image.shape[:2]), short_side).numpy().tolist()
     if height * width > MAX_WHOLE:
         raise DataError(
@@ -125,7 +125,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _check(view: Operation, height: int, width: int) -> None:
-    """Raise RecipeError where a model of this size has no such view."""
+    """Raise RecipeError if a view does not fit a model of this image size."""
     side, size = getattr(view, "short_side", None), min(height, width)
     if side is not None and side < size:
         raise RecipeError(f"the view's short_side {side} is below the model's size {size}; give at least {size}")
@@ -134,7 +134,7 @@ def _check(view: Operation, height: int, width: int) -> None:
 
 
 def scorer(artefact, tta: str | Sequence[str] | None, average: str) -> Scorer | None:
-    """A Scorer for these views; None where there are none. Raises RecipeError for an average of nothing."""
+    """Return a Scorer for these views; None without views. Raises RecipeError for `average` without views."""
     if tta is not None:
         return Scorer(artefact, tta, average)
     if average != AVERAGES[0]:
@@ -143,7 +143,7 @@ def scorer(artefact, tta: str | Sequence[str] | None, average: str) -> Scorer | 
 
 
 def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: schema.Data) -> list[np.ndarray]:
-    """The views of one image (H, W, C), each of the model's shape; the first is the plain one where there is one."""
+    """Return the images (H, W, C) uint8 of a view of one image, in the model's shape; the unchanged one is first."""
     height, width = shape[:2]
     if isinstance(view, views.FiveCrop):
         share = (view.short_side or round(min(height, width) * 8 / 7)) / min(height, width)
@@ -168,13 +168,13 @@ def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: 
 
 
 def fully_convolutional(model: keras.Model, short_sides: Sequence[int] = ()) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of images (N, H, W, C), uint8, of any size to logits (N, classes), with the model's weights.
+    """Return a function from images (N, H, W, C) uint8 of any size to logits (N, classes), with the model's weights.
 
     Args:
-        short_sides: lengths of the images' short side that must be possible.
+        short_sides: lengths of the short side, in pixels, that the model must accept.
 
     Raises:
-        ModelError: its head takes one size only, or nothing is left of so small an image.
+        ModelError: the head is tied to one image size, or pooling reduces an image of such a short side to nothing.
     """
     try:
         anyhow = keras.Input((None, None, model.input_shape[-1]), dtype=model.inputs[0].dtype)
@@ -203,6 +203,6 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log probabilities over the last axis."""
+    """Return log probabilities over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""The run folder, and the object that reads it."""
+"""The run folder and `Run`, the object that reads and writes it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
 
 
 class Run:
-    """One training's folder: `recipe`, `history`, `metrics`, `predict`, `evaluate`.
+    """The folder of one training: `recipe`, `history`, `metrics`, `predict`, `evaluate`.
 
     The folder holds recipe.toml, environment.json, history.csv, metrics.json, checkpoints/, tensorboard/ and the
-    artefact model.keras. Each is read when it is asked for.
+    artifact model.keras. Files are read lazily.
     """
 
     def __init__(self, folder: str | Path):
@@ -46,12 +46,15 @@ class Run:
 
     @classmethod
     def create(cls, workdir: str | Path, recipe: Recipe, name: str | None = None) -> Run:
-        """Make a new folder, `<workdir>/<name>`; an existing one is never used again.
+        """Create a new folder `<workdir>/<name>`; an existing one is never overwritten.
 
-        name: None: `<date>_<recipe>_<number>`, the first number that is free.
+        Args:
+            workdir: the parent folder, created if missing.
+            recipe: written to recipe.toml.
+            name: of the folder; None: `<date>_<recipe>_<number>` with the first free number.
 
         Raises:
-            RunError: the folder cannot be written, or there is one of this name.
+            RunError: the folder exists or cannot be written.
         """
         check_place(workdir, name)
         base = f"{date.today().isoformat()}_{recipe.name}"
@@ -69,7 +72,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """The run of a folder that `fit` has made. Raises RunError where it is none."""
+        """Open the folder of an existing run. Raises RunError if it is not a run folder."""
         if not isinstance(folder, (str, Path)):
             raise RunError(f"a run is opened by its path; received {folder!r}")
         if not (Path(folder) / "recipe.toml").is_file():
@@ -80,18 +83,22 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether its training went to its end, and was measured."""
+        """True if the training has completed and its metrics are written."""
         return (self.folder / "metrics.json").is_file()
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe as run, complete."""
+        """The complete recipe of the run, defaults included."""
         path = self.folder / "recipe.toml"
         return Recipe.from_dict(read_toml(path), str(path))
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds, images_per_second."""
+        """One row per epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds, images_per_second.
+
+        Raises:
+            RunError: no epoch has completed, or history.csv is damaged.
+        """
         path = self.folder / "history.csv"
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch")
@@ -102,7 +109,11 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Split -> accuracy, its interval, cross entropy and n, as measured at the end of the training."""
+        """The metrics at the end of the training: split to accuracy, its interval, cross entropy and n.
+
+        Raises:
+            RunError: the training has not completed, or metrics.json is damaged.
+        """
         path = self.folder / "metrics.json"
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish")
@@ -113,12 +124,12 @@ class Run:
 
     @property
     def artefact(self) -> Artefact:
-        """The trained model with its names and preprocessing.
+        """The trained model with its class names and preprocessing.
 
-        Of a run that is not finished: with the best weights so far, with a warning that says so.
+        For an unfinished run it has the best weights so far, and a warning is issued.
 
         Raises:
-            RunError: it is missing or damaged.
+            RunError: the artifact is missing or damaged.
         """
         if self._artefact is None:
             if not (self.folder / "model.keras").exists() and (self.folder / unfinished.FILE).is_file():
@@ -130,7 +141,7 @@ class Run:
 
     @property
     def model(self):
-        """The trained `keras.Model`: images 0..255 in, logits out."""
+        """The trained `keras.Model`: images (N, H, W, C) 0..255 to logits (N, classes)."""
         return self.artefact.model
 
     @property
@@ -141,7 +152,7 @@ class Run:
     def predict(
         self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
     ) -> Prediction | list[Prediction]:
-        """Names and probabilities for a path, an array or a list; see `Artefact.predict`."""
+        """Return class names and probabilities for a path, an array or a list; see `Artefact.predict`."""
         return self.artefact.predict(inputs, tta, average)
 
     def evaluate(
@@ -151,23 +162,24 @@ class Run:
         tta: str | Sequence[str] | None = None,
         average: str = "probabilities",
     ) -> dict[str, Any]:
-        """Measure accuracy with its interval, cross entropy and n on a split of the recipe's data, or on `data`.
+        """Return accuracy with its interval, cross entropy and n on a split of the recipe's data, or on `data`.
 
         Args:
-            data: as for `fit`, and `{"test": (images, labels)}` or another split alone; None: what the run was trained
-                on. What has no splits is measured whole; some of the run's classes are enough. Labels that are names
-                are looked up among the run's class names; numbers are its class numbers.
-            split: "train", "validation" or "test"; None: the test split, or validation where there is none. Of data
-                without splits: the one that the recipe takes from it, as in training.
-            tta: views to average over, as "flip_lr" or ["ten_crop(short_side=256)"]; None: the plain image.
-            average: what of the views is averaged, "probabilities" or "logits".
+            data: as in `fit`, or a single split, for example `{"test": (images, labels)}`; None: the data of the run.
+                Data without splits is evaluated as a whole; a subset of the run's classes is allowed. String labels are
+                class names, integer labels are class indices of the run.
+            split: "train", "validation" or "test"; None: the test split, or validation if there is none. For data
+                without splits, the split that the recipe takes from it, as in training.
+            tta: views to average over, for example "flip_lr" or ["ten_crop(short_side=256)"]; None: no test-time
+                augmentation.
+            average: the quantity that is averaged over the views, "probabilities" or "logits".
 
         Returns:
-            as `runs.evaluation.evaluate`, and "left_out", how many files of the split cannot be read, where there are
-            such; a warning names the first. What was left out before a split was taken is not counted.
+            as `runs.evaluation.evaluate`; with unreadable files in the split also "left_out", their number, and a
+            warning that names the first. Files that were left out before the split was taken are not counted.
 
         Raises:
-            DataError: the data cannot be read, its images do not fit, or show a class that the run does not know; no
+            DataError: unreadable data, images that do not fit the model, a class that the run does not have, or no
                 such split.
         """
         artefact = self.artefact
@@ -178,7 +190,7 @@ class Run:
         return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
 
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
-        """What is to be measured: the recipe's own data in its splits, or what is given as it is given."""
+        """Return the data to evaluate: the recipe's data with its splits, or the given data."""
         if data is not None:
             given = open_given_readable(data, class_names, say_or_warn)
             if split is None or split in given.splits or GIVEN not in given.splits:
@@ -189,7 +201,7 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """While within, no other process may train this run. Raises RunError where one does."""
+        """Hold the lock of the run as a context manager. Raises RunError if another process holds it."""
         lock = FileLock(self.folder / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -205,7 +217,7 @@ class Run:
             lock.release()
 
     def keep(self, recipe: Recipe) -> None:
-        """Record a recipe of which some keys have changed since the run began; an equal one is not written again."""
+        """Write a recipe that has changed since the start of the run; an equal one is not rewritten."""
         if recipe != self.recipe:
             self.write("recipe.toml", recipe.to_toml())
             self.__dict__.pop("recipe", None)
@@ -218,15 +230,15 @@ class Run:
         return display.text(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML display of notebooks."""
         return display.page(self)
 
 
 def load(path: str | Path) -> Run | Artefact:
-    """Open a run by its folder, or a model.keras alone, which predicts just the same.
+    """Open a run by its folder, or an artifact by its file `model.keras`; both have `predict`.
 
     Raises:
-        RunError: neither a run folder nor a whole model of cnnrecipes.
+        RunError: neither a run folder nor a valid artifact of cnnrecipes.
     """
     if not isinstance(path, (str, Path)):
         raise RunError(f"a run is opened by its path; received {path!r}")
@@ -237,12 +249,12 @@ def load(path: str | Path) -> Run | Artefact:
 
 
 def final_split(source: Source) -> str:
-    """The split that the final numbers come from."""
+    """Return the split of the final metrics: "test", else "validation", else all of the given data."""
     return next((name for name in ("test", "validation", GIVEN) if name in source.splits), "validation")
 
 
 def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of history.csv. Raises ValueError where columns are missing or hold no numbers: it is damaged."""
+    """Return the table of history.csv. Raises ValueError if columns are missing or not numeric."""
     wanted = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"}
     validation = {"val_loss", "val_accuracy"}
     if validation & set(table.columns) or any(column.startswith("val") for column in table.columns):
@@ -256,7 +268,7 @@ def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _checked_metrics(found: Any) -> dict[str, Any]:
-    """The content of metrics.json. Raises ValueError where it is not what `fit` writes: it is damaged."""
+    """Return the content of metrics.json. Raises ValueError if it is not as `fit` writes it."""
     if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
         raise ValueError("it has no epoch")
     for split in found.keys() - {"epoch", "weights"}:
@@ -270,7 +282,7 @@ def _checked_metrics(found: Any) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, devices and the state of the code that was run."""
+    """Return package versions, platform, devices, git commit and command of this process."""
     import tensorflow as tf
 
     return {
@@ -285,7 +297,7 @@ def environment() -> dict[str, Any]:
 
 
 def check_place(workdir: str | Path, name: str | None = None) -> None:
-    """Raise RunError where no run folder of this name can be made in `workdir`."""
+    """Raise RunError if a run folder of this name cannot be created in `workdir`."""
     if not isinstance(workdir, (str, Path)):
         raise RunError(f"workdir is {workdir!r}; give the path of the folder that run folders go into")
     if not is_utf8(workdir):
@@ -326,7 +338,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the current folder; None without git or outside a checkout."""
+    """Return the output of a git command in the current folder; None without git or outside a checkout."""
     try:
         result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""The model of a run whose training is not over: the best weights so far, with what else predicting takes."""
+"""The model of an unfinished run: the best weights so far, and model.json with the metadata that prediction needs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.artifact import Artefact
 
-# What a model needs beside weights and recipe, written when its training begins.
+# Metadata that a model needs besides weights and recipe, written at the start of training.
 FILE = "model.json"
 BEST = "best.npz"
 
 
 def description(shape: Sequence[int], class_names: Sequence[str], statistics: Statistics) -> dict[str, Any]:
-    """The content of `model.json`: input shape (H, W, C), class names, and the statistics of the first layer."""
+    """Return the content of `model.json`: input shape (H, W, C), class names, standardization statistics."""
     return {
         "input_shape": list(shape),
         "class_names": list(class_names),
@@ -34,10 +34,10 @@ def description(shape: Sequence[int], class_names: Sequence[str], statistics: St
 
 
 def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artefact, str]:
-    """The model with the weights of the best epoch so far, or of the last checkpoint, and a line that says which.
+    """Return an artifact with the weights of the best epoch so far, or of the last checkpoint, and a message on which.
 
     Raises:
-        RunError: there are none yet, or a file of the folder is damaged.
+        RunError: there is no checkpoint yet, or a file of the run is damaged.
     """
     try:
         about = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -62,16 +62,16 @@ def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artefact, str]:
 
 
 def weights_of(found: checkpoint.Checkpoint, model: keras.Model) -> list[np.ndarray]:
-    """The weights that a checkpoint holds, in the order of the model's; of best.npz they are all it holds.
+    """Return the weights of a checkpoint, or of best.npz, in the order of `model.weights`.
 
     Raises:
-        RunError: a file that holds none.
+        RunError: the file holds no weights.
     """
     best = [found.arrays[name] for name in sorted(found.arrays) if name.startswith("weights/")]
     arrays = [found.arrays[name] for name in sorted(found.arrays) if name.startswith("model/")]
     if not (best or arrays):
         raise RunError(f"{str(found.path)!r} holds no weights of a model; give a checkpoint of a run, or its folder")
-    # A model has variables that are no weights: the states of dropout's random numbers.
+    # Some variables of a model are not weights: the RNG states of dropout.
     weights = {id(weight) for weight in model.weights}
     return best or [
         array

@@ -1,1 +1,1 @@
-"""The small languages of a recipe's values: calls with parameters, durations, initializations."""
+"""Parsers for recipe values: calls with parameters, durations, initializations."""

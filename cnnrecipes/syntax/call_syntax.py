@@ -1,4 +1,4 @@
-"""Names with parameters, as a recipe writes them: `"pad_crop(4)"`, `"step('30 epochs', factor=0.1)"`."""
+"""Call syntax of recipe values, a name with parameters: `"pad_crop(4)"`, `"step('30 epochs', factor=0.1)"`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnnrecipes.errors import RecipeError, UnknownNameError, nearest
 
 
 class Call(BaseModel):
-    """A name's parameters, in the order in which they may be given without their names."""
+    """Base class of calls: the fields are the parameters, in the order of positional arguments."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
@@ -21,28 +21,29 @@ Kind = TypeVar("Kind", bound=Call)
 
 
 def write_call(call: Call, known: Mapping[str, type[Call]]) -> str:
-    """Return the text that `parse_call` reads as this call: the parameters that are not at their defaults, by name."""
+    """Return a call as text that `parse_call` accepts: the name and the non-default parameters, by keyword."""
     name = next(name for name, kind in known.items() if kind is type(call))
     given = {key: value for key, value in call if value != type(call).model_fields[key].default}
     return f"{name}({', '.join(f'{key}={_literal(value)}' for key, value in given.items())})" if given else name
 
 
 def _literal(value: object) -> str:
-    """A value as a Python literal; a length with its unit is a text."""
+    """Return a value as a Python literal; a duration becomes a string."""
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_literal, value))}]"
     return repr(value if isinstance(value, (str, int, float, type(None))) else str(value))
 
 
 def parse_call(text: str, known: Mapping[str, type[Kind]], kind: str) -> Kind:
-    """Read one: `flip_lr`, `pad_crop(4)` or `cutout(size=8, fill="mean")`; values are Python literals.
+    """Parse a call: `flip_lr`, `pad_crop(4)` or `cutout(size=8, fill="mean")`; values are Python literals.
 
     Args:
-        known: the classes that may be named.
-        kind: what they are, for the error about an unknown name.
+        text: the call.
+        known: the allowed classes, by name.
+        kind: noun for error messages, for example "operation".
 
     Raises:
-        RecipeError: not of that form, an unknown name or parameter, or a value out of range.
+        RecipeError: invalid syntax, an unknown name or parameter, or a value out of range.
     """
     try:
         call = ast.parse(text.strip(), mode="eval").body

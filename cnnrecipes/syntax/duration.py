@@ -1,4 +1,4 @@
-"""Lengths of training with their unit: "5 epochs", "10%" (of the whole training), "400 steps"; "50 min", "2 h"."""
+"""Durations with a unit: "5 epochs", "10%" (of the whole training), "400 steps"; "50 min", "2 h"."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*(epochs?|steps?|%)\s*$"
 
 @dataclass(frozen=True)
 class Duration:
-    """A non-negative amount and its unit, one of "epochs", "steps" and "%"."""
+    """Duration of training: a non-negative amount and its unit, one of "epochs", "steps" and "%"."""
 
     amount: float
     unit: str
 
     @classmethod
     def parse(cls, text: object) -> Duration:
-        """Read "5 epochs", "0.5 epochs", "400 steps" or "10%". Raises ValueError for anything else."""
+        """Parse "5 epochs", "0.5 epochs", "400 steps" or "10%". Raise ValueError for anything else."""
         if isinstance(text, Duration):
             return text
         match = re.match(PATTERN, text) if isinstance(text, str) else None
@@ -36,7 +36,7 @@ class Duration:
         return cls(amount, unit)
 
     def steps(self, steps_per_epoch: int, total_steps: int) -> int:
-        """This length in optimizer steps, rounded to the nearest."""
+        """Return this duration in optimizer steps, rounded to the nearest integer."""
         scale = {"steps": 1.0, "epochs": steps_per_epoch, "%": total_steps / 100}[self.unit]
         return round(self.amount * scale)
 
@@ -57,14 +57,14 @@ class Duration:
 
 @dataclass(frozen=True)
 class TimeSpan:
-    """A positive amount of time and its unit, one of "s", "min" and "h"."""
+    """Wall-clock time: a positive amount and its unit, one of "s", "min" and "h"."""
 
     amount: float
     unit: str
 
     @classmethod
     def parse(cls, text: object) -> TimeSpan:
-        """Read "90 s", "50 min" or "1.5 h". Raises ValueError for anything else."""
+        """Parse "90 s", "50 min" or "1.5 h". Raise ValueError for anything else."""
         if isinstance(text, TimeSpan):
             return text
         match = re.match(TIME_PATTERN, text) if isinstance(text, str) else None
@@ -74,7 +74,7 @@ class TimeSpan:
 
     @property
     def seconds(self) -> float:
-        """This time in seconds."""
+        """Duration in seconds."""
         return self.amount * SECONDS[self.unit]
 
     def __str__(self) -> str:
@@ -92,5 +92,5 @@ class TimeSpan:
 
 
 def _digits(amount: float) -> str:
-    """Every digit, and never an exponent."""
+    """Return a number with all its digits, without an exponent."""
     return f"{Decimal(repr(amount)).normalize():f}"

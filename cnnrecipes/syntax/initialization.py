@@ -1,6 +1,6 @@
-"""Initializations as a recipe writes them: `"he_normal"`, `"he_normal(0.5)"`, `"fixed(0.01)"`.
+"""Weight initializations in recipe syntax: `"he_normal"`, `"he_normal(0.5)"`, `"fixed(0.01)"`.
 
-`layers/initializers.py` makes Keras initializers of them.
+`layers/initializers.py` converts them to Keras initializers.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ NAMES = (*SCALED, "fixed")
 
 
 class Initialization(NamedTuple):
-    """`he_normal(0.5)`: a name, and the factor on its standard deviation; `fixed(0.01)`: the deviation itself."""
+    """Name and factor of the standard deviation, `he_normal(0.5)`; of `fixed(0.01)` the standard deviation itself."""
 
     name: str
     value: float
 
 
 def parse(text: str) -> Initialization:
-    """Read one initialization; a name alone has the factor 1.
+    """Parse an initialization; without a value the factor is 1.
 
     Raises:
-        UnknownNameError: no such initialization.
-        RecipeError: not of that form, or a value that is no positive number.
+        UnknownNameError: the name is not in NAMES.
+        RecipeError: invalid syntax, or a value that is not a positive number.
     """
     if not isinstance(text, str):
         raise RecipeError(f"the initialization is {text!r}; give a name, as 'he_normal' or 'fixed(0.01)'")

@@ -1,4 +1,4 @@
-"""Where the numbers of a training go, besides history.csv: TensorBoard, Weights & Biases, MLflow."""
+"""Loggers beside history.csv: TensorBoard, Weights & Biases, MLflow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FirstBatch = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
 def check(spec: schema.Train) -> None:
-    """Raises TrainingError, naming the package and how it is installed, if a logger of the recipe is not there."""
+    """Raise TrainingError if the package of a logger of the recipe is not installed."""
     for name in spec.loggers:
         found = importlib.util.find_spec(name)
         # W&B leaves a folder "wandb" where it ran, which Python finds as a package without a file.
@@ -62,7 +62,7 @@ def loggers(
 
 
 def flat(whole: schema.Recipe) -> dict[str, bool | int | float | str]:
-    """Dotted keys of a recipe and their values, lists as text; keys that are none are left out."""
+    """Return a recipe as a flat dict of dotted keys to values, lists as strings; unset keys are omitted."""
     values = {}
     for name, table in whole.to_dict().items():
         inside = {f"{name}.{key}": value for key, value in table.items()} if isinstance(table, dict) else {name: table}
@@ -71,7 +71,7 @@ def flat(whole: schema.Recipe) -> dict[str, bool | int | float | str]:
 
 
 class Logger(keras.callbacks.Callback):
-    """Opened when the training begins; closed at its end, which may be an error on its way, or by `close`."""
+    """Base class of loggers: opened when training begins; closed when it ends or fails, or by `close`."""
 
     is_open = False
 
@@ -87,7 +87,7 @@ class Logger(keras.callbacks.Callback):
         self.close(failed=sys.exc_info()[1] is not self.before)
 
     def close(self, *, failed: bool = True) -> None:
-        """End the log; nothing where it has ended, or never began."""
+        """Close the log if it is open."""
         if self.is_open:
             self.is_open = False
             self.end(failed)
@@ -215,7 +215,7 @@ class MlflowLogger(Logger):
         self._send(mlflow.log_metrics, dict(values), step=epoch)
 
     def _send(self, call: Callable, *args: Any, **kwargs: Any) -> None:
-        """Hours of training are worth more than a row that a server does not take; history.csv has it."""
+        """Call the MLflow API; an error becomes a warning, since history.csv has the values and training must go on."""
         import mlflow
 
         try:
@@ -230,10 +230,10 @@ class MlflowLogger(Logger):
 
 
 def remembered(folder: Path, name: str, make: Callable[[], str] | None = None) -> str | None:
-    """A run's id at a logger, from the run folder's loggers.json; where it has none yet, the one that is made.
+    """Return the run id of a logger from the run folder's loggers.json; if missing, store the result of `make`.
 
     Raises:
-        RunError: the file is damaged: a guess would continue another run of the logger.
+        RunError: the file is damaged; a new id would split the log, and a wrong one would continue another run.
     """
     path = folder / "loggers.json"
     try:

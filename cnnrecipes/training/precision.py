@@ -1,4 +1,4 @@
-"""In which numbers the layers compute; logits, losses and statistics are float32 whatever it is."""
+"""The compute dtype of the layers (mixed precision); logits, losses and statistics are always float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mix
 
 
 def chosen(spec: schema.Train) -> str:
-    """ "float32", "bfloat16" or "float16": the recipe's, or what the GPUs that are there have units for."""
+    """Return "float32", "bfloat16" or "float16": the recipe's, or for "auto" the one with Tensor Cores on the GPUs."""
     if spec.precision != "auto":
         return spec.precision
     gpus = tf.config.list_physical_devices("GPU")
@@ -27,7 +27,7 @@ def chosen(spec: schema.Train) -> str:
 
 @contextlib.contextmanager
 def layers_in(name: str) -> Iterator[None]:
-    """Layers made within compute in this precision and keep their weights in float32."""
+    """Set the dtype policy of layers created within: compute in this precision, weights in float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[name])
     try:
@@ -37,5 +37,5 @@ def layers_in(name: str) -> Iterator[None]:
 
 
 def with_loss_scaling(optimizer: keras.optimizers.Optimizer, name: str) -> keras.optimizers.Optimizer:
-    """The optimizer; for float16 in one that scales the loss, lest small gradients be zeros (Micikevicius 2018)."""
+    """Return the optimizer, for float16 with loss scaling against gradient underflow (Micikevicius et al. 2018)."""
     return keras.optimizers.LossScaleOptimizer(optimizer) if name == "float16" else optimizer

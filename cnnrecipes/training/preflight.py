@@ -1,4 +1,4 @@
-"""What is looked at before a training, so that it does not fail late: devices, room on the disk, determinism."""
+"""Checks before training, so that it does not fail late: devices, free disk space, determinism."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ONEDNN_FEATURES = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_i
 
 
 def note_devices(placement: Placement, say: Callable[[str], None]) -> None:
-    """Say where a GPU is there that will not be used."""
+    """Report a GPU that will not be used, and oneDNN kernels that are off."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus and _NVIDIA.exists():
         say("there is a GPU that TensorFlow does not see; `pip install 'cnnrecipes[gpu]'` brings what it needs")
@@ -39,9 +39,9 @@ def note_devices(placement: Placement, say: Callable[[str], None]) -> None:
 
 
 def leaves_onednn_off() -> bool:
-    """Return whether TensorFlow runs without oneDNN kernels that nobody switched off and this processor profits from.
+    """Return True if oneDNN kernels are off by default on this processor, which would be faster with them.
 
-    `import cnnrecipes` switches them on by an environment variable, which TensorFlow reads when it is imported.
+    `import cnnrecipes` enables them by an environment variable, which TensorFlow reads when it is imported.
     """
     if platform.system() != "Linux" or platform.machine().lower() not in ("x86_64", "amd64"):
         return False
@@ -52,15 +52,15 @@ def leaves_onednn_off() -> bool:
 
 
 def make_deterministic() -> None:
-    """From now on TensorFlow takes kernels that add in one order only, or refuses (`train.deterministic`).
+    """Enable deterministic ops in TensorFlow (`train.deterministic`); ops without such a kernel raise.
 
-    It has no way back that is public: trainings that follow in this process are deterministic too.
+    TensorFlow has no public way to disable them: later trainings in this process are deterministic too.
     """
     tf.config.experimental.enable_op_determinism()
 
 
 def check_room(folder: str | Path, trainee: Trainee) -> None:
-    """Raises TrainingError where a run's files will not fit: two checkpoints, one being written, best and artefact."""
+    """Raise TrainingError if the disk is too full for two checkpoints, a temporary one, best weights and artifact."""
     state = sum(variable.value.dtype.size * _size(variable) for group in trainee.state().values() for variable in group)
     weights = sum(4 * _size(variable) for variable in trainee.inner.variables)
     needed = 3 * state + 3 * weights + 2**20
@@ -75,7 +75,7 @@ def check_room(folder: str | Path, trainee: Trainee) -> None:
 
 @contextlib.contextmanager
 def explained_disk(folder: Path) -> Iterator[None]:
-    """A full disk as a TrainingError that says how to go on; what is in the folder is whole."""
+    """Convert disk-full errors into a TrainingError with the command to resume; the files of the run stay valid."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
@@ -88,7 +88,7 @@ def explained_disk(folder: Path) -> Iterator[None]:
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether a file could not be written for want of room; TensorFlow has one name for that and for full memory."""
+    """Return True for disk-full errors (ENOSPC); TensorFlow uses the same class for out of memory."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" in str(error)

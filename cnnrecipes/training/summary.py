@@ -1,4 +1,4 @@
-"""The summary that `fit` prints before it trains: what it understood of the data, the model and the devices."""
+"""The summary that `fit` prints before training: data, images, model, devices and length."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NAMED = 6  # classes that are listed by name
 
 
 def summary(recipe: Recipe, source: Source, trainee: Trainee, placement: Placement, steps_per_epoch: int) -> list[str]:
-    """One line each for the data, the images, the model, the devices and the length of the training.
+    """Return one line each for the data, the images, the model, the devices and the length of the training.
 
     Args:
-        steps_per_epoch: optimizer steps of an epoch.
+        steps_per_epoch: optimizer steps per epoch.
 
     Returns:
-        lines of a label and what it is, without line breaks or escape sequences.
+        lines of a label and its value, without line breaks or escape sequences.
     """
     rows = {
         "data": _data(source),

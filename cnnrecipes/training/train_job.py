@@ -1,4 +1,4 @@
-"""From a recipe and its data to a model that is ready to be trained, on the devices that it is to use."""
+"""Preparation of a training: compiled model, optimizer, schedule and batches, placed on the devices."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SAMPLE = 32  # training images by which data is known again
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a training wants: the model in training, its schedule, its batches; and the bare model to keep."""
+    """A training that is ready to start: compiled model, schedule, batches, and a factory of the model to export."""
 
     trainee: Trainee
     schedule: Schedule
@@ -50,7 +50,7 @@ class Prepared:
     first_batch: Callable[[], tuple[np.ndarray, np.ndarray]]  # images and labels as they are after augmentation
 
     def artefact(self, weights: list[np.ndarray], recipe: Recipe, class_names: tuple[str, ...]) -> Artefact:
-        """The model that is handed over: in float32 and of one device, whatever it was trained in."""
+        """Return the artifact: a float32, single-device model, independent of precision and devices of the training."""
         model = self.bare()
         model.set_weights(weights)
         return Artefact(model, recipe, class_names)
@@ -65,14 +65,14 @@ def prepare(
     progress: bool = True,
     start_from: str | Path | None = None,
 ) -> Prepared:
-    """Everything for a training of this recipe on this source.
+    """Prepare a training of this recipe on this source.
 
     Args:
-        parts: that a batch is computed in.
-        start_from: a run, a checkpoint or an artefact whose weights are the first; None: those that `model.init` draws.
+        parts: number of microbatches that a batch is split into.
+        start_from: a run, checkpoint or artifact with the initial weights; None: initialize by `model.init`.
 
     Raises:
-        CNNRecipesError: the data, the model, the schedule or the batch do not fit together.
+        CNNRecipesError: the data, the model, the schedule or the batch size are not compatible.
     """
     train, classes = source.split("train"), len(source.class_names)
     images, steps = min(recipe.data.batch_size, len(train)), input_pipeline.steps_per_epoch(train, recipe.data)
@@ -111,8 +111,8 @@ def prepare(
 def _placed_model(
     build, recipe: Recipe, placement: Placement, numbers: str, start_from: str | Path | None
 ) -> Iterator[keras.Model]:
-    """The model on its devices with its first weights; while within, variables are made on these devices."""
-    # Within a strategy Keras draws other first weights; those of one device are to be those of many.
+    """Yield the model on its devices with its initial weights, within the scope of the distribution strategy."""
+    # Within a strategy Keras draws other initial weights; they must not depend on the number of devices.
     first = [variable.numpy() for variable in build().variables] if placement.devices > 1 else ()
     norm = {"norm": layers.synchronized_batch_norm()} if _synchronizes(recipe, placement) else {}
     with placement.strategy.scope():
@@ -126,7 +126,7 @@ def _placed_model(
 
 
 def compile_trainee(trainee: Trainee, recipe: Recipe, made: keras.optimizers.Optimizer, weights=None) -> None:
-    """Optimizer and loss of a trainee; weights are the classes'."""
+    """Build the optimizer and compile a trainee with the recipe's loss; `weights` are the class weights."""
     made.build(trainee.inner.trainable_variables)
     # XLA makes convolutional nets slower on a CPU, and does not know the operations of every augmentation.
     helps = bool(tf.config.list_physical_devices("GPU")) and not trainee.augments
@@ -135,7 +135,7 @@ def compile_trainee(trainee: Trainee, recipe: Recipe, made: keras.optimizers.Opt
 
 
 def _feed(recipe: Recipe, source: Source, statistics: Statistics, augmentation: Augmentation, place: Placement) -> Feed:
-    """The batches, each device its part of them."""
+    """Return the training and validation batches, sharded over the devices."""
     train, classes = source.split("train"), len(source.class_names)
 
     def training(first: int, last: int) -> tf.data.Dataset:
@@ -170,21 +170,21 @@ def _feed(recipe: Recipe, source: Source, statistics: Statistics, augmentation: 
 
 
 def again_and_again(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """The batches without end; not autotuned, or the thread that does it would hold up the end of the training."""
+    """Repeat a dataset forever, without autotuning, whose thread would delay the end of the training."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.repeat().with_options(options)
 
 
 def _check_decisions(spec: Train, planned: Schedule, source: Source) -> None:
-    """Raises TrainingError where a validation is to decide something and there is none."""
+    """Raise TrainingError if early stopping or a plateau schedule needs a validation split and there is none."""
     asked = "train.early_stopping" if spec.early_stopping else "train.schedule = 'plateau'" if planned.plateau else None
     if asked and "validation" not in source.splits:
         raise TrainingError(f"{asked} looks at the validation split, and there is none; set data.validation above 0")
 
 
 def _synchronizes(recipe: Recipe, placement: Placement) -> bool:
-    """Whether batch norm takes its statistics over all devices. Raises TrainingError where there is no batch norm."""
+    """Return True for synchronized batch norm. Raises TrainingError if the model has no batch norm."""
     if not recipe.train.sync_batch_norm:
         return False
     norm = models.find(recipe.model.name).complete(recipe.model).norm
@@ -194,7 +194,7 @@ def _synchronizes(recipe: Recipe, placement: Placement) -> bool:
 
 
 def _weights_of(path: str, model: keras.Model) -> list[np.ndarray]:
-    """The weights that `train.start_from` names, for this model. Raises RunError naming the first that does not fit."""
+    """Return the weights of `train.start_from`. Raises RunError naming the first whose shape does not match."""
     found = _stored_weights(Path(path), model)
     for here, there in zip(model.weights, found, strict=False):
         if tuple(here.shape) != there.shape:
@@ -211,7 +211,7 @@ def _weights_of(path: str, model: keras.Model) -> list[np.ndarray]:
 
 
 def _stored_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
-    """Those that a finished run or an artefact hands over, or those of a checkpoint or an unfinished run."""
+    """Return the weights of a finished run, an artifact, a checkpoint or an unfinished run."""
     if path.suffix == ".npz":
         return weights_of(_checkpoint(path), model)
     opened = load(path)
@@ -224,7 +224,7 @@ def _stored_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
 
 
 def _checkpoint(path: Path) -> checkpoint.Checkpoint:
-    """Read a checkpoint. Raises RunError where it is missing, damaged, or another program's."""
+    """Read a checkpoint. Raises RunError if it is missing, damaged, or not written by cnnrecipes."""
     if not path.is_file():
         raise RunError(f"train.start_from = {str(path)!r} does not exist; give a run, a checkpoint or a model.keras")
     try:
@@ -241,7 +241,7 @@ def _checkpoint(path: Path) -> checkpoint.Checkpoint:
 
 
 def _fingerprint(source: Source) -> dict[str, Any]:
-    """What must be the same for a training to go on."""
+    """Return a fingerprint of the data: it must be unchanged on resume."""
     train = source.split("train")
     labels = hashlib.sha256(np.ascontiguousarray(train.labels).astype("<i8").tobytes()).hexdigest()[:16]
     sample = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""A model as it is trained: the step that Keras' `fit` repeats, several of them in one call."""
+"""The model in training: the training step of Keras' `fit`, with several steps per execution."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ METRICS = ("loss", "accuracy")
 
 
 class Average(Protocol):
-    """Weights beside the model's own, which follow them: see `averages`."""
+    """A weight average, for example EMA weights: see `optim.weight_averages`."""
 
     variables: list[keras.Variable]
 
     def update(self, step: tf.Tensor) -> None:
-        """Follow the weights after the optimizer's step, counted from 0."""
+        """Update the average after optimizer step `step`, counted from 0."""
 
 
 def in_training_step(device: str) -> bool:
-    """Whether `augment.device` means the training step: "auto" does where there is a GPU, which has time to spare."""
+    """Return True if augmentation runs in the training step: device "accelerator", or "auto" with a GPU."""
     return device == "accelerator" or (device == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class Trainee(keras.Model):
-    """A model in training. Its step is on one global batch, whatever the parts or devices that it is computed in.
+    """A model in training. A step processes one global batch, independent of the number of microbatches and devices.
 
-    The step augments the batch where the pipeline has not, computes it in `parts` one after the other, adds up the
-    gradients of all devices, applies them, and lets the `averages` follow. Everything else, the weight files too, is
-    the model's own.
+    The step augments the batch unless the pipeline has, accumulates gradients over `parts` microbatches, sums them over
+    all devices, applies them, and updates the weight averages. `save_weights` and `load_weights` are the inner model's.
 
-    `fit` calls the training function once an execution, which makes `steps` steps (the last of an epoch fewer).
+    `fit` calls the training function once per execution of `steps` steps (fewer at the end of an epoch).
     """
 
     def __init__(
@@ -55,12 +54,12 @@ class Trainee(keras.Model):
         self.inner, self.parts = model, parts
         self._augmentation, self._averages, self._schedule = augmentation, tuple(averages), schedule
         self._loss, self._accuracy = (keras.metrics.Mean(name=name) for name in METRICS)
-        # The step whose loss was the first not to be a number; -1 while there is none.
+        # The first step with a non-finite loss; -1 if there is none.
         self._lost = self._counter("lost_step", -1)
         self._done = self._counter("steps_done", 0)
         # No state: a resumed epoch has at least one more step, which writes it again.
         self._rate = keras.Variable(0.0, trainable=False, name="last_rate", aggregation="only_first_replica")
-        # How many steps an execution has, and how many are left of the epoch.
+        # Steps per execution, and steps left in the epoch.
         self.steps, self.left_in_epoch = 1, 0
         self._kept_metrics = False
 
@@ -69,7 +68,7 @@ class Trainee(keras.Model):
 
     @property
     def augments(self) -> bool:
-        """Whether the step augments its batch."""
+        """True if the training step augments its batch."""
         return self._augmentation is not None
 
     @property
@@ -78,11 +77,11 @@ class Trainee(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Of an epoch so far, training or validation; Keras sets them back at its start."""
+        """Loss and accuracy of the epoch so far; Keras resets them at the start of an epoch."""
         return [self._loss, self._accuracy]
 
     def state(self) -> dict[str, list[keras.Variable]]:
-        """All that the next step depends on, and the epoch's metrics so far."""
+        """Return all variables that the next step depends on, and the metrics of the epoch so far, by group."""
         return {
             "model": list(self.inner.variables),
             "optimizer": list(self.optimizer.variables),
@@ -94,7 +93,7 @@ class Trainee(keras.Model):
 
     @property
     def lost_step(self) -> int | None:
-        """The first step, from 0, whose loss was not finite; None where all were."""
+        """The first step, from 0, with a non-finite loss; None if there is none."""
         step = int(self._lost.numpy())
         return None if step < 0 else step
 
@@ -109,13 +108,13 @@ class Trainee(keras.Model):
         return int(self._done.numpy())
 
     def switch_off_xla(self) -> None:
-        """Compile the steps from now on without XLA."""
+        """Compile all further steps without XLA."""
         self.jit_compile = False
         self.train_function = self.test_function = None
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
-        """While within, the model has the weights that are measured and kept: an average, where one stands for them."""
+        """Swap in the evaluation weights within the context: the weight average if there is one."""
         swaps = [average.swap for average in self._averages if hasattr(average, "swap")]
         for swap in swaps:
             swap()
@@ -126,12 +125,12 @@ class Trainee(keras.Model):
                 swap()
 
     def measured_weights(self) -> list[np.ndarray]:
-        """Those, in the order of the model's weights."""
+        """Return the evaluation weights in the order of `model.weights`."""
         with self.measured():
             return [np.asarray(weight.numpy()) for weight in self.inner.weights]
 
     def take_up(self, mid_epoch: bool) -> None:
-        """Let the next epoch begin with the metrics that are there, in its middle; otherwise with none."""
+        """Keep the restored metrics at the start of the next epoch if the resume is mid-epoch."""
         self._kept_metrics = mid_epoch
 
     def reset_metrics(self):
@@ -160,7 +159,7 @@ class Trainee(keras.Model):
         self._done.assign_add(1)
 
     def test_step(self, data) -> None:
-        """The cross entropy of the bare labels, whatever is trained with; `weights` are 0 for what only fills up."""
+        """Update the metrics with the plain cross entropy and accuracy; `weights` are 0 for padding."""
         images, labels, weights = data
         logits = tf.cast(self.inner(images, training=False), tf.float32)
         self._loss.update_state(tf.nn.softmax_cross_entropy_with_logits(labels, logits), weights)
@@ -171,7 +170,7 @@ class Trainee(keras.Model):
         return self._augmentation(images, labels, keys, epochs)
 
     def _computed(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Mean loss, logits (N, classes) and gradients of this device's batch."""
+        """Return mean loss, logits (N, classes) and gradients of this device's batch."""
         if self.parts == 1:
             return self._part(images, labels)
         sliced = [tf.reshape(x, (self.parts, -1, *x.shape[1:])) for x in (images, labels)]
@@ -183,7 +182,7 @@ class Trainee(keras.Model):
             sums = [a + b / self.parts for a, b in zip(sums, gradients, strict=True)]
             return part + 1, total + loss / self.parts, logits.write(part, found), sums
 
-        # One part after the other: side by side they would need the memory that this is to save.
+        # Sequentially: parallel microbatches would need the memory that accumulation saves.
         _, loss, logits, gradients = tf.while_loop(
             lambda part, *_: part < self.parts,
             body,
@@ -204,13 +203,13 @@ class Trainee(keras.Model):
         return tf.cast(loss, tf.float32) * devices, tf.cast(logits, tf.float32), gradients
 
     def _added_up(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Over all devices, before the optimizer clips them: its limits are of the global batch's gradient."""
+        """All-reduce the gradients before the optimizer clips them: clipping applies to the global batch."""
         if not _many_devices():
             return gradients
         return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients))
 
     def _keep_statistics_alike(self) -> None:
-        """Moving statistics become their mean over the devices, or each device would go on with its own."""
+        """Average the moving statistics over the devices, which would otherwise diverge."""
         if not _many_devices():
             return
         kept = [v for v in self.inner.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
@@ -222,7 +221,7 @@ class Trainee(keras.Model):
             variable.assign(tf.reshape(part, variable.shape))
 
     def make_train_function(self, force=False):
-        """One call: so many steps, of which only the metrics come back, read once."""
+        """Build the training function: one call runs several steps and returns the metrics."""
         if self.train_function is not None and not force:
             return
         several = self._repeated(self.train_step, self._augmented if self.augments else None)
@@ -235,12 +234,12 @@ class Trainee(keras.Model):
         self.train_function = execute
 
     def make_test_function(self, force=False):
-        """(iterator, number of batches) to the metrics after these and those before."""
+        """Build the test function: (iterator, number of batches) to the accumulated metrics."""
         if self.test_function is None or force:
             self.test_function = self._repeated(self.test_step)
 
     def _repeated(self, step, augmented=None):
-        """(iterator, count) to the metrics after so many steps, of batches that go through `augmented` first."""
+        """Return a function (iterator, count) that runs `count` steps on `augmented` batches and returns metrics."""
         strategy = self.distribute_strategy
 
         @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
@@ -290,5 +289,5 @@ def _many_devices() -> bool:
 
 
 def _right(labels, logits) -> tf.Tensor:
-    """(N,) float32: 1 where the largest logit is the largest label's."""
+    """Return (N,) float32: 1 for a correct prediction, else 0."""
     return tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)

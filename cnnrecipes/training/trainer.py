@@ -1,4 +1,4 @@
-"""Keras' `fit`, with what a run wants beside it: checkpoints, history, the best weights, logs."""
+"""The training loop: Keras' `fit` with checkpoints, history, best weights and loggers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXECUTION = 0.2  # seconds of steps in one call: Python between calls is nothing
 
 @dataclass(frozen=True)
 class Feed:
-    """The batches of a training, as `data.pipeline` makes them."""
+    """The training and validation batches of `data.input_pipeline`, with their sizes."""
 
     training: Callable[[int, int], tf.data.Dataset]  # (first step, last step) of the training
     steps_per_epoch: int
@@ -49,9 +49,13 @@ class Feed:
 
 @dataclass
 class Session:
-    """Where a training writes, how it speaks, and what it takes up again.
+    """The run folder, devices, messages and start checkpoint of a training.
 
-    folder: None in a worker that is not the first. facts: what a checkpoint says beside its arrays.
+    Attributes:
+        folder: the run folder; None in workers other than the chief.
+        facts: additional state of a checkpoint: recipe and data fingerprint.
+        start: the checkpoint to resume from; None for a new training.
+        how_to_go_on: the hint to resume, appended to the message of an interrupted training.
     """
 
     folder: Path | None
@@ -67,9 +71,9 @@ class Session:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training ends with: the weights that the recipe wants kept, and whence they are.
+    """The result of a training: the final or best weights, as the recipe selects, and their epoch.
 
-    `last` is the digest of the last step's weights, which all workers share; the best ones only the first has.
+    `last` is the digest of the weights after the last step, equal in all workers; only the chief has the best weights.
     """
 
     weights: list[np.ndarray]
@@ -80,7 +84,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Keras' random numbers; the states of Python's, NumPy's and Keras' global generators are restored afterwards.
+    """Seed all RNGs within the context; the global RNG states of Python, NumPy and Keras are restored afterwards.
 
     TensorFlow's global seed stays set.
     """
@@ -102,8 +106,9 @@ def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, sessi
     """Train a compiled trainee as the recipe says.
 
     Raises:
-        TrainingError: the loss is no number any more; a device is out of memory.
-        Interrupted: a signal asked for it; a checkpoint is written.
+        TrainingError: the loss became NaN or infinite.
+        OutOfMemory: a device is out of memory.
+        Interrupted: a signal was received; a checkpoint is written.
     """
     parts = _Parts(trainee, schedule, feed, whole, session)
     if session.start is not None:
@@ -125,7 +130,7 @@ def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, sessi
 
 
 def _fit(trainee, feed: Feed, whole: Recipe, placement: Placement, parts: _Parts, callbacks: _Throughout) -> None:
-    """The rest of the first epoch step by step, which tells how long a step takes; then the others, many in a call."""
+    """Train the first epoch with one step per execution to time it, then the others with many steps per execution."""
     position, epochs = parts.position, whole.train.epochs
     wanted = whole.train.steps_per_execution
     trainee.steps = wanted or 1
@@ -151,7 +156,7 @@ def _fit(trainee, feed: Feed, whole: Recipe, placement: Placement, parts: _Parts
 
 
 class _Parts:
-    """The callbacks of a training, and what each of them needs of the others."""
+    """The callbacks of a training, connected to each other."""
 
     def __init__(self, trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session):
         spec, folder, place = whole.train, session.folder, session.placement
@@ -195,7 +200,7 @@ class _Parts:
         )
 
     def in_order(self) -> list[keras.callbacks.Callback]:
-        """Each after those whose logs or decisions it reads."""
+        """Return the callbacks, each after those whose logs or decisions it reads."""
         total = self.spec.epochs * self.feed.steps_per_epoch
         guard = FiniteLoss(self.position, lambda step: float(self.schedule(step)), self._last_good)
         deadline = self.session.started + self.budget.seconds if self.budget else None
@@ -206,7 +211,7 @@ class _Parts:
         return [self.timer, self.position, guard, *measured, *records, *changes, *display, self.saver]
 
     def restore(self, start: checkpoint.Checkpoint) -> None:
-        """Take a training up where a checkpoint was written."""
+        """Restore the training state from a checkpoint. Raises RunError if it does not match."""
         state = start.state["parts"]
         if state.keys() != self.saver.parts.keys():
             raise RunError(f"{str(start.path)!r} is of another kind of training: it remembers {', '.join(state)}")
@@ -214,15 +219,15 @@ class _Parts:
         for name, part in self.saver.parts.items():
             part.restore(state[name])
         self.stopped = any(part.ended for part in (self.patience, self.budget) if part is not None)
-        # Keras sets the metrics back when an epoch begins, one that is taken up in its middle too.
+        # Keras resets the metrics at the start of an epoch, also on a mid-epoch resume.
         self.trainee.take_up(mid_epoch=self.position.step > 0)
 
     def kept_weights(self) -> list[np.ndarray]:
-        """The weights that validation has measured: the model's, or their average."""
+        """Return the evaluation weights: the model's, or their average."""
         return self.trainee.measured_weights()
 
     def outcome(self) -> Outcome:
-        """The weights that the recipe wants kept. A damaged best.npz is said, and the last ones are taken."""
+        """Return the best or last weights, as the recipe selects; the last ones, with a message, if best.npz is bad."""
         weights = self.kept_weights()
         last = Outcome(weights, self.position.epoch, self.history.rows, checkpoint.digest(weights))
         if self.spec.artefact == "last" or self.best.epoch in (None, last.epoch) or self.best.path is None:
@@ -233,7 +238,7 @@ class _Parts:
             self.session.say(f"{error}; the last weights are kept instead")
             return last
         if found.state["epoch"] != self.best.epoch:
-            # Written after the last checkpoint of a training that was killed, and did not come to the same again.
+            # Written after the last checkpoint of a killed training, which the resume did not reproduce.
             self.session.say(
                 f"{str(self.best.path)!r} is of epoch {found.state['epoch']}, the best is "
                 f"{self.best.epoch}; the last weights are kept instead"
@@ -254,7 +259,7 @@ class _Parts:
 
 
 class _Throughout(keras.callbacks.CallbackList):
-    """Callbacks of one training that is several calls of `fit`: it begins and ends once."""
+    """Callback list for a training of several `fit` calls: `on_train_begin` and `on_train_end` run once."""
 
     def begin(self) -> None:
         super().on_train_begin()
@@ -270,7 +275,7 @@ class _Throughout(keras.callbacks.CallbackList):
 
 
 class _StepTimer(keras.callbacks.Callback):
-    """Median seconds of an execution; the first ones compile."""
+    """Median seconds per execution; the first two are excluded, since they compile."""
 
     def __init__(self):
         super().__init__()
@@ -290,7 +295,7 @@ class _StepTimer(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def _naming_memory(whole: Recipe) -> Iterator[None]:
-    """TensorFlow's errors about memory as ours."""
+    """Convert TensorFlow's out-of-memory errors into OutOfMemory."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:

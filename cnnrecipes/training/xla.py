@@ -1,4 +1,4 @@
-"""Training without XLA where XLA cannot compile the step."""
+"""Fallback from XLA to regular graphs if XLA cannot compile the training step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cnnrecipes.training.train_model import Trainee
 
 
 def without_xla_where_it_fails(fit: Callable[[], None], trainee: Trainee, say: Callable[[str], None]) -> None:
-    """Call `fit`; where XLA fails to compile the first step, switch XLA off, say why, and call it again.
+    """Call `fit`; if XLA fails to compile the first step, switch XLA off, report why, and call it again.
 
-    A step that does not compile changes nothing, so the second call begins where the first one did.
+    A failed compilation changes no state, so the second call starts where the first one did.
 
     Raises:
-        TrainingError: XLA fails after steps that were made, as on the validation step.
+        TrainingError: XLA fails after completed steps, for example on the validation step.
     """
     before = trainee.steps_done
     try:
@@ -37,13 +37,13 @@ def without_xla_where_it_fails(fit: Callable[[], None], trainee: Trainee, say: C
 
 
 def _is_compilation(error: tf.errors.OpError) -> bool:
-    """Whether XLA's compiler raised it; memory that ran out is not its fault."""
+    """Return True for an error of the XLA compiler; out of memory is not one."""
     memory = isinstance(error, tf.errors.ResourceExhaustedError)
     return not memory and re.search(r"xla|\bcompil", str(error), re.IGNORECASE) is not None
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """The ops that XLA lacks, where TensorFlow names them; else the first line of its message."""
+    """Return the ops without an XLA kernel if TensorFlow names them, else the first line of its message."""
     lacking = sorted(set(re.findall(r"No registered '(\w+)' OpKernel", str(error))))
     if lacking:
         return f"it has no kernel for {', '.join(lacking)}"

@@ -1,1 +1,1 @@
-"""Verification: does a training that is killed and resumed end with the same bits?"""
+"""Verification of bit-exact resume."""

@@ -1,4 +1,4 @@
-"""Whether a recipe's training, killed at a random moment and resumed, ends as if nothing had been: bit for bit."""
+"""Check that a training run killed by SIGKILL at a random time and resumed is bit-exact with an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.run import Run
 
-# Often, so that a kill is rarely before the first one.
+# Frequent checkpoints, so that a kill rarely precedes the first one.
 CHECKPOINTS = "2%"
-# What a clock or the machine says, not the training.
+# Columns measured by the clock or the machine, which differ between runs.
 MEASURED = ("seconds", "images_per_second", "memory_mib")
 
 
@@ -37,21 +37,24 @@ def resume_check(
     seed: int = 0,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Train once without, then `kills` times with a SIGKILL at a random moment and a resume; each in its own process.
+    """Train once uninterrupted, then `kills` times with a SIGKILL at a random time and a resume, in subprocesses.
 
     Args:
+        recipe: the recipe to train; its checkpoint interval is overridden.
+        kills: number of killed and resumed runs, at least 1.
         data: as on the command line.
-        workdir: where the runs go; None: a folder that is taken away afterwards.
-        seed: of the moments.
+        workdir: folder of the runs; None: a temporary folder.
+        seed: seed of the kill times.
+        say: called with each progress message.
 
     Returns:
-        one row a kill: "killed_after" (seconds since the run's folder was there), "resumed_from" (the step; None where
-        the kill was before the first checkpoint), "weights" (their SHA-256, shortened), "equal" (whether weights,
-        optimizer, all else that a checkpoint has, metrics and history are those of the run that was not killed).
+        one row per kill: "killed_after" (seconds since the run folder was created), "resumed_from" (the step; None if
+        the kill preceded the first checkpoint), "weights" (their truncated SHA-256), "equal" (whether the arrays of the
+        last checkpoint, the metrics and the history are equal to those of the uninterrupted run).
 
     Raises:
-        TrainingError: a training fails by itself.
-        WriteError: workdir cannot be made or written to.
+        TrainingError: kills is below 1, or a training run fails without being killed.
+        WriteError: workdir cannot be created or written to.
     """
     if kills < 1:
         raise TrainingError(f"{kills} kills check nothing; give at least 1")
@@ -66,7 +69,7 @@ def resume_check(
         say(f"it took {seconds:.0f} s, and ends with weights {reference.metrics['weights']}")
         rows = []
         for number in range(1, kills + 1):
-            # One in each part of the training, or all might come at its end.
+            # One kill in each of `kills` equal intervals, so that they do not all fall at the end.
             wait = seconds * (number - 1 + moments.random()) / kills
             place = folder / f"killed_{number}"
             killed = _kill(["fit", str(file), *options, "--workdir", str(place)], place, wait)
@@ -86,7 +89,7 @@ def resume_check(
 
 
 def differences(one: Run, other: Run) -> list[str]:
-    """What differs between the ends of two runs: names of arrays, metrics and columns of the history."""
+    """Return the names of checkpoint arrays and metrics that differ between two runs, and "history" if that differs."""
     last = [checkpoint.newest(run.folder / "checkpoints") for run in (one, other)]
     names = sorted(last[0].arrays.keys() | last[1].arrays.keys())
     found = [name for name in names if not _equal(*(state.arrays.get(name) for state in last))]
@@ -106,7 +109,7 @@ def _command(arguments: Sequence[str]) -> subprocess.Popen:
 
 
 def _train(arguments: Sequence[str], place: Path) -> tuple[Run, float]:
-    """Run a command to its end; the run, and the seconds since its folder was there."""
+    """Run a command to its end; return the run, and the seconds since its folder was created."""
     process = _command(arguments)
     started = _wait_for_folder(place, process)
     output, _ = process.communicate()
@@ -116,7 +119,7 @@ def _train(arguments: Sequence[str], place: Path) -> tuple[Run, float]:
 
 
 def _kill(arguments: Sequence[str], place: Path, wait: float) -> Run:
-    """Start a command and kill it so many seconds after its run's folder is there."""
+    """Start a command, and kill it `wait` seconds after its run folder was created."""
     process = _command(arguments)
     started = _wait_for_folder(place, process)
     try:
@@ -134,7 +137,7 @@ def _wait_for_folder(place: Path, process: subprocess.Popen) -> float:
 
 
 def _folders(place: Path) -> list[Path]:
-    """Run folders that have their recipe: what a resume needs."""
+    """Return the run folders that contain recipe.toml and environment.json, which a resume needs."""
     return [path.parent for path in place.glob("*/recipe.toml") if (path.parent / "environment.json").exists()]
 
 

@@ -12,7 +12,7 @@ from cnnrecipes.augment.operations import parse
 IMAGES = np.random.default_rng(2).integers(0, 256, (4, 24, 20, 3), dtype=np.uint8)
 
 
-def test_a_blur_is_scipys():
+def test_blur_matches_scipy_gaussian_filter():
     sigmas = np.array([0.3, 0.8, 1.4, 2.0], np.float32)
     found = filters.gaussian(tf.constant(IMAGES), tf.constant(sigmas), 6).numpy()
     for image, sigma, blurred in zip(IMAGES, sigmas, found, strict=True):

@@ -51,7 +51,7 @@ def test_an_even_batch_is_mixed_in_pairs_of_neighbours():
 
 
 @pytest.mark.parametrize("op", ["mixup(5.0)", "cutmix"])
-def test_a_batch_of_one_image_stays(op):
+def test_a_batch_of_one_image_is_unchanged(op):
     images, labels = mixed(op, n=1)
     np.testing.assert_array_equal(images, IMAGES[:1])
     np.testing.assert_allclose(labels, LABELS[:1], atol=1e-6)
@@ -84,7 +84,7 @@ def test_a_cutmix_box_is_one_rectangle_of_the_drawn_share():
 
 
 @pytest.mark.parametrize(("a", "b"), [(1, 1), (0.2, 0.2), (5, 5), (0.5, 1.5)])
-def test_beta_is_beta(a, b):
+def test_beta_samples_follow_the_beta_distribution(a, b):
     draws = (np.arange(2000) + 0.5) / 2000
     found = mixing.beta(tf.constant(draws, tf.float32), float(a), float(b)).numpy()
     # The ends of Beta(0.2, 0.2) are steep: compare through the distribution.

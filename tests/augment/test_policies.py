@@ -77,7 +77,7 @@ def spied(monkeypatch, text, n=3000):
     return steps
 
 
-def test_rand_augment_is_torchvisions_space(monkeypatch):
+def test_rand_augment_matches_the_search_space_of_torchvision(monkeypatch):
     steps = spied(monkeypatch, "rand_augment(2, magnitude=15)")
     assert len(steps) == 2
     expected = {

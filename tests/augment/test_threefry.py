@@ -20,7 +20,7 @@ N = 20_000
         ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
     ],
 )
-def test_threefry_gives_the_known_answers_of_random123(counter, key, words):
+def test_threefry_matches_the_known_answers_of_random123(counter, key, words):
     key, counter = (tuple(tf.constant(word, tf.uint32) for word in pair) for pair in (key, counter))
     assert tuple(int(word) for word in threefry2x32(key, counter)) == words
 
@@ -38,7 +38,7 @@ def test_draws_are_uniform():
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 1}, {"stream": 1}])
-def test_another_use_is_another_draw(other):
+def test_draws_differ_between_seeds_epochs_and_streams(other):
     correlation = np.corrcoef(draw().T, draw(**other).T)
     assert np.abs(correlation - np.eye(6)).max() < 5 / np.sqrt(N)
 

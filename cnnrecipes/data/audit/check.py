@@ -1,4 +1,4 @@
-"""What is wrong with a data set, before anything is trained on it."""
+"""Data set check: errors, warnings and notes about a data set before training."""
 
 from __future__ import annotations
 

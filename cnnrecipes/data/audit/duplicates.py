@@ -1,4 +1,4 @@
-"""Groups of images that are the same, or look the same."""
+"""Groups of exact and near duplicate images."""
 
 from __future__ import annotations
 

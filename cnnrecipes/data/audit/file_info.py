@@ -1,4 +1,4 @@
-"""What is known of image files after looking into each of them: decoded once, remembered by size and time."""
+"""Per-file inspection results, decoded once and cached by size and modification time."""
 
 from __future__ import annotations
 

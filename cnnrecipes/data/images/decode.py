@@ -1,4 +1,4 @@
-"""From encoded bytes to uint8 images of one size; training, validation and prediction all read through here."""
+"""Image decoding and resizing to uint8, shared by training, validation and prediction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnrecipes.data.images.header import MAX_PIXELS, kind_of, read_header
 
 Size = tuple[int, int]  # height, width
 
-# What is read; AVIF with Pillow from 11.3 on, HEIC with pillow-heif (`pip install cnnrecipes[heic]`).
+# Supported file extensions; AVIF with Pillow from 11.3 on, HEIC with pillow-heif (`pip install cnnrecipes[heic]`).
 HEIC = (".heic", ".heif", ".hif")
 HAS_AVIF = "avif" in features.modules and features.check("avif")
 HAS_HEIC = importlib.util.find_spec("pillow_heif") is not None
@@ -26,7 +26,7 @@ EXTENSIONS = (
     *((".avif",) if HAS_AVIF else ()),
     *(HEIC if HAS_HEIC else ()),
 )
-# Images, by their names, that are not read: they are counted and named, never passed over in silence.
+# Extensions of images that are not supported: such files are counted and reported, never skipped silently.
 OTHER_EXTENSIONS = tuple(
     extension
     for extension in (
@@ -37,8 +37,8 @@ OTHER_EXTENSIONS = tuple(
     if extension not in EXTENSIONS
 )
 
-# What Pillow and its decoders raise for damaged files; DecompressionBombError where a frame of a GIF claims far more
-# than the file does, the others from AVIF, HEIC and TIFF.
+# Exceptions of Pillow and its decoders for damaged files: DecompressionBombError if a GIF frame claims to be far larger
+# than the file's header, the others from AVIF, HEIC and TIFF.
 _OF_PILLOW = (
     ValueError,
     OSError,
@@ -50,7 +50,7 @@ _OF_PILLOW = (
     KeyError,
 )
 
-# A kind's decoders in Pillow; MPO is a JPEG with more images behind the first.
+# Pillow decoders by kind; MPO is a JPEG followed by further images.
 _FORMATS = {
     **{kind: [kind.upper()] for kind in ("png", "gif", "bmp", "webp", "tiff", "jpeg2000", "avif")},
     "jpeg": ["JPEG", "MPO"],
@@ -58,21 +58,25 @@ _FORMATS = {
     "heic": ["HEIF"],
     "unknown": [],
 }
-# How to decode: 1 to 8 by TensorFlow, then turned by this EXIF orientation; BY_PILLOW altogether by Pillow.
+# Decoding route: 1 to 8: TensorFlow, then rotation by this EXIF orientation; BY_PILLOW: Pillow only.
 BY_PILLOW = 0
-# What a decoder of a part of a JPEG gets wrong at the edges, in columns: colour is stored for two of them together.
+# Columns that decode_and_crop_jpeg gets wrong at the edges of a crop: two columns share one chroma value.
 _MARGIN = 2
 
 
 def decode(content: bytes, channels: int) -> tf.Tensor:
-    """The bytes of an image file to (H, W, channels) uint8; 1 channel is gray, 3 are RGB.
+    """Decode the bytes of an image file to uint8 (H, W, channels), 0..255.
 
-    JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, PNM, AVIF and HEIC; of several frames or pages the first. Turned as
-    EXIF says. Transparency is dropped, CMYK converted as Pillow does, 16 bits become the upper 8. JPEG goes through
-    the exact DCT, so that the values are libjpeg's and Pillow's to the last bit.
+    Formats: JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000, PNM, AVIF and HEIC; the first frame or page of several. EXIF
+    orientation is applied, alpha is dropped, CMYK is converted as by Pillow, and 16 bits are reduced to the upper 8.
+    JPEG uses the exact integer DCT: the values are bit-identical to libjpeg and Pillow.
+
+    Args:
+        content: the encoded file.
+        channels: 1 (gray) or 3 (RGB).
 
     Raises:
-        tf.errors.InvalidArgumentError: not an image, a truncated one, or one that claims more than MAX_PIXELS pixels.
+        tf.errors.InvalidArgumentError: not an image, truncated, or a header with more than MAX_PIXELS pixels.
     """
     try:
         route = choose_route(content)
@@ -80,20 +84,20 @@ def decode(content: bytes, channels: int) -> tf.Tensor:
             return tf.constant(_pillow(content, channels))
     except _OF_PILLOW as error:
         raise tf.errors.InvalidArgumentError(None, None, str(error)) from None
-    # As `decode_routed`, chosen in Python: of a small image tf.case takes most of the time.
+    # As `decode_routed`, with the route chosen in Python: for a small image tf.case takes most of the time.
     encoded = tf.constant(content)
     image = _jpeg(encoded, channels) if kind_of(content[:64]) == "jpeg" else _decode_other(encoded, channels)
     return image if route == 1 else _turn(image, tf.constant(route))
 
 
 def choose_route(content: bytes) -> int:
-    """How to decode a file, from its header. Raises ValueError where it is no image, or a too large one."""
+    """Return the decoding route of a file from its header. Raises ValueError if it is not an image, or is too large."""
     header = read_header(content)
     return BY_PILLOW if header.by_pillow else header.orientation
 
 
 def decode_routed(encoded: tf.Tensor, route: tf.Tensor, channels: int) -> tf.Tensor:
-    """`decode` inside a graph, with the route that `choose_route` gave for these bytes."""
+    """Decode inside a graph, as `decode` does; `route` is the result of `choose_route` for these bytes."""
     route = tf.convert_to_tensor(route)
     image = tf.case(
         [
@@ -106,10 +110,15 @@ def decode_routed(encoded: tf.Tensor, route: tf.Tensor, channels: int) -> tf.Ten
 
 
 def decode_box(encoded: tf.Tensor, route: tf.Tensor, box: tuple, channels: int) -> tf.Tensor:
-    """A part of a decoded image; of an upright JPEG, no more than that is decoded. The same values either way.
+    """Decode a box of an image; of an upright JPEG only that part is decoded. Bit-identical to decoding all of it.
 
     Args:
-        box: top, left, rows, columns; int32 scalars, inside the image as it is seen, turned.
+        encoded, route: the file's bytes, and the result of `choose_route`.
+        box: top, left, rows, columns; int32 scalars, inside the image after EXIF rotation.
+        channels: 1 or 3.
+
+    Returns:
+        (rows, columns, channels), uint8.
     """
     top, left, rows, columns = box
     upright = (tf.convert_to_tensor(route) == 1) & tf.io.is_jpeg(encoded)
@@ -128,7 +137,7 @@ def decode_box(encoded: tf.Tensor, route: tf.Tensor, box: tuple, channels: int) 
 
 
 def image_size(encoded: tf.Tensor, route: tf.Tensor) -> tf.Tensor:
-    """Height and width (2,) int32 of the image as it is seen, turned; from the header where the file is a JPEG."""
+    """Return height and width (2,) int32 of the image after EXIF rotation; of a JPEG, read from its header."""
 
     def other():
         return tf.shape(decode_routed(encoded, route, 3))[:2]
@@ -151,7 +160,7 @@ def _decode_other(encoded, channels):
 
 def _by_pillow(encoded, channels):
     if tf.executing_eagerly():
-        # Outside a graph numpy_function would hand the bytes over without their last zeros, and WebP ends in those.
+        # Outside a graph numpy_function strips trailing zero bytes, which a WebP file may have.
         return tf.constant(_pillow(encoded.numpy(), channels))
     return tf.numpy_function(lambda content: _pillow(content, channels), [encoded], tf.uint8, stateful=False)
 
@@ -162,8 +171,8 @@ def _pillow(content: bytes, channels: int) -> np.ndarray:
         _register_heic()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
-        warnings.simplefilter("ignore", UserWarning)  # of Pillow, about odd tags in TIFF
-        # Only the decoder of this kind: Pillow has others that run programs.
+        warnings.simplefilter("ignore", UserWarning)  # from Pillow, about invalid TIFF tags
+        # Only the decoder of this kind: other Pillow decoders start external programs.
         with Image.open(io.BytesIO(content), formats=_FORMATS[kind]) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"it claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
@@ -172,7 +181,7 @@ def _pillow(content: bytes, channels: int) -> np.ndarray:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """The upper 8 of 16 bits, as of PNG. Raises ValueError where the range of the pixels is not known."""
+    """Reduce 16 bits to the upper 8, as for PNG. Raises ValueError for 32-bit pixels, whose range is unknown."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -181,7 +190,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _register_heic() -> None:
-    """Let Pillow read HEIC. Raises ValueError where pillow-heif is not installed."""
+    """Register the HEIC decoder with Pillow. Raises ValueError if pillow-heif is not installed."""
     if not HAS_HEIC:
         raise ValueError("HEIC is read with pillow-heif; `pip install cnnrecipes[heic]`, or convert it to JPEG")
     import pillow_heif
@@ -191,7 +200,7 @@ def _register_heic() -> None:
 
 
 def _turn(image, orientation):
-    """Upright, by EXIF's orientation: 5 to 8 lie on their side."""
+    """Apply the EXIF orientation; 5 to 8 swap height and width."""
 
     def turned():
         lies = tf.cond(orientation > 4, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
@@ -204,14 +213,14 @@ def _turn(image, orientation):
 
 
 def resize(images: tf.Tensor, size: Size | int, how: str, short_side: int | None = None) -> tf.Tensor:
-    """Resize to (height, width) without changing proportions, antialiased, rounded to uint8; exact where it fits.
+    """Resize to (height, width), preserving the aspect ratio, with antialiasing; images of that size are unchanged.
 
     Args:
         images: (H, W, C) or (N, H, W, C), uint8.
-        size: height and width; an int: of a square.
-        how: "crop": the image is scaled to cover the size, the middle is kept; "pad": it is scaled to fit into it,
-            black borders fill the rest.
-        short_side: of "crop": the short side of what is covered before the crop, at least that of `size`; None: that.
+        size: height and width; an int for a square.
+        how: "crop": scale the image to cover `size`, then crop the center; "pad": scale it to fit into `size`, then pad
+            with black.
+        short_side: for "crop": the short side after scaling, at least that of `size`; None: that of `size`.
 
     Returns:
         (height, width, C) or (N, height, width, C), uint8.
@@ -225,27 +234,30 @@ def resize(images: tf.Tensor, size: Size | int, how: str, short_side: int | None
 
 
 def scaled_shape(shape: tf.Tensor, short_side) -> tf.Tensor:
-    """Height and width (2,) int32 after resizing the short side to this length."""
+    """Return height and width (2,) int32 after resizing the short side to `short_side` pixels."""
     return covering_shape(shape, (1, 1), short_side)
 
 
 def covering_shape(shape: tf.Tensor, size: Size, short_side=None) -> tf.Tensor:
-    """Height and width (2,) int32 of an image of `shape` scaled until it just covers `size`.
+    """Return height and width (2,) int32 of an image of `shape`, scaled to cover `size`.
 
-    short_side: scale `size` first until its short side has this length; a number or an int32 scalar.
+    Args:
+        shape: (2,) int32, height and width.
+        size: height and width to cover.
+        short_side: if given, `size` is first scaled to this short side; a number or an int32 scalar.
     """
     return _scaled(shape, _enlarged(size, short_side), tf.argmin)
 
 
 def _enlarged(size: Size, short_side) -> tf.Tensor:
-    """(2,) float64: a size scaled until its short side has a length."""
+    """Return a size scaled to this short side, (2,) float64."""
     if short_side is None:
         return tf.constant(size, tf.float64)
     return tf.constant(size, tf.float64) * tf.cast(short_side, tf.float64) / min(size)
 
 
 def _scaled(shape: tf.Tensor, target: tf.Tensor, which: Callable) -> tf.Tensor:
-    """A shape scaled until one of its sides is the target's: tf.argmin: so that it covers it; argmax: fits into it."""
+    """Return a shape scaled to cover the target (`which` is tf.argmin) or to fit into it (tf.argmax)."""
     shape = tf.cast(shape, tf.float64)
     side = which(shape / target)
     return tf.cast(tf.round(shape * target[side] / shape[side]), tf.int32)
@@ -266,11 +278,11 @@ def _pad(images, shape, size):
 
 
 def reason(error: Exception) -> str:
-    """What is wrong with a file, in a line, without TensorFlow's names of graph nodes."""
+    """Return the first line of a decoding error, without TensorFlow's graph node names."""
     text = getattr(error, "message", None) or str(error)
     return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", text.partition("\n")[0])
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
-    """Rounded, and cut off at 0 and 255."""
+    """Round and clip to 0..255."""
     return tf.saturate_cast(tf.round(images), tf.uint8)

@@ -1,4 +1,4 @@
-"""Decoded images, kept for the next epoch in memory or on disk, up to a limit."""
+"""Cache of decoded images, in memory or on disk, up to a size limit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from cnnrecipes.errors import DataError
 
 
 class DecodedImages:
-    """What a function gave for a position, kept until `limit` bytes are; whatever is beyond is computed each time.
+    """A cache of a function's results by position, up to `limit` bytes; what does not fit is recomputed each time.
 
-    Safe to use from many threads. On disk it is one file without a name, which vanishes with the process.
+    Thread-safe. On disk it is one unnamed temporary file, which the system deletes when the process ends.
+
+    Args:
+        compute: returns the image (H, W, C), uint8, at a position.
+        limit: bytes.
+        on_disk: cache in a temporary file instead of memory.
     """
 
     def __init__(self, compute: Callable[[int], np.ndarray], *, limit: int, on_disk: bool):
@@ -27,7 +32,7 @@ class DecodedImages:
         self._file = _UnnamedFile() if on_disk else None
 
     def __call__(self, position: int) -> np.ndarray:
-        """The image (H, W, C), uint8; not to be written to."""
+        """Return the image (H, W, C), uint8, which must not be modified."""
         kept = self._kept.get(position)
         if kept is None:
             return self._keep(position, self._compute(position))
@@ -40,7 +45,7 @@ class DecodedImages:
         return np.frombuffer(content, np.uint8).reshape(shape)
 
     def close(self) -> None:
-        """Release everything, the file too; a call that has begun, and any later one, still gives its image."""
+        """Release the images and the file; running and later calls recompute their image."""
         with self._lock:
             self._limit, self._file = 0, None
             self._kept.clear()
@@ -71,7 +76,7 @@ def _read(file: _UnnamedFile, size: int, offset: int) -> bytes:
 
 
 class _UnnamedFile:
-    """A file without a name, closed when the last thread that reads or writes it lets it go: never under one."""
+    """An unnamed temporary file, closed when the last thread that uses it releases it."""
 
     def __init__(self) -> None:
         folder = user_cache.folder()

@@ -1,9 +1,9 @@
-"""Handles through which the graph of a data set calls Python, so that the graph does not keep the images alive.
+"""Handles: references from the graph of a data set to Python functions, which do not keep the images alive.
 
 TensorFlow adds every function given to `tf.numpy_function` to a list of the outermost graph, which lives as long as
-the process: what such a function refers to is never freed. The function given here is a `Handle`, which refers to
-nothing once it is closed. It is closed when its data set is deleted (iterators refer to their data set, so none is
-left that could be used), or earlier by `Split.close`, when the training ends.
+the process: whatever such a function references is never freed. The function passed here is a `Handle`, which drops its
+reference when it is closed: when its data set is deleted (iterators reference their data set, so none is in use then),
+or earlier by `Split.close`, at the end of training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 
 class Handle:
-    """A function that can be taken away while threads of tf.data still call it; a call that has begun ends normally."""
+    """A function that can be released while tf.data threads still call it; running calls finish normally."""
 
     def __init__(self, function: Callable):
         self._function: Callable | None = function
@@ -24,8 +24,8 @@ class Handle:
     def __call__(self, *arguments: Any) -> Any:
         function = self._function
         if function is None:
-            # tf.data makes an error of this, as any other, for whoever asks for the next batch. Unlike any other it is
-            # not logged where nobody asks, by a thread that still prefetches (tensorflow/python/lib/core/py_func.cc).
+            # tf.data raises an error at the next batch for any exception. Unlike others, StopIteration is not logged
+            # when only a prefetch thread meets it (tensorflow/python/lib/core/py_func.cc).
             raise StopIteration(
                 "this data set is closed: the training or the evaluation that it was made for is over, and its images "
                 "are released; make a new one"
@@ -33,7 +33,7 @@ class Handle:
         return function(*arguments)
 
     def close(self) -> None:
-        """Let the function go; safe at any time and from any thread, and as often as you like."""
+        """Release the function. Thread-safe and idempotent."""
         self._function = None
 
 
@@ -44,17 +44,17 @@ class Handles:
         self._handles: list[Handle] = []
 
     def numpy_function(self, function: Callable, inputs: list[tf.Tensor], types: Any) -> Any:
-        """`tf.numpy_function` of a function without side effects, through a handle of this data set."""
+        """Call `tf.numpy_function` for a function without side effects, through a handle of this data set."""
         handle = Handle(function)
         self._handles.append(handle)
         return tf.numpy_function(handle, inputs, types, stateful=False)
 
     def close_with(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """The same data set, with whose end the handles close. It must be an input of every one that is iterated."""
+        """Close the handles when `dataset` is deleted; returns it. Every iterated data set must be derived from it."""
         weakref.finalize(dataset, self.close).atexit = False
         return dataset
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all handles."""
         for handle in self._handles:
             handle.close()

@@ -1,6 +1,7 @@
-"""What an image file says of itself in its first bytes: its kind, its size, and how it is to be decoded.
+"""Image headers: format, size, color mode and EXIF orientation, without decoding.
 
-Every training image passes here, so this reads only what it needs: Pillow's `Image.open` takes ten times as long.
+Every training image is parsed here, so only the necessary fields are read: Pillow's `Image.open` takes ten times
+as long.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-# Photos have up to 100 or so; a file of a few kilobytes can claim ten thousand, and fill the memory when it is decoded.
+# Photos have up to about 100 megapixels; a few kilobytes can claim ten thousand and exhaust memory when decoded.
 MAX_PIXELS = 100_000_000
 
 _ORIENTATION_TAG = 0x0112
@@ -18,7 +19,7 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
 
 
-# Signatures of what Pillow decodes; of AVIF and HEIC, which are one kind of container, the names of their brands.
+# File signatures; AVIF and HEIC share a container format and are told apart by brand names.
 _SIGNATURES = {
     "jpeg": (b"\xff\xd8\xff",),
     "png": (b"\x89PNG\r\n\x1a\n",),
@@ -33,25 +34,25 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 @dataclass(frozen=True)
 class Header:
-    """A file's format, and what is known of it without decoding; width and height are as stored, before turning."""
+    """Metadata from an image header; width and height as stored, before EXIF rotation."""
 
     kind: Literal["jpeg", "png", "gif", "bmp", "webp", "tiff", "jpeg2000", "pnm", "avif", "heic", "unknown"]
     width: int = 0
     height: int = 0
     orientation: int = 1  # EXIF's 1 to 8
-    mode: str = ""  # what is stored, in Pillow's words: "RGB", "L", "CMYK", "RGBA", "P", "I;16"; "" where not known
+    mode: str = ""  # Pillow mode of the stored pixels: "RGB", "L", "CMYK", "RGBA", "P", "I;16"; "" if unknown
 
     @property
     def by_pillow(self) -> bool:
-        """Whether TensorFlow cannot decode it, or not rightly: CMYK, BMP (palettes), GIF (transparency), WebP, ..."""
+        """True if TensorFlow cannot decode it correctly: CMYK, BMP (palettes), GIF (transparency), WebP, ..."""
         return self.kind not in ("jpeg", "png") or self.mode == "CMYK"
 
 
 def read_header(content: bytes) -> Header:
-    """The header of an encoded image; what cannot be made out is left at its default.
+    """Parse the header of an encoded image; unknown fields keep their defaults.
 
     Raises:
-        ValueError: it is empty, no image of a known kind, a camera's raw file, or claims more than MAX_PIXELS pixels.
+        ValueError: empty, not a supported image format, a camera raw file, or more than MAX_PIXELS pixels.
     """
     header = _parse(content)
     if header.kind == "unknown":
@@ -63,7 +64,7 @@ def read_header(content: bytes) -> Header:
 
 
 def kind_of(content: bytes) -> str:
-    """The kind of an image by its first 64 bytes, "unknown" where it is none."""
+    """Return the image format by the first 64 bytes; "unknown" if it is not an image."""
     for kind, signatures in _SIGNATURES.items():
         if content.startswith(signatures):
             return kind
@@ -97,13 +98,13 @@ def _parse(content: bytes) -> Header:
 
 
 def _jpeg(content: bytes) -> Header:
-    """Walk the segments up to the start of frame."""
+    """Parse the segments up to the start of frame."""
     place, orientation = 2, 1
     while place + 4 <= len(content):
         if content[place] != 0xFF:
             break
         marker = content[place + 1]
-        if marker == 0xFF or marker in _WITHOUT_LENGTH:  # filling, or a marker alone
+        if marker == 0xFF or marker in _WITHOUT_LENGTH:  # fill byte, or marker without a segment
             place += 1 if marker == 0xFF else 2
             continue
         (length,) = struct.unpack(">H", content[place + 2 : place + 4])
@@ -132,7 +133,7 @@ def _png(content: bytes) -> Header:
 
 
 def _webp(content: bytes) -> Header:
-    """Of the extended format only; Pillow checks the others when it decodes them: they are at most 16,384 wide."""
+    """Parse the extended format only; the others are at most 16,384 pixels wide, and Pillow checks their size."""
     if content[12:16] != b"VP8X":
         return Header("webp")
     width, height = (1 + int.from_bytes(content[at : at + 3], "little") for at in (24, 27))
@@ -140,10 +141,10 @@ def _webp(content: bytes) -> Header:
 
 
 def _tiff(content: bytes) -> Header:
-    """Of the first image in a TIFF.
+    """Parse the first image of a TIFF.
 
     Raises:
-        ValueError: a camera's raw file in TIFF's clothes, whose first image is a preview.
+        ValueError: a TIFF-based camera raw file, whose first image is a preview.
     """
     tags = _tags(content)
     raw_colours = tags.get(262) in (32803, 34892)  # PhotometricInterpretation: CFA, linear raw
@@ -154,13 +155,13 @@ def _tiff(content: bytes) -> Header:
 
 
 def _orientation(tiff: bytes) -> int:
-    """The orientation in a block of EXIF, 1 where there is none or it cannot be made out."""
+    """Return the orientation in an EXIF block; 1 if missing or invalid."""
     value = _tags(tiff).get(_ORIENTATION_TAG, 1)
     return value if 1 <= value <= 8 else 1
 
 
 def _tags(tiff: bytes) -> dict[int, int]:
-    """The first values of the first directory's tags, of those that are whole numbers in place; {} where damaged."""
+    """Return the first inline integer of each tag of the first directory (IFD); {} if damaged."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     found: dict[int, int] = {}
     if order is None:

@@ -1,4 +1,4 @@
-"""Where images lie: a uint8 array, or encoded files."""
+"""Image stores: a uint8 array, or encoded files, with random access."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnnrecipes._support import remote_files
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images of one shape in one array (N, H, W, C), uint8 0..255; never copied whole."""
+    """Images of one shape in an array (N, H, W, C), uint8 0..255; the array is never copied."""
 
     array: np.ndarray
 
@@ -20,12 +20,12 @@ class ArrayImages:
         return len(self.array)
 
     def read(self, position: int) -> np.ndarray:
-        """(H, W, C), uint8."""
+        """Return an image (H, W, C), uint8."""
         return self.array[position]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of every image."""
+        """The shape (H, W, C) of every image."""
         return tuple(self.array.shape[1:])
 
 
@@ -41,24 +41,24 @@ class EncodedImages:
 
     @property
     def are_files(self) -> bool:
-        """Whether they lie in files, which may be damaged or vanish."""
+        """True for files, which may be damaged or deleted; False for bytes in memory."""
         return len(self.items) > 0 and not isinstance(self.items[0], bytes)
 
     def read(self, position: int) -> bytes:
-        """The encoded file."""
+        """Return the encoded file."""
         item = self.items[position]
         return item if isinstance(item, bytes) else remote_files.read(item)
 
     def label(self, position: int) -> str:
-        """What to call this image in a message."""
+        """Return the name of an image for messages."""
         item = self.items[position]
         return f"image {position}" if isinstance(item, bytes) else repr(str(item))
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Images and their labels, before anything is split off."""
+    """Images and labels, before validation and test splits are made."""
 
     images: ArrayImages | EncodedImages
     labels: np.ndarray  # (N,) int32
-    groups: np.ndarray | None = None  # (N,) numbers of what belongs together, and into one split
+    groups: np.ndarray | None = None  # (N,) group numbers; a group stays in one split

@@ -1,7 +1,7 @@
-"""Pixel values: from the arrays that people have to uint8 images (N, H, W, C), 0..255.
+"""Pixel values: conversion of arrays to uint8 images (N, H, W, C), 0..255.
 
-Floats are 0..1 (scaled, as most notebooks have them) or 0..255, told apart by their largest value. What is neither is
-an error that says how to convert it, since a wrong guess trains a worse model without a word.
+Floats are 0..1 or 0..255, distinguished by their maximum. Other ranges raise an error with the conversion to use, since
+a wrong guess would silently train a worse model.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _CHUNK = 1024  # images converted at a time, so that no second float array is ne
 def as_images(
     array: Any, what: str, say: Callable[[str], None] = lambda text: None, scale: str | None = None
 ) -> np.ndarray:
-    """Return a uint8 array (N, H, W, C) of 1 or 3 channels; the same memory where `array` is one.
+    """Return a uint8 array (N, H, W, C) of 1 or 3 channels, without a copy if `array` is one.
 
     Args:
         array: (N, H, W, C), or (N, H, W) for gray; whole numbers 0..255 of any type, or floats 0..1 or 0..255, which
             are rounded.
-        what: what to call them in a message.
-        say: told of a conversion that changes values, and of images that look like 0..1.
-        scale: "0..1" or "0..255", of floats; None: found from these alone.
+        what: name of the images in messages.
+        say: called with a message about a conversion that changes values, and about integers that look like 0..1.
+        scale: range of floats, "0..1" or "0..255"; None: detected.
 
     Raises:
         DataError: another shape, another type, or values that are in neither range.
@@ -61,7 +61,7 @@ def as_images(
 
 
 def say_or_warn(text: str, say: Callable[[str], None] = lambda text: None) -> None:
-    """Say what `as_images` tells of; a warning of it is a Python warning, which is shown where nothing is said too."""
+    """Pass on a message of `as_images`; those that begin with WARNING become Python warnings, shown in any case."""
     if text.startswith(WARNING):
         warnings.warn(text.removeprefix(WARNING), CNNRecipesWarning, stacklevel=6)
     else:
@@ -69,7 +69,7 @@ def say_or_warn(text: str, say: Callable[[str], None] = lambda text: None) -> No
 
 
 def scale_of(array: Any, what: str) -> str | None:
-    """The range of floats, "0..1" or "0..255"; None for other types. Raises DataError for values in neither."""
+    """Return the range of floats, "0..1" or "0..255"; None for other types. Raises DataError for other ranges."""
     array = _numbers(array, what)
     if array.dtype.kind != "f" or not array.size:
         return None
@@ -93,7 +93,7 @@ def scale_of(array: Any, what: str) -> str | None:
 
 
 def _whole(array: np.ndarray, what: str, say: Callable[[str], None]) -> np.ndarray:
-    """Integers 0..255 as uint8, where they lie if they are that."""
+    """Return integers 0..255 as uint8, without a copy if they are uint8."""
     if array.dtype != np.uint8:
         low, high = int(array.min()), int(array.max())
         if low < 0 or high > 255:
@@ -113,7 +113,7 @@ def _are_whole(array: np.ndarray) -> bool:
 
 
 def _range_hint(low: float, high: float) -> str:
-    """What such values may be, and how they become 0..255."""
+    """Return a hint on the likely range of such values, and the conversion to 0..255."""
     if -1 <= low < 0 and high <= 1:
         return "; those that are scaled to -1..1 by (images + 1) * 127.5"
     if low < 0:
@@ -124,7 +124,7 @@ def _range_hint(low: float, high: float) -> str:
 
 
 def _shape_hint(shape: tuple[int, ...]) -> str:
-    """What is wrong with the shape of a stack of images, and what to do."""
+    """Return a hint on what is wrong with an array's shape, and what to do."""
     how = "give (N, H, W, C) with 1 or 3 channels, or (N, H, W)"
     if len(shape) == 4 and shape[1] in (1, 3) and shape[-1] not in (1, 3):
         return (

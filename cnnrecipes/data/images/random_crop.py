@@ -1,4 +1,4 @@
-"""Framing: which part of an image a training example shows, chosen and brought to size while the image is read."""
+"""Random crops during decoding: the crop box of a training image is drawn, decoded and resized."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from cnnrecipes.augment import boxes
 from cnnrecipes.augment import operations as spec
 from cnnrecipes.data.images.decode import covering_shape, decode_box, decode_routed, image_size, to_uint8
 
-# operation -> draws that it takes for each image
+# operation -> number of random draws for each image
 DRAWS = {spec.RandomResizedCrop: boxes.DRAWS, spec.RandomCrop: 3}
 
 
 def frame_file(encoded, route, draws, op: spec.Framing, size: tuple[int, int], channels: int) -> tf.Tensor:
-    """Decode what the framing shows of a file, and no more of a JPEG; the same as `frame` of the decoded image.
+    """Decode the random crop of a file; of a JPEG only that part. Bit-identical to `frame` of the decoded image.
 
     Args:
-        encoded, route: the file's bytes and how to decode them (`images.choose_route`).
-        draws: (k,) from [0, 1).
+        encoded, route: the file's bytes, and the result of `decode.choose_route`.
+        draws: (k,) float32 in [0, 1); see DRAWS.
+        op: the crop operation.
         size: height and width of the result.
+        channels: 1 or 3.
 
     Returns:
         (H, W, channels), uint8.
@@ -32,7 +34,7 @@ def frame_file(encoded, route, draws, op: spec.Framing, size: tuple[int, int], c
 
 
 def frame(image, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
-    """What the framing shows of a decoded image (H, W, C), uint8; draws (k,). Returns (height, width, C), uint8."""
+    """Return the random crop (height, width, C), uint8, of a decoded image (H, W, C), uint8; draws (k,) in [0, 1)."""
     shape = tf.shape(image)[:2]
     if isinstance(op, spec.RandomResizedCrop):
         top, left, rows, columns = _box(shape, draws, op)
@@ -40,7 +42,7 @@ def frame(image, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
     scaled = covering_shape(shape, size, _short_side(draws[0], op, min(size)))
     offset = tf.floor(draws[1:] * tf.cast(scaled - size + 1, tf.float32))
     offset = tf.minimum(offset, tf.cast(scaled - size, tf.float32))
-    # Resized and cut in one: only what is kept is computed.
+    # Resize and crop in one step, to compute only the pixels of the crop.
     cut = tf.raw_ops.ScaleAndTranslate(
         images=image[None],
         size=size,
@@ -53,7 +55,7 @@ def frame(image, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
 
 
 def frame_batch(images, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
-    """`frame` of each of (N, H, W, C) by its own draws (N, k)."""
+    """Apply `frame` to each image of (N, H, W, C) with its own draws (N, k)."""
     signature = tf.TensorSpec((*size, images.shape[-1]), tf.uint8)
     one: Callable = lambda pair: frame(pair[0], pair[1], op, size)  # noqa: E731
     return tf.map_fn(one, (images, draws), fn_output_signature=signature)
@@ -65,10 +67,10 @@ def _box(shape, draws, op: spec.RandomResizedCrop):
 
 
 def resample(part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """To (height, width), rounded: means over areas where there are pixels to spare, otherwise bilinear.
+    """Resize to (height, width): area averaging to shrink, bilinear to enlarge; uint8.
 
-    As OpenCV's INTER_AREA, and FFCV with it. Antialiased resizing by a triangle, as Pillow's, takes twice as long; for
-    validation, where it is not drawn anew in every epoch, `images.resize` does that.
+    As OpenCV's INTER_AREA, used by FFCV. Antialiased triangle resizing, as Pillow's, takes twice as long;
+    `decode.resize` uses it for validation.
     """
     shrinks = tf.reduce_prod(tf.shape(part)[:2]) >= size[0] * size[1]
     values = tf.cond(
@@ -76,12 +78,12 @@ def resample(part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
         lambda: tf.image.resize(part, size, method="area"),
         lambda: tf.image.resize(part, size, method="bilinear"),
     )
-    # Means of 0..255 need no cutting off.
+    # Averages of 0..255 need no clipping.
     return tf.ensure_shape(tf.cast(values + 0.5, tf.uint8), (*size, part.shape[-1]))
 
 
 def _short_side(draw, op: spec.RandomCrop, size: int):
-    """The side in pixels: given, drawn from a range with both ends, or 8/7 of the size as 256 is of 224."""
+    """Return the short side in pixels: fixed, drawn from an inclusive range, or 8/7 of the size (256 for 224)."""
     if op.short_side is None:
         return round(size * 8 / 7)
     if isinstance(op.short_side, int):

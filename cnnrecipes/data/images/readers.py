@@ -1,6 +1,6 @@
-"""How the images of a split get into a graph: from an array, from files, or from what was kept of files.
+"""Image readers of the tf.data graph: from an array, from files, or from the decoded cache.
 
-Python reads, so that an array of any size stays where it is: a graph would hold a copy, of 2 GB at most.
+Reading happens in Python, so an array of any size is not copied: a graph constant would be a copy of at most 2 GB.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Reader = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def from_array(split: Split, spec: schema.Data, shape: Shape, framing: Framing | None, handles: Handles) -> Reader:
-    """(indices (N,), draws (N, k)) to images (N, H, W, C), from an array."""
+    """Return a reader from (indices (N,), draws (N, k)) to images (N, H, W, C) of an array."""
     height, width, _ = shape
     images, positions = split.images, split.positions
 
@@ -40,7 +40,7 @@ def from_array(split: Split, spec: schema.Data, shape: Shape, framing: Framing |
 
 
 def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """indices (N,) to the files' bytes (N,) and how to decode them (N,): a batch at a time, as calling Python costs."""
+    """Return a reader from indices (N,) to file contents (N,) and decoding routes (N,), one Python call a batch."""
     images, positions = split.images, split.positions
 
     def read_all(indices):
@@ -55,7 +55,7 @@ def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.T
 
 
 def from_files(split: Split, spec: schema.Data, shape: Shape, framing: Framing | None) -> Callable:
-    """(bytes, route, draws (k,)) to an image (H, W, C)."""
+    """Return a decoder from (bytes, route, draws (k,)) to an image (H, W, C)."""
     height, width, channels = shape
 
     def read(encoded, route, draws):
@@ -67,7 +67,7 @@ def from_files(split: Split, spec: schema.Data, shape: Shape, framing: Framing |
 
 
 def from_kept(split: Split, spec: schema.Data, shape: Shape, framing: Framing | None, handles: Handles) -> Reader:
-    """(index, draws (k,)) to an image (H, W, C), decoded once and kept; resized too, unless each epoch frames anew."""
+    """Return a reader from (index, draws (k,)) to an image (H, W, C) of the decoded cache, resized if not cropped."""
     height, width, channels = shape
     images, positions = split.images, split.positions
 
