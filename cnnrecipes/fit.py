@@ -255,7 +255,7 @@ class _Training:
         return prepare(self.recipe, self.source, self.placement, **about)
 
     def _write_beginning(self, run: Run, prepared: Prepared) -> None:
-        """What a run needs from its first moment: to predict unfinished, and to be resumed without `start_from`."""
+        """Write the files with which an unfinished run predicts, and resumes without `start_from`."""
         with preflight.explained_disk(run.folder):
             run.write(unfinished.FILE, json.dumps(prepared.about, indent=2))
             if self.start_from and not (run.folder / START).exists():

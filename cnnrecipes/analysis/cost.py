@@ -94,7 +94,7 @@ def _by_stage(table: pd.DataFrame, totals: dict[str, int]) -> pd.DataFrame:
 
 
 def _counter(layer: Any) -> Callable[[Call], int] | None:
-    """What counts the multiply-adds of a layer's calls: each weight of a kernel works once at every position."""
+    """Return the counter of a layer's multiply-adds: each kernel weight is used once per position."""
     if isinstance(layer, _SEPARABLE):
         kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
         return lambda call: _positions(call.output_shape, layer) * sum(math.prod(k.shape) for k in kernels)
@@ -113,7 +113,7 @@ def _positions(shape: tuple[int, ...], layer: Any) -> int:
 
 
 def _multiplies(layer: Any) -> bool:
-    """Whether a layer that has no counter looks like one that multiplies matrices."""
+    """Return whether a layer without a counter looks like a matrix multiplication."""
     if isinstance(layer, keras.layers.Embedding):
         return False
     return type(layer).__name__ in _PRODUCTS or any(len(w.shape) > 1 for w in getattr(layer, "weights", ()))

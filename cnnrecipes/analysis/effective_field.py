@@ -25,7 +25,7 @@ EFFECTIVE = 1 - 0.9545
 def effective_receptive_field(
     model: keras.Model, layer: str | None = None, images: np.ndarray | None = None
 ) -> np.ndarray:
-    """What the centre unit of a feature map really reacts to (Luo et al. 2016, arXiv:1701.04128).
+    """Compute the effective receptive field of the centre unit of a feature map (Luo et al. 2016, arXiv:1701.04128).
 
     The gradient of the centre unit, summed over channels, with respect to the images, in inference mode; its
     absolute value averaged over images and channels. Norms whose scales are all 0 count with scales of 1: in a fresh

@@ -67,7 +67,7 @@ def plot_feature_maps(
     *,
     about: str = "",
 ) -> Figure:
-    """What layers find in one image: the image, then for each layer the channels that answer most, in inference mode.
+    """Plot feature maps of one image in inference mode: for each layer the channels of the strongest response.
 
     These are the channels of the highest mean, the highest first, with their numbers. Each map goes from its own
     smallest value (dark) to its own largest (bright); one that is the same everywhere is dark.

@@ -39,7 +39,7 @@ def require_sizes(model: keras.Model, found: Sequence[Call]) -> None:
 
 
 def is_map(shape: Sequence[int | None]) -> bool:
-    """Whether a shape is (N, H, W, C) with more than one pixel."""
+    """Return whether a shape is (N, H, W, C) with more than one pixel."""
     return len(shape) == 4 and tuple(shape[1:3]) != (1, 1)
 
 

@@ -33,7 +33,7 @@ PICTURES = {
 
 
 class Inspection(NamedTuple):
-    """What `inspect` found.
+    """The results of `inspect`.
 
     `stages` and `layers`: tables of costs, fields and activations. `files`: the pictures. `dead`: the layers with dead
     channels, as `dead_channels` has them.

@@ -19,7 +19,7 @@ from cnnrecipes.analysis.words import is_norm, opens_line, words
 
 
 class Block(NamedTuple):
-    """What is drawn as one box: lines of text, and a link around it where a branch skips it."""
+    """A box of the diagram: lines of text, and a link around it where a branch skips it."""
 
     lines: tuple[str, ...]  # top to bottom, each "3x3 conv 64, norm, relu"; the last one of a linked block merges
     link: str | None = None  # what is on the link, "" for nothing (the identity); None: no link
@@ -130,7 +130,7 @@ def _in_short(lines: tuple[str, ...]) -> str:
 
 
 def _lines(found: Sequence[Call], branch: set[int]) -> tuple[str, ...]:
-    """What a branch does; a link inside it is told in words."""
+    """Describe a branch in words, with the links inside it."""
     lines: list[str] = []
     for item in _items(found, sorted(branch)) if branch else ():
         lines += item.block.lines

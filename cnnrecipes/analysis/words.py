@@ -29,7 +29,7 @@ _NAMES = {
 
 
 def words(call: Call) -> str:
-    """What a call does; "" where a reader misses nothing: padding, identities, reshapings."""
+    """Describe a layer call; "" for padding, identities and reshapes."""
     layer = call.layer
     for table, say in ((_CONVS, _conv), (_POOLS, _pool), (_NAMES, lambda layer, name: name)):
         kind = next((name for cls, name in table.items() if isinstance(layer, cls)), None)
@@ -54,7 +54,7 @@ def words(call: Call) -> str:
 
 
 def opens_line(call: Call) -> bool:
-    """Whether a call starts a line of text: all but norms, activations and the like, which follow another layer."""
+    """Return whether a call starts a line of text: all but norms, activations and the like, which follow a layer."""
     return not (
         is_norm(call)
         or is_scale(call)
@@ -64,12 +64,12 @@ def opens_line(call: Call) -> bool:
 
 
 def is_norm(call: Call) -> bool:
-    """Whether a call normalizes."""
+    """Return whether a call is a normalization."""
     return isinstance(call.layer, _NORMS)
 
 
 def is_scale(call: Call) -> bool:
-    """Whether a call multiplies each channel by a factor, as the end of a branch in a net without norms does."""
+    """Return whether a call scales each channel, as the end of a branch in a net without norms does."""
     return isinstance(call.layer, L.EinsumDense) and len(call.layer.kernel.shape) == 1
 
 

@@ -190,7 +190,7 @@ def _look_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
 
 
 def _places(images: tf.Tensor) -> tf.Tensor:
-    """Where the values (N, H * W * C) stand in tables (N, C, 256); one pattern for all images is broadcast faster."""
+    """Return the indices of values (N, H * W * C) in tables (N, C, 256); broadcasting one pattern is faster."""
     n, channels = tf.shape(images)[0], images.shape[-1]
     pattern = tf.tile(tf.range(channels) * 256, [math.prod(images.shape[1:3])])
     return tf.cast(_flat(images), tf.int32) + pattern + tf.range(n)[:, None] * (channels * 256)

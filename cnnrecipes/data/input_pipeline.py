@@ -202,7 +202,7 @@ def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False)
 
 
 def _kept_statistics(split: Split, spec: schema.Data) -> Path | None:
-    """Where the statistics of these files at this size are kept; None for what lies in no files."""
+    """Return the cache path of these files' statistics at this size; None for images that are no files."""
     if isinstance(split.images, ArrayImages) or not split.images.are_files:
         return None
     shown = repr((image_shape(split, spec), spec.resize, spec.short_side))

@@ -28,7 +28,7 @@ FILES = ("report.json", "quarantine.txt", "report.html")  # of a saved report
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What `check_data` found. `trainable` says whether training may go on, with the unreadable files left out.
+    """The report of `check_data`. `trainable` says whether training may go on, with the unreadable files left out.
 
     In Python and in notebooks it shows itself as tables; `save` writes them with pictures.
     """
@@ -62,7 +62,7 @@ class Report:
         return display.text(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML that a notebook shows."""
         return display.fragment(self)
 
     def save(self, output: str | Path) -> list[Path]:
@@ -153,7 +153,7 @@ def quarantine(unreadable: Mapping[str, str]) -> str:
 
 
 def _undealt(source: Source) -> list[str]:
-    """What is wrong where the default recipe takes a validation split from the training images."""
+    """Return the problems of taking the default validation split from the training images."""
     try:
         return deal(source, schema.Data(name="arrays"))[1]
     except DataError as error:

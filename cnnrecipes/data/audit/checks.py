@@ -55,7 +55,7 @@ class Finding:
     groups: tuple[tuple[Member, ...], ...] = ()  # the same files, those together that belong together
 
     def to_dict(self) -> dict[str, Any]:
-        """What report.json holds of it."""
+        """Return the finding as report.json holds it."""
         groups = [[{"file": one.file, "split": one.split, "class": one.label} for one in some] for some in self.groups]
         return {**vars(self), "groups": groups}
 
@@ -83,7 +83,7 @@ def odd_files(found: Sequence[FileFacts]) -> Iterator[Finding]:
 
 
 def _rare(kinds: Iterable[str]) -> list[str]:
-    """Those of which there is one among a hundred or more."""
+    """Return the values that occur at most once in a hundred."""
     counts = Counter(kinds)
     return sorted(kind for kind, n in counts.items() if n == 1 and counts.total() >= 100)
 
@@ -146,7 +146,7 @@ def _grouped(
 
 
 def count(images: Mapping[Place, int]) -> pd.DataFrame:
-    """How many images of each class (rows) are in each split (columns); names that are not UTF-8 are escaped."""
+    """Count the images per class (rows) and split (columns); names that are not UTF-8 are escaped."""
     # pandas keeps text in Arrow, which holds nothing but UTF-8.
     rows = [{"split": split, "class": storable(label), "n": n} for (split, label), n in images.items()]
     if not rows:

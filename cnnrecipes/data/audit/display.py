@@ -48,7 +48,7 @@ def fragment(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Whether training may go on."""
+    """Return the verdict: whether training may go on."""
     return "training may go on" if report.trainable else "training may not go on"
 
 

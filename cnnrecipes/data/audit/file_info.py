@@ -107,7 +107,7 @@ def _seen(image: np.ndarray) -> dict:
 
 
 def looks(image: np.ndarray) -> str:
-    """Whether gray rises to the right, and downwards, on a grid of 8 x 8: 128 bits as hexadecimal digits.
+    """Compute the difference hash of an image: signs of horizontal and vertical steps, 8 x 8, 128 bits in hex.
 
     The "difference hash" (Krawetz 2013), in both directions. image: (H, W, 1 or 3), uint8.
     """

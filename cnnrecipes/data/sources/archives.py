@@ -29,14 +29,14 @@ _MANIFEST = "manifest.json"
 
 
 def is_archive(text: str) -> bool:
-    """Whether a path or address means an archive: by its ending, or since it is a web address."""
+    """Return whether a path is an archive, by its suffix, or a web address."""
     if is_web(text):
         return True
     return text.lower().endswith(ENDINGS) and not Path(text).expanduser().is_dir()
 
 
 def is_web(text: str) -> bool:
-    """Whether this is an address of http or https."""
+    """Return whether this is an http or https URL."""
     return text.lower().startswith(("http://", "https://"))
 
 
@@ -73,7 +73,7 @@ def unpacked(archive: str, *, progress: bool = False) -> str:
 
 
 def is_kept(archive: str) -> bool:
-    """Whether the archive at a web address was downloaded and unpacked before. Raises DataError for no address."""
+    """Return whether the archive at a URL is in the cache. Raises DataError for an invalid URL."""
     return _is_whole(user_cache.folder() / "archives" / _web_key(*_address(archive))[:32])
 
 
@@ -134,7 +134,7 @@ def _make(final: Path, name: str, fetch: Callable[[Path], Path], progress: bool)
 
 
 def _is_whole(final: Path) -> bool:
-    """Whether everything that was unpacked is still there: cache folders are cleaned by others too."""
+    """Return whether all unpacked files still exist: other programs clean cache folders too."""
     try:
         manifest = json.loads((final / _MANIFEST).read_text(encoding="utf-8"))
         return {key: manifest[key] for key in ("files", "bytes")} == _measured(final / "files")

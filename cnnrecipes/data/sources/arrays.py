@@ -79,7 +79,7 @@ def digits() -> Mapping[str, Any]:
 
 
 def _splits(data: Any) -> tuple[dict[str, Any], Any]:
-    """What stands for each split, and the class names that are given. Raises DataError, UnknownNameError."""
+    """Return the value given for each split, and the given class names. Raises DataError, UnknownNameError."""
     given = dict(data) if isinstance(data, Mapping) else {"train": data}
     if hasattr(data, "class_names"):  # of keras.utils.image_dataset_from_directory
         given["class_names"] = data.class_names

@@ -1,4 +1,4 @@
-"""Whether a data set is on this machine, and what is known of one that is not, without opening or downloading it."""
+"""Local availability of a data set, and metadata of one that is not here, without opening or downloading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Absent(NamedTuple):
 
 
 def absent(data: Any) -> Absent | None:
-    """What is known of data that is not on this machine; None for what is. Never uses the network.
+    """Return the metadata of data that is not on this machine; None for local data. Never uses the network.
 
     Args:
         data: as for `open_source`, but None.

@@ -20,7 +20,7 @@ from cnnrecipes.errors import DataError, counted, did_you_mean, listed
 
 
 def is_path(text: str) -> bool:
-    """Whether `data.name` means a folder: it has a separator, begins with ".", "~", or names a directory here."""
+    """Return whether `data.name` is a folder: it has a separator, begins with ".", "~", or names a directory here."""
     if text.startswith("tfds:"):
         return False
     return os.sep in text or "/" in text or text.startswith((".", "~")) or Path(text).is_dir()
@@ -76,7 +76,7 @@ def image_files(folder: str | Path) -> list[str]:
 
 
 class _Found:
-    """What the class folders hold, gathered split by split: pools, problems and what is passed over."""
+    """The contents of the class folders, split by split: pools, problems and skipped files."""
 
     def __init__(self, tree: Tree):
         self.tree = tree
@@ -191,6 +191,6 @@ def _names(files: Sequence[str]) -> str:
 
 
 def _remedy(files: Sequence[str]) -> str:
-    """What to do about images of kinds that are not read."""
+    """Return the remedy for images of unsupported formats."""
     heic = any(file.lower().endswith(HEIC) for file in files)
     return ("`pip install cnnrecipes[heic]` reads HEIC; " if heic else "") + "convert them to JPEG or PNG"

@@ -1,4 +1,4 @@
-"""How a folder is understood: where its splits and classes lie, and what was left out and why."""
+"""The layout of an image folder: its splits, its classes, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRAPPERS = 3  # folders around the data set that are looked through
 
 @dataclass(frozen=True)
 class Layout:
-    """What was understood of a folder, an archive or a table, for `fit` and `check_data` to print.
+    """The detected layout of a folder, an archive or a table, for `fit` and `check_data` to print.
 
     Of arrays, data sets of TFDS and the digits it is empty.
     """
@@ -44,7 +44,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder or a table holds, and everything for which it cannot be trained on."""
+    """The contents of a folder or a table, and all problems that prevent training on it."""
 
     class_names: tuple[str, ...]
     pools: Mapping[str, Pool]  # by split
@@ -68,7 +68,7 @@ class Roots:
 
 
 def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
-    """Where the splits, or the classes, of a folder lie.
+    """Find the folders of the splits, or of the classes.
 
     Folders that are called train, validation or test, in one of the field's ways, are splits where they hold folders
     of images; where they hold the images themselves, beside other such folders, they are classes.
@@ -211,7 +211,7 @@ def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
 
 
 def _are_leftovers(named: Mapping[str, str], labelled: list[str], others: list[str]) -> bool:
-    """Whether what stands beside the split "train" is no class: unlabelled images in folders that mention a split."""
+    """Return whether the folders beside "train" are no classes: unlabelled images in folders that mention a split."""
     of_train = any(named[name] == "train" for name in labelled if name in named)
     return of_train and not any(name in labelled or not split_within(name)[0] for name in others)
 

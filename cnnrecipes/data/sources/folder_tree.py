@@ -22,7 +22,7 @@ _JUNK = frozenset(
 
 @dataclass(frozen=True)
 class Level:
-    """What lies in one folder, by name, sorted; hidden entries are in none of these."""
+    """The entries of one folder, sorted by name, without hidden ones."""
 
     folders: list[str] = field(default_factory=list)
     linked: list[str] = field(default_factory=list)  # links to folders that are in the data set
@@ -48,7 +48,7 @@ class Tree:
         self.closed: list[str] = []  # why folders cannot be looked into
 
     def level(self, folder: str) -> Level:
-        """What lies in a folder; nothing where it cannot be looked into, which `closed` then says."""
+        """List a folder; empty where it cannot be read, which `closed` then records."""
         if folder not in self._levels:
             self._levels[folder] = self._listed(folder)
         return self._levels[folder]
@@ -68,7 +68,7 @@ class Tree:
             waiting += [remote_files.join(here, name) for name in reversed(level.folders)]
 
     def holds_images(self, folder: str) -> bool:
-        """Whether there are images in a folder or below it, of kinds that are read or not."""
+        """Return whether a folder holds images at any depth, of supported formats or not."""
         if folder not in self._full:
             levels = (level for _, level in self.walk(folder))
             self._full[folder] = any(level.images or level.other_images for level in levels)
@@ -111,12 +111,12 @@ class Tree:
 
 
 def _is_within(path: str, folder: str) -> bool:
-    """Whether a path is a folder's, or the folder itself; both are real paths."""
+    """Return whether a path is a folder or lies below it; both are real paths."""
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def _is_image(path: str) -> bool:
-    """Whether a file begins as an image does; of another nothing is to be shown."""
+    """Return whether a file starts with an image's magic bytes; contents of others are not shown."""
     try:
         if not os.path.isfile(path):
             return False

@@ -205,7 +205,7 @@ def _renumbered(name: str, pool: Pool, names: Sequence[str], known: Sequence[str
 
 
 def recipe_name(data: Any) -> str:
-    """What a recipe's `data.name` records for the argument `data`."""
+    """Return the `data.name` that a recipe records for the argument `data`."""
     if not isinstance(data, (str, Path)):
         return "arrays"
     text = str(data)
@@ -215,7 +215,7 @@ def recipe_name(data: Any) -> str:
 
 
 def unrecordable(data: Any) -> list[str]:
-    """What is wrong where the path of the data cannot stand in a recipe, which is UTF-8."""
+    """Return the problems of a data path that a recipe cannot record because it is not UTF-8."""
     name = recipe_name(data)
     return [] if is_utf8(name) else [f"the path {name!r} is not UTF-8; rename it, or give a link to it of another name"]
 
@@ -305,7 +305,7 @@ def _open(
 
 
 def class_problems(source: Source) -> list[str]:
-    """What stops a training: fewer than two classes, or a class without a training image."""
+    """Return the problems that prevent training: fewer than two classes, or a class without a training image."""
     if len(source.class_names) < 2:
         left_out = "".join(
             f"; {finding.message}" for finding in source.layout.left_out if finding.severity == "warning"

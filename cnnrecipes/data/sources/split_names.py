@@ -41,7 +41,7 @@ def split_within(name: str) -> tuple[str | None, str]:
 
 
 def is_wrapper(name: str) -> bool:
-    """Whether a name tells nothing of what is inside, as "images", "data", "train" (inside train/) or "unknown"."""
+    """Return whether a name is generic, for example "images", "data", "train" (inside train/) or "unknown"."""
     words = set(_words(name))
     return split_of(name) is not None or (bool(words) and words <= _FILLERS | _UNLABELLED)
 

@@ -31,7 +31,7 @@ HOW = "; ".join(f"{use}: {', '.join(names)}" for use, names in COLUMNS.items())
 
 
 def is_table(text: str) -> bool:
-    """Whether a path means a table, by its ending."""
+    """Return whether a path is a table, by its suffix."""
     return text.lower().endswith(ENDINGS)
 
 
@@ -78,7 +78,7 @@ def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
 
 
 def _shared_groups(groups: pd.Series, splits: np.ndarray, name: str) -> list[str]:
-    """What is wrong with groups of which there are rows in two splits: the one is then learned to tell the other."""
+    """Return the problems of groups with rows in two splits, which leak from one split into the other."""
     found = pd.DataFrame({"group": groups.to_numpy(), "split": splits}).dropna().groupby("group")["split"].unique()
     shared = found[found.map(len) > 1]
     if shared.empty:

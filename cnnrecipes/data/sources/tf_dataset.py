@@ -53,7 +53,7 @@ def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
 
 
 def _is_batch(image: Any, label: Any, split: str) -> bool:
-    """Whether an element is a batch. Raises DataError where it is neither that nor an image."""
+    """Return whether an element is a batch. Raises DataError where it is neither that nor an image."""
     if isinstance(image, bytes):
         return False
     shape = image.shape if isinstance(image, np.ndarray) else ()

@@ -47,7 +47,7 @@ def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
 
 
 class Description(NamedTuple):
-    """What is known of a set before it is downloaded; sizes that differ between its images are None."""
+    """Metadata of a TFDS set, known before its download; sizes that differ between its images are None."""
 
     class_names: tuple[str, ...]
     shape: tuple[int | None, int | None, int | None]
@@ -106,7 +106,7 @@ def _unknown(name: str, known: Sequence[str]) -> CNNRecipesError:
 
 
 def _closeness(name: str, names: Sequence[str]) -> float:
-    """How like a name the most similar one of these is, 0 to 1."""
+    """Return the similarity, 0 to 1, of a name to the nearest of these."""
     return max((difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio() for one in names), default=0.0)
 
 

@@ -44,7 +44,7 @@ class RecordImages:
         return _feature(content, "image").bytes_list.value[0]
 
     def label(self, position: int) -> str:
-        """What to call this image in a message."""
+        """Return the name of this image in messages."""
         return f"record {position}"
 
 
@@ -64,7 +64,7 @@ class DataSourceImages:
         return self.source[position]["image"]
 
     def label(self, position: int) -> str:
-        """What to call this image in a message."""
+        """Return the name of this image in messages."""
         return f"record {position}"
 
 

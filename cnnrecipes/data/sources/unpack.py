@@ -179,5 +179,5 @@ def _tar_members(opened: tarfile.TarFile, name: str) -> Iterator[_Member]:
 
 
 def _target(link: str, target: str) -> str:
-    """What a symbolic link leads to, as a member's name; one that leads out keeps its ".." or "/"."""
+    """Return the target of a symbolic link, as a member's name; one that leads out keeps its ".." or "/"."""
     return target if target.startswith(("/", "\\")) else os.path.normpath(os.path.join(os.path.dirname(link), target))

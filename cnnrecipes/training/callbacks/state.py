@@ -1,4 +1,4 @@
-"""What happens beside the steps: where the training is, its history, the best weights, the guard against NaN.
+"""Callbacks for the position in the training, the history, the best weights and the NaN check.
 
 Those that remember something have `state()`, JSON values for a checkpoint, and `restore(state)`.
 """
@@ -25,7 +25,7 @@ from cnnrecipes.runs import checkpoint
 
 
 class Position(keras.callbacks.Callback):
-    """Where the training is: `epoch`, from 0, and `step`, the steps that are done in it. Put it first."""
+    """Position in the training: `epoch`, from 0, and `step`, completed steps. Must be the first callback."""
 
     def __init__(self, steps_per_epoch: int):
         super().__init__()

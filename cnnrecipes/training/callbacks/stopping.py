@@ -31,7 +31,7 @@ class EarlyStopping(keras.callbacks.Callback):
 
     @property
     def ended(self) -> bool:
-        """Whether it has stopped the training, which a resume must not take up again."""
+        """Return whether it has stopped the training; a resume must not continue then."""
         return self.waited >= self.patience
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which workers there are, as TF_CONFIG or SLURM describe them."""
+"""The workers of a cluster, read from TF_CONFIG or SLURM."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Placement:
         return self._averaged(np.asarray(values, np.float32)).tolist()
 
     def same(self, text: str) -> bool:
-        """Whether all workers have the same text here."""
+        """Return whether all workers pass the same text."""
         return self.agree([float(self.from_chief(text) != text)])[0] == 0
 
     def from_chief(self, text: str) -> str:
@@ -88,7 +88,7 @@ class Placement:
         return self.strategy.experimental_local_results(self._mean(tf.constant(values)))[0].numpy()
 
     def batches(self, pipeline: Callable[[int, int], tf.data.Dataset]) -> tf.data.Dataset:
-        """What `fit` takes: each device gets its part of every batch.
+        """Return the data set for `fit`, with each batch sharded over the devices.
 
         Args:
             pipeline: (which part, of how many) to the batches of that part.
