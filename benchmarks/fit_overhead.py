@@ -26,7 +26,7 @@ import tensorflow as tf
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.recipe import catalog
 from cnnrecipes.training import trainer
-from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.distributed.devices import Placement
 from cnnrecipes.training.train_job import prepare
 
 

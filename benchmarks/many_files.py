@@ -52,7 +52,7 @@ def make(root: Path, count: int) -> None:
 
 def first_batch() -> float:
     """Seconds from opening the folder to the first training batch."""
-    from cnnrecipes.data import input_pipeline
+    from cnnrecipes.data import batching
     from cnnrecipes.data.sources.source import open_source
     from cnnrecipes.data.standardize import Statistics
     from cnnrecipes.recipe import catalog
@@ -62,7 +62,7 @@ def first_batch() -> float:
     start = time.perf_counter()
     source = open_source(os.environ[FOLDER], recipe.data)
     mean = Statistics((120.0,) * 3, (60.0,) * 3)
-    batches = input_pipeline.training_batches(source.split("train"), recipe, mean, CLASSES, last_step=1)
+    batches = batching.training_batches(source.split("train"), recipe, mean, CLASSES, last_step=1)
     next(batches.as_numpy_iterator())
     return time.perf_counter() - start
 

@@ -85,7 +85,7 @@ def pillow_batch(files: list[str]) -> None:
 
 def training(changes: dict, data: object = None, batch: int = BATCH, size: int = SIZE) -> Iterable[int]:
     """Batches of a training of cnnrecipes."""
-    from cnnrecipes.data import input_pipeline
+    from cnnrecipes.data import batching
     from cnnrecipes.data.sources.source import open_source
     from cnnrecipes.data.standardize import Statistics
     from cnnrecipes.recipe import catalog
@@ -94,7 +94,7 @@ def training(changes: dict, data: object = None, batch: int = BATCH, size: int =
     recipe = catalog.load("resnet20_photos").change(**fixed, **changes)
     source = open_source(os.environ[FOLDER] if data is None else data, recipe.data)
     mean = Statistics((120.0,) * 3, (60.0,) * 3)
-    batches = input_pipeline.training_batches(source.split("train"), recipe, mean, len(source.class_names))
+    batches = batching.training_batches(source.split("train"), recipe, mean, len(source.class_names))
     yield from (len(images) for images, _ in batches)
 
 

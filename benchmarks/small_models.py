@@ -32,7 +32,7 @@ def ours() -> list[float]:
     """Seconds of each epoch by `cnnrecipes.fit`."""
     side_by_side.import_for("cnnrecipes")
     import cnnrecipes as cr
-    from cnnrecipes.training.callbacks.state import Position
+    from cnnrecipes.training.callbacks.epochs import Position
 
     times, begin = [], Position.on_epoch_begin
 

@@ -57,7 +57,7 @@ def prepared(**changes):
     import tensorflow as tf
 
     from cnnrecipes.data.sources.source import open_source
-    from cnnrecipes.training.distributed.strategy import Placement
+    from cnnrecipes.training.distributed.devices import Placement
     from cnnrecipes.training.train_job import prepare
 
     whole = recipe(**changes)
@@ -150,7 +150,7 @@ def peak(contender: str) -> float:
     """MiB of a process that trains two epochs of eight steps."""
     side_by_side.import_for("cnnrecipes")
     import cnnrecipes as cr
-    from cnnrecipes.training.callbacks.state import peak_memory
+    from cnnrecipes.training.callbacks.epochs import peak_memory
 
     images, labels = arrays(8)
     if contender != "keras":

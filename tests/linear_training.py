@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.optim.optimizers import optimizer
@@ -16,7 +16,7 @@ from cnnrecipes.optim.schedules import schedule
 from cnnrecipes.optim.weight_averages import averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training import train_job, trainer
-from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.distributed.devices import Placement
 from cnnrecipes.training.train_model import Trainee
 
 RANDOM = np.random.default_rng(0)
@@ -48,7 +48,7 @@ class LinearTraining:
         spec = self.recipe.train
         source = open_source((IMAGES, LABELS), self.recipe.data)
         split, self.validation = source.split("train"), source.split("validation")
-        steps = input_pipeline.steps_per_epoch(split, self.recipe.data)
+        steps = batching.steps_per_epoch(split, self.recipe.data)
         self.schedule = schedule(spec, steps, 16)
         self.said: list[str] = []
         with trainer.seeded(spec.seed):
@@ -61,13 +61,13 @@ class LinearTraining:
             train_job.compile_trainee(self.trainee, self.recipe, made)
         statistics = Statistics((120.0,), (60.0,))
         self.feed = trainer.Feed(
-            lambda first, last: input_pipeline.training_batches(
+            lambda first, last: batching.training_batches(
                 split, self.recipe, statistics, 3, first_step=first, last_step=last
             ),
             steps,
             16,
-            train_job.again_and_again(input_pipeline.evaluation_batches(self.validation, self.recipe.data, 3)),
-            input_pipeline.evaluation_steps(self.validation),
+            train_job.again_and_again(batching.evaluation_batches(self.validation, self.recipe.data, 3)),
+            batching.evaluation_steps(self.validation),
             len(self.validation),
         )
         if folder is not None:

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 import cnnrecipes as cr
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.images import decoded_cache, image_store
 from cnnrecipes.data.sources import source as sources
 from cnnrecipes.data.standardize import Statistics
@@ -149,7 +149,7 @@ def test_images_of_tfds_are_released(monkeypatch, shared):
     with watched(monkeypatch) as found:
         recipe = RECIPE.change(**{"data.name": "cifar10", "data.image_size": 32})
         with sources.open_source("cifar10", recipe.data) as source:
-            next(iter(input_pipeline.evaluation_batches(source.split("validation"), recipe.data, 10)))
+            next(iter(batching.evaluation_batches(source.split("validation"), recipe.data, 10)))
         del source
         assert alive(found) == []
 
@@ -168,7 +168,7 @@ def test_evaluating_predicting_and_drawing_release_the_images(monkeypatch, tmp_p
 def batches(cache: str = "none", data=None):
     recipe = RECIPE.change(**{"data.cache": cache})
     split = sources.open_source(noise() if data is None else data, recipe.data).split("train")
-    return split, input_pipeline.training_batches(split, recipe, STATISTICS, 2)
+    return split, batching.training_batches(split, recipe, STATISTICS, 2)
 
 
 @pytest.mark.parametrize("use", ["not at all", "to its end", "in part"])
@@ -212,7 +212,7 @@ def test_a_closed_data_set_says_what_to_do(folder, cache):
         split.close()
         with pytest.raises(tf.errors.InvalidArgumentError, match="this data set is closed.*make a new one"):
             next(iter(dataset))
-        again = input_pipeline.training_batches(split, RECIPE.change(**{"data.cache": cache}), STATISTICS, 2)
+        again = batching.training_batches(split, RECIPE.change(**{"data.cache": cache}), STATISTICS, 2)
         assert len(list(again)) == 3
 
 
@@ -227,7 +227,7 @@ def test_closing_while_threads_prefetch_is_silent_and_clean():
         for end in ("close", "delete the iterator", "delete the data set"):
             for _ in range(3):
                 split = t.sources.open_source(t.noise(), t.RECIPE.data).split("train")
-                dataset = again_and_again(t.input_pipeline.evaluation_batches(split, t.RECIPE.data, 2)).prefetch(50)
+                dataset = again_and_again(t.batching.evaluation_batches(split, t.RECIPE.data, 2)).prefetch(50)
                 iterator = iter(dataset)
                 next(iterator)
                 print("-- from here", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import cnnrecipes as cr
 from cnnrecipes import models
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.images.decode import covering_shape, decode, resize
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
@@ -80,9 +80,9 @@ def test_files_predict_as_in_validation_to_the_last_bit(folder, how):
     split = source.split("validation")
     model = models.build(spec.model, input_shape=(*SIZE, 3), classes=2, mean=MEAN.mean, std=MEAN.std)
     artefact = Artefact(model, spec, source.class_names)
-    batches = input_pipeline.evaluation_batches(split, spec.data, 2).map(lambda images, labels, weights: images)
+    batches = batching.evaluation_batches(split, spec.data, 2).map(lambda images, labels, weights: images)
     assert batches.element_spec.shape[1:] == (*SIZE, 3)
-    cached = input_pipeline.evaluation_batches(split, recipe(folder, **how, **{"data.cache": "memory"}).data, 2)
+    cached = batching.evaluation_batches(split, recipe(folder, **how, **{"data.cache": "memory"}).data, 2)
     for one, other in zip(batches, cached, strict=True):
         np.testing.assert_array_equal(one, other[0])
     paths = [split.images.items[i] for i in split.positions]
@@ -108,7 +108,7 @@ def test_every_kind_of_augmentation_gives_batches_of_the_size(folder, ops):
     spec = recipe(folder, **{"augment.ops": ops, "train.epochs": 2})
     split = open_source(None, spec.data).split("train")
     kept = recipe(folder, **{"augment.ops": ops, "train.epochs": 2, "data.cache": "memory"})
-    streams = [input_pipeline.training_batches(split, one, MEAN, 2).as_numpy_iterator() for one in (spec, kept)]
+    streams = [batching.training_batches(split, one, MEAN, 2).as_numpy_iterator() for one in (spec, kept)]
     for (images, labels), (again, _) in zip(*streams, strict=True):
         assert images.shape == (8, *SIZE, 3)
         assert labels.shape == (8, 2)

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from cnnrecipes._support.figures import Picture, drawable, label_lines, save
 from cnnrecipes.analysis.tiles import shades
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.readable import open_readable, warn_unreadable
 from cnnrecipes.data.sources.source import Source
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.data.unreadable_images import naming_unreadable
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
@@ -58,7 +59,7 @@ def plot_batch(
     source, left_out = open_readable(data, recipe.data)
     warn_unreadable(left_out, sum(map(len, source.splits.values())))
     with source:
-        steps = recipe.train.epochs * input_pipeline.steps_per_epoch(source.split("train"), recipe.data)
+        steps = recipe.train.epochs * batching.steps_per_epoch(source.split("train"), recipe.data)
         if not 0 <= step < steps:
             raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
         if images < 1:
@@ -77,7 +78,7 @@ def plot_batch(
 def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
     """Near the training split's, from its first images."""
     found = []
-    for shown, _, weights in input_pipeline.arrays(source.split("train"), recipe.data, 1):
+    for shown, _, weights in batching.arrays(source.split("train"), recipe.data, 1):
         found.append(shown[weights > 0])
         if sum(map(len, found)) >= _SAMPLE:
             break
@@ -88,8 +89,8 @@ def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
 def _step(source: Source, recipe: Recipe, mean: Statistics, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one step, the first `count` of them."""
     train, classes = source.split("train"), len(source.class_names)
-    with input_pipeline.naming_unreadable(source, recipe.data):
-        batches = input_pipeline.training_batches(train, recipe, mean, classes, first_step=step, last_step=step + 1)
+    with naming_unreadable(source, recipe.data):
+        batches = batching.training_batches(train, recipe, mean, classes, first_step=step, last_step=step + 1)
         images, labels = next(batches.as_numpy_iterator())
     return images[:count], labels[:count]
 

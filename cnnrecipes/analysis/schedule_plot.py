@@ -12,7 +12,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from cnnrecipes._support.figures import Picture, drawable, save
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.readable import open_readable
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.optim import methods
@@ -94,7 +94,7 @@ def _rates(planned: Schedule) -> tuple[np.ndarray, np.ndarray]:
 def _steps(recipe: Recipe, data: Any) -> int:
     """Steps of an epoch: the data's, or any number where none of the recipe's durations is in steps."""
     if data is not None:
-        return input_pipeline.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
+        return batching.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
     method = methods.schedule(recipe.train.schedule)
     durations = [recipe.train.warmup, *method.model_dump(mode="python").values()]
     if any("steps" in str(value) for value in durations):

@@ -11,17 +11,19 @@ import numpy as np
 
 from cnnrecipes import models
 from cnnrecipes._support.figures import label_words
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
+from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
 from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
 from cnnrecipes.data.sources.at_hand import Absent, absent
 from cnnrecipes.data.sources.source import GIVEN, Source, Split
+from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data, Recipe
 from cnnrecipes.runs.run import Run, load
-from cnnrecipes.training.trainer import seeded
+from cnnrecipes.training.seeding import seeded
 
 # Of the uniform noise, 0..255, that is looked at where there are no images.
 NOISE_MEAN, NOISE_STD = 127.5, 255 / 12**0.5
@@ -101,8 +103,8 @@ def _with_images(recipe: Recipe, data: Any) -> Subject:
     warn_unreadable(left_out, sum(map(len, source.splits.values())))
     with source:
         train, classes = source.split("train"), len(source.class_names)
-        statistics = input_pipeline.split_statistics(train, recipe.data)
-        model = _model(recipe, input_pipeline.image_shape(train, recipe.data), classes, statistics)
+        statistics = split_statistics(train, recipe.data)
+        model = _model(recipe, image_shape(train, recipe.data), classes, statistics)
         images, first = _own_images(source, recipe.data)
         return Subject(recipe.name, model, images, first=first)
 
@@ -116,7 +118,7 @@ def _with_noise(recipe: Recipe, missing: Absent, classes: int | None) -> Subject
             f"{recipe.name}: {missing.name!r} is not on this machine, so that its classes are not known; give their "
             f"number (--classes 10; classes=10), or images (--data photos/; data=...){bring}"
         )
-    shape = input_pipeline.image_shape(_stand_in(missing), recipe.data)
+    shape = image_shape(_stand_in(missing), recipe.data)
     named = recipe.data.standardize
     statistics = _noise_statistics(shape[2]) if named == "train" else Statistics.named(named, shape[2])
     bring = f"{missing.remedy}; or " if missing.remedy else ""
@@ -158,7 +160,7 @@ def _own_images(source: Source, spec: Data) -> tuple[np.ndarray, str]:
 
 def _first_images(split: Split, spec: Data, class_names: Sequence[str]) -> tuple[np.ndarray, str]:
     """Up to `_IMAGES` images as the model takes them, and which the first one is."""
-    images, labels, weights = next(input_pipeline.arrays(split, spec, len(class_names)))
+    images, labels, weights = next(batching.arrays(split, spec, len(class_names)))
     where = "of the images given" if split.name == GIVEN else f"of the {split.name} split"
     return images[weights > 0], f"the first {where}: {label_words(labels[0], class_names)}"
 

@@ -53,3 +53,8 @@ class Augmentation:
         what = {"seed": self.seed, "epoch": epochs[0], "index": index}
         images = augment(images, self.ops, mean=self.mean, example=example, showing=showing, **what)
         return mix(images, labels, self.ops, **what)
+
+
+def runs_in_training_step(device: str) -> bool:
+    """Return True if augmentation runs in the training step: device "accelerator", or "auto" with a GPU."""
+    return device == "accelerator" or (device == "auto" and bool(tf.config.list_physical_devices("GPU")))

@@ -1,329 +1,197 @@
-"""Input pipeline: batches as a pure function of (split, recipe, seed, epoch, position).
-
-The pipeline has no state: order and augmentation are computed from the position. The batches do not depend on threads
-or processes, and training can start at any step.
-"""
+"""`InputPipeline`: the data of a training, opened once."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes._support import user_cache
-from cnnrecipes._support.progress import watch
-from cnnrecipes.augment import operations
-from cnnrecipes.augment.threefry import streams
-from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.data.images import readers
-from cnnrecipes.data.images.decode import decode, reason
-from cnnrecipes.data.images.handles import Handles
-from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.images.random_crop import DRAWS
-from cnnrecipes.data.order import Balanced, Permutations, showings
-from cnnrecipes.data.sources.source import Source, Split
-from cnnrecipes.data.standardize import Statistics, statistics
-from cnnrecipes.errors import DataError, RecipeError
-from cnnrecipes.recipe import schema
+from cnnrecipes._support.console import silent
+from cnnrecipes.data import batching
+from cnnrecipes.data.audit.check import quarantine
+from cnnrecipes.data.augmentation import Augmentation, runs_in_training_step
+from cnnrecipes.data.image_shape import image_shape
+from cnnrecipes.data.readable import open_readable
+from cnnrecipes.data.sources.source import Source, Split, unmeasured
+from cnnrecipes.data.split_statistics import split_statistics
+from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.data.unreadable_images import naming_unreadable
+from cnnrecipes.recipe.schema import Recipe
 
-# One shape for validation, test and prediction: kernels round differently for different batch sizes, and a prediction
-# is to be the validation's to the last bit. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
-# depend on the row's place either.
-EVALUATION_BATCH = 16
+FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
+_SAMPLE = 32  # training images in the fingerprint
 
 
-def image_shape(split: Split, spec: schema.Data) -> tuple[int, int, int]:
-    """Return the shape (H, W, C) of the images in a batch. Raises DataError if images and recipe do not fit."""
-    if isinstance(split.images, ArrayImages):
-        height, width, channels = split.images.shape
-        if spec.channels not in (None, channels):
-            raise DataError(
-                f"the images have {channels} channel(s), the recipe has data.channels = {spec.channels}; "
-                f"set data.channels={channels}"
-            )
-        if spec.short_side and not spec.size and not height == width <= spec.short_side:
-            raise DataError(
-                f"the images are {height}x{width}, the recipe has data.short_side = {spec.short_side} and no "
-                "data.image_size to crop after it; give both, or leave data.short_side out"
-            )
-        return (*(spec.size or (height, width)), channels)
-    if spec.size is None:
-        raise DataError("image files differ in size; set data.image_size, for example data.image_size=64")
-    return (*spec.size, spec.channels or split.images.channels)
+class InputPipeline:
+    """The data of a training: splits, image shape, statistics, augmentation, and batches of any split from any step.
 
-
-def steps_per_epoch(split: Split, spec: schema.Data) -> int:
-    """Return the number of training batches per epoch: full batches only; each epoch drops different examples."""
-    return max(len(split) // spec.batch_size, 1)
-
-
-def training_batches(
-    split: Split,
-    whole: schema.Recipe,
-    statistics: Statistics,
-    classes: int,
-    *,
-    first_step: int = 0,
-    last_step: int | None = None,
-    augmentation: Augmentation | None = None,
-    part: tuple[int, int] = (0, 1),
-    threads: int | None = None,
-) -> tf.data.Dataset:
-    """Return the shuffled, augmented training batches of the steps `first_step` to `last_step` (exclusive).
+    A context manager: on exit the images that TensorFlow's graphs hold are released.
 
     Args:
-        split: the examples to train on.
-        whole: the recipe.
-        statistics: channel statistics of the training split; its mean fills empty areas in augmentation.
-        classes: number of classes.
-        first_step: first global step, from 0.
-        last_step: global step to stop before; None: the end of training.
-        augmentation: None: the recipe's. An augmentation with `in_step` is left to the training step.
-        part: shard (index, count); yields this shard of every batch, for one of several devices.
-        threads: size of a private thread pool; None: TensorFlow's shared pool. Does not change the batches.
-
-    Returns:
-        images (N, H, W, C) uint8 0..255, and labels (N, classes) float32, one-hot, or soft after mixing. N is the
-        recipe's batch size, or the split's size if that is smaller. For an augmentation in the training step the
-        images are replaced by (images, keys (N, 3), epochs (N,)), the arguments of `Augmentation`.
-
-    Raises:
-        RecipeError: the size of an operation differs from that of the batches; or `augment.repeats` or the number of
-            shards does not divide the batch.
+        source: the opened data set with its splits.
+        recipe: decides the size of images and batches, the augmentation and the order of examples.
+        unreadable: a dict from each file that was left out to the reason.
+        progress: show a progress bar where images are read before the training.
     """
-    spec, seed, repeats = whole.data, whole.train.seed, whole.augment.repeats
-    size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
-    distinct, (first, rows) = _distinct(size, repeats), _rows(size, part, whole.augment)
-    augmentation = augmentation or Augmentation.of(whole, statistics)
-    framing = _framing(augmentation, image_shape(split, spec))
-    last_step = whole.train.epochs * steps if last_step is None else last_step
-    if spec.balance == "sampling":
-        order = Balanced(split.labels, steps * distinct, seed)
-    else:
-        order = Permutations(len(split), steps * distinct, -(-last_step // steps), seed)
-    shown_before = _showings(order, distinct, repeats) if augmentation.alternates else None
 
-    def choose(step):
-        epoch, step = step // steps, step % steps
-        place = tf.range(first, first + rows, dtype=tf.int64)
-        shown = step * distinct + place % distinct
-        index = order.examples(shown, epoch)
-        # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
-        key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
-        draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(rows)
-        showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
-        return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
+    def __init__(
+        self, source: Source, recipe: Recipe, unreadable: Mapping[str, str] | None = None, *, progress: bool = False
+    ):
+        self.source, self.recipe, self.unreadable, self.progress = source, recipe, dict(unreadable or {}), progress
 
-    chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
-    loaded = _load(chosen, split, spec, classes, rows, framing)
-    if augmentation.in_step:
-        batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
-    else:
-        batches = _map(loaded, lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)
-    return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
+    @classmethod
+    def open(
+        cls, recipe: Recipe, data: Any = None, say: Callable[[str], None] = silent, *, progress: bool = False
+    ) -> InputPipeline:
+        """Open the data of a recipe, or the given data, without unreadable files.
 
+        Args:
+            data: as in `fit`.
+            say: receives messages about what was found in the data.
 
-def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation, parts: int = 1) -> None:
-    """Raise RecipeError where `training_batches` would, without building the pipeline."""
-    size = min(whole.data.batch_size, len(split))
-    _distinct(size, whole.augment.repeats)
-    _rows(size, (0, parts), whole.augment)
-    _framing(augmentation, image_shape(split, whole.data))
+        Raises:
+            DataError: the data cannot be opened, or too few readable images are left to train on.
+        """
+        source, unreadable = open_readable(data, recipe.data, say, progress=progress)
+        return cls(source, recipe, unreadable, progress=progress)
 
+    def __enter__(self) -> InputPipeline:
+        self.source.__enter__()
+        return self
 
-def evaluation_steps(split: Split, parts: int = 1) -> int:
-    """Return the number of evaluation batches of a split for each of `parts` devices."""
-    return -(-len(split) // (EVALUATION_BATCH * parts))
+    def __exit__(self, *error: object) -> None:
+        self.source.__exit__(*error)
 
+    @property
+    def train(self) -> Split:
+        """The training split."""
+        return self.source.split("train")
 
-def evaluation_batches(
-    split: Split,
-    spec: schema.Data,
-    classes: int,
-    *,
-    part: tuple[int, int] = (0, 1),
-    threads: int | None = None,
-) -> tf.data.Dataset:
-    """Return every example once, in order, resized and not augmented, in batches of one shape; the last is padded.
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self.source.class_names
 
-    Args:
-        split: the examples to evaluate on.
-        spec: the recipe's `data` table.
-        classes: number of classes.
-        part: shard (index, count); yields every count-th batch. All shards have the same number of batches.
-        threads: size of a private thread pool; None: TensorFlow's shared pool.
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training batches per epoch."""
+        return batching.steps_per_epoch(self.train, self.recipe.data)
 
-    Returns:
-        images (16, H, W, C) uint8 0..255, labels (16, classes) float32, one-hot, and weights (16,) float32: 1 for an
-        example, 0 for padding in the last batch.
-    """
-    which, parts = part
-    steps = evaluation_steps(split, parts)
+    @property
+    def images_per_step(self) -> int:
+        """Images of a training batch: the recipe's batch size, or all training images if there are fewer."""
+        return min(self.recipe.data.batch_size, len(self.train))
 
-    def places(step):
-        return (step * parts + which) * EVALUATION_BATCH + tf.range(EVALUATION_BATCH, dtype=tf.int64)
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the images in a batch."""
+        return image_shape(self.train, self.recipe.data)
 
-    def choose(step):
-        place = places(step)
-        index = tf.minimum(place, len(split) - 1)
-        return tf.zeros_like(place), index, index[:, None], _no_draws(EVALUATION_BATCH)
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Channel statistics as `data.standardize` selects them, computed over the training split when first used."""
+        return split_statistics(self.train, self.recipe.data, progress=self.progress)
 
-    chosen = _map(tf.data.Dataset.range(steps), choose)
-    loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
-    weights = _map(tf.data.Dataset.range(steps), lambda step: tf.cast(places(step) < len(split), tf.float32))
-    batches = tf.data.Dataset.zip(loaded, weights)
-    return _finish(_map(batches, lambda example, weight: (*example[2:], weight)), threads)
+    @property
+    def augmentation(self) -> Augmentation:
+        """The recipe's augmentation; it runs in the training step if `augment.device` selects that."""
+        in_step = runs_in_training_step(self.recipe.augment.device)
+        return Augmentation.of(self.recipe, self.statistics, in_step=in_step)
 
+    @property
+    def for_model(self) -> dict[str, Any]:
+        """Arguments of `models.build`: input shape, number of classes and standardization."""
+        return {
+            "input_shape": self.image_shape,
+            "classes": len(self.class_names),
+            **self.statistics.for_model,
+        }
 
-def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False) -> Statistics:
-    """Return the statistics that `data.standardize` names, or compute them over the resized images of a split.
+    def images(self, *splits: str) -> int:
+        """Return the number of images of these splits together; 0 for a split that does not exist."""
+        return sum(len(self.source.split(name)) for name in splits if name in self.source.splits)
 
-    Statistics of unchanged files are cached in the user's cache folder.
+    def training_batches(self, first_step: int, last_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """Return the training batches of the steps `first_step` to `last_step` (exclusive); see `training_batches`.
 
-    Raises:
-        DataError: a file that cannot be read.
-    """
-    if spec.standardize != "train":
-        return Statistics.named(spec.standardize, image_shape(split, spec)[2])
-    kept = _kept_statistics(split, spec)
-    found = Statistics.load(kept) if kept else None
-    if found is None:
-        steps = -(-len(split) // EVALUATION_BATCH)
-        what = f"taking mean and deviation of {len(split):,} images"
-        batches = watch(arrays(split, spec, 1), what, steps, progress)
-        found = statistics(images[weights > 0] for images, _, weights in batches)
-        if kept:
-            with contextlib.suppress(OSError):
-                found.save(kept)
-    return found
-
-
-def _kept_statistics(split: Split, spec: schema.Data) -> Path | None:
-    """Return the cache path of these files' statistics at this size; None for images that are no files."""
-    if isinstance(split.images, ArrayImages) or not split.images.are_files:
-        return None
-    shown = repr((image_shape(split, spec), spec.resize, spec.short_side))
-    with contextlib.suppress(OSError):
-        files = (split.images.items[position] for position in split.positions)
-        return user_cache.folder() / "statistics" / f"{user_cache.fingerprint(files, shown)}.json"
-    return None
-
-
-def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the evaluation batches as NumPy arrays. Raises DataError that names an unreadable file."""
-    try:
-        yield from evaluation_batches(split, spec, classes).as_numpy_iterator()
-    except tf.errors.OpError as error:
-        raise (_unreadable(split, spec) or error) from None
-
-
-@contextlib.contextmanager
-def naming_unreadable(source: Source, spec: schema.Data) -> Iterator[None]:
-    """Replace TensorFlow's decoding error by a DataError that names the unreadable file."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        found = (_unreadable(source.split(name), spec) for name in ("train", "validation") if name in source.splits)
-        raise next(filter(None, found), error) from None
-
-
-def _unreadable(split: Split, spec: schema.Data) -> DataError | None:
-    """Return a DataError that names the first unreadable image of a split, or None."""
-    if isinstance(split.images, ArrayImages):
-        return None
-    for position in split.positions.tolist():
-        try:
-            decode(split.images.read(position), spec.channels or split.images.channels)
-        except (OSError, tf.errors.OpError) as error:
-            name = split.images.label(position)
-            return DataError(f"cannot read {name} ({split.name}): {reason(error)}; repair the file or take it out")
-    return None
-
-
-def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
-    """Return a function of (rows, step, epoch): how often each row's example was shown before, at least modulo 2."""
-    earlier = order.earlier()
-
-    def of_rows(row, step, epoch):
-        shown = step * distinct + (row if repeats == 1 else tf.range(distinct, dtype=tf.int64))
-        index = order.examples(shown, epoch)
-        before = earlier(index, shown, epoch)
-        return before if repeats == 1 else showings(index, before, row % distinct, row // distinct, repeats)
-
-    return of_rows
-
-
-def _distinct(size: int, repeats: int) -> int:
-    """Return the number of distinct images in a batch. Raises RecipeError if `repeats` does not divide the batch."""
-    if size % repeats:
-        raise RecipeError(f"augment.repeats = {repeats} does not divide a batch of {size}; set data.batch_size to fit")
-    return size // repeats
-
-
-def _rows(size: int, part: tuple[int, int], augment: schema.Augment) -> tuple[int, int]:
-    """Return the first row and the number of rows of a shard. Raises RecipeError if shards would differ in size."""
-    which, parts = part
-    if size % parts:
-        raise RecipeError(f"a batch of {size} does not divide into {parts} parts; set data.batch_size to a multiple")
-    rows = size // parts
-    mixes = any(isinstance(op, operations.Mix) for op in operations.parse_list(augment.ops))
-    if parts > 1 and mixes and rows % 2:
-        raise RecipeError(
-            f"{parts} devices with {rows} images each cannot mix them in pairs; set data.batch_size to a multiple of "
-            f"{2 * parts}"
+        Args:
+            shard: (index, count): this part of every batch, for one of several devices.
+        """
+        return batching.training_batches(
+            self.train,
+            self.recipe,
+            self.statistics,
+            len(self.class_names),
+            first_step=first_step,
+            last_step=last_step,
+            augmentation=self.augmentation,
+            shard=shard,
         )
-    return which * rows, rows
 
+    def evaluation_batches(self, split: str, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """Return all images of a split in order; see `evaluation_batches`."""
+        return batching.evaluation_batches(
+            self.source.split(split), self.recipe.data, len(self.class_names), shard=shard
+        )
 
-def _no_draws(size: int) -> tf.Tensor:
-    """Return draws with one unused column: TensorFlow 2.21 crashes when it unbatches a tensor without columns."""
-    return tf.zeros((size, 1))
+    def evaluation_steps(self, split: str, shards: int = 1) -> int:
+        """Return the number of evaluation batches of a split for each of `shards` devices."""
+        return batching.evaluation_steps(self.source.split(split), shards)
 
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images (N, H, W, C) uint8, augmented, and labels (N, classes) of a training step, from 0."""
+        host = Augmentation.of(self.recipe, self.statistics)
+        made = batching.training_batches(
+            self.train,
+            self.recipe,
+            self.statistics,
+            len(self.class_names),
+            first_step=step,
+            last_step=step + 1,
+            augmentation=host,
+        )
+        return next(made.as_numpy_iterator())
 
-def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operations.Framing | None:
-    """Return the random crop of the augmentation, if any. Raises RecipeError if its size differs from the batches'."""
-    op = augmentation.framing
-    if op is not None and op.size not in (None, *shape[:2]):
-        raise RecipeError(f"augment.ops frames to {op.size} pixels, the images are {shape[:2]}; leave the size out")
-    return op
+    def check(self, devices: int = 1) -> None:
+        """Raise RecipeError if augmentation and batch size do not fit together or do not divide among the devices."""
+        batching.check_batches(self.train, self.recipe, self.augmentation, devices)
 
+    def naming_unreadable(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context that replaces TensorFlow's decoding errors by a DataError naming the file."""
+        return naming_unreadable(self.source, self.recipe.data)
 
-def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int, size: int, framing=None):
-    """Map (epochs (N,), indices (N,), keys (N, k), crop draws (N, k)) to (epochs, keys, images, labels)."""
-    labels, shape, handles = tf.constant(split.labels), image_shape(split, spec), Handles()
-    split.handles.add(handles)
+    def notes(self) -> Iterator[str]:
+        """Yield messages for the user: the layout of a folder, small splits, splits that will not be measured."""
+        yield from self.source.layout.lines()
+        images, asked, held_out = len(self.train), self.recipe.data.batch_size, self.images("validation")
+        if asked > images:
+            yield f"data.batch_size = {asked} is more than there are training images: each step takes all {images}"
+        if 0 < held_out < FEW and (self.recipe.train.artifact == "best" or self.recipe.train.early_stopping):
+            yield (
+                f"warning: {held_out} validation images choose the best epoch, so that one image is {1 / held_out:.0%} "
+                "of its accuracy: chance decides. Set data.validation higher, or train.artifact=last"
+            )
+        yield from (f"warning: {line}" for line in unmeasured(self.source))
 
-    def with_label(epoch, index, key, image):
-        return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
+    def quarantine(self) -> str:
+        """Return the content of quarantine.txt: the files that were left out, with reasons; empty without any."""
+        return quarantine(self.unreadable) if self.unreadable else ""
 
-    if isinstance(split.images, ArrayImages):
-        read = readers.from_array(split, spec, shape, framing, handles)
-        read_all = _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
-        return handles.close_with(read_all)
-    if spec.cache == "none":
-        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, framing)
-        chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
-        images = lambda i, draws, *file: read(*file, draws)  # noqa: E731
-    else:
-        images = readers.from_kept(split, spec, shape, framing, handles)
-    single = chosen.unbatch()
-    examples = _map(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
-    return handles.close_with(examples.batch(size, drop_remainder=True))
-
-
-def _map(dataset: tf.data.Dataset, function: Callable, parallel: int | None = None) -> tf.data.Dataset:
-    """Call `dataset.map` without autograph, which is not needed here and takes seconds."""
-    return dataset.map(tf.autograph.experimental.do_not_convert(function), parallel)
-
-
-def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
-    options = tf.data.Options()
-    options.deterministic = True
-    if threads is not None:
-        options.threading.private_threadpool_size = threads
-    # The batches are already this process' own: TensorFlow must not deal them out again.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what identifies the training data: class names, number of images, digests of labels and a sample."""
+        labels = hashlib.sha256(np.ascontiguousarray(self.train.labels).astype("<i8").tobytes()).hexdigest()[:16]
+        sample = hashlib.sha256()
+        for index in np.linspace(0, len(self.train) - 1, min(len(self.train), _SAMPLE), dtype=int):
+            image, _ = self.train.read(index)
+            sample.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes())
+        return {
+            "class_names": list(self.class_names),
+            "training_images": len(self.train),
+            "training_labels": labels,
+            "sample_of_images": sample.hexdigest()[:16],
+        }

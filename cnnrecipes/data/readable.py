@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from cnnrecipes._support.console import silent
 from cnnrecipes._support.progress import watch
 from cnnrecipes.data.audit.file_info import FileFacts, facts, facts_in_memory
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
-from cnnrecipes.data.sources.source import Source, Split, class_problems, deal, given, open_given, silent
+from cnnrecipes.data.sources.source import Source, Split, class_problems, deal, given, open_given
 from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
 from cnnrecipes.recipe import schema
 

@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from cnnrecipes._support.atomic_files import make_folder, write_whole
 from cnnrecipes._support.figures import Picture, save
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.readable import open_readable, warn_unreadable
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
@@ -188,7 +188,7 @@ def _reduced(setting: Setting) -> dict[str, Any]:
     for name, places in {"train": order[: setting.images], "validation": order[setting.images :][:held_out]}.items():
         split = Split(name, whole.images, whole.labels[places], whole.positions[places])
         images, labels, _ = map(
-            np.concatenate, zip(*input_pipeline.arrays(split, spec, len(source.class_names)), strict=True)
+            np.concatenate, zip(*batching.arrays(split, spec, len(source.class_names)), strict=True)
         )
         data[name] = (images[: len(split)], labels[: len(split)].argmax(-1))  # the last batch was filled up
     return data

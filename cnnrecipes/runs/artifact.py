@@ -23,9 +23,9 @@ import tensorflow as tf
 
 from cnnrecipes._support import keras_settings
 from cnnrecipes._support.atomic_files import write_whole
+from cnnrecipes.data.batching import EVALUATION_BATCH
 from cnnrecipes.data.images.decode import EXTENSIONS, decode, reason, resize
 from cnnrecipes.data.images.pixel_values import as_images, say_or_warn
-from cnnrecipes.data.input_pipeline import EVALUATION_BATCH
 from cnnrecipes.data.sources.image_paths import image_paths
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError
 from cnnrecipes.layers import with_fast_norms, with_keras_norms

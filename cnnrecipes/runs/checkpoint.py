@@ -1,137 +1,114 @@
 """Checkpoints: the complete training state in one file, for a bit-exact resume.
 
-A checkpoint is an uncompressed zip (`np.load` opens it) with one array per variable, and `state.json` for all other
-state. Its last bytes, the zip comment, are a SHA-256 digest of all bytes before them, which detects every flipped bit,
-truncation or addition: the CRC-32 checksums of a zip cover the contents of its members, not their names, sizes and
-number.
-
-Writes are atomic: to a temporary file in the same folder, which is read back and then renamed. The previous checkpoint
-is kept, so a valid one remains after a kill, a full disk or a flipped bit.
+A checkpoint holds one array per variable, the `TrainState`, and the recipe and data fingerprint of the training. Files
+are verified and written atomically (`verified_npz`), and the previous checkpoint is kept, so a valid one remains after
+a kill, a full disk or a flipped bit.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import json
-import os
 import re
 import shutil
 import threading
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 
 from cnnrecipes.errors import RunError
+from cnnrecipes.recipe.schema import Recipe, upgraded
+from cnnrecipes.runs import verified_npz
+from cnnrecipes.runs.train_state import TrainState
 
-STATE = "state.json"
+FOLDER = "checkpoints"  # in a run folder
 KEPT = 2  # the newest, and the one before it
 _NAME = re.compile(r"step_(\d{9})\.npz")
-_LABEL = b"cnnrecipes checkpoint, SHA-256 of the bytes before this: "
-_TRAILER = len(_LABEL) + 64
-_OLD_END = b"PK\5\6"  # with which the last 22 bytes of a zip without a comment begin
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
-class Checkpoint(NamedTuple):
-    """A loaded checkpoint: its path, the arrays by name, and the content of state.json."""
+@dataclass(frozen=True)
+class Fingerprint:
+    """Identifies a training: a checkpoint of another one is not resumed.
+
+    Attributes:
+        recipe: the recipe as nested tables.
+        data: class names, number of training images, digests of their labels and of a sample of images.
+    """
+
+    recipe: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+    def differences(self, other: Fingerprint) -> list[tuple[str, Any, Any]]:
+        """Return (name, own value, other value) of all differences, except for keys that may change on resume."""
+        resumable = tuple(f"{table}." for table in Recipe.resumable_tables())
+        own, others = (_flat({**each.recipe, "data_found": each.data}) for each in (self, other))
+        names = sorted(name for name in own.keys() | others.keys() if not name.startswith(resumable))
+        return [(name, own.get(name), others.get(name)) for name in names if own.get(name) != others.get(name)]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training at a step: the values of its variables by name, its state and its fingerprint."""
 
     path: Path
     arrays: dict[str, np.ndarray]
-    state: dict[str, Any]
+    state: TrainState
+    fingerprint: Fingerprint
 
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint:
+        """Read and verify a checkpoint. Raises RunError if it is missing, damaged, or no checkpoint."""
+        arrays, document = verified_npz.read(path)
+        if not {"recipe", "data"} <= document.keys():
+            raise RunError(f"{str(path)!r} has weights but no training state; give a file step_*.npz of a run")
+        recipe = upgraded(document["recipe"])
+        record = document["state"] if "state" in document else _state_of_first_format(document)
+        return cls(path, arrays, TrainState.of(record), Fingerprint(recipe, document["data"]))
 
-def write(path: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically.
+    def write(self, path: Path) -> None:
+        """Write a copy atomically. Raises OSError."""
+        document = {"recipe": self.fingerprint.recipe, "data": self.fingerprint.data, "state": self.state.record()}
+        verified_npz.write(path, self.arrays, document)
 
-    Args:
-        path: the file; an existing one is overwritten.
-        arrays: by name, for example "model/00000".
-        state: JSON-serializable values.
-
-    Raises:
-        OSError: the disk is full, or verification of the written file fails.
-    """
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        with open(beside, "w+b") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                archive.comment = bytes(_TRAILER)  # its length is a part of what the digest is of
-                archive.writestr(STATE, json.dumps(state))
-                for name, array in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-            with zipfile.ZipFile(file) as archive:
-                if (damaged := archive.testzip()) is not None:
-                    raise OSError(f"{damaged} of {path.name} does not read back as it was written")
-            trailer = _trailer(file)
-            file.seek(-_TRAILER, os.SEEK_END)
-            file.write(trailer)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def read(path: Path) -> Checkpoint:
-    """Read and verify a checkpoint. Raises RunError if it is missing or a single bit has changed."""
-    try:
-        with open(path, "rb") as file:
-            return Checkpoint(path, *parse(file))
-    except _DAMAGED as error:
-        raise RunError(f"the checkpoint {str(path)!r} is damaged ({error})") from None
-
-
-def parse(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the arrays by name and the state of an open checkpoint. Raises ValueError if the digest differs."""
-    _verify(file)
-    with zipfile.ZipFile(file) as archive:
-        state = json.loads(archive.read(STATE))
-        arrays = {}
-        for name in archive.namelist():
-            if name != STATE:
-                with archive.open(name) as member:
-                    array = np.lib.format.read_array(member, allow_pickle=False)
-                arrays[name.removesuffix(".npy")] = array
-    return arrays, state
-
-
-def _verify(file: BinaryIO) -> None:
-    """Raise ValueError unless the file ends with the digest of all bytes before it."""
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(end - _TRAILER, 0))
-    there = file.read()
-    if end < _TRAILER or there != _trailer(file):
-        if there[-22:].startswith(_OLD_END):
-            raise ValueError(
-                "or it was written by a version of cnnrecipes before digests: it has none; resume it with that version "
-                "(environment.json names it), or start a new run with its model.keras as train.start_from"
+    def require(self, fingerprint: Fingerprint) -> None:
+        """Raise RunError naming the differences if the checkpoint belongs to another training."""
+        if differing := self.fingerprint.differences(fingerprint):
+            what = "; ".join(f"{name} was {before!r} and is {now!r}" for name, before, now in differing[:5])
+            raise RunError(
+                f"the checkpoint {str(self.path)!r} belongs to another training: {what}; use the same recipe and data, "
+                "or start a new training with `cnnrecipes fit`"
             )
-        raise ValueError("its bytes do not match its digest")
+
+    def restore(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
+        """Assign the values to groups of variables. Raises RunError, before any assignment, if they do not match."""
+        wanted = _named(variables)
+        if wanted.keys() != self.arrays.keys():
+            raise RunError(
+                f"{str(self.path)!r} has {len(self.arrays)} variables, this training {len(wanted)}; "
+                "it belongs to another recipe or another version of cnnrecipes or Keras"
+            )
+        for name, variable in wanted.items():
+            if tuple(variable.shape) != self.arrays[name].shape:
+                raise RunError(
+                    f"{str(self.path)!r}: {variable.path} has shape {self.arrays[name].shape} there and "
+                    f"{tuple(variable.shape)} here; it belongs to another model"
+                )
+        for name, variable in wanted.items():
+            variable.assign(self.arrays[name])
 
 
-def _trailer(file: BinaryIO) -> bytes:
-    """Return the last bytes of a checkpoint: the digest of the bytes before them."""
-    left = file.seek(0, os.SEEK_END) - _TRAILER
-    file.seek(0)
-    digest = hashlib.sha256()
-    while left > 0 and (some := file.read(min(left, 2**20))):
-        digest.update(some)
-        left -= len(some)
-    return _LABEL + digest.hexdigest().encode()
+def found(run: Path) -> list[Path]:
+    """Return the paths of the checkpoints of a run folder, newest first, without reading them."""
+    paths = (run / FOLDER).glob("step_*.npz")
+    return sorted((path for path in paths if _NAME.fullmatch(path.name)), reverse=True)
 
 
-def found(folder: Path) -> list[Path]:
-    """Return the paths of the checkpoints of a folder, newest first, without reading them."""
-    return sorted((path for path in folder.glob("step_*.npz") if _NAME.fullmatch(path.name)), reverse=True)
-
-
-def newest(folder: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
-    """Return the newest valid checkpoint; None if the folder has none.
+def newest(run: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
+    """Return the newest valid checkpoint of a run folder; None if it has none.
 
     Args:
         say: receives a message for every damaged checkpoint that is skipped.
@@ -139,10 +116,10 @@ def newest(folder: Path, say: Callable[[str], None] = print) -> Checkpoint | Non
     Raises:
         RunError: there are checkpoints, but all are damaged.
     """
-    paths, why = found(folder), None
+    paths, why = found(run), None
     for path in paths:
         try:
-            return read(path)
+            return Checkpoint.read(path)
         except RunError as error:
             why = error
             if path != paths[-1]:
@@ -154,33 +131,7 @@ def newest(folder: Path, say: Callable[[str], None] = print) -> Checkpoint | Non
 
 def capture(variables: Mapping[str, Sequence[keras.Variable]]) -> dict[str, np.ndarray]:
     """Return the values of groups of variables, keyed "group/number"."""
-    return {
-        f"{group}/{number:05d}": np.asarray(variable.numpy())
-        for group, members in variables.items()
-        for number, variable in enumerate(members)
-    }
-
-
-def restore(checkpoint: Checkpoint, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
-    """Assign the values of a checkpoint. Raises RunError, before any assignment, if names or shapes differ."""
-    wanted = {
-        f"{group}/{number:05d}": variable
-        for group, members in variables.items()
-        for number, variable in enumerate(members)
-    }
-    if wanted.keys() != checkpoint.arrays.keys():
-        raise RunError(
-            f"{str(checkpoint.path)!r} has {len(checkpoint.arrays)} variables, this training {len(wanted)}; "
-            "it is of another recipe or another version of cnnrecipes or Keras"
-        )
-    for name, variable in wanted.items():
-        if tuple(variable.shape) != checkpoint.arrays[name].shape:
-            raise RunError(
-                f"{str(checkpoint.path)!r}: {variable.path} has shape {checkpoint.arrays[name].shape} there and "
-                f"{tuple(variable.shape)} here; it is of another model"
-            )
-    for name, variable in wanted.items():
-        variable.assign(checkpoint.arrays[name])
+    return {name: np.asarray(variable.numpy()) for name, variable in _named(variables).items()}
 
 
 def digest(arrays: Sequence[np.ndarray]) -> str:
@@ -195,13 +146,13 @@ class Writer:
     """Background writer of checkpoints, one at a time; deletes all but the `KEPT` newest.
 
     Args:
-        folder: the checkpoint folder; temporary files of a killed process are deleted.
+        run: the run folder; temporary files of a killed process are deleted.
         say: receives a message if a checkpoint cannot be written.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = print):
-        self.folder, self.say = folder, say
-        for left in folder.glob(".*.npz"):
+    def __init__(self, run: Path, say: Callable[[str], None] = print):
+        self.run, self.folder, self.say = run, run / FOLDER, say
+        for left in self.folder.glob(".*.npz"):
             left.unlink(missing_ok=True)  # of a training that was killed while it wrote
         self._thread: threading.Thread | None = None
 
@@ -210,11 +161,10 @@ class Writer:
         """True while a checkpoint is being written."""
         return self._thread is not None and self._thread.is_alive()
 
-    def write(self, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-        """Start writing, after the previous write has finished; if the disk is full, report it and keep the old ones.
+    def write(self, arrays: Mapping[str, np.ndarray], state: TrainState, fingerprint: Fingerprint) -> None:
+        """Start writing a checkpoint, after the previous one is written; the state may change afterwards.
 
-        Args:
-            step: optimizer steps since the start of the training, which name the file.
+        If the disk is full, this is reported, and the previous checkpoints are kept.
         """
         self.finish()
         size = sum(array.nbytes for array in arrays.values())
@@ -225,8 +175,9 @@ class Writer:
                 f"{size / 2**20:.0f}: none is written until there is more room; the last one stays"
             )
             return
-        path = self.folder / f"step_{step:09d}.npz"
-        self._thread = threading.Thread(target=self._write, args=(path, arrays, state), name="checkpoint")
+        path = self.folder / f"step_{state.total_steps:09d}.npz"
+        made = Checkpoint(path, dict(arrays), copy.deepcopy(state), fingerprint)
+        self._thread = threading.Thread(target=self._write, args=(made,), name="checkpoint")
         self._thread.start()
 
     def finish(self) -> None:
@@ -235,11 +186,51 @@ class Writer:
             self._thread.join()
             self._thread = None
 
-    def _write(self, path: Path, arrays, state) -> None:
+    def _write(self, made: Checkpoint) -> None:
         try:
-            write(path, arrays, state)
+            made.write(made.path)
         except OSError as error:
-            self.say(f"cannot write the checkpoint {str(path)!r} ({error}); the last one stays")
+            self.say(f"cannot write the checkpoint {str(made.path)!r} ({error}); the last one stays")
             return
-        for old in found(self.folder)[KEPT:]:
+        for old in found(self.run)[KEPT:]:
             old.unlink(missing_ok=True)
+
+
+def _named(variables: Mapping[str, Sequence[keras.Variable]]) -> dict[str, keras.Variable]:
+    return {
+        f"{group}/{number:05d}": variable
+        for group, members in variables.items()
+        for number, variable in enumerate(members)
+    }
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one flat dict with dotted keys."""
+    flat = {}
+    for key, value in tables.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _state_of_first_format(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a `TrainState` from a checkpoint that was written before there was one."""
+    parts = document["parts"]
+    budget, waited = parts.get("budget", {}), parts.get("patience", {}).get("waited", 0)
+    patience = document["recipe"]["train"].get("early_stopping")
+    stopped = "the time budget is used up" if budget.get("ended") else None
+    if patience and waited >= patience:
+        stopped = f"no better validation for {waited} epochs"
+    return {
+        "steps_per_epoch": document["steps_per_epoch"],
+        **parts["position"],
+        "epoch_seconds": parts["record"]["seconds"],
+        "history": parts["history"]["rows"],
+        "best_epoch": parts["best"]["epoch"],
+        "best_score": parts["best"]["score"],
+        "epochs_without_improvement": waited,
+        "epochs_at_this_rate": parts.get("drop", {}).get("waited", 0),
+        "seconds": budget.get("used", 0.0),
+        "seconds_per_image": budget.get("per_image", 0.0),
+        "validation_timed": budget.get("measured", False),
+        "stop_reason": stopped,
+    }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.images.decode import decode, reason
 from cnnrecipes.data.images.image_store import ArrayImages
 from cnnrecipes.data.sources.source import Split
@@ -49,7 +49,7 @@ def evaluate(
         )
     scorer = tta_scorer(artefact, tta, average)
     correct, loss, n = 0, 0.0, 0
-    for images, labels, weights in input_pipeline.arrays(split, artefact.spec, len(artefact.class_names)):
+    for images, labels, weights in batching.arrays(split, artefact.spec, len(artefact.class_names)):
         logits = artefact.logits(images)[weights > 0].astype(np.float64)
         truth = labels[weights > 0].argmax(axis=1)
         correct += int((logits.argmax(axis=1) == truth).sum())
@@ -77,8 +77,8 @@ def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
             raise DataError(f"cannot read {name} ({split.name}): {reason(error)}") from None
 
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(split), input_pipeline.EVALUATION_BATCH):
-            yield from pool.map(read, range(start, min(start + input_pipeline.EVALUATION_BATCH, len(split))))
+        for start in range(0, len(split), batching.EVALUATION_BATCH):
+            yield from pool.map(read, range(start, min(start + batching.EVALUATION_BATCH, len(split))))
 
 
 def _summary(split: Split, correct: int, loss: float, n: int) -> dict[str, Any]:

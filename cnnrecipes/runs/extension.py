@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import warnings
-from pathlib import Path
 
 import numpy as np
 
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
 from cnnrecipes.optim import methods, rescale
-from cnnrecipes.recipe.schema import Recipe, Train
+from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.checkpoint import Checkpoint
 from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.weights import BEST
 
 
-def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) -> tuple[Recipe, checkpoint.Checkpoint]:
-    """Return the extended recipe and the checkpoint that its training starts from.
+def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) -> tuple[Recipe, Checkpoint]:
+    """Return the extended recipe and the checkpoint, of that recipe, that its training starts from.
 
     Args:
         epochs: additional epochs, at least 1.
@@ -30,31 +32,31 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
     """
     if not run.finished:
         raise RunError(f"{str(run.folder)!r} is not finished; `cnnrecipes resume {run.folder}` goes on with it")
-    start = checkpoint.newest(run.folder / "checkpoints")
-    if start is None:
+    last = checkpoint.newest(run.folder)
+    if last is None:
         raise RunError(f"{str(run.folder)!r} has no checkpoint; start a new run with train.start_from={run.folder}")
-    done = start.state["parts"]["position"]["epoch"]
-    for name in ("patience", "drop"):
-        start.state["parts"].get(name, {})["waited"] = 0  # it would end where it ended
+    recipe = longer(run.recipe, last.state.epoch, epochs, schedule, learning_rate)
+    _warn_scaled(run.recipe, recipe, epochs, schedule)
+    arrays = dict(last.arrays)
     if schedule == "restart":
-        start.arrays["schedule/00000"] = np.float32(1.0)  # what plateaus have left of the rate
-    recipe = longer(run.recipe, done, epochs, schedule, learning_rate)
-    _say_scaled(run.recipe.train, recipe.train, epochs, schedule)
-    start.state["recipe"] = recipe.to_dict()
-    return recipe, start
+        arrays["schedule/00000"] = np.float32(1.0)  # the factor by which plateaus have lowered the rate
+    fingerprint = dataclasses.replace(last.fingerprint, recipe=recipe.to_dict())
+    return recipe, dataclasses.replace(last, arrays=arrays, state=last.state.extended(), fingerprint=fingerprint)
 
 
-def begun(workdir: str | Path, recipe: Recipe, start: checkpoint.Checkpoint) -> Run:
-    """Return a new run with `start` as its first checkpoint, so it can be resumed at any time. Raises RunError."""
-    run = Run.create(workdir, recipe)
-    checkpoints, best = run.folder / "checkpoints", start.path.with_name("best.npz")
+def copy_start(start: Checkpoint, run: Run) -> None:
+    """Write the checkpoint that an extension starts from, and the best weights so far, into its new run folder.
+
+    Raises:
+        RunError: they cannot be written.
+    """
+    folder, best = run.folder / checkpoint.FOLDER, start.path.with_name(BEST)
     try:
-        checkpoint.write(checkpoints / start.path.name, start.arrays, start.state)
+        start.write(folder / start.path.name)
         if best.exists():
-            write_whole(checkpoints / best.name, lambda beside: shutil.copyfile(best, beside))
+            write_whole(folder / BEST, lambda beside: shutil.copyfile(best, beside))
     except OSError as error:
         raise RunError(f"cannot write the first checkpoint of {str(run.folder)!r} ({error}); make room") from None
-    return run
 
 
 def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:
@@ -71,20 +73,22 @@ def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate:
             "train.start_from"
         )
     value = f", {learning_rate}" if learning_rate is not None else ""
-    # Without it the schedule that was stopped early would be drawn, and checked, as one of these few epochs.
+    # Without it the schedule of a training that stopped early would be rescaled to these few epochs.
     value += f", planned={recipe.train.epochs}" if recipe.train.epochs > done else ""
-    changes = {"epochs": done + epochs, "extensions": [*recipe.train.extensions, f"{schedule}({done}{value})"]}
-    own = {"warmup": str(recipe.train.warmup), "schedule": recipe.train.schedule}  # of the epochs that were planned
-    return recipe.change(train={**changes, **own})
+    plan = recipe.optimizer
+    extensions = [*plan.extensions, f"{schedule}({done}{value})"]
+    own = {"extensions": extensions, "warmup": str(plan.warmup), "schedule": plan.schedule}
+    return recipe.change(train={"epochs": done + epochs}, optimizer=own)
 
 
-def _say_scaled(before: Train, after: Train, epochs: int, schedule: str) -> None:
+def _warn_scaled(before: Recipe, after: Recipe, epochs: int, schedule: str) -> None:
     """Warn if an extension is so short that the warm-up and milestones of its schedule are scaled down."""
-    here = {"restart": epochs, "stretch": after.epochs}.get(schedule, before.epochs)
-    if here < before.epochs and not rescale.fit(before.warmup, before.schedule, here):
+    planned, plan = before.train.epochs, before.optimizer
+    here = {"restart": epochs, "stretch": after.train.epochs}.get(schedule, planned)
+    if here < planned and not rescale.fit(plan.warmup, plan.schedule, here):
         warnings.warn(
-            f"the schedule of {before.epochs} epochs has no room in {here}: its lengths are scaled by {here}/"
-            f"{before.epochs}, the warm-up to {rescale.scaled(before.warmup, here / before.epochs)}",
+            f"the schedule of {planned} epochs has no room in {here}: its lengths are scaled by {here}/{planned}, "
+            f"the warm-up to {rescale.scaled(plan.warmup, here / planned)}",
             CNNRecipesWarning,
             stacklevel=4,
         )

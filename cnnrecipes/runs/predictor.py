@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from cnnrecipes.augment import views
 from cnnrecipes.augment.operations import Operation
+from cnnrecipes.data.batching import EVALUATION_BATCH
 from cnnrecipes.data.images.decode import resize, scaled_shape, to_uint8
-from cnnrecipes.data.input_pipeline import EVALUATION_BATCH
 from cnnrecipes.errors import DataError, ModelError, RecipeError
 from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import schema

@@ -71,8 +71,10 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: str | Path) -> Run:
-        """Open the folder of an existing run. Raises RunError if it is not a run folder."""
+    def open(cls, folder: str | Path | Run) -> Run:
+        """Open the folder of an existing run; a `Run` is returned unchanged. Raises RunError if it is no run folder."""
+        if isinstance(folder, Run):
+            return folder
         if not isinstance(folder, (str, Path)):
             raise RunError(f"a run is opened by its path; received {folder!r}")
         if not (Path(folder) / "recipe.toml").is_file():
@@ -85,6 +87,12 @@ class Run:
     def finished(self) -> bool:
         """True if the training has completed and its metrics are written."""
         return (self.folder / "metrics.json").is_file()
+
+    def require_unfinished(self) -> Run:
+        """Return the run. Raises RunError if its training has completed."""
+        if self.finished:
+            raise RunError(f"{str(self.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
+        return self
 
     @cached_property
     def recipe(self) -> Recipe:

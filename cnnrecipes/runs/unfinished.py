@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-
 from cnnrecipes import models
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RunError
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs import checkpoint, verified_npz
 from cnnrecipes.runs.artifact import Artefact
+from cnnrecipes.runs.weights import BEST, model_weights
 
 # Metadata that a model needs besides weights and recipe, written at the start of training.
 FILE = "model.json"
-BEST = "best.npz"
 
 
 def description(shape: Sequence[int], class_names: Sequence[str], statistics: Statistics) -> dict[str, Any]:
@@ -48,36 +44,20 @@ def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artefact, str]:
             f"{str(folder)!r} is not finished, and its {FILE} cannot be read ({error}); `cnnrecipes resume {folder}` "
             "finishes it"
         ) from None
-    best = folder / "checkpoints" / BEST
-    found = checkpoint.read(best) if best.is_file() else checkpoint.newest(folder / "checkpoints")
-    if found is None:
+    best = folder / checkpoint.FOLDER / BEST
+    if best.is_file():
+        arrays, document = verified_npz.read(best)
+        which = f"epoch {document['epoch']}, the best so far"
+    elif newest := checkpoint.newest(folder):
+        best, arrays, which = newest.path, newest.arrays, "its last checkpoint"
+    else:
         raise RunError(
             f"{str(folder)!r} is not finished and has no checkpoint yet; wait for one, or `cnnrecipes resume {folder}`"
         )
     model = models.build(recipe.model, input_shape=shape, classes=len(names), **statistics.for_model)
-    model.set_weights(weights_of(found, model))
-    which = f"epoch {found.state['epoch']}, the best so far" if best.is_file() else "its last checkpoint"
+    model.set_weights(model_weights(best, arrays, model))
     said = f"{str(folder)!r} is not finished: these are the weights of {which}; `cnnrecipes resume {folder}` goes on"
     return Artefact(model, recipe, names), said
-
-
-def weights_of(found: checkpoint.Checkpoint, model: keras.Model) -> list[np.ndarray]:
-    """Return the weights of a checkpoint, or of best.npz, in the order of `model.weights`.
-
-    Raises:
-        RunError: the file holds no weights.
-    """
-    best = [found.arrays[name] for name in sorted(found.arrays) if name.startswith("weights/")]
-    arrays = [found.arrays[name] for name in sorted(found.arrays) if name.startswith("model/")]
-    if not (best or arrays):
-        raise RunError(f"{str(found.path)!r} holds no weights of a model; give a checkpoint of a run, or its folder")
-    # Some variables of a model are not weights: the RNG states of dropout.
-    weights = {id(weight) for weight in model.weights}
-    return best or [
-        array
-        for array, variable in itertools.zip_longest(arrays, model.variables)
-        if array is not None and (variable is None or id(variable) in weights)
-    ]
 
 
 def _tuple(value: Any) -> Any:

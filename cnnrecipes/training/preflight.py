@@ -13,8 +13,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.distributed.strategy import Placement
-from cnnrecipes.training.train_model import Trainee
+from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.train_model import TrainModel
 
 _NVIDIA = Path("/proc/driver/nvidia/version")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -22,15 +22,15 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _ONEDNN_FEATURES = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
 
 
-def note_devices(placement: Placement, say: Callable[[str], None]) -> None:
+def note_devices(devices: Devices, say: Callable[[str], None]) -> None:
     """Report a GPU that will not be used, and oneDNN kernels that are off."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus and _NVIDIA.exists():
         say("there is a GPU that TensorFlow does not see; `pip install 'cnnrecipes[gpu]'` brings what it needs")
     elif not gpus and platform.system() == "Darwin" and platform.machine() == "arm64":
         say("this Mac's GPU is not used: TensorFlow has no kernels for it without tensorflow-metal")
-    elif len(gpus) > 1 and placement.devices == 1:
-        say(f"one of {len(gpus)} GPUs is used; train.strategy=mirrored uses all")
+    elif len(gpus) > 1 and devices.count == 1:
+        say(f"one of {len(gpus)} GPUs is used; devices.strategy=mirrored uses all")
     if not gpus and leaves_onednn_off():
         say(
             "TensorFlow was imported before cnnrecipes and left its oneDNN kernels off, so that a step takes 2 to 3 "
@@ -59,10 +59,14 @@ def make_deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def check_room(folder: str | Path, trainee: Trainee) -> None:
+def check_disk(folder: str | Path, model: TrainModel) -> None:
     """Raise TrainingError if the disk is too full for two checkpoints, a temporary one, best weights and artifact."""
-    state = sum(variable.value.dtype.size * _size(variable) for group in trainee.state().values() for variable in group)
-    weights = sum(4 * _size(variable) for variable in trainee.inner.variables)
+    state = sum(
+        variable.value.dtype.size * _size(variable)
+        for group in model.checkpoint_variables().values()
+        for variable in group
+    )
+    weights = sum(4 * _size(variable) for variable in model.inner.variables)
     needed = 3 * state + 3 * weights + 2**20
     there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
@@ -74,7 +78,7 @@ def check_room(folder: str | Path, trainee: Trainee) -> None:
 
 
 @contextlib.contextmanager
-def explained_disk(folder: Path) -> Iterator[None]:
+def naming_full_disk(folder: Path) -> Iterator[None]:
     """Convert disk-full errors into a TrainingError with the command to resume; the files of the run stay valid."""
     try:
         yield

@@ -11,28 +11,26 @@ import tensorflow as tf
 from cnnrecipes._support.console import listed, printable
 from cnnrecipes.data.sources.source import Source
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.training.distributed.strategy import Placement
-from cnnrecipes.training.train_model import Trainee
+from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.train_job import TrainJob
+from cnnrecipes.training.train_model import TrainModel
 
 LABEL = 9  # characters of a label with the space behind it
 _NAMED = 6  # classes that are listed by name
 
 
-def summary(recipe: Recipe, source: Source, trainee: Trainee, placement: Placement, steps_per_epoch: int) -> list[str]:
+def summary(job: TrainJob) -> list[str]:
     """Return one line each for the data, the images, the model, the devices and the length of the training.
 
-    Args:
-        steps_per_epoch: optimizer steps per epoch.
-
-    Returns:
-        lines of a label and its value, without line breaks or escape sequences.
+    Each is a label and its value, without line breaks or escape sequences.
     """
+    recipe, source, model = job.recipe, job.pipeline.source, job.model
     rows = {
         "data": _data(source),
-        "images": _images(recipe, trainee, len(source.split("train"))),
-        "model": _model(recipe, trainee),
-        "device": _devices(placement, trainee),
-        "training": _length(recipe, steps_per_epoch),
+        "images": _images(recipe, model, job.pipeline.images_per_step),
+        "model": _model(recipe, model),
+        "device": _devices(job.devices, model),
+        "training": _length(recipe, job.pipeline.steps_per_epoch),
     }
     return [f"{label:<{LABEL}}{text}" for label, text in rows.items()]
 
@@ -49,30 +47,29 @@ def _splits(source: Source) -> Iterator[tuple[str, str]]:
             yield split, word
 
 
-def _images(recipe: Recipe, trainee: Trainee, images: int) -> str:
-    height, width, channels = trainee.inner.input_shape[1:]
-    colour = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
-    batch = min(recipe.data.batch_size, images)
+def _images(recipe: Recipe, model: TrainModel, batch: int) -> str:
+    height, width, channels = model.inner.input_shape[1:]
+    color = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
     fewer = f" (all there are; data.batch_size is {recipe.data.batch_size})" if batch < recipe.data.batch_size else ""
-    return f"{height}x{width} {colour}, in batches of {batch}{fewer}"
+    return f"{height}x{width} {color}, in batches of {batch}{fewer}"
 
 
-def _model(recipe: Recipe, trainee: Trainee) -> str:
-    parameters = sum(math.prod(variable.shape) for variable in trainee.inner.trainable_variables)
+def _model(recipe: Recipe, model: TrainModel) -> str:
+    parameters = sum(math.prod(variable.shape) for variable in model.inner.trainable_variables)
     start = f"weights of {printable(recipe.train.start_from)}" if recipe.train.start_from else "random weights"
     return f"{recipe.model.name}, {parameters:,} parameters, {start}"
 
 
-def _devices(placement: Placement, trainee: Trainee) -> str:
+def _devices(devices: Devices, model: TrainModel) -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-        count = placement.devices // placement.workers
+        count = devices.count // devices.workers
         where = f"{count} x {name}" if count > 1 else name
     else:
         where = f"CPU with {os.cpu_count()} cores"
-    workers = f", {placement.workers} workers" if placement.workers > 1 else ""
-    return f"{where}{workers}, computing in {trainee.inner.compute_dtype}"
+    workers = f", {devices.workers} workers" if devices.workers > 1 else ""
+    return f"{where}{workers}, computing in {model.inner.compute_dtype}"
 
 
 def _length(recipe: Recipe, steps_per_epoch: int) -> str:

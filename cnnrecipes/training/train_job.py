@@ -1,256 +1,187 @@
-"""Preparation of a training: compiled model, optimizer, schedule and batches, placed on the devices."""
+"""`TrainJob`: the model, optimizer, schedule and loss of a training, built for its devices."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from cnnrecipes import layers, models
-from cnnrecipes.data import input_pipeline
-from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.data.sources.source import Source
-from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.errors import RunError, TrainingError
+from cnnrecipes.data.input_pipeline import InputPipeline
+from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim import losses
 from cnnrecipes.optim.optimizers import optimizer
 from cnnrecipes.optim.schedules import Schedule, schedule
 from cnnrecipes.optim.weight_averages import averages
-from cnnrecipes.recipe.schema import Recipe, Train
-from cnnrecipes.runs import checkpoint
-from cnnrecipes.runs.artifact import Artefact
-from cnnrecipes.runs.run import Run, load
-from cnnrecipes.runs.unfinished import description, weights_of
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs.artifact import Artifact
+from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
+from cnnrecipes.runs.initial_weights import set_initial_weights
 from cnnrecipes.training import precision
-from cnnrecipes.training.distributed.strategy import Placement
-from cnnrecipes.training.train_model import Trainee, in_training_step
-from cnnrecipes.training.trainer import Feed
-
-_SAMPLE = 32  # training images by which data is known again
+from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.train_model import TrainModel
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A training that is ready to start: compiled model, schedule, batches, and a factory of the model to export."""
+class TrainJob:
+    """A training that is ready to start.
 
-    trainee: Trainee
-    schedule: Schedule
-    feed: Feed
-    facts: dict[str, Any]
-    about: dict[str, Any]  # what the model needs beside weights and recipe
-    bare: Callable[[], keras.Model]
-    first_batch: Callable[[], tuple[np.ndarray, np.ndarray]]  # images and labels as they are after augmentation
-
-    def artefact(self, weights: list[np.ndarray], recipe: Recipe, class_names: tuple[str, ...]) -> Artefact:
-        """Return the artifact: a float32, single-device model, independent of precision and devices of the training."""
-        model = self.bare()
-        model.set_weights(weights)
-        return Artefact(model, recipe, class_names)
-
-
-def prepare(
-    recipe: Recipe,
-    source: Source,
-    placement: Placement,
-    *,
-    parts: int = 1,
-    progress: bool = True,
-    start_from: str | Path | None = None,
-) -> Prepared:
-    """Prepare a training of this recipe on this source.
-
-    Args:
-        parts: number of microbatches that a batch is split into.
-        start_from: a run, checkpoint or artifact with the initial weights; None: initialize by `model.init`.
-
-    Raises:
-        CNNRecipesError: the data, the model, the schedule or the batch size are not compatible.
+    Attributes:
+        model: the compiled model in training, on its devices, with its initial weights.
+        schedule: the learning rate per step.
+        fingerprint: recipe and data, which a checkpoint must share.
+        weights_from: source of the initial weights; None: they were drawn.
     """
-    train, classes = source.split("train"), len(source.class_names)
-    images, steps = min(recipe.data.batch_size, len(train)), input_pipeline.steps_per_epoch(train, recipe.data)
-    placement.check_batch(images, parts)
-    planned = schedule(recipe.train, steps, images)
-    _check_decisions(recipe.train, planned, source)
-    shape = input_pipeline.image_shape(train, recipe.data)
-    statistics = input_pipeline.split_statistics(train, recipe.data, progress=progress)
-    augmentation = Augmentation.of(recipe, statistics, in_step=in_training_step(recipe.augment.device))
-    input_pipeline.check_batches(train, recipe, augmentation, placement.devices)
 
-    def build(**parts) -> keras.Model:
-        return models.build(recipe.model, input_shape=shape, classes=classes, **statistics.for_model, **parts)
+    recipe: Recipe
+    pipeline: InputPipeline
+    devices: Devices
+    model: TrainModel
+    schedule: Schedule
+    fingerprint: Fingerprint
+    weights_from: str | Path | None = None
 
-    def first_batch() -> tuple[np.ndarray, np.ndarray]:
-        return next(
-            input_pipeline.training_batches(train, recipe, statistics, classes, last_step=1).as_numpy_iterator()
-        )
+    @classmethod
+    def build(
+        cls,
+        recipe: Recipe,
+        pipeline: InputPipeline,
+        devices: Devices,
+        *,
+        weights_from: str | Path | None = None,
+        microbatches: int | None = None,
+    ) -> TrainJob:
+        """Build the training of a recipe on the data of a pipeline.
 
-    weights = losses.class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
-    numbers = precision.chosen(recipe.train)
-    with _placed_model(build, recipe, placement, numbers, start_from) as model:
-        made = optimizer(recipe.train, model, planned)
-        made.build(model.trainable_variables)
-        following = averages(recipe.train, model, made)
-        in_step = augmentation if augmentation.in_step else None
-        trainee = Trainee(model, augmentation=in_step, parts=parts, averages=following, schedule=planned)
-        compile_trainee(trainee, recipe, precision.with_loss_scaling(made, numbers), weights)
-    facts = {"recipe": recipe.to_dict(), "data": _fingerprint(source), "steps_per_epoch": steps}
-    feed = _feed(recipe, source, statistics, augmentation, placement)
-    about = description(shape, source.class_names, statistics)
-    return Prepared(trainee, planned, feed, facts, about, build, first_batch)
+        Args:
+            weights_from: a run, checkpoint or artifact with the initial weights; None: draw them by `model.init`.
+            microbatches: number of microbatches of a batch; None: `train.microbatches`.
 
-
-@contextlib.contextmanager
-def _placed_model(
-    build, recipe: Recipe, placement: Placement, numbers: str, start_from: str | Path | None
-) -> Iterator[keras.Model]:
-    """Yield the model on its devices with its initial weights, within the scope of the distribution strategy."""
-    # Within a strategy Keras draws other initial weights; they must not depend on the number of devices.
-    first = [variable.numpy() for variable in build().variables] if placement.devices > 1 else ()
-    norm = {"norm": layers.synchronized_batch_norm()} if _synchronizes(recipe, placement) else {}
-    with placement.strategy.scope():
-        with precision.layers_in(numbers):
-            model = build(**norm)
-        for variable, value in zip(model.variables, first, strict=False):
-            variable.assign(value)
-        if start_from:
-            model.set_weights(_weights_of(str(start_from), model))
-        yield model
-
-
-def compile_trainee(trainee: Trainee, recipe: Recipe, made: keras.optimizers.Optimizer, weights=None) -> None:
-    """Build the optimizer and compile a trainee with the recipe's loss; `weights` are the class weights."""
-    made.build(trainee.inner.trainable_variables)
-    # XLA makes convolutional nets slower on a CPU, and does not know the operations of every augmentation.
-    helps = bool(tf.config.list_physical_devices("GPU")) and not trainee.augments
-    xla = recipe.train.xla
-    trainee.compile(optimizer=made, loss=losses.loss(recipe.train, weights), jit_compile=helps if xla is None else xla)
-
-
-def _feed(recipe: Recipe, source: Source, statistics: Statistics, augmentation: Augmentation, place: Placement) -> Feed:
-    """Return the training and validation batches, sharded over the devices."""
-    train, classes = source.split("train"), len(source.class_names)
-
-    def training(first: int, last: int) -> tf.data.Dataset:
-        return place.batches(
-            lambda which, parts: input_pipeline.training_batches(
-                train,
-                recipe,
-                statistics,
-                classes,
-                first_step=first,
-                last_step=last,
-                augmentation=augmentation,
-                part=(which, parts),
+        Raises:
+            CNNRecipesError: data, model, schedule, batch size or initial weights are not compatible.
+        """
+        microbatches = microbatches or recipe.train.microbatches
+        images = pipeline.images_per_step
+        devices.check_batch(images, microbatches)
+        planned = schedule(recipe, pipeline.steps_per_epoch, images)
+        _check_validation(recipe, planned, pipeline)
+        pipeline.check(devices.count)
+        dtype = precision.chosen(recipe.train)
+        drawn = _drawn_weights(recipe, pipeline, devices)
+        with devices.strategy.scope():
+            with precision.layers_in(dtype):
+                model = models.build(recipe.model, **pipeline.for_model, **_synchronized_norm(recipe, devices))
+            for variable, value in zip(model.variables, drawn, strict=False):
+                variable.assign(value)
+            if weights_from:
+                set_initial_weights(model, weights_from)
+            made = optimizer(recipe.optimizer, model, planned)
+            made.build(model.trainable_variables)
+            train_model = TrainModel(
+                model,
+                augmentation=pipeline.augmentation if pipeline.augmentation.in_step else None,
+                microbatches=microbatches,
+                averages=averages(recipe.optimizer, model, made),
+                schedule=planned,
             )
+            made = precision.with_loss_scaling(made, dtype)
+            compile_model(train_model, recipe, made, _class_weights(recipe, pipeline))
+        fingerprint = Fingerprint(recipe.to_dict(), pipeline.fingerprint())
+        return cls(recipe, pipeline, devices, train_model, planned, fingerprint, weights_from)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return self.schedule.total_steps
+
+    @property
+    def microbatches(self) -> int:
+        """Number of microbatches that a batch is computed in."""
+        return self.model.microbatches
+
+    def with_microbatches(self, microbatches: int) -> TrainJob:
+        """Return the same training with another number of microbatches, built anew."""
+        return TrainJob.build(
+            self.recipe, self.pipeline, self.devices, weights_from=self.weights_from, microbatches=microbatches
         )
 
-    held_out = source.split("validation") if "validation" in source.splits else None
-    measured = [len(source.split(name)) for name in ("validation", "test") if name in source.splits]
-    return Feed(
-        training,
-        input_pipeline.steps_per_epoch(train, recipe.data),
-        min(recipe.data.batch_size, len(train)),
-        place.batches(
-            lambda *part: again_and_again(input_pipeline.evaluation_batches(held_out, recipe.data, classes, part=part))
-        )
-        if held_out
-        else None,
-        input_pipeline.evaluation_steps(held_out, place.devices) if held_out else 0,
-        len(held_out) if held_out else 0,
-        sum(measured),
-    )
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Restore all variables from a checkpoint. Raises RunError if it belongs to another training."""
+        checkpoint.require(self.fingerprint)
+        checkpoint.restore(self.model.checkpoint_variables())
+        # Keras resets the metrics at the start of an epoch, also on a mid-epoch resume.
+        self.model.resume_metrics(mid_epoch=checkpoint.state.step > 0)
+
+    def training_batches(self, first_step: int, last_step: int) -> tf.data.Dataset:
+        """Return the training batches of these steps, sharded over the devices."""
+        return self.devices.shard(lambda shard: self.pipeline.training_batches(first_step, last_step, shard))
+
+    def validation_batches(self) -> tf.data.Dataset:
+        """Return the batches of the validation split, repeated, sharded over the devices."""
+        return self.devices.shard(lambda shard: repeated(self.pipeline.evaluation_batches("validation", shard)))
+
+    def artifact(self, weights: list[np.ndarray]) -> Artifact:
+        """Return the artifact: a float32, single-device model, independent of precision and devices of the training."""
+        model = models.build(self.recipe.model, **self.pipeline.for_model)
+        model.set_weights(weights)
+        return Artifact(model, self.recipe, self.pipeline.class_names)
 
 
-def again_and_again(batches: tf.data.Dataset) -> tf.data.Dataset:
+def compile_model(
+    model: TrainModel,
+    recipe: Recipe,
+    made: keras.optimizers.Optimizer,
+    class_weights: Sequence[float] | None = None,
+) -> None:
+    """Build the optimizer and compile a model in training with the recipe's loss."""
+    made.build(model.inner.trainable_variables)
+    # XLA makes convolutional nets slower on a CPU, and lacks kernels for some augmentations.
+    helps = bool(tf.config.list_physical_devices("GPU")) and not model.augments
+    xla = helps if recipe.train.xla is None else recipe.train.xla
+    model.compile(optimizer=made, loss=losses.loss(recipe.train, class_weights), jit_compile=xla)
+
+
+def repeated(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Repeat a dataset forever, without autotuning, whose thread would delay the end of the training."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.repeat().with_options(options)
 
 
-def _check_decisions(spec: Train, planned: Schedule, source: Source) -> None:
-    """Raise TrainingError if early stopping or a plateau schedule needs a validation split and there is none."""
-    asked = "train.early_stopping" if spec.early_stopping else "train.schedule = 'plateau'" if planned.plateau else None
-    if asked and "validation" not in source.splits:
-        raise TrainingError(f"{asked} looks at the validation split, and there is none; set data.validation above 0")
+def _drawn_weights(recipe: Recipe, pipeline: InputPipeline, devices: Devices) -> list[np.ndarray]:
+    """Return initial weights drawn outside of a strategy, within which Keras draws others; none for one device."""
+    if devices.count == 1:
+        return []
+    return [variable.numpy() for variable in models.build(recipe.model, **pipeline.for_model).variables]
 
 
-def _synchronizes(recipe: Recipe, placement: Placement) -> bool:
-    """Return True for synchronized batch norm. Raises TrainingError if the model has no batch norm."""
+def _synchronized_norm(recipe: Recipe, devices: Devices) -> dict[str, object]:
+    """Return the norm that replaces batch norm on several devices, if the recipe asks for it.
+
+    Raises:
+        TrainingError: `train.sync_batch_norm` for a model without batch norm.
+    """
     if not recipe.train.sync_batch_norm:
-        return False
+        return {}
     norm = models.find(recipe.model.name).complete(recipe.model).norm
     if norm != "batch":
         raise TrainingError(f"train.sync_batch_norm with model.norm = {norm!r}; it is of batch norm only")
-    return placement.devices > 1
+    return {"norm": layers.synchronized_batch_norm()} if devices.count > 1 else {}
 
 
-def _weights_of(path: str, model: keras.Model) -> list[np.ndarray]:
-    """Return the weights of `train.start_from`. Raises RunError naming the first whose shape does not match."""
-    found = _stored_weights(Path(path), model)
-    for here, there in zip(model.weights, found, strict=False):
-        if tuple(here.shape) != there.shape:
-            raise RunError(
-                f"train.start_from = {path!r}: {here.path} has shape {there.shape} there, and "
-                f"{tuple(here.shape)} in {model.name} here; its model, channels and classes must be the same"
-            )
-    if len(found) != len(model.weights):
-        raise RunError(
-            f"train.start_from = {path!r} has {len(found)} weights, {model.name} here {len(model.weights)}; "
-            "the models must be the same"
-        )
-    return found
+def _class_weights(recipe: Recipe, pipeline: InputPipeline) -> list[float] | None:
+    if recipe.data.balance != "class_weights":
+        return None
+    return losses.class_weights(pipeline.train.labels, len(pipeline.class_names))
 
 
-def _stored_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
-    """Return the weights of a finished run, an artifact, a checkpoint or an unfinished run."""
-    if path.suffix == ".npz":
-        return weights_of(_checkpoint(path), model)
-    opened = load(path)
-    if not isinstance(opened, Run) or opened.finished:
-        return [weight.numpy() for weight in opened.model.weights]
-    found = checkpoint.newest(opened.folder / "checkpoints")
-    if found is None:
-        raise RunError(f"train.start_from = {str(path)!r} was stopped before it wrote a checkpoint; give another run")
-    return weights_of(found, model)
-
-
-def _checkpoint(path: Path) -> checkpoint.Checkpoint:
-    """Read a checkpoint. Raises RunError if it is missing, damaged, or not written by cnnrecipes."""
-    if not path.is_file():
-        raise RunError(f"train.start_from = {str(path)!r} does not exist; give a run, a checkpoint or a model.keras")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            ours = checkpoint.STATE in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        ours = True  # damaged, which reading it explains
-    if not ours:
-        raise RunError(
-            f"train.start_from = {str(path)!r} is no checkpoint of cnnrecipes; give a run, a checkpoint or a "
-            "model.keras (cnnrecipes.load_state_dict reads weights of PyTorch)"
-        )
-    return checkpoint.read(path)
-
-
-def _fingerprint(source: Source) -> dict[str, Any]:
-    """Return a fingerprint of the data: it must be unchanged on resume."""
-    train = source.split("train")
-    labels = hashlib.sha256(np.ascontiguousarray(train.labels).astype("<i8").tobytes()).hexdigest()[:16]
-    sample = hashlib.sha256()
-    for index in np.linspace(0, len(train) - 1, min(len(train), _SAMPLE), dtype=int):
-        image, _ = train.read(index)
-        sample.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes())
-    return {
-        "class_names": list(source.class_names),
-        "training_images": len(train),
-        "training_labels": labels,
-        "sample_of_images": sample.hexdigest()[:16],
-    }
+def _check_validation(recipe: Recipe, planned: Schedule, pipeline: InputPipeline) -> None:
+    """Raise TrainingError if early stopping or a plateau schedule needs a validation split and there is none."""
+    needs = "optimizer.schedule = 'plateau'" if planned.plateau else None
+    needs = "train.early_stopping" if recipe.train.early_stopping else needs
+    if needs and not pipeline.images("validation"):
+        raise TrainingError(f"{needs} needs a validation split, and there is none; set data.validation above 0")

@@ -26,16 +26,11 @@ class Average(Protocol):
         """Update the average after optimizer step `step`, counted from 0."""
 
 
-def in_training_step(device: str) -> bool:
-    """Return True if augmentation runs in the training step: device "accelerator", or "auto" with a GPU."""
-    return device == "accelerator" or (device == "auto" and bool(tf.config.list_physical_devices("GPU")))
-
-
 @keras.saving.register_keras_serializable(package="cnnrecipes")
-class Trainee(keras.Model):
+class TrainModel(keras.Model):
     """A model in training. A step processes one global batch, independent of the number of microbatches and devices.
 
-    The step augments the batch unless the pipeline has, accumulates gradients over `parts` microbatches, sums them over
+    The step augments the batch unless the pipeline has, accumulates gradients over the microbatches, sums them over
     all devices, applies them, and updates the weight averages. `save_weights` and `load_weights` are the inner model's.
 
     `fit` calls the training function once per execution of `steps` steps (fewer at the end of an epoch).
@@ -46,12 +41,12 @@ class Trainee(keras.Model):
         model: keras.Model,
         *,
         augmentation: Augmentation | None = None,
-        parts: int = 1,
+        microbatches: int = 1,
         averages: Sequence[Average] = (),
         schedule: Schedule | None = None,
     ):
         super().__init__(name=model.name)
-        self.inner, self.parts = model, parts
+        self.inner, self.microbatches = model, microbatches
         self._augmentation, self._averages, self._schedule = augmentation, tuple(averages), schedule
         self._loss, self._accuracy = (keras.metrics.Mean(name=name) for name in METRICS)
         # The first step with a non-finite loss; -1 if there is none.
@@ -80,7 +75,7 @@ class Trainee(keras.Model):
         """Loss and accuracy of the epoch so far; Keras resets them at the start of an epoch."""
         return [self._loss, self._accuracy]
 
-    def state(self) -> dict[str, list[keras.Variable]]:
+    def checkpoint_variables(self) -> dict[str, list[keras.Variable]]:
         """Return all variables that the next step depends on, and the metrics of the epoch so far, by group."""
         return {
             "model": list(self.inner.variables),
@@ -129,7 +124,7 @@ class Trainee(keras.Model):
         with self.measured():
             return [np.asarray(weight.numpy()) for weight in self.inner.weights]
 
-    def take_up(self, mid_epoch: bool) -> None:
+    def resume_metrics(self, mid_epoch: bool) -> None:
         """Keep the restored metrics at the start of the next epoch if the resume is mid-epoch."""
         self._kept_metrics = mid_epoch
 
@@ -171,27 +166,27 @@ class Trainee(keras.Model):
 
     def _computed(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Return mean loss, logits (N, classes) and gradients of this device's batch."""
-        if self.parts == 1:
-            return self._part(images, labels)
-        sliced = [tf.reshape(x, (self.parts, -1, *x.shape[1:])) for x in (images, labels)]
+        if self.microbatches == 1:
+            return self._microbatch(images, labels)
+        sliced = [tf.reshape(x, (self.microbatches, -1, *x.shape[1:])) for x in (images, labels)]
         gradients = [tf.zeros(variable.shape, variable.dtype) for variable in self.inner.trainable_variables]
-        logits = tf.TensorArray(tf.float32, self.parts)
+        logits = tf.TensorArray(tf.float32, self.microbatches)
 
-        def body(part, total, logits, sums):
-            loss, found, gradients = self._part(sliced[0][part], sliced[1][part])
-            sums = [a + b / self.parts for a, b in zip(sums, gradients, strict=True)]
-            return part + 1, total + loss / self.parts, logits.write(part, found), sums
+        def body(index, total, logits, sums):
+            loss, found, gradients = self._microbatch(sliced[0][index], sliced[1][index])
+            sums = [a + b / self.microbatches for a, b in zip(sums, gradients, strict=True)]
+            return index + 1, total + loss / self.microbatches, logits.write(index, found), sums
 
         # Sequentially: parallel microbatches would need the memory that accumulation saves.
         _, loss, logits, gradients = tf.while_loop(
-            lambda part, *_: part < self.parts,
+            lambda index, *_: index < self.microbatches,
             body,
             (0, tf.constant(0.0), logits, gradients),
             parallel_iterations=1,
         )
         return loss, logits.concat(), gradients
 
-    def _part(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    def _microbatch(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         variables = self.inner.trainable_variables
         with tf.GradientTape() as tape:
             logits = self.inner(images, training=True)

@@ -1,264 +1,236 @@
-"""The training loop: Keras' `fit` with checkpoints, history, best weights and loggers."""
+"""`Trainer`: Keras' `fit` with checkpoints, history, best weights and loggers."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.backend.common import global_state  # no public way to the global generator
 
 from cnnrecipes.errors import OutOfMemory, RunError
-from cnnrecipes.optim.schedules import Schedule
-from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
-from cnnrecipes.training.callbacks.checkpoints import Saver
+from cnnrecipes.runs.checkpoint import Checkpoint
+from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.weights import BEST, read_weights
+from cnnrecipes.training.callbacks.checkpoints import CheckpointSaver
+from cnnrecipes.training.callbacks.epochs import (
+    BestWeights,
+    EpochMetrics,
+    FiniteLoss,
+    HistoryFile,
+    NextEpoch,
+    StepCounter,
+    Validation,
+)
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
-from cnnrecipes.training.callbacks.state import Best, EpochRecord, FiniteLoss, HistoryFile, Position, Validation
-from cnnrecipes.training.callbacks.stopping import EarlyStopping, PlateauDrop, Signals, TimeBudget
-from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.callbacks.stopping import EarlyStopping, ReduceOnPlateau, Signals, TimeBudget
+from cnnrecipes.training.loggers import loggers
 from cnnrecipes.training.preflight import is_disk_full
-from cnnrecipes.training.train_model import Trainee
-from cnnrecipes.training.xla import without_xla_where_it_fails
+from cnnrecipes.training.seeding import seeded
+from cnnrecipes.training.train_job import TrainJob
+from cnnrecipes.training.xla import fit_without_xla_if_it_fails
 
-_KERAS_RANDOM = ("global_random_seed", "global_seed_generator")
-EXECUTION = 0.2  # seconds of steps in one call: Python between calls is nothing beside it, and Ctrl-C still quick
-
-
-@dataclass(frozen=True)
-class Feed:
-    """The training and validation batches of `data.input_pipeline`, with their sizes."""
-
-    training: Callable[[int, int], tf.data.Dataset]  # (first step, last step) of the training
-    steps_per_epoch: int
-    images_per_step: int
-    validation: tf.data.Dataset | None = None  # again and again
-    validation_steps: int = 0
-    validation_images: int = 0
-    images_after: int = 0  # that are measured when the training is over
-
-
-@dataclass
-class Session:
-    """The run folder, devices, messages and start checkpoint of a training.
-
-    Attributes:
-        folder: the run folder; None in workers other than the chief.
-        facts: additional state of a checkpoint: recipe and data fingerprint.
-        start: the checkpoint to resume from; None for a new training.
-        how_to_go_on: the hint to resume, appended to the message of an interrupted training.
-    """
-
-    folder: Path | None
-    placement: Placement
-    started: float = field(default_factory=time.monotonic)
-    progress: bool = True
-    say: Callable[[str], None] = print
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    start: checkpoint.Checkpoint | None = None
-    loggers: Sequence[keras.callbacks.Callback] = ()
-    how_to_go_on: str = "train again to go on"
+EXECUTION_SECONDS = 0.2  # of steps per call: Python between calls costs nothing then, and Ctrl-C is still quick
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a training: the final or best weights, as the recipe selects, and their epoch.
+    """The result of a training.
 
-    `last` is the digest of the weights after the last step, equal in all workers; only the chief has the best weights.
+    Attributes:
+        weights: the evaluation weights of the best or the last epoch, as the recipe selects; only the chief has the
+            best ones.
+        epoch: their epoch, from 1.
+        state: the final state.
+        last: digest of the weights after the last step, equal in all workers.
     """
 
     weights: list[np.ndarray]
     epoch: int
-    history: list[dict[str, float]]
+    state: TrainState
     last: str
 
 
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed all RNGs within the context; the global RNG states of Python, NumPy and Keras are restored afterwards.
+class Trainer:
+    """Trains a job in a run folder.
 
-    TensorFlow's global seed stays set.
+    Args:
+        job: the training.
+        run: the run folder, in which the chief writes.
+        started: `time.monotonic()` from which a time budget counts; None: now.
+        progress: show progress.
+        say: receives messages.
     """
-    states = random.getstate(), np.random.get_state()
-    of_keras = {name: global_state.get_global_attribute(name) for name in _KERAS_RANDOM}
-    keras.utils.set_random_seed(seed)
-    # Before Keras 3.11 `set_random_seed` leaves a generator that exists already where it is.
-    global_state.set_global_attribute("global_seed_generator", None)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        for name, value in of_keras.items():
-            global_state.set_global_attribute(name, value)
 
+    def __init__(
+        self,
+        job: TrainJob,
+        run: Run,
+        *,
+        started: float | None = None,
+        progress: bool = False,
+        say: Callable[[str], None] = print,
+    ):
+        self.job, self.run, self.progress, self.say = job, run, progress, say
+        self.started = time.monotonic() if started is None else started
 
-def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session) -> Outcome:
-    """Train a compiled trainee as the recipe says.
+    @property
+    def folder(self) -> Path | None:
+        """The run folder in the chief, which writes; None in other workers."""
+        return self.run.folder if self.job.devices.is_chief else None
 
-    Raises:
-        TrainingError: the loss became NaN or infinite.
-        OutOfMemory: a device is out of memory.
-        Interrupted: a signal was received; a checkpoint is written.
-    """
-    parts = _Parts(trainee, schedule, feed, whole, session)
-    if session.start is not None:
-        parts.restore(session.start)
-    everything = _Throughout([*parts.in_order(), *session.loggers], add_history=True, model=trainee)
-    everything.set_params({"epochs": whole.train.epochs, "steps": feed.steps_per_epoch, "verbose": 0})
-    try:
-        everything.begin()
-        with parts.signals.caught(), _naming_memory(whole):
-            without_xla_where_it_fails(
-                lambda: _fit(trainee, feed, whole, session.placement, parts, everything), trainee, session.say
-            )
-            parts.saver.save()
-    finally:
-        everything.end()
-        if parts.writer:
-            parts.writer.finish()
-    return parts.outcome()
+    def fit(self, start: Checkpoint | None = None) -> Outcome:
+        """Train to the last epoch; with `devices.on_oom` = "halve", in smaller microbatches if memory runs out.
 
+        Args:
+            start: the checkpoint to continue from; None: start at step 0.
 
-def _fit(trainee, feed: Feed, whole: Recipe, placement: Placement, parts: _Parts, callbacks: _Throughout) -> None:
-    """Train the first epoch with one step per execution to time it, then the others with many steps per execution."""
-    position, epochs = parts.position, whole.train.epochs
-    wanted = whole.train.steps_per_execution
-    trainee.steps = wanted or 1
-    ends = [min(position.epoch + 1, epochs), epochs]
-    for end in ends:
-        if position.epoch >= end or parts.stopped:
-            continue
-        left = feed.steps_per_epoch - position.step
-        trainee.fit(
-            feed.training(position.total, end * feed.steps_per_epoch),
-            initial_epoch=position.epoch,
-            epochs=end,
-            steps_per_epoch=-(-left // trainee.steps),
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
+        Raises:
+            TrainingError: the loss became NaN or infinite.
+            OutOfMemory: a device is out of memory.
+            Interrupted: a signal was received; a checkpoint is written.
+        """
+        while True:
+            try:
+                return self._fit(start)
+            except OutOfMemory as error:
+                self._halve_microbatches(error)
+                start = checkpoint.newest(self.run.folder, self.say) or start
+
+    def _fit(self, start: Checkpoint | None) -> Outcome:
+        job, state = self.job, start.state if start else TrainState(self.job.pipeline.steps_per_epoch)
+        if start:
+            job.restore(start)
+        writer = checkpoint.Writer(self.run.folder, self.say) if self.folder else None
+        signals, timer = Signals(self.say), _StepTimer()
+        saver = CheckpointSaver(
+            state, writer, job.recipe.logging.checkpoint_every, job.total_steps, job.fingerprint, job.devices, signals
         )
-        parts.stopped = trainee.stop_training
-        if wanted is None and parts.timer.seconds:
-            trainee.steps = round(
-                placement.agree([max(min(EXECUTION / parts.timer.seconds, feed.steps_per_epoch), 1)])[0]
-            )
-
-
-class _Parts:
-    """The callbacks of a training, connected to each other."""
-
-    def __init__(self, trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, session: Session):
-        spec, folder, place = whole.train, session.folder, session.placement
-        self.trainee, self.spec, self.feed, self.session, self.schedule = trainee, spec, feed, session, schedule
-        self.position = Position(feed.steps_per_epoch)
-        self.writer = checkpoint.Writer(folder / "checkpoints", session.say) if folder else None
-        self.signals = Signals(session.say)
-        self.stopped, self.timer = False, _StepTimer()
-        self.history = HistoryFile(folder / "history.csv" if folder else None)
-        self.record = EpochRecord(self.position, feed.images_per_step, lambda: trainee.last_rate)
-        best = folder / "checkpoints" / "best.npz" if folder else None
-        self.best = Best(best, spec.monitor, self.kept_weights)
-        self.patience = EarlyStopping(self.best, spec.early_stopping, session.say) if spec.early_stopping else None
-        self.validation = None
-        if feed.validation is not None:
-            self.validation = Validation(feed.validation, feed.validation_steps, feed.images_per_step)
-        self.drop = PlateauDrop(self.best, schedule) if schedule.plateau else None
-        self.budget = None
-        if spec.time_budget:
-            self.budget = TimeBudget(
-                self.position,
-                schedule,
-                spec.time_budget.seconds,
-                session.started,
-                feed,
-                place.agree,
-                self.validation,
-                session.say,
-            )
-        remembering = ("position", "record", "history", "best", "patience", "drop", "budget")
-        self.saver = Saver(
-            self.writer,
-            self.position,
-            spec.checkpoint_every,
-            place,
-            self.signals,
-            parts={name: getattr(self, name) for name in remembering if getattr(self, name) is not None},
-            facts=session.facts,
-            total_steps=schedule.total_steps,
-            how_to_go_on=session.how_to_go_on,
-        )
-
-    def in_order(self) -> list[keras.callbacks.Callback]:
-        """Return the callbacks, each after those whose logs or decisions it reads."""
-        total = self.spec.epochs * self.feed.steps_per_epoch
-        guard = FiniteLoss(self.position, lambda step: float(self.schedule(step)), self._last_good)
-        deadline = self.session.started + self.budget.seconds if self.budget else None
-        display = [ProgressDisplay(self.position, total, deadline=deadline)] if self.session.progress else []
-        changes = [part for part in (self.patience, self.drop, self.budget) if part is not None]
-        measured = [self.validation] if self.validation else []
-        records = [self.record, self.history, self.best]
-        return [self.timer, self.position, guard, *measured, *records, *changes, *display, self.saver]
-
-    def restore(self, start: checkpoint.Checkpoint) -> None:
-        """Restore the training state from a checkpoint. Raises RunError if it does not match."""
-        state = start.state["parts"]
-        if state.keys() != self.saver.parts.keys():
-            raise RunError(f"{str(start.path)!r} is of another kind of training: it remembers {', '.join(state)}")
-        checkpoint.restore(start, self.trainee.state())
-        for name, part in self.saver.parts.items():
-            part.restore(state[name])
-        self.stopped = any(part.ended for part in (self.patience, self.budget) if part is not None)
-        # Keras resets the metrics at the start of an epoch, also on a mid-epoch resume.
-        self.trainee.take_up(mid_epoch=self.position.step > 0)
-
-    def kept_weights(self) -> list[np.ndarray]:
-        """Return the evaluation weights: the model's, or their average."""
-        return self.trainee.measured_weights()
-
-    def outcome(self) -> Outcome:
-        """Return the best or last weights, as the recipe selects; the last ones, with a message, if best.npz is bad."""
-        weights = self.kept_weights()
-        last = Outcome(weights, self.position.epoch, self.history.rows, checkpoint.digest(weights))
-        if self.spec.artefact == "last" or self.best.epoch in (None, last.epoch) or self.best.path is None:
-            return last
+        observers = [*self._measuring(state, writer), *self._stopping_and_progress(state), NextEpoch(state), saver]
+        callbacks = _WholeTraining([timer, *observers, *self._loggers()], add_history=True, model=job.model)
+        callbacks.set_params({"epochs": job.recipe.train.epochs, "steps": state.steps_per_epoch, "verbose": 0})
         try:
-            found = checkpoint.read(self.best.path)
-        except RunError as error:
-            self.session.say(f"{error}; the last weights are kept instead")
+            callbacks.begin()
+            with signals.caught(), _naming_memory(job):
+                fit_without_xla_if_it_fails(lambda: self._epochs(state, timer, callbacks), job.model, self.say)
+                saver.save()
+        finally:
+            callbacks.end()
+            if writer:
+                writer.finish()
+        return self._outcome(state)
+
+    def _epochs(self, state: TrainState, timer: _StepTimer, callbacks: _WholeTraining) -> None:
+        """Train the first epoch with one step per execution to time it, the others with many steps per execution."""
+        job, epochs, wanted = self.job, self.job.recipe.train.epochs, self.job.recipe.devices.steps_per_execution
+        model, per_epoch = job.model, state.steps_per_epoch
+        model.steps = wanted or 1
+        for end in (min(state.epoch + 1, epochs), epochs):
+            if state.epoch >= end or state.stop_reason:
+                continue
+            model.fit(
+                job.training_batches(state.total_steps, end * per_epoch),
+                initial_epoch=state.epoch,
+                epochs=end,
+                steps_per_epoch=-(-(per_epoch - state.step) // model.steps),
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+            if wanted is None and timer.seconds:
+                steps = max(min(EXECUTION_SECONDS / timer.seconds, per_epoch), 1)
+                model.steps = round(job.devices.mean([steps])[0])
+
+    def _measuring(self, state: TrainState, writer: checkpoint.Writer | None) -> list[keras.callbacks.Callback]:
+        """Return the callbacks that measure and record, each after those whose logs it reads."""
+        job, folder, images = self.job, self.folder, self.job.pipeline.images_per_step
+        guard = FiniteLoss(state, lambda step: float(job.schedule(step)), lambda: _last_good(writer))
+        self.validation = None
+        if job.pipeline.images("validation"):
+            steps = job.pipeline.evaluation_steps("validation", job.devices.count)
+            self.validation = Validation(job.validation_batches(), steps, images)
+        records = [
+            EpochMetrics(state, images),
+            HistoryFile(state, folder / "history.csv" if folder else None),
+            BestWeights(state, folder / checkpoint.FOLDER / BEST if folder else None, job.recipe.train.monitor),
+        ]
+        return [StepCounter(state), guard, *filter(None, [self.validation]), *records]
+
+    def _stopping_and_progress(self, state: TrainState) -> list[keras.callbacks.Callback]:
+        """Return the callbacks that stop the training or change its rate, and the progress display."""
+        job, train, chosen = self.job, self.job.recipe.train, []
+        deadline = None
+        if train.early_stopping:
+            chosen.append(EarlyStopping(state, train.early_stopping, self.say))
+        if job.schedule.plateau:
+            chosen.append(ReduceOnPlateau(state, job.schedule))
+        if train.time_budget:
+            pipeline = job.pipeline
+            images = (pipeline.images_per_step, pipeline.images("validation"), pipeline.images("validation", "test"))
+            budget = TimeBudget(
+                state,
+                job.schedule,
+                train.time_budget.seconds,
+                self.started,
+                images,
+                job.devices,
+                self.validation,
+                self.say,
+            )
+            chosen.append(budget)
+            deadline = budget.deadline
+        if self.progress:
+            chosen.append(ProgressDisplay(state, train.epochs * state.steps_per_epoch, deadline=deadline))
+        return chosen
+
+    def _loggers(self) -> list[keras.callbacks.Callback]:
+        if not self.folder:
+            return []
+        pipeline = self.job.pipeline
+        return loggers(
+            self.job.recipe, self.folder, first_batch=lambda: pipeline.batch(0), class_names=pipeline.class_names
+        )
+
+    def _outcome(self, state: TrainState) -> Outcome:
+        """Return the best or last weights, as the recipe selects; the last ones, with a message, if best.npz is bad."""
+        weights = self.job.model.measured_weights()
+        last = Outcome(weights, state.epoch, state, checkpoint.digest(weights))
+        if self.job.recipe.train.artifact == "last" or state.best_epoch in (None, state.epoch) or not self.folder:
             return last
-        if found.state["epoch"] != self.best.epoch:
-            # Written after the last checkpoint of a killed training, which the resume did not reproduce.
-            self.session.say(
-                f"{str(self.best.path)!r} is of epoch {found.state['epoch']}, the best is "
-                f"{self.best.epoch}; the last weights are kept instead"
+        path = self.folder / checkpoint.FOLDER / BEST
+        try:
+            best, about = read_weights(path)
+        except RunError as error:
+            self.say(f"{error}; the last weights are kept instead")
+            return last
+        if about["epoch"] != state.best_epoch:
+            # Written after the last checkpoint of a killed training, and not reproduced by the resume.
+            self.say(
+                f"{str(path)!r} has the weights of epoch {about['epoch']}, the best is {state.best_epoch}; the last "
+                "weights are kept instead"
             )
             return last
-        best = [found.arrays[name] for name in sorted(found.arrays)]
-        return dataclasses.replace(last, weights=best, epoch=self.best.epoch)
+        return replace(last, weights=best, epoch=state.best_epoch)
 
-    def _last_good(self) -> str:
-        if self.writer:
-            self.writer.finish()
-            if paths := checkpoint.found(self.writer.folder):
-                return (
-                    f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
-                    "begins there, with other settings"
-                )
-        return "There is no checkpoint yet"
+    def _halve_microbatches(self, error: OutOfMemory) -> None:
+        """Build the job anew with twice as many microbatches, if the recipe allows it; else raise the error."""
+        job, microbatches = self.job, 2 * self.job.microbatches
+        divides = job.pipeline.images_per_step % (microbatches * job.devices.count) == 0
+        if job.recipe.devices.on_oom != "halve" or not divides:
+            raise error
+        self.say(f"{error.args[0].partition(';')[0]}; going on with each batch in {microbatches} microbatches")
+        with seeded(job.recipe.train.seed):
+            self.job = job.with_microbatches(microbatches)
 
 
-class _Throughout(keras.callbacks.CallbackList):
+class _WholeTraining(keras.callbacks.CallbackList):
     """Callback list for a training of several `fit` calls: `on_train_begin` and `on_train_end` run once."""
 
     def begin(self) -> None:
@@ -293,8 +265,20 @@ class _StepTimer(keras.callbacks.Callback):
         return statistics.median(self.durations[2:] or self.durations) if self.durations else None
 
 
+def _last_good(writer: checkpoint.Writer | None) -> str:
+    """Return a sentence about the last checkpoint, for the error of a loss that is not finite."""
+    if writer:
+        writer.finish()
+        if paths := checkpoint.found(writer.run):
+            return (
+                f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
+                "starts there, with other settings"
+            )
+    return "There is no checkpoint yet"
+
+
 @contextlib.contextmanager
-def _naming_memory(whole: Recipe) -> Iterator[None]:
+def _naming_memory(job: TrainJob) -> Iterator[None]:
     """Convert TensorFlow's out-of-memory errors into OutOfMemory."""
     try:
         yield
@@ -302,11 +286,7 @@ def _naming_memory(whole: Recipe) -> Iterator[None]:
         if is_disk_full(error):
             raise
         raise OutOfMemory(
-            f"out of memory with batches of {whole.data.batch_size} of {whole.model.name} ({_first_line(error)}); "
-            f"set train.accumulate={2 * whole.train.accumulate} to compute each in more parts, "
-            "train.on_oom=halve to have that done, or a smaller data.batch_size"
+            f"out of memory with batches of {job.recipe.data.batch_size} of {job.recipe.model.name} "
+            f"({str(error).strip().splitlines()[0][:200]}); set train.microbatches={2 * job.microbatches} to compute "
+            "each in more microbatches, devices.on_oom=halve to have that done, or a smaller data.batch_size"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.train_model import Trainee
+from cnnrecipes.training.train_model import TrainModel
 
 
-def without_xla_where_it_fails(fit: Callable[[], None], trainee: Trainee, say: Callable[[str], None]) -> None:
+def fit_without_xla_if_it_fails(fit: Callable[[], None], model: TrainModel, say: Callable[[str], None]) -> None:
     """Call `fit`; if XLA fails to compile the first step, switch XLA off, report why, and call it again.
 
     A failed compilation changes no state, so the second call starts where the first one did.
@@ -19,20 +19,20 @@ def without_xla_where_it_fails(fit: Callable[[], None], trainee: Trainee, say: C
     Raises:
         TrainingError: XLA fails after completed steps, for example on the validation step.
     """
-    before = trainee.steps_done
+    before = model.steps_done
     try:
         fit()
     except tf.errors.OpError as error:
-        if not trainee.jit_compile or not _is_compilation(error):
+        if not model.jit_compile or not _is_compilation(error):
             raise
-        if trainee.steps_done != before:
+        if model.steps_done != before:
             raise TrainingError(
                 f"XLA cannot compile a part of this training: {_reason(error)}; set train.xla=false"
             ) from error
         say(f"XLA is off: it cannot compile this training ({_reason(error)}); train.xla=false spares the attempt")
     else:
         return
-    trainee.switch_off_xla()
+    model.switch_off_xla()
     fit()
 
 

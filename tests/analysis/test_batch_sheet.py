@@ -8,8 +8,9 @@ from matplotlib.image import imread
 
 from cnnrecipes import analysis
 from cnnrecipes.augment.operations import OPERATIONS
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.errors import CNNRecipesError, RecipeError
 from cnnrecipes.recipe import catalog
 
@@ -29,8 +30,8 @@ def test_the_last_row_is_what_training_sees(flowers):
     recipe = catalog.load("resnet20_photos").change(**CHANGES)
     source = open_source(flowers, recipe.data)
     train = source.split("train")
-    found = input_pipeline.split_statistics(train, recipe.data)
-    batches = input_pipeline.training_batches(train, recipe, found, 5, first_step=3, last_step=4)
+    found = split_statistics(train, recipe.data)
+    batches = batching.training_batches(train, recipe, found, 5, first_step=3, last_step=4)
     images, labels = next(batches.as_numpy_iterator())
     assert len(pictures) == 12
     np.testing.assert_allclose(np.stack(pictures[6:]), images[:6] / 255)

@@ -23,8 +23,8 @@ from cnnrecipes._support.wrapping import fields, wrap
 from cnnrecipes.analysis import cost
 from cnnrecipes.data.audit.check import Report
 from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.training.callbacks.epochs import Position
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
-from cnnrecipes.training.callbacks.state import Position
 
 
 @pytest.fixture

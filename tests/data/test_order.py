@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.order import Balanced, Permutations, showings
 from cnnrecipes.data.sources.source import open_source
@@ -29,7 +29,7 @@ def split_of(**changes):
 
 def shown(split, recipe, **options):
     """(example, whether mirrored) of every row of every batch."""
-    batches = input_pipeline.training_batches(split, recipe, MEAN, 4, **options).as_numpy_iterator()
+    batches = batching.training_batches(split, recipe, MEAN, 4, **options).as_numpy_iterator()
     left = [[row[0, [0, -1], 0] for row in images] for images, _ in batches]
     return np.asarray([[(min(pair), pair[0] == 255) for pair in batch] for batch in left], int)
 
@@ -55,15 +55,15 @@ def test_alternation_does_not_depend_on_where_a_training_starts_nor_on_its_shard
     whole = shown(split, recipe)
     np.testing.assert_array_equal(shown(split, recipe, first_step=13), whole[13:])
     np.testing.assert_array_equal(shown(split, recipe, last_step=7), whole[:7])
-    shards = [shown(split, recipe, part=(shard, 3)) for shard in range(3)]
+    shards = [shown(split, recipe, shard=(shard, 3)) for shard in range(3)]
     np.testing.assert_array_equal(np.concatenate(shards, axis=1), whole)
 
 
 def test_alternation_is_the_same_in_the_training_step():
     split, recipe = split_of(**{"data.balance": "sampling", "augment.repeats": 2})
     augmentation = Augmentation.of(recipe, MEAN, in_step=True)
-    ahead = input_pipeline.training_batches(split, recipe, MEAN, 4)
-    given = input_pipeline.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
+    ahead = batching.training_batches(split, recipe, MEAN, 4)
+    given = batching.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
     for (images, _), ((plain, keys, epochs), labels) in zip(ahead, given, strict=True):
         np.testing.assert_array_equal(images, augmentation(plain, labels, keys, epochs)[0])
 

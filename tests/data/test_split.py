@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.split import by_content, fold, grouped, stratified
 from cnnrecipes.data.standardize import Statistics
@@ -131,9 +131,7 @@ def test_balanced_sampling_shows_classes_equally_often_and_their_examples_in_tur
     )
     split = open_source((images, labels), recipe.data).split("train")
     found = Statistics((120.0,) * 3, (60.0,) * 3)
-    shown = [
-        images[:, 0, 0, 0] for images, _ in input_pipeline.training_batches(split, recipe, found, 3).as_numpy_iterator()
-    ]
+    shown = [images[:, 0, 0, 0] for images, _ in batching.training_batches(split, recipe, found, 3).as_numpy_iterator()]
     for batch in shown:
         assert np.bincount(labels[batch]).tolist() == [10, 10, 10]
     epochs = np.concatenate(shown).reshape(3, 120)
@@ -169,7 +167,7 @@ def test_an_image_that_balance_shows_again_is_augmented_otherwise():
     recipe = catalog.load("resnet20_cifar").change(**changes, **{"augment.ops": ["noise"]})
     split = open_source((images, np.repeat([0, 1], [20, 2])), recipe.data).split("train")
     found = Statistics((120.0,) * 3, (60.0,) * 3)
-    batch, labels = next(input_pipeline.training_batches(split, recipe, found, 2).as_numpy_iterator())
+    batch, labels = next(batching.training_batches(split, recipe, found, 2).as_numpy_iterator())
     rare = batch[labels[:, 1] == 1]
     assert len(rare) == 10
     assert len(np.unique(rare.reshape(10, -1), axis=0)) == 10

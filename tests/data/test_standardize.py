@@ -7,8 +7,8 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes._support import user_cache
-from cnnrecipes.data import input_pipeline
 from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import IMAGENET, Statistics
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
@@ -19,7 +19,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uin
 def of(kind, images=IMAGES):
     spec = Data(name="x", validation=0.0, standardize=kind)
     split = open_source((images, np.arange(20) % 2), spec).split("train")
-    return input_pipeline.split_statistics(split, spec)
+    return split_statistics(split, spec)
 
 
 @pytest.mark.parametrize("kind", ["train", "imagenet", "image", "none"])
@@ -61,12 +61,12 @@ def test_training_goes_through(kind, tmp_path):
 def test_statistics_of_unchanged_files_are_remembered(flowers, monkeypatch):
     spec = Data(name="x", image_size=8, validation=0.9)
     split = open_source(flowers, spec).split("train")
-    first = input_pipeline.split_statistics(split, spec)
-    monkeypatch.setattr(input_pipeline, "arrays", lambda *args: pytest.fail("read again"))
-    assert input_pipeline.split_statistics(split, spec) == first
+    first = split_statistics(split, spec)
+    monkeypatch.setattr("cnnrecipes.data.split_statistics.arrays", lambda *args: pytest.fail("read again"))
+    assert split_statistics(split, spec) == first
     kept = list((user_cache.folder() / "statistics").glob("*.json"))
     for file in kept:
         file.write_text("{damaged")
     assert Statistics.load(kept[0]) is None
     with pytest.raises(pytest.fail.Exception):
-        input_pipeline.split_statistics(split, spec)
+        split_statistics(split, spec)

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import cnnrecipes as cr
 from cnnrecipes import models
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.artifact import ENTRY, Artefact, softmax
@@ -42,7 +42,7 @@ def validation(model, spec) -> np.ndarray:
     """Probabilities of the validation split by Keras' own forward pass over the pipeline's batches."""
     source = open_source(None, spec)
     split = source.split("validation")
-    batches = input_pipeline.evaluation_batches(split, spec, len(source.class_names))
+    batches = batching.evaluation_batches(split, spec, len(source.class_names))
     logits = model.predict(batches.map(lambda images, labels, weights: images), verbose=0)
     return softmax(logits[: len(split)])
 

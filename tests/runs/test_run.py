@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import catalog
@@ -29,12 +29,10 @@ from cnnrecipes.runs.evaluation import wilson
 def validation(digits_run):
     """The validation images, and the logits of the forward pass over them in the pipeline's own batches."""
     split = open_source(None, digits_run.recipe.data).split("validation")
-    batches = list(input_pipeline.evaluation_batches(split, digits_run.recipe.data, 10).as_numpy_iterator())
+    batches = list(batching.evaluation_batches(split, digits_run.recipe.data, 10).as_numpy_iterator())
     images, labels, weights = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     model = keras.saving.load_model(digits_run.folder / "model.keras", compile=False)
-    forward = with_fast_norms(model).predict(
-        input_pipeline.evaluation_batches(split, digits_run.recipe.data, 10), verbose=0
-    )
+    forward = with_fast_norms(model).predict(batching.evaluation_batches(split, digits_run.recipe.data, 10), verbose=0)
     return images[weights > 0], labels[weights > 0].argmax(1), softmax(forward[weights > 0])
 
 

@@ -24,7 +24,7 @@ from tensorboard.util import tensor_util
 from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import schema
 from cnnrecipes.training import loggers
-from cnnrecipes.training.callbacks.state import HistoryFile
+from cnnrecipes.training.callbacks.epochs import HistoryFile
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (48, 4, 4, 1), np.uint8)

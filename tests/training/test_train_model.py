@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import cnnrecipes as cr
 from cnnrecipes.augment.operations import OPERATIONS
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
@@ -32,9 +32,9 @@ def test_both_halves_give_the_same_bytes(ops):
         **{"data.batch_size": 8, "data.image_size": 12, "data.validation": 0.0, "augment.ops": ops, "train.epochs": 3}
     )
     split = open_source(ARRAYS, recipe.data).split("train")
-    host = input_pipeline.training_batches(split, recipe, MEAN, 4)
+    host = batching.training_batches(split, recipe, MEAN, 4)
     augmentation = Augmentation.of(recipe, MEAN, in_step=True)
-    device = input_pipeline.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
+    device = batching.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
     step = tf.function(lambda x, labels: augmentation(x[0], labels, *x[1:]))
     for (images, labels), given in zip(host, device, strict=True):
         other_images, other_labels = step(*given)
@@ -66,7 +66,7 @@ def test_a_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
         trainee.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=True)
         trainee.make_train_function()
         trainee.steps = trainee.left_in_epoch = 2
-        batches = input_pipeline.training_batches(split, recipe, MEAN, 4, last_step=2, augmentation=augmentation)
+        batches = batching.training_batches(split, recipe, MEAN, 4, last_step=2, augmentation=augmentation)
         trainee.train_function(iter(batches))
         weights.append(model.get_weights())
     assert np.abs(weights[0][0]).max() > 0

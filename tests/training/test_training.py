@@ -19,8 +19,8 @@ from cnnrecipes.optim.schedules import Schedule, schedule
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.training import trainer
+from cnnrecipes.training.callbacks.epochs import Best, Position
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
-from cnnrecipes.training.callbacks.state import Best, Position
 
 
 def spec(**changes):

@@ -18,6 +18,7 @@ import pandas as pd
 
 from cnnrecipes._support import remote_files
 from cnnrecipes._support.atomic_files import is_utf8
+from cnnrecipes._support.console import silent
 from cnnrecipes.data import split
 from cnnrecipes.data.audit.file_info import facts
 from cnnrecipes.data.images.handles import Handles
@@ -29,10 +30,6 @@ from cnnrecipes.recipe import schema
 
 SPLITS = ("train", "validation", "test")
 GIVEN = "data"  # what the images are called that are given without splits, to be measured
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,82 +1,79 @@
-"""When checkpoints are written, and what stands in them."""
+"""The callback that writes checkpoints."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import keras
 
 from cnnrecipes.errors import Interrupted
 from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.checkpoint import Fingerprint
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.syntax.duration import Duration, TimeSpan
-from cnnrecipes.training.callbacks.state import Position
 from cnnrecipes.training.callbacks.stopping import Signals
-from cnnrecipes.training.distributed.strategy import Placement
+from cnnrecipes.training.distributed.devices import Devices
 
 
-class Saver(keras.callbacks.Callback):
-    """Writes a checkpoint every so often, at the end, and where a signal asks for it. Put it after what remembers.
+class CheckpointSaver(keras.callbacks.Callback):
+    """Writes a checkpoint at intervals and, with all workers, when a signal is received. Must follow `NextEpoch`.
 
     Args:
-        parts: name to callback, of those that remember something.
-        facts: what else the checkpoint says: the recipe, the data.
-        how_to_go_on: the end of the message of an interrupted training.
+        writer: writes the files; None in workers other than the chief.
+        every: the interval, in time, steps or epochs.
+        total_steps: steps of the whole training, for an interval in percent.
+        fingerprint: of the training.
+        devices: the workers, all of which save at the same step.
+        signals: the signals received so far.
     """
 
     def __init__(
         self,
+        state: TrainState,
         writer: checkpoint.Writer | None,
-        position: Position,
         every: TimeSpan | Duration,
-        placement: Placement,
-        signals: Signals,
-        *,
-        parts: Mapping[str, Any],
-        facts: Mapping[str, Any],
         total_steps: int,
-        how_to_go_on: str,
+        fingerprint: Fingerprint,
+        devices: Devices,
+        signals: Signals,
     ):
         super().__init__()
-        self.writer, self.position, self.placement, self.signals = writer, position, placement, signals
-        self.parts, self.facts, self.how_to_go_on = parts, facts, how_to_go_on
-        by_time = isinstance(every, TimeSpan)
-        self.seconds = every.seconds if by_time else None
-        self.steps = None if by_time else max(every.steps(position.steps_per_epoch, total_steps), 1)
-        self.last_time, self.last_step = time.monotonic(), 0
+        self.state, self.writer, self.fingerprint = state, writer, fingerprint
+        self.devices, self.signals = devices, signals
+        self._due: Callable[[], bool]
+        if isinstance(every, TimeSpan):
+            self._due = lambda: time.monotonic() - self._last_time >= every.seconds
+        else:
+            steps = max(every.steps(state.steps_per_epoch, total_steps), 1)
+            self._due = lambda: self.state.total_steps // steps > self._last_step // steps
+        self._last_time, self._last_step = time.monotonic(), 0
 
     def on_train_begin(self, logs=None):
-        self.last_time, self.last_step = time.monotonic(), self.position.total
+        self._last_time, self._last_step = time.monotonic(), self.state.total_steps
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.position.step < self.position.steps_per_epoch:
-            self._look()
+        if self.state.step < self.state.steps_per_epoch:
+            self._save_if_due()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.position.end_epoch()
-        self._look()
+        self._save_if_due()
 
-    def _look(self) -> None:
-        due, stop = self.placement.agree([float(self._due()), float(self.signals.received is not None)])
+    def _save_if_due(self) -> None:
+        due, stop = self.devices.any(self._due(), self.signals.received is not None)
         if due or stop:
             self.save()
         if stop:
-            self.writer and self.writer.finish()
+            if self.writer:
+                self.writer.finish()
             raise Interrupted(
-                f"stopped by {self.signals.received or 'a signal to another worker'} after step {self.position.step} "
-                f"of epoch {self.position.epoch + 1}; {self.how_to_go_on}"
+                f"stopped by {self.signals.received or 'a signal to another worker'} after step {self.state.step} "
+                f"of epoch {self.state.epoch + 1}"
             )
 
-    def _due(self) -> bool:
-        if self.seconds is not None:
-            return time.monotonic() - self.last_time >= self.seconds
-        return self.position.total // self.steps > self.last_step // self.steps
-
     def save(self) -> None:
-        """Every worker reads the variables, since some are sums over all; the first one writes."""
-        arrays = checkpoint.capture(self.model.state())
-        self.last_time, self.last_step = time.monotonic(), self.position.total
+        """Write a checkpoint. All workers must call it: some variables are read as sums over the workers."""
+        arrays = checkpoint.capture(self.model.checkpoint_variables())
+        self._last_time, self._last_step = time.monotonic(), self.state.total_steps
         if self.writer is not None:
-            remembered = {name: part.state() for name, part in self.parts.items()}
-            self.writer.write(self.position.total, arrays, {**self.facts, "parts": remembered})
+            self.writer.write(arrays, self.state, self.fingerprint)

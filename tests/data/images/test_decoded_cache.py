@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.images.decoded_cache import DecodedImages
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
@@ -21,7 +21,7 @@ def batches(data, **changes):
     changes = {"data.image_size": 24, "data.batch_size": 20, "data.validation": 0.8, **changes}
     recipe = catalog.load("resnet20_photos").change(**changes)
     split = open_source(data, recipe.data).split("train")
-    found = input_pipeline.training_batches(split, recipe, MEAN, 5, last_step=14).as_numpy_iterator()
+    found = batching.training_batches(split, recipe, MEAN, 5, last_step=14).as_numpy_iterator()
     return [images.tobytes() + labels.tobytes() for images, labels in found]
 
 

@@ -10,9 +10,10 @@ import tensorflow as tf
 from encoding import encoded
 from PIL import Image
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.images.decode import decode, resize
 from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 
@@ -96,7 +97,7 @@ def test_what_is_no_image_is_named(tmp_path, content):
     (tmp_path / "b" / "page.jpg").write_bytes(content)
     spec = Data(name="x", image_size=8, validation=0.0)
     with pytest.raises(DataError, match=r"b/page\.jpg.*train") as caught:
-        input_pipeline.split_statistics(open_source(tmp_path, spec).split("train"), spec)
+        split_statistics(open_source(tmp_path, spec).split("train"), spec)
     assert "__wrapped__" not in str(caught.value)
 
 
@@ -104,6 +105,6 @@ def test_what_is_no_image_is_named(tmp_path, content):
 def test_batches_are_resized_as_single_images_are(how, flowers):
     spec = Data(name="x", image_size=24, resize=how, validation=0.0)
     split = open_source(flowers, spec).split("train")
-    first, _, _ = next(input_pipeline.arrays(split, spec, 5))
+    first, _, _ = next(batching.arrays(split, spec, 5))
     for i, image in enumerate(first):
         np.testing.assert_array_equal(image, resize(decode(split.read(i)[0], 3), 24, how))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cnnrecipes.augment import boxes
 from cnnrecipes.augment.operations import parse
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.images import random_crop
 from cnnrecipes.data.images.decode import choose_route, decode
 from cnnrecipes.data.sources.source import open_source
@@ -93,9 +93,7 @@ def test_arrays_are_framed_each_by_its_own_draws():
 def batches(data, **changes):
     recipe = catalog.load("resnet20_photos").change(**{"data.image_size": 32, "data.batch_size": 12, **changes})
     split = open_source(data, recipe.data).split("train")
-    return [
-        images for images, _ in input_pipeline.training_batches(split, recipe, MEAN, 5, last_step=2).as_numpy_iterator()
-    ]
+    return [images for images, _ in batching.training_batches(split, recipe, MEAN, 5, last_step=2).as_numpy_iterator()]
 
 
 def test_repeats_show_fewer_images_more_often_each_time_otherwise(flowers):

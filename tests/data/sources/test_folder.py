@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.images.decode import EXTENSIONS
 from cnnrecipes.data.sources.folder import image_files, read
 from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.unreadable_images import naming_unreadable
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 
@@ -290,6 +291,6 @@ def test_a_file_that_vanishes_while_it_is_trained_on_is_named(tmp_path, split):
     (root / ("val" if split == "validation" else "train") / "b" / "3.png").unlink()
     with (
         pytest.raises(DataError, match=rf"b/3\.png.*{split}.*No such file"),
-        input_pipeline.naming_unreadable(source, spec),
+        naming_unreadable(source, spec),
     ):
-        list(input_pipeline.evaluation_batches(source.split(split), spec, 2))
+        list(batching.evaluation_batches(source.split(split), spec, 2))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.sources.source import open_source, recipe_name
 from cnnrecipes.data.split import stratified
+from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data
@@ -86,7 +87,7 @@ def test_channels_that_do_not_match_the_recipe():
     recipe = catalog.load("resnet20_cifar")
     split = open_source((IMAGES[..., :1], LABELS), recipe.data).split("train")
     with pytest.raises(DataError, match=r"1 channel.*data.channels = 3.*set data.channels=1"):
-        input_pipeline.image_shape(split, recipe.data)
+        image_shape(split, recipe.data)
 
 
 def test_a_folder_with_one_subfolder_a_class(flowers):
@@ -156,7 +157,7 @@ def test_image_files_want_a_size(tmp_path):
     photo(tmp_path / "dog/a.png")
     spec = Data(name="x", validation=0.0)
     with pytest.raises(DataError, match="data.image_size=64"):
-        input_pipeline.image_shape(open_source(tmp_path, spec).split("train"), spec)
+        image_shape(open_source(tmp_path, spec).split("train"), spec)
 
 
 def test_an_unreadable_file_is_named(tmp_path):
@@ -166,7 +167,7 @@ def test_an_unreadable_file_is_named(tmp_path):
     (tmp_path / "dog/broken.png").write_bytes((tmp_path / "dog/0.png").read_bytes()[:80])
     spec = Data(name="x", image_size=8, validation=0.0)
     with pytest.raises(DataError, match=r"broken\.png.*train.*take it out"):
-        input_pipeline.split_statistics(open_source(tmp_path, spec).split("train"), spec)
+        split_statistics(open_source(tmp_path, spec).split("train"), spec)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -195,7 +196,7 @@ def test_cifar10_through_tfds_is_the_published_one(shared):
     assert (len(source.split("train")), len(source.split("test"))) == (50_000, 10_000)
     assert source.class_names[:3] == ("airplane", "automobile", "bird")
     assert np.bincount(source.split("train").labels).tolist() == [5000] * 10
-    found = input_pipeline.split_statistics(source.split("train"), spec)
+    found = split_statistics(source.split("train"), spec)
     np.testing.assert_allclose(found.mean, (125.307, 122.950, 113.865), atol=1e-3)
     np.testing.assert_allclose(found.std, (62.993, 62.089, 66.705), atol=1e-3)
 

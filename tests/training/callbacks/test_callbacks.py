@@ -12,8 +12,8 @@ from rich.console import Console
 
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import TrainingError
+from cnnrecipes.training.callbacks.epochs import Position
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
-from cnnrecipes.training.callbacks.state import Position
 
 
 def cross_entropy(model, split):

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RecipeError, TrainingError
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs import checkpoint
+from cnnrecipes.training.distributed.devices import place
 from cnnrecipes.training.distributed.launcher import _free_ports
-from cnnrecipes.training.distributed.strategy import place
 
 # Gradients of two halves are added up in another order than those of the whole: some float32 roundings, in 38 steps.
 TOLERANCE = 2e-6
@@ -66,9 +66,9 @@ def whole_recipe(**changes):
 def test_the_parts_of_a_batch_are_the_batch(parts):
     """Whatever the number of devices: the recipe's order, augmentation and mixes."""
     split, spec = SOURCE.split("train"), whole_recipe()
-    whole = list(input_pipeline.training_batches(split, spec, STATISTICS, 4).as_numpy_iterator())
+    whole = list(batching.training_batches(split, spec, STATISTICS, 4).as_numpy_iterator())
     each = [
-        list(input_pipeline.training_batches(split, spec, STATISTICS, 4, part=(i, parts)).as_numpy_iterator())
+        list(batching.training_batches(split, spec, STATISTICS, 4, shard=(i, parts)).as_numpy_iterator())
         for i in range(parts)
     ]
     for step, (images, labels) in enumerate(whole):
@@ -80,10 +80,10 @@ def test_the_parts_of_a_batch_are_the_batch(parts):
 def test_validation_covers_every_example_once_whatever_the_devices(parts):
     split, spec = SOURCE.split("train"), whole_recipe()
     each = [
-        list(input_pipeline.evaluation_batches(split, spec.data, 4, part=(i, parts)).as_numpy_iterator())
+        list(batching.evaluation_batches(split, spec.data, 4, shard=(i, parts)).as_numpy_iterator())
         for i in range(parts)
     ]
-    assert {len(batches) for batches in each} == {input_pipeline.evaluation_steps(split, parts)}
+    assert {len(batches) for batches in each} == {batching.evaluation_steps(split, parts)}
     seen = [image.tobytes() for part in each for images, _, weights in part for image in images[weights > 0]]
     assert sorted(seen) == sorted(split.read(i)[0].tobytes() for i in range(len(split)))
 
@@ -91,9 +91,9 @@ def test_validation_covers_every_example_once_whatever_the_devices(parts):
 def test_parts_that_cannot_be_alike_are_refused():
     split = SOURCE.split("train")
     with pytest.raises(RecipeError, match="16 does not divide into 3 parts"):
-        input_pipeline.training_batches(split, whole_recipe(), STATISTICS, 4, part=(0, 3))
+        batching.training_batches(split, whole_recipe(), STATISTICS, 4, shard=(0, 3))
     with pytest.raises(RecipeError, match="4 devices with 3 images each cannot mix"):
-        input_pipeline.training_batches(split, whole_recipe(**{"data.batch_size": 12}), STATISTICS, 4, part=(0, 4))
+        batching.training_batches(split, whole_recipe(**{"data.batch_size": 12}), STATISTICS, 4, shard=(0, 4))
 
 
 def command(*arguments, **environment):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.data import input_pipeline
+from cnnrecipes.data import batching
 from cnnrecipes.data.order import shuffled
 from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.models import standardize
 from cnnrecipes.recipe import catalog
@@ -36,7 +37,7 @@ def numbers(images):
 
 
 def stream(split, recipe, **options):
-    batches = input_pipeline.training_batches(split, recipe, MEAN, 2, **options)
+    batches = batching.training_batches(split, recipe, MEAN, 2, **options)
     return list(batches.as_numpy_iterator())
 
 
@@ -106,7 +107,7 @@ def test_an_example_is_augmented_alike_whatever_the_batch_size():
 
 def digest(split, recipe, found, classes, threads=None):
     sha = hashlib.sha256()
-    for images, labels in input_pipeline.training_batches(
+    for images, labels in batching.training_batches(
         split, recipe, found, classes, last_step=40, threads=threads
     ).as_numpy_iterator():
         sha.update(images.tobytes() + labels.tobytes())
@@ -119,18 +120,19 @@ def test_batches_are_the_same_for_one_and_two_threads_and_in_another_process(nam
     recipe = catalog.load(name)
     source = open_source(data, recipe.data)
     split, classes = source.split("train"), len(source.class_names)
-    found = input_pipeline.split_statistics(split, recipe.data)
+    found = split_statistics(split, recipe.data)
     one, two = (digest(split, recipe, found, classes, threads) for threads in (1, 2))
     code = f"""
         import hashlib
-        from cnnrecipes.data import input_pipeline
+        from cnnrecipes.data import batching
+        from cnnrecipes.data.split_statistics import split_statistics
         from cnnrecipes.data.sources.source import open_source
         from cnnrecipes.recipe import catalog
         recipe = catalog.load({name!r})
         source = open_source({data!r}, recipe.data)
         split, sha = source.split("train"), hashlib.sha256()
-        found = input_pipeline.split_statistics(split, recipe.data)
-        batches = input_pipeline.training_batches(split, recipe, found, len(source.class_names), last_step=40)
+        found = split_statistics(split, recipe.data)
+        batches = batching.training_batches(split, recipe, found, len(source.class_names), last_step=40)
         for images, labels in batches.as_numpy_iterator():
             sha.update(images.tobytes() + labels.tobytes())
         print(sha.hexdigest())
@@ -142,8 +144,8 @@ def test_batches_are_the_same_for_one_and_two_threads_and_in_another_process(nam
 @pytest.mark.parametrize("n", [5, 16, 70])
 def test_evaluation_shows_every_example_once_in_order(n):
     split, recipe = numbered(n)
-    shown = list(input_pipeline.evaluation_batches(split, recipe.data, 2).as_numpy_iterator())
-    assert {images.shape for images, _, _ in shown} == {(input_pipeline.EVALUATION_BATCH, 4, 4, 3)}
+    shown = list(batching.evaluation_batches(split, recipe.data, 2).as_numpy_iterator())
+    assert {images.shape for images, _, _ in shown} == {(batching.EVALUATION_BATCH, 4, 4, 3)}
     images, labels, weights = (np.concatenate(parts) for parts in zip(*shown, strict=True))
     np.testing.assert_array_equal(numbers(images)[weights > 0], np.arange(n))
     np.testing.assert_array_equal(labels[weights > 0].argmax(1), np.arange(n) % 2)
@@ -157,7 +159,7 @@ def test_an_array_of_more_than_two_gigabytes(tmp_path):
     images[-1] = 7
     recipe = catalog.load("resnet20_cifar").change(**{"data.validation": 0.0, "augment.ops": ["flip_lr"]})
     split = open_source((images, np.arange(n) % 2), recipe.data).split("train")
-    batches = input_pipeline.training_batches(split, recipe, MEAN, 2, last_step=3)
+    batches = batching.training_batches(split, recipe, MEAN, 2, last_step=3)
     assert [batch.shape for batch, _ in batches.as_numpy_iterator()] == [(128, 32, 32, 3)] * 3
     np.testing.assert_array_equal(split.read(n - 1)[0], 7)
 

@@ -1,4 +1,4 @@
-"""On which devices and machines a training runs, and what its workers agree on."""
+"""The devices and workers of a training, and communication between the workers."""
 
 from __future__ import annotations
 
@@ -14,43 +14,77 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.recipe import schema
 from cnnrecipes.training.distributed.cluster import Cluster, find_cluster
 
 
-class Placement:
-    """The devices of a training: this process is worker `index` of `workers`, the first of which writes."""
+class Devices:
+    """The devices of a training. This process is worker `index` of `workers`; the first, the chief, writes all files.
+
+    Attributes:
+        strategy: TensorFlow's distribution strategy.
+        count: devices of all workers together.
+    """
 
     def __init__(self, strategy: tf.distribute.Strategy, workers: int = 1, index: int = 0):
         self.strategy, self.workers, self.index = strategy, workers, index
-        self.devices = strategy.num_replicas_in_sync
+        self.count = strategy.num_replicas_in_sync
         self._mean = None
+
+    @classmethod
+    def open(cls, strategy: str = "single") -> Devices:
+        """Return the devices that `devices.strategy` of a recipe selects. Call it before TensorFlow is used otherwise.
+
+        Args:
+            strategy: "single": one device; "mirrored": all GPUs of this machine; "multi_worker": the machines that
+                TF_CONFIG or SLURM names; "auto": whichever of them applies.
+
+        Raises:
+            TrainingError: no cluster, or an invalid one, or its port is taken.
+        """
+        cluster = find_cluster(os.environ)
+        if strategy == "multi_worker" and cluster is None:
+            raise TrainingError(
+                "devices.strategy = 'multi_worker', and neither TF_CONFIG nor SLURM names the workers; docs/scale.md "
+                "shows both, and `cnnrecipes launch --workers 2 fit ...` starts them on this machine"
+            )
+        if strategy == "multi_worker" or (strategy == "auto" and cluster is not None):
+            return _join(cluster)
+        gpus = tf.config.list_logical_devices("GPU")
+        if strategy == "mirrored" or (strategy == "auto" and len(gpus) > 1):
+            devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+            return cls(tf.distribute.MirroredStrategy(devices))
+        return cls(tf.distribute.get_strategy())
 
     @property
     def is_chief(self) -> bool:
+        """True in the worker that writes all files."""
         return self.index == 0
 
-    def check_batch(self, images: int, parts: int) -> None:
-        """Raises TrainingError unless a batch divides among the devices, and there into parts."""
-        if images % (self.devices * parts):
-            each = f", in {parts} parts on each" if parts > 1 else ""
+    def check_batch(self, images: int, microbatches: int = 1) -> None:
+        """Raise TrainingError unless a batch divides evenly among the devices and into microbatches."""
+        if images % (self.count * microbatches):
+            each = f", in {microbatches} microbatches on each" if microbatches > 1 else ""
             raise TrainingError(
-                f"a batch of {images} images does not divide among {self.devices} device(s){each}; "
-                f"set data.batch_size to a multiple of {self.devices * parts}"
+                f"a batch of {images} images does not divide among {self.count} device(s){each}; "
+                f"set data.batch_size to a multiple of {self.count * microbatches}"
             )
 
-    def agree(self, values: Sequence[float]) -> list[float]:
-        """The mean over all workers of each number: above 0 wherever one of them said so."""
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """Return the mean of each number over all workers."""
         if self.workers == 1:
             return list(values)
         return self._averaged(np.asarray(values, np.float32)).tolist()
 
+    def any(self, *flags: bool) -> list[bool]:
+        """Return for each flag whether it is set in any worker."""
+        return [value > 0 for value in self.mean([float(flag) for flag in flags])]
+
     def same(self, text: str) -> bool:
         """Return whether all workers pass the same text."""
-        return self.agree([float(self.from_chief(text) != text)])[0] == 0
+        return not self.any(self.broadcast(text) != text)[0]
 
-    def from_chief(self, text: str) -> str:
-        """A text of the first worker, for all."""
+    def broadcast(self, text: str) -> str:
+        """Return the chief's text in all workers."""
         if self.workers == 1:
             return text
         content = text.encode() if self.is_chief else b""
@@ -62,8 +96,8 @@ class Placement:
         return np.rint(self._averaged(padded) * self.workers).astype(np.uint8).tobytes().decode()
 
     @contextlib.contextmanager
-    def naming_lost_workers(self, how_to_go_on: Callable[[], str]) -> Iterator[None]:
-        """TensorFlow's errors about workers that are gone as a TrainingError."""
+    def naming_lost_workers(self, command: str) -> Iterator[None]:
+        """Convert TensorFlow's errors about lost workers into a TrainingError; `command` starts them again."""
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
@@ -71,8 +105,8 @@ class Placement:
                 raise
             why = re.search(r"aborted by: (.+)", str(error))
             raise TrainingError(
-                f"another worker is gone ({why[1] if why else _first_line(error)}); see what it said, then start all "
-                f"of them again: {how_to_go_on()}"
+                f"another worker is gone ({why[1] if why else _first_line(error)}); see its output, then start all "
+                f"of them again: {command}"
             ) from None
 
     def _averaged(self, values: np.ndarray) -> np.ndarray:
@@ -87,50 +121,28 @@ class Placement:
             self._mean = tf.function(run, reduce_retracing=True, autograph=False)
         return self.strategy.experimental_local_results(self._mean(tf.constant(values)))[0].numpy()
 
-    def batches(self, pipeline: Callable[[int, int], tf.data.Dataset]) -> tf.data.Dataset:
+    def shard(self, pipeline: Callable[[tuple[int, int]], tf.data.Dataset]) -> tf.data.Dataset:
         """Return the data set for `fit`, with each batch sharded over the devices.
 
         Args:
-            pipeline: (which part, of how many) to the batches of that part.
+            pipeline: from a shard (index, count) to its batches.
         """
-        if self.devices == 1:
-            return pipeline(0, 1)
-        local = self.devices // self.workers
+        if self.count == 1:
+            return pipeline((0, 1))
+        local = self.count // self.workers
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            parts = [pipeline(self.index * local + device, self.devices) for device in range(local)]
+            shards = [pipeline((self.index * local + device, self.count)) for device in range(local)]
             if local == 1:
-                return parts[0]
+                return shards[0]
             # The devices of a worker take one batch each, in turn.
-            return tf.data.Dataset.choose_from_datasets(parts, tf.data.Dataset.range(local).repeat())
+            return tf.data.Dataset.choose_from_datasets(shards, tf.data.Dataset.range(local).repeat())
 
         return self.strategy.distribute_datasets_from_function(of_worker)
 
 
-def place(spec: schema.Train) -> Placement:
-    """The devices that `train.strategy` means. Call it before TensorFlow has done anything else.
-
-    Raises:
-        TrainingError: a cluster that is not described as it should be, or a port that is taken.
-    """
-    cluster = find_cluster(os.environ)
-    name = spec.strategy
-    if name == "multi_worker" and cluster is None:
-        raise TrainingError(
-            "train.strategy = 'multi_worker', and neither TF_CONFIG nor SLURM says which workers there are; "
-            "docs/scale.md shows both, and `cnnrecipes launch --workers 2 fit ...` starts them on this machine"
-        )
-    if name == "multi_worker" or (name == "auto" and cluster is not None):
-        return _multi_worker(cluster)
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
-        return Placement(tf.distribute.MirroredStrategy(devices))
-    return Placement(tf.distribute.get_strategy())
-
-
-def _multi_worker(cluster: Cluster) -> Placement:
-    """All workers, joined. Returns when all of them are there."""
+def _join(cluster: Cluster) -> Devices:
+    """Join the cluster; return when all its workers have joined."""
     _check_port(cluster)
     config = {"cluster": {"worker": list(cluster.workers)}, "task": {"type": "worker", "index": cluster.index}}
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -144,14 +156,14 @@ def _multi_worker(cluster: Cluster) -> Placement:
             f"worker {cluster.index} of {len(cluster.workers)} cannot join ({_first_line(error)}); start every worker, "
             "and let each import cnnrecipes and call fit before it uses TensorFlow otherwise"
         ) from None
-    return Placement(strategy, len(cluster.workers), cluster.index)
+    return Devices(strategy, len(cluster.workers), cluster.index)
 
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """While within, Ctrl-C ends the process: TensorFlow waits for the others with Python's lock held, deaf to it.
+    """Let Ctrl-C end the process within the context: TensorFlow waits for other workers holding Python's lock.
 
-    SIGTERM it takes for itself on the way, and passes over: only SIGKILL ends the process then.
+    TensorFlow also installs a SIGTERM handler, which ignores the signal then; only SIGKILL ends the process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -164,7 +176,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def _check_port(cluster: Cluster) -> None:
-    """Raises TrainingError where another program listens at this worker's port."""
+    """Raise TrainingError if another program listens on this worker's port."""
     port = int(cluster.workers[cluster.index].rpartition(":")[2])
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

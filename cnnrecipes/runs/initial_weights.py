@@ -1,0 +1,64 @@
+"""Initial weights of a training from a run, a checkpoint or an artifact: `train.start_from`."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnnrecipes.errors import RunError
+from cnnrecipes.runs import checkpoint, verified_npz
+from cnnrecipes.runs.run import Run, load
+from cnnrecipes.runs.weights import model_weights
+
+
+def set_initial_weights(model: keras.Model, source: str | Path) -> None:
+    """Set the weights that `train.start_from` names: of a run, finished or not, a checkpoint, or an artifact.
+
+    Raises:
+        RunError: there are no weights, or they do not fit the model; the first that does not is named.
+    """
+    found = _stored_weights(Path(source), model)
+    for here, there in zip(model.weights, found, strict=False):
+        if tuple(here.shape) != there.shape:
+            raise RunError(
+                f"train.start_from = {str(source)!r}: {here.path} has shape {there.shape} there, and "
+                f"{tuple(here.shape)} in {model.name} here; its model, channels and classes must be the same"
+            )
+    if len(found) != len(model.weights):
+        raise RunError(
+            f"train.start_from = {str(source)!r} has {len(found)} weights, {model.name} here {len(model.weights)}; "
+            "the models must be the same"
+        )
+    model.set_weights(found)
+
+
+def _stored_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
+    if path.suffix == ".npz":
+        return model_weights(path, _arrays(path), model)
+    opened = load(path)
+    if not isinstance(opened, Run) or opened.finished:
+        return [weight.numpy() for weight in opened.model.weights]
+    newest = checkpoint.newest(opened.folder)
+    if newest is None:
+        raise RunError(f"train.start_from = {str(path)!r} was stopped before it wrote a checkpoint; give another run")
+    return model_weights(newest.path, newest.arrays, model)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a file of cnnrecipes. Raises RunError if it is missing, damaged, or written by another program."""
+    if not path.is_file():
+        raise RunError(f"train.start_from = {str(path)!r} does not exist; give a run, a checkpoint or a model.keras")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            ours = verified_npz.STATE in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        ours = True  # damaged, which reading it explains
+    if not ours:
+        raise RunError(
+            f"train.start_from = {str(path)!r} is no checkpoint of cnnrecipes; give a run, a checkpoint or a "
+            "model.keras (cnnrecipes.load_state_dict reads weights of PyTorch)"
+        )
+    return verified_npz.read(path)[0]

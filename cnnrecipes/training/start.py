@@ -1,0 +1,132 @@
+"""How a training starts: drawn weights, given weights, or a checkpoint."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnrecipes._support.atomic_files import is_utf8
+from cnnrecipes.data.sources.source import recipe_name, unrecordable
+from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError
+from cnnrecipes.optim import rescale
+from cnnrecipes.optim.schedules import clipped
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
+from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.weights import START
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start of a training.
+
+    Attributes:
+        recipe: the complete recipe.
+        run: the run to continue in; None: a new run is created.
+        checkpoint: the checkpoint to continue from; None: the training starts at step 0.
+        weights: source of the initial weights at step 0; None: they are drawn.
+        adjustable: keys of the schedule that are shortened if the training has too few steps for them.
+    """
+
+    recipe: Recipe
+    run: Run | None = None
+    checkpoint: Checkpoint | None = None
+    weights: str | Path | None = None
+    adjustable: tuple[str, ...] = ()
+
+    def adjusted(self, steps_per_epoch: int) -> Recipe:
+        """Return the recipe with a warm-up and schedule that fit into the training; a change issues a warning."""
+        found = clipped(self.recipe, steps_per_epoch) if self.adjustable else {}
+        changes = {key: value for key, value in found.items() if key in self.adjustable}
+        if not changes:
+            return self.recipe
+        plan = self.recipe.optimizer
+        before = {"optimizer.warmup": plan.warmup, "optimizer.schedule": plan.schedule}
+        what = "; ".join(f"{key} = '{before[key]}' is now '{value}'" for key, value in changes.items())
+        warnings.warn(
+            f"a training of {self.recipe.train.epochs * steps_per_epoch} steps has no room for its schedule: {what}",
+            CNNRecipesWarning,
+            stacklevel=4,
+        )
+        return self.recipe.change(**changes)
+
+
+def find_start(
+    recipe: Recipe,
+    *,
+    run: Run | None = None,
+    extension: Checkpoint | None = None,
+    adjustable: tuple[str, ...] = (),
+    say: Callable[[str], None] = print,
+) -> Start:
+    """Decide how a training starts.
+
+    An extension continues from the last checkpoint of the finished run, in a new run. An unfinished run continues from
+    its newest valid checkpoint, or, if it was killed before the first, starts again with its initial weights. A new run
+    starts with the weights that `train.start_from` names, or with drawn ones.
+
+    Args:
+        recipe: the complete recipe.
+        run: the unfinished run to resume.
+        extension: the checkpoint of a finished run to extend.
+        adjustable: keys of the schedule that may be shortened.
+        say: receives a message for every damaged checkpoint.
+    """
+    if extension is not None:
+        return Start(recipe, checkpoint=extension)
+    if run is None:
+        return Start(recipe, weights=recipe.train.start_from, adjustable=adjustable)
+    if newest := checkpoint.newest(run.folder, say):
+        return Start(recipe, run, newest)
+    kept = run.folder / START
+    return Start(recipe, run, weights=kept if kept.is_file() else recipe.train.start_from)
+
+
+def complete_recipe(base: Recipe, data: Any, seed: int | None, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe as it is trained and recorded: with changes, the seed, and the name of the given data.
+
+    Raises:
+        RecipeError: an unknown key or an invalid value.
+        DataError: data of an unsupported type.
+        RunError: `train.start_from` is not UTF-8.
+    """
+    changes = dict(changes)
+    if data is not None:
+        if problems := unrecordable(data):
+            raise DataError.of(problems)
+        changes["data.name"] = recipe_name(data)
+    if seed is not None:
+        changes["train.seed"] = seed
+    recipe = base.change(**changes)
+    if not recipe.train.start_from:
+        return recipe
+    path = Path(recipe.train.start_from).absolute()  # a resume may run in another folder
+    if not is_utf8(path):
+        raise RunError(f"train.start_from = {recipe.train.start_from!r} is not UTF-8; rename it, or give a link to it")
+    return recipe.change(**{"train.start_from": str(path)})
+
+
+def adjustable_keys(base: Recipe, recipe: Recipe, changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the schedule that may be shortened: those a user left alone in a recipe that they changed."""
+    if recipe == base or not rescale.fit(base.optimizer.warmup, base.optimizer.schedule, base.train.epochs):
+        return ()
+    return tuple(key for key in ("optimizer.warmup", "optimizer.schedule") if key not in changes)
+
+
+def resumed_recipe(run: Run, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a run with changes that do not affect what is trained. Raises RunError for others."""
+    recipe = run.recipe.change(**changes)
+    before, after = (Fingerprint(each.to_dict(), {}) for each in (run.recipe, recipe))
+    if fixed := before.differences(after):
+        what = ", ".join(f"{key} ({old!r} to {new!r})" for key, old, new in fixed)
+        tables = " and ".join(f"[{table}]" for table in Recipe.resumable_tables())
+        raise RunError(
+            f"a resumed run keeps what decides its training: {what} cannot change; only keys of {tables} can. For "
+            f"more epochs `cnnrecipes extend` a finished run; for other settings start a new run with "
+            f"train.start_from={run.folder}"
+        )
+    return recipe
