@@ -56,10 +56,10 @@ def plot_batch(
     ops = recipe.augment.ops
     lists = [[], *([op] for op in ops)] if per_op else [[], list(ops)]
     names = ["as stored", *(ops if per_op else [" ".join(ops) or "no augmentation"])]
-    source, left_out = open_readable(data, recipe.data)
-    warn_unreadable(left_out, sum(map(len, source.splits.values())))
-    with source:
-        steps = recipe.train.epochs * batching.steps_per_epoch(source.split("train"), recipe.data)
+    with InputPipeline.open(recipe, data) as pipeline:
+        source = pipeline.source
+        warn_unreadable(pipeline.unreadable, pipeline.images(*source.splits))
+        steps = recipe.train.epochs * pipeline.steps_per_epoch
         if not 0 <= step < steps:
             raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
         if images < 1:

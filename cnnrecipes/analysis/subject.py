@@ -13,11 +13,11 @@ from cnnrecipes import models
 from cnnrecipes._support.figures import label_words
 from cnnrecipes.data import batching
 from cnnrecipes.data.image_shape import image_shape
+from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
 from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
 from cnnrecipes.data.sources.at_hand import Absent, absent
 from cnnrecipes.data.sources.source import GIVEN, Source, Split
-from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
 from cnnrecipes.recipe import catalog
@@ -99,13 +99,11 @@ def _of_recipe(recipe: Recipe, data: Any, classes: int | None = None) -> Subject
 
 
 def _with_images(recipe: Recipe, data: Any) -> Subject:
-    source, left_out = open_readable(data, recipe.data)
-    warn_unreadable(left_out, sum(map(len, source.splits.values())))
-    with source:
-        train, classes = source.split("train"), len(source.class_names)
-        statistics = split_statistics(train, recipe.data)
-        model = _model(recipe, image_shape(train, recipe.data), classes, statistics)
-        images, first = _own_images(source, recipe.data)
+    with InputPipeline.open(recipe, data) as pipeline:
+        warn_unreadable(pipeline.unreadable, pipeline.images(*pipeline.source.splits))
+        with seeded(recipe.train.seed):
+            model = models.build(recipe.model, **pipeline.for_model)
+        images, first = _own_images(pipeline.source, recipe.data)
         return Subject(recipe.name, model, images, first=first)
 
 

@@ -73,13 +73,13 @@ def resume_check(
             wait = seconds * (number - 1 + moments.random()) / kills
             place = folder / f"killed_{number}"
             killed = _kill(["fit", str(file), *options, "--workdir", str(place)], place, wait)
-            found = checkpoint.newest(killed.folder / "checkpoints", say)
+            found = checkpoint.newest(killed.folder, say)
             if not killed.finished:
                 _train(["resume", str(killed.folder), *options], place)
             rows.append(
                 {
                     "killed_after": round(wait, 2),
-                    "resumed_from": found.state["parts"]["position"] if found else None,
+                    "resumed_from": {"epoch": found.state.epoch, "step": found.state.step} if found else None,
                     "weights": killed.metrics["weights"],
                     "equal": not differences(reference, killed),
                 }
@@ -90,7 +90,7 @@ def resume_check(
 
 def differences(one: Run, other: Run) -> list[str]:
     """Return the names of checkpoint arrays and metrics that differ between two runs, and "history" if that differs."""
-    last = [checkpoint.newest(run.folder / "checkpoints") for run in (one, other)]
+    last = [checkpoint.newest(run.folder) for run in (one, other)]
     names = sorted(last[0].arrays.keys() | last[1].arrays.keys())
     found = [name for name in names if not _equal(*(state.arrays.get(name) for state in last))]
     found += [key for key, value in one.metrics.items() if other.metrics.get(key) != value]
