@@ -24,6 +24,7 @@ from cnnrecipes.optim import rescale
 from cnnrecipes.optim.schedules import clipped
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.tables import RESUMABLE, fixed_part
 from cnnrecipes.runs import checkpoint, unfinished
 from cnnrecipes.runs.artifact import Artefact
 from cnnrecipes.runs.evaluation import evaluate
@@ -36,9 +37,6 @@ from cnnrecipes.training.train_job import Prepared, prepare
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
 START = "start_from.npz"  # in a run folder: the weights that train.start_from named
-
-# Keys that may change when a run is resumed: they change nothing of what is trained.
-FREE_KEYS = ("train.checkpoint_every", "train.loggers", "train.on_oom", "train.steps_per_execution", "train.strategy")
 
 
 def fit(
@@ -77,7 +75,7 @@ def fit(
     recipe = _complete(base, data, seed, changes)
     with _memory_released():
         training = _Training(recipe, data, progress, recipe.train.start_from)
-        if rescale.fit(base.train.warmup, base.train.schedule, base.train.epochs) and recipe != base:
+        if rescale.fit(base.optimizer.warmup, base.optimizer.schedule, base.train.epochs) and recipe != base:
             training.make_room(changes)
         return training.run(workdir, lambda facts: Run.create(workdir, training.recipe, name))
 
@@ -89,15 +87,15 @@ def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **
         run: the run, or the path of its folder.
         data: the same data as was passed to `fit`; None if the run was trained on the recipe's data set.
         progress: print a summary and progress bars; False: print nothing.
-        changes: recipe keys that do not affect the trained weights (FREE_KEYS), for example
-            `**{"train.checkpoint_every": "5 min"}`.
+        changes: keys of the tables `devices` and `logging`, which do not affect the trained weights, for example
+            `**{"logging.checkpoint_every": "5 min"}`.
 
     Returns:
         The run, with its artifact and metrics written.
 
     Raises:
         RunError: the run does not exist or is finished, its checkpoint belongs to another recipe or other data, or a
-            change is not in FREE_KEYS.
+            change is in another table.
         CNNRecipesError: as for `fit`.
     """
     run = _opened(run)
@@ -171,8 +169,8 @@ class _Training:
         self.until_over = contextlib.ExitStack()  # what is held as long as it trains
         self.recipe = recipe
         models.find(recipe.model.name)
-        loggers.check(recipe.train)
-        self.placement = place(recipe.train)
+        loggers.check(recipe.logging)
+        self.placement = place(recipe.devices)
         self.progress = progress and self.placement.is_chief
         self.say = console.say if self.progress else (lambda text, indent=0: None)
         preflight.note_devices(self.placement, self.say)
@@ -185,16 +183,17 @@ class _Training:
         _note_sizes(recipe, self.source, self.say)
         for line in unmeasured(self.source):
             self.say(f"warning: {line}")
-        self.parts = recipe.train.accumulate
+        self.parts = recipe.train.microbatches
         if recipe.train.deterministic:
             preflight.make_deterministic()
 
     def make_room(self, asked: Mapping[str, Any]) -> None:
         """Clip what a changed recipe's schedule has no room for on this data; a length that was asked for stays."""
         steps = input_pipeline.steps_per_epoch(self.source.split("train"), self.recipe.data)
-        changes = {key: value for key, value in clipped(self.recipe.train, steps).items() if key not in asked}
+        room = clipped(self.recipe.optimizer, self.recipe.train, steps)
+        changes = {key: value for key, value in room.items() if key not in asked}
         if changes:
-            before = {"train.warmup": self.recipe.train.warmup, "train.schedule": self.recipe.train.schedule}
+            before = {f"optimizer.{key}": getattr(self.recipe.optimizer, key) for key in ("warmup", "schedule")}
             what = "; ".join(f"{key} = '{before[key]}' is now '{value}'" for key, value in changes.items())
             warnings.warn(
                 f"a training of {self.recipe.train.epochs * steps} steps has no room for its schedule: {what}",
@@ -284,7 +283,7 @@ class _Training:
         """From now on batches in twice as many parts, where the recipe wants that; else the error is raised."""
         images = min(self.recipe.data.batch_size, len(self.source.split("train")))
         self.parts *= 2
-        if self.recipe.train.on_oom != "halve" or images % (self.parts * self.placement.devices):
+        if self.recipe.devices.on_oom != "halve" or images % (self.parts * self.placement.devices):
             raise error
         self.say(f"{error.args[0].partition(';')[0]}; going on with each batch in {self.parts} parts")
 
@@ -324,15 +323,14 @@ def _complete(recipe: Recipe, data: Any, seed: int | None, changes: Mapping[str,
 def _changed_on_resume(run: Run, changes: Mapping[str, Any]) -> Recipe:
     """The run's recipe with changes that leave what is trained as it is. Raises RunError for others."""
     recipe = run.recipe.change(**changes)
-    before, after = _flat(run.recipe.to_dict()), _flat(recipe.to_dict())
+    before, after = (_flat(fixed_part(one.to_dict())) for one in (run.recipe, recipe))
     fixed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    fixed = [key for key in fixed if key not in FREE_KEYS]
     if fixed:
         what = ", ".join(f"{key} ({before.get(key)!r} to {after.get(key)!r})" for key in fixed)
         raise RunError(
-            f"a resumed run keeps what decides its training: {what} cannot change; {', '.join(FREE_KEYS)} may. For "
-            f"more epochs `cnnrecipes extend` a finished run; for other settings start a new run with "
-            f"train.start_from={run.folder}"
+            f"a resumed run keeps what decides its training: {what} cannot change; the keys of "
+            f"{' and '.join(RESUMABLE)} may. For more epochs `cnnrecipes extend` a finished run; for other settings "
+            f"start a new run with train.start_from={run.folder}"
         )
     return recipe
 
@@ -351,10 +349,10 @@ def _note_sizes(recipe: Recipe, source: Source, say: Callable[[str], None]) -> N
     if asked > images:
         say(f"data.batch_size = {asked} is more than there are training images: each step takes all {images}")
     held_out = len(source.split("validation")) if "validation" in source.splits else 0
-    if 0 < held_out < FEW and (recipe.train.artefact == "best" or recipe.train.early_stopping):
+    if 0 < held_out < FEW and (recipe.train.artifact == "best" or recipe.train.early_stopping):
         say(
             f"warning: {held_out} validation images choose the best epoch, so that one image is "
-            f"{1 / held_out:.0%} of its accuracy: chance decides. Set data.validation higher, or train.artefact=last"
+            f"{1 / held_out:.0%} of its accuracy: chance decides. Set data.validation higher, or train.artifact=last"
         )
 
 
@@ -374,9 +372,10 @@ def _leave_out(unreadable: Mapping[str, str], run: Run, say: Callable[[str], Non
 
 def _check_same(found: checkpoint.Checkpoint, facts: Mapping[str, Any]) -> None:
     """Raises RunError that says what differs between a checkpoint's recipe and data and those of now."""
-    before, now = (_flat({key: state[key] for key in ("recipe", "data")}) for state in (found.state, facts))
-    free = {f"recipe.{key}" for key in FREE_KEYS}
-    differing = sorted(key for key in before.keys() | now.keys() if key not in free and before.get(key) != now.get(key))
+    before, now = (
+        _flat({"recipe": fixed_part(state["recipe"]), "data": state["data"]}) for state in (found.state, facts)
+    )
+    differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if differing:
         what = "; ".join(
             f"{key.removeprefix('recipe.')} was {before.get(key)!r} and is {now.get(key)!r}" for key in differing[:5]

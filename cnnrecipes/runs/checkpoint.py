@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 from cnnrecipes.errors import RunError
+from cnnrecipes.recipe.renamed_keys import upgraded
 
 STATE = "state.json"
 KEPT = 2  # the newest, and the one before it
@@ -91,6 +92,8 @@ def parse(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     _verify(file)
     with zipfile.ZipFile(file) as archive:
         state = json.loads(archive.read(STATE))
+        if "recipe" in state:
+            state["recipe"] = upgraded(state["recipe"])
         arrays = {}
         for name in archive.namelist():
             if name != STATE:

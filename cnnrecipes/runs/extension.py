@@ -11,7 +11,7 @@ import numpy as np
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
 from cnnrecipes.optim import methods, rescale
-from cnnrecipes.recipe.schema import Recipe, Train
+from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.run import Run
 
@@ -39,7 +39,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
     if schedule == "restart":
         start.arrays["schedule/00000"] = np.float32(1.0)  # what plateaus have left of the rate
     recipe = longer(run.recipe, done, epochs, schedule, learning_rate)
-    _say_scaled(run.recipe.train, recipe.train, epochs, schedule)
+    _say_scaled(run.recipe, recipe, epochs, schedule)
     start.state["recipe"] = recipe.to_dict()
     return recipe, start
 
@@ -73,18 +73,21 @@ def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate:
     value = f", {learning_rate}" if learning_rate is not None else ""
     # Without it the schedule that was stopped early would be drawn, and checked, as one of these few epochs.
     value += f", planned={recipe.train.epochs}" if recipe.train.epochs > done else ""
-    changes = {"epochs": done + epochs, "extensions": [*recipe.train.extensions, f"{schedule}({done}{value})"]}
-    own = {"warmup": str(recipe.train.warmup), "schedule": recipe.train.schedule}  # of the epochs that were planned
-    return recipe.change(train={**changes, **own})
+    own = recipe.optimizer
+    extensions = [*own.extensions, f"{schedule}({done}{value})"]
+    # Warm-up and schedule are those of the epochs that were planned.
+    kept = {"warmup": str(own.warmup), "schedule": own.schedule}
+    return recipe.change(train={"epochs": done + epochs}, optimizer={"extensions": extensions, **kept})
 
 
-def _say_scaled(before: Train, after: Train, epochs: int, schedule: str) -> None:
+def _say_scaled(before: Recipe, after: Recipe, epochs: int, schedule: str) -> None:
     """Warn if an extension is so short that the warm-up and milestones of its schedule are scaled down."""
-    here = {"restart": epochs, "stretch": after.epochs}.get(schedule, before.epochs)
-    if here < before.epochs and not rescale.fit(before.warmup, before.schedule, here):
+    own, planned = before.optimizer, before.train.epochs
+    here = {"restart": epochs, "stretch": after.train.epochs}.get(schedule, planned)
+    if here < planned and not rescale.fit(own.warmup, own.schedule, here):
         warnings.warn(
-            f"the schedule of {before.epochs} epochs has no room in {here}: its lengths are scaled by {here}/"
-            f"{before.epochs}, the warm-up to {rescale.scaled(before.warmup, here / before.epochs)}",
+            f"the schedule of {planned} epochs has no room in {here}: its lengths are scaled by {here}/"
+            f"{planned}, the warm-up to {rescale.scaled(own.warmup, here / planned)}",
             CNNRecipesWarning,
             stacklevel=4,
         )

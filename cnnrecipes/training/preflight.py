@@ -30,7 +30,7 @@ def note_devices(placement: Placement, say: Callable[[str], None]) -> None:
     elif not gpus and platform.system() == "Darwin" and platform.machine() == "arm64":
         say("this Mac's GPU is not used: TensorFlow has no kernels for it without tensorflow-metal")
     elif len(gpus) > 1 and placement.devices == 1:
-        say(f"one of {len(gpus)} GPUs is used; train.strategy=mirrored uses all")
+        say(f"one of {len(gpus)} GPUs is used; devices.strategy=mirrored uses all")
     if not gpus and leaves_onednn_off():
         say(
             "TensorFlow was imported before cnnrecipes and left its oneDNN kernels off, so that a step takes 2 to 3 "

@@ -77,7 +77,7 @@ def prepare(
     train, classes = source.split("train"), len(source.class_names)
     images, steps = min(recipe.data.batch_size, len(train)), input_pipeline.steps_per_epoch(train, recipe.data)
     placement.check_batch(images, parts)
-    planned = schedule(recipe.train, steps, images)
+    planned = schedule(recipe.optimizer, recipe.train, steps, images)
     _check_decisions(recipe.train, planned, source)
     shape = input_pipeline.image_shape(train, recipe.data)
     statistics = input_pipeline.split_statistics(train, recipe.data, progress=progress)
@@ -95,9 +95,9 @@ def prepare(
     weights = losses.class_weights(train.labels, classes) if recipe.data.balance == "class_weights" else None
     numbers = precision.chosen(recipe.train)
     with _placed_model(build, recipe, placement, numbers, start_from) as model:
-        made = optimizer(recipe.train, model, planned)
+        made = optimizer(recipe.optimizer, model, planned)
         made.build(model.trainable_variables)
-        following = averages(recipe.train, model, made)
+        following = averages(recipe.optimizer, model, made)
         in_step = augmentation if augmentation.in_step else None
         trainee = Trainee(model, augmentation=in_step, parts=parts, averages=following, schedule=planned)
         compile_trainee(trainee, recipe, precision.with_loss_scaling(made, numbers), weights)
@@ -178,7 +178,8 @@ def again_and_again(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 def _check_decisions(spec: Train, planned: Schedule, source: Source) -> None:
     """Raise TrainingError if early stopping or a plateau schedule needs a validation split and there is none."""
-    asked = "train.early_stopping" if spec.early_stopping else "train.schedule = 'plateau'" if planned.plateau else None
+    plateau = "optimizer.schedule = 'plateau'" if planned.plateau else None
+    asked = "train.early_stopping" if spec.early_stopping else plateau
     if asked and "validation" not in source.splits:
         raise TrainingError(f"{asked} looks at the validation split, and there is none; set data.validation above 0")
 

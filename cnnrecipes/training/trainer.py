@@ -132,7 +132,7 @@ def train(trainee: Trainee, schedule: Schedule, feed: Feed, whole: Recipe, sessi
 def _fit(trainee, feed: Feed, whole: Recipe, placement: Placement, parts: _Parts, callbacks: _Throughout) -> None:
     """Train the first epoch with one step per execution to time it, then the others with many steps per execution."""
     position, epochs = parts.position, whole.train.epochs
-    wanted = whole.train.steps_per_execution
+    wanted = whole.devices.steps_per_execution
     trainee.steps = wanted or 1
     ends = [min(position.epoch + 1, epochs), epochs]
     for end in ends:
@@ -190,7 +190,7 @@ class _Parts:
         self.saver = Saver(
             self.writer,
             self.position,
-            spec.checkpoint_every,
+            whole.logging.checkpoint_every,
             place,
             self.signals,
             parts={name: getattr(self, name) for name in remembering if getattr(self, name) is not None},
@@ -230,7 +230,7 @@ class _Parts:
         """Return the best or last weights, as the recipe selects; the last ones, with a message, if best.npz is bad."""
         weights = self.kept_weights()
         last = Outcome(weights, self.position.epoch, self.history.rows, checkpoint.digest(weights))
-        if self.spec.artefact == "last" or self.best.epoch in (None, last.epoch) or self.best.path is None:
+        if self.spec.artifact == "last" or self.best.epoch in (None, last.epoch) or self.best.path is None:
             return last
         try:
             found = checkpoint.read(self.best.path)
@@ -303,8 +303,8 @@ def _naming_memory(whole: Recipe) -> Iterator[None]:
             raise
         raise OutOfMemory(
             f"out of memory with batches of {whole.data.batch_size} of {whole.model.name} ({_first_line(error)}); "
-            f"set train.accumulate={2 * whole.train.accumulate} to compute each in more parts, "
-            "train.on_oom=halve to have that done, or a smaller data.batch_size"
+            f"set train.microbatches={2 * whole.train.microbatches} to compute each in more parts, "
+            "devices.on_oom=halve to have that done, or a smaller data.batch_size"
         ) from None
 
 

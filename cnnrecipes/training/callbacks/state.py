@@ -100,10 +100,12 @@ class FiniteLoss(keras.callbacks.Callback):
         step = self.model.lost_step if self.model.lost_step is not None else self.position.total - 1
         epoch, step_in_epoch = divmod(step, self.position.steps_per_epoch)
         rate = self.learning_rate(step)
-        causes = [f"the learning rate, {rate:.3g} there: try a tenth of train.learning_rate, or a longer train.warmup"]
+        causes = [
+            f"the learning rate, {rate:.3g} there: try a tenth of optimizer.learning_rate, or a longer optimizer.warmup"
+        ]
         if self.model.inner.compute_dtype == "float16":
             causes.append("float16, whose largest number is 65,504: try train.precision=bfloat16 or float32")
-        causes.append("a gradient that explodes: try train.clip_norm=1")
+        causes.append("a gradient that explodes: try optimizer.clip_norm=1")
         raise TrainingError(
             f"the loss is {float(logs['loss'])} since step {step_in_epoch + 1} of epoch {epoch + 1} (step {step + 1} "
             f"of the training). Likely causes: {'; '.join(causes)}. {self.kept()}"

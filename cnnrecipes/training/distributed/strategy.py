@@ -107,8 +107,8 @@ class Placement:
         return self.strategy.distribute_datasets_from_function(of_worker)
 
 
-def place(spec: schema.Train) -> Placement:
-    """The devices that `train.strategy` means. Call it before TensorFlow has done anything else.
+def place(spec: schema.Devices) -> Placement:
+    """The devices that `devices.strategy` means. Call it before TensorFlow has done anything else.
 
     Raises:
         TrainingError: a cluster that is not described as it should be, or a port that is taken.
@@ -117,7 +117,7 @@ def place(spec: schema.Train) -> Placement:
     name = spec.strategy
     if name == "multi_worker" and cluster is None:
         raise TrainingError(
-            "train.strategy = 'multi_worker', and neither TF_CONFIG nor SLURM says which workers there are; "
+            "devices.strategy = 'multi_worker', and neither TF_CONFIG nor SLURM says which workers there are; "
             "docs/scale.md shows both, and `cnnrecipes launch --workers 2 fit ...` starts them on this machine"
         )
     if name == "multi_worker" or (name == "auto" and cluster is not None):
