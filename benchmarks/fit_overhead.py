@@ -44,7 +44,7 @@ def main() -> None:
 
 def measure(name: str, rounds: int, steps: int) -> tuple[float, float]:
     """Median images/s of the bare step and of fit."""
-    recipe = catalog.load(name).change(**{"train.epochs": 2, "train.warmup": "0 epochs", "train.artefact": "last"})
+    recipe = catalog.load(name).change(**{"train.epochs": 2, "optimizer.warmup": "0 epochs", "train.artifact": "last"})
     size, n = recipe.data.batch_size, recipe.data.batch_size * steps
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)

@@ -28,7 +28,7 @@ CHANGES = {
     "data.batch_size": 128,
     "augment.ops": ["flip_lr"],
     "train.epochs": 1,
-    "train.warmup": "0 epochs",
+    "optimizer.warmup": "0 epochs",
 }
 
 

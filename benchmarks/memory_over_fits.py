@@ -26,7 +26,8 @@ SHOWN = (1, 5, 10, 25, 50, 100)
 TABLES = {
     "data": {"name": "arrays", "batch_size": 64, "validation": 0.1, "image_size": 32},
     "model": {"name": "resnet8", "depths": [1], "widths": [16]},
-    "train": {"epochs": 1, "learning_rate": 0.01},
+    "optimizer": {"learning_rate": 0.01},
+    "train": {"epochs": 1},
 }
 
 

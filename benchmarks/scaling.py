@@ -33,7 +33,7 @@ def worker(steps: int) -> None:
     batch = IMAGES_EACH * workers
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch * steps, 32, 32, 3), dtype=np.uint8)
-    changes = {"data.batch_size": batch, "data.validation": 0.0, "train.epochs": 2, "train.warmup": "0 epochs"}
+    changes = {"data.batch_size": batch, "data.validation": 0.0, "train.epochs": 2, "optimizer.warmup": "0 epochs"}
     with tempfile.TemporaryDirectory() as folder:
         run = cr.fit(
             "resnet18_cifar", data=(images, np.arange(len(images)) % 10), workdir=folder, progress=False, **changes

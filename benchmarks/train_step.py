@@ -46,20 +46,27 @@ def keras_steps(contender: str, name: str) -> list[float]:
 
     options = {"input_shape": (size, size, 3), "classes": classes, "stem": "cifar" if name == "resnet18" else None}
     whole = cr.Recipe.from_dict(
-        {"data": {"name": "-"}, "model": {"name": name}, "train": {"epochs": 1, "learning_rate": 0.01}}, "benchmark"
+        {
+            "data": {"name": "-"},
+            "model": {"name": name},
+            "optimizer": {"learning_rate": 0.01},
+            "train": {"epochs": 1},
+        },
+        "benchmark",
     )
-    train = whole.train
     if contender == "cnnrecipes":
         built = cr.build(name, **options)
-        planned = schedule(train, steps_per_epoch=1000)
+        planned = schedule(whole.optimizer, whole.train, steps_per_epoch=1000)
         model = Trainee(built, schedule=planned)
-        compile_trainee(model, whole, optimizer(train, built, planned))
+        compile_trainee(model, whole, optimizer(whole.optimizer, built, planned))
         model.left_in_epoch = warmup + steps
     else:
         stock_norm = functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM, epsilon=EPSILON)
         model = cr.build(name, norm=stock_norm, **options)
         model.compile(
-            optimizer=keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=train.weight_decay),
+            optimizer=keras.optimizers.SGD(
+                0.01, momentum=0.9, nesterov=True, weight_decay=whole.optimizer.weight_decay
+            ),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=False,

@@ -6,7 +6,7 @@ checkpoints: ResNet-18 at 32 pixels, batches of 64, SGD with momentum. Steps are
 every eighth; what the steps from one until its file is written take longer than the median of the others is its cost,
 given as a share of a minute.
 logs: the time inside TensorBoard, history.csv and the progress lines, of a real training of two epochs.
-average: `train.ema` on and off, alternately, step by step; the ratio of the medians.
+average: `optimizer.ema` on and off, alternately, step by step; the ratio of the medians.
 memory: peak resident memory of `cnnrecipes.fit` and of plain Keras `fit` on the same arrays and graph, each in a
 process of its own, without and with the checkpoints that plain Keras does not make.
 """
@@ -46,7 +46,7 @@ def recipe(**changes):
             "data.validation": 0.0,
             "augment.ops": [],
             "train.epochs": 2,
-            "train.warmup": "0 epochs",
+            "optimizer.warmup": "0 epochs",
             **changes,
         }
     )
@@ -135,7 +135,7 @@ def average_cost(rounds: int) -> str:
     """Ratio of steps with and without an average of the weights."""
     import cnnrecipes  # noqa: F401
 
-    steps = {on: prepared(**({"train.ema": 0.999} if on else {}))[1] for on in (False, True)}
+    steps = {on: prepared(**({"optimizer.ema": 0.999} if on else {}))[1] for on in (False, True)}
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for number in range(6 * rounds + 2):
         for on in (False, True):
@@ -156,7 +156,7 @@ def peak(contender: str) -> float:
     if contender != "keras":
         every = "1 steps" if contender == "checkpoints" else "1 h"
         with tempfile.TemporaryDirectory() as folder:
-            changes = {"data.name": "arrays", "train.checkpoint_every": every}
+            changes = {"data.name": "arrays", "logging.checkpoint_every": every}
             cr.fit(recipe(), data=(images, labels), workdir=folder, progress=False, **changes)
         return peak_memory() / 2**20
     import functools

@@ -51,7 +51,7 @@ def digits_run(tmp_path_factory):
         "resnet8_digits",
         workdir=tmp_path_factory.mktemp("runs"),
         progress=False,
-        **{"train.epochs": 6, "train.warmup": "1 epoch"},
+        **{"train.epochs": 6, "optimizer.warmup": "1 epoch"},
     )
 
 

@@ -8,13 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.data import batching
+from cnnrecipes.data import batches
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.optim.optimizers import optimizer
 from cnnrecipes.optim.schedules import schedule
 from cnnrecipes.optim.weight_averages import averages
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.tables import RESUMABLE, TABLES
 from cnnrecipes.training import train_job, trainer
 from cnnrecipes.training.distributed.devices import Placement
 from cnnrecipes.training.train_model import Trainee
@@ -24,14 +25,17 @@ LABELS = np.arange(150) % 3
 IMAGES = (RANDOM.integers(0, 120, (150, 4, 4, 1)) + 60 * LABELS[:, None, None, None]).astype(np.uint8)
 
 
-def linear_recipe(**train) -> Recipe:
-    """Six steps of 16 images an epoch, three epochs; 45 images are held out."""
+def linear_recipe(**keys) -> Recipe:
+    """Six steps of 16 images an epoch, three epochs; 45 images are held out. Keys are given without their table."""
     tables = {
         "data": {"name": "arrays", "batch_size": 16, "validation": 0.3},
         "model": {"name": "resnet8"},
-        "train": {"epochs": 3, "learning_rate": 0.01, **train},
+        "optimizer": {"learning_rate": 0.01},
+        "train": {"epochs": 3},
     }
-    return Recipe.from_dict(tables, "test")
+    table_of = {key: name for name in ("optimizer", "train", *RESUMABLE) for key in TABLES[name].model_fields}
+    changes = {f"{table_of[key]}.{key}": value for key, value in keys.items()}
+    return Recipe.from_dict(tables, "test").change(**changes)
 
 
 def linear_model(dropout: float = 0.0) -> keras.Model:
@@ -43,15 +47,15 @@ def linear_model(dropout: float = 0.0) -> keras.Model:
 class LinearTraining:
     """The parts of a training as `preparing.prepare` makes them, around a linear model."""
 
-    def __init__(self, folder: Path | None, *, dropout: float = 0.0, parts: int = 1, callbacks=(), start=None, **train):
-        self.recipe = linear_recipe(**train)
-        spec = self.recipe.train
+    def __init__(self, folder: Path | None, *, dropout: float = 0.0, parts: int = 1, callbacks=(), start=None, **keys):
+        self.recipe = linear_recipe(**keys)
+        spec = self.recipe.optimizer
         source = open_source((IMAGES, LABELS), self.recipe.data)
         split, self.validation = source.split("train"), source.split("validation")
-        steps = batching.steps_per_epoch(split, self.recipe.data)
-        self.schedule = schedule(spec, steps, 16)
+        steps = batches.steps_per_epoch(split, self.recipe.data)
+        self.schedule = schedule(spec, self.recipe.train, steps, 16)
         self.said: list[str] = []
-        with trainer.seeded(spec.seed):
+        with trainer.seeded(self.recipe.train.seed):
             self.model = linear_model(dropout)
             made = optimizer(spec, self.model, self.schedule)
             made.build(self.model.trainable_variables)
@@ -61,13 +65,13 @@ class LinearTraining:
             train_job.compile_trainee(self.trainee, self.recipe, made)
         statistics = Statistics((120.0,), (60.0,))
         self.feed = trainer.Feed(
-            lambda first, last: batching.training_batches(
+            lambda first, last: batches.training_batches(
                 split, self.recipe, statistics, 3, first_step=first, last_step=last
             ),
             steps,
             16,
-            train_job.again_and_again(batching.evaluation_batches(self.validation, self.recipe.data, 3)),
-            batching.evaluation_steps(self.validation),
+            train_job.again_and_again(batches.evaluation_batches(self.validation, self.recipe.data, 3)),
+            batches.evaluation_steps(self.validation),
             len(self.validation),
         )
         if folder is not None:

@@ -21,7 +21,7 @@ SMALL = {
     "data.image_size": 8,
     "data.batch_size": 16,
     "train.epochs": 2,
-    "train.warmup": "0 epochs",
+    "optimizer.warmup": "0 epochs",
     "augment.ops": [],
 }
 
@@ -58,7 +58,7 @@ def test_the_same_seed_is_the_same_training(tmp_path):
     assert not all(np.array_equal(a, b) for a, b in zip(*weights[::2], strict=True))
 
 
-@pytest.mark.parametrize("asked", [{"train.early_stopping": 3}, {"train.schedule": "plateau"}])
+@pytest.mark.parametrize("asked", [{"train.early_stopping": 3}, {"optimizer.schedule": "plateau"}])
 def test_what_a_validation_decides_wants_one(tmp_path, asked):
     with pytest.raises(cr.TrainingError, match="looks at the validation split, and there is none"):
         fit((IMAGES, LABELS), tmp_path, **{**asked, "data.validation": 0.0})
@@ -68,7 +68,7 @@ def test_what_a_validation_decides_wants_one(tmp_path, asked):
 @pytest.mark.parametrize("device", ["host", "accelerator"])
 def test_tensorboard_shows_the_first_batch_as_the_network_sees_it(tmp_path, device):
     ops = {"augment.ops": ["flip_lr", "mixup(0.2)"], "augment.device": device}
-    run = fit((IMAGES, LABELS), tmp_path, **{**ops, "train.loggers": ["tensorboard"], "train.epochs": 1})
+    run = fit((IMAGES, LABELS), tmp_path, **{**ops, "logging.loggers": ["tensorboard"], "train.epochs": 1})
     events = EventAccumulator(str(run.folder / "tensorboard" / "train"), size_guidance={"tensors": 0}).Reload()
     assert len(events.Tensors("first_batch")) == 1
 
@@ -118,8 +118,8 @@ def test_training_without_validation(tmp_path):
         ("resnet20_cifar", (IMAGES[0], LABELS), {}, "images"),
         ("resnet20_cifar", (IMAGES[..., :1], LABELS), {}, "data.channels"),
         ("resnet20_cifar", (IMAGES, LABELS[:9]), {}, "60 images and 9 labels"),
-        ("resnet20_cifar", (IMAGES, LABELS), {"train.warmup": "90 epochs", "train.epochs": 2}, "warmup"),
-        ("vgg16_cifar", (IMAGES, LABELS), {"data.image_size": 8, "train.warmup": "0 epochs"}, "8x8.*32x32"),
+        ("resnet20_cifar", (IMAGES, LABELS), {"optimizer.warmup": "90 epochs", "train.epochs": 2}, "warmup"),
+        ("vgg16_cifar", (IMAGES, LABELS), {"data.image_size": 8, "optimizer.warmup": "0 epochs"}, "8x8.*32x32"),
     ],
 )
 def test_a_mistake_is_explained_before_a_folder_is_made(tmp_path, recipe, data, changes, words):
@@ -145,16 +145,16 @@ def test_what_is_converted_and_what_few_images_mean_is_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train.epochs": 1, "train.schedule": "multi_step(['1%', '50%'])"}, None),
+        ({"train.epochs": 1, "optimizer.schedule": "multi_step(['1%', '50%'])"}, None),
         ({"train.epochs": 1}, "warmup = '400 steps' is now '10%'"),
     ],
 )
 def test_a_schedule_that_other_data_leaves_no_room_for_is_clipped_and_said(tmp_path, changes, words):
     file = tmp_path / "mine.toml"
-    file.write_text('extends = "resnet20_cifar"\n[train]\nwarmup = "400 steps"\n')
-    asked = {**SMALL, **changes, "train.warmup": "0 epochs"} if words is None else {**SMALL, **changes}
+    file.write_text('extends = "resnet20_cifar"\n[optimizer]\nwarmup = "400 steps"\n')
+    asked = {**SMALL, **changes, "optimizer.warmup": "0 epochs"} if words is None else {**SMALL, **changes}
     if words:
-        asked.pop("train.warmup")
+        asked.pop("optimizer.warmup")
         with pytest.raises(cr.CNNRecipesWarning, match=f"training of 3 steps has no room.*{words}"):
             cr.fit(file, (IMAGES, LABELS), workdir=tmp_path, progress=False, **asked)
     else:  # what was asked for is the user's own

@@ -28,7 +28,9 @@ RECIPE = cr.Recipe.from_dict(
     {
         "data": {"name": "arrays", "batch_size": 8, "image_size": 16, "validation": 0.25},
         "model": {"name": "resnet8", "depths": [1], "widths": [16]},
-        "train": {"epochs": 1, "learning_rate": 0.01, "loggers": []},
+        "optimizer": {"learning_rate": 0.01},
+        "train": {"epochs": 1},
+        "logging": {"loggers": []},
     },
     "test",
 )
@@ -122,7 +124,7 @@ def test_nothing_of_the_data_outlives_a_fit(monkeypatch, folder, tmp_path, kind,
     def train() -> None:
         expected = contextlib.nullcontext() if ENDS[end] is None else pytest.raises((type(ENDS[end]), cr.Interrupted))
         with expected:
-            changes = {"data.cache": cache, "train.steps_per_execution": 1}
+            changes = {"data.cache": cache, "devices.steps_per_execution": 1}
             cr.fit(RECIPE, data=given(kind, folder), workdir=tmp_path, progress=False, **changes)
 
     with watched(monkeypatch) as found:

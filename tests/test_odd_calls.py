@@ -19,7 +19,7 @@ from PIL import Image
 import cnnrecipes as cr
 from cnnrecipes.cli import app
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import parse_override
+from cnnrecipes.recipe.toml import parse_override
 
 RANDOM = np.random.default_rng(0)
 Y = np.arange(40) % 2
@@ -70,17 +70,17 @@ RECIPES = [
     change(cr.RecipeError, "unknown key 'epochs'", "did you mean train.epochs", epochs=5),
     change(cr.RecipeError, "unknown key 'train.epoch'", "train.epochs", train={"epoch": 5}),
     change(cr.RecipeError, "train = 5 is a table", "train.epochs=...", train=5),
-    change(cr.RecipeError, "unknown key 'lr'", "did you mean train.learning_rate", lr=0.1),
+    change(cr.RecipeError, "unknown key 'lr'", "did you mean optimizer.learning_rate", lr=0.1),
     change(cr.RecipeError, "unknown key 'verbose'", "cnnrecipes show RECIPE", verbose=1),
-    change(cr.RecipeError, "train.learning_rate", "-0.1", "greater than 0", train__learning_rate=-0.1),
-    change(cr.RecipeError, "train.learning_rate", "nan", "finite", train__learning_rate=float("nan")),
-    change(cr.RecipeError, "train.learning_rate", "'0,1'", "number", train__learning_rate="0,1"),
-    change(cr.RecipeError, "train.warmup", "'5'", "5 epochs", train__warmup="5"),
-    change(cr.RecipeError, "train.warmup", "'-1 epochs'", "5 epochs", train__warmup="-1 epochs"),
-    change(cr.RecipeError, "train.warmup", "'101%'", "at most 100%", train__warmup="101%"),
-    change(cr.RecipeError, "train.schedule", "'cosin'", "cosine", train__schedule="cosin"),
-    change(cr.RecipeError, "multi_step", "milestones", train__schedule="multi_step"),
-    change(cr.RecipeError, "train.optimizer", "'adam'", "adamw", train__optimizer="adam"),
+    change(cr.RecipeError, "optimizer.learning_rate", "-0.1", "greater than 0", optimizer__learning_rate=-0.1),
+    change(cr.RecipeError, "optimizer.learning_rate", "nan", "finite", optimizer__learning_rate=float("nan")),
+    change(cr.RecipeError, "optimizer.learning_rate", "'0,1'", "number", optimizer__learning_rate="0,1"),
+    change(cr.RecipeError, "optimizer.warmup", "'5'", "5 epochs", optimizer__warmup="5"),
+    change(cr.RecipeError, "optimizer.warmup", "'-1 epochs'", "5 epochs", optimizer__warmup="-1 epochs"),
+    change(cr.RecipeError, "optimizer.warmup", "'101%'", "at most 100%", optimizer__warmup="101%"),
+    change(cr.RecipeError, "optimizer.schedule", "'cosin'", "cosine", optimizer__schedule="cosin"),
+    change(cr.RecipeError, "multi_step", "milestones", optimizer__schedule="multi_step"),
+    change(cr.RecipeError, "optimizer.name", "'adam'", "adamw", optimizer__name="adam"),
     change(cr.RecipeError, "train.loss", "'mse'", "cross_entropy", train__loss="mse"),
     change(cr.RecipeError, "train.time_budget", "'50'", "50 min", train__time_budget="50"),
     change(cr.RecipeError, "train.seed", "-1", "greater than or equal to 0", train__seed=-1),
@@ -126,11 +126,11 @@ RECIPES = [
          "did you mean resnet20_cifar"),
     case("a missing file", lambda here: fit(here, recipe="mine.toml"), cr.RecipeError, "mine.toml", "give the path"),
     case("a contradiction in a file", lambda here: fit(here, (X, Y), here.file("own.toml", CONTRADICTION)),
-         cr.RecipeError, "train.warmup = '9 epochs'", "training of 8", "shorter"),
-    case("a warm-up asked for", lambda here: fit(here, (X, Y), **{"train.epochs": 1, "train.warmup": "5 epochs"}),
-         cr.RecipeError, "train.warmup = '5 epochs'", "shorter"),
+         cr.RecipeError, "optimizer.warmup = '9 epochs'", "training of 8", "shorter"),
+    case("a warm-up asked for", lambda here: fit(here, (X, Y), **{"train.epochs": 1, "optimizer.warmup": "5 epochs"}),
+         cr.RecipeError, "optimizer.warmup = '5 epochs'", "shorter"),
     case("milestones of 182 epochs in one", lambda here: catalog.load("resnet20_cifar").change(
-        **{"train.schedule": "multi_step(['91 epochs', '136 epochs'])"}).change(**{"train.epochs": 1}),
+        **{"optimizer.schedule": "multi_step(['91 epochs', '136 epochs'])"}).change(**{"train.epochs": 1}),
         cr.CNNRecipesWarning, "182 epochs", "no room in 1", "0.5 epochs"),
 ]  # fmt: skip
 
@@ -149,9 +149,10 @@ image_size = 8
 batch_size = 8
 [augment]
 ops = []
+[optimizer]
+warmup = "9 epochs"
 [train]
 epochs = 2
-warmup = "9 epochs"
 """
 
 
@@ -284,7 +285,8 @@ RUNS = [
     case("resume a finished run", lambda here: cr.resume(here.run), cr.RunError, "is finished", "cnnrecipes extend"),
     case("resume nothing", lambda here: cr.resume("runs/none"), cr.RunError, "runs/none", "give one"),
     case("resume with more epochs", lambda here: cr.resume(here.unfinished(), **{"train.epochs": 9}), cr.RunError,
-         "train.epochs (6 to 9) cannot change", "train.checkpoint_every", "cnnrecipes extend", "train.start_from="),
+         "train.epochs (6 to 9) cannot change", "keys of devices and logging may", "cnnrecipes extend",
+         "train.start_from="),
     case("resume with an unknown key", lambda here: cr.resume(here.unfinished(), **{"train.epoch": 9}), cr.RecipeError,
          "'train.epoch'", "train.epochs"),
     case("extend an unfinished run", lambda here: cr.extend(here.unfinished(), 2, schedule="restart"), cr.RunError,

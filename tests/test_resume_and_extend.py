@@ -30,10 +30,10 @@ SMALL = {
     "data.image_size": 8,
     "data.batch_size": 16,
     "train.epochs": 3,
-    "train.warmup": "0 epochs",
+    "optimizer.warmup": "0 epochs",
     "augment.ops": ["mixup"],
-    "train.checkpoint_every": "1 steps",
-    "train.steps_per_execution": 1,
+    "logging.checkpoint_every": "1 steps",
+    "devices.steps_per_execution": 1,
 }
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_gone_on_with_is_said(finished, stopped, tmp_path):
         cr.resume(stopped, data=(IMAGES[:50], LABELS[:50]), progress=False)
     toml = stopped / "recipe.toml"
     toml.write_text(toml.read_text().replace("learning_rate = 0.1", "learning_rate = 0.2"))
-    with pytest.raises(cr.RunError, match=r"train.learning_rate was 0.1 and is 0.2; give back what it had"):
+    with pytest.raises(cr.RunError, match=r"optimizer.learning_rate was 0.1 and is 0.2; give back what it had"):
         cr.resume(stopped, data=DATA, progress=False)
     with pytest.raises(cr.RunError, match="is not finished; `cnnrecipes resume"):
         cr.extend(stopped, 2, schedule="restart", data=DATA)
@@ -137,7 +137,7 @@ def test_a_finished_run_goes_on_in_a_new_one(finished, tmp_path, schedule):
     np.testing.assert_allclose(run.history.learning_rate[3:], expected, rtol=1e-5)
     again = cr.extend(run, 1, schedule="constant", learning_rate=1e-3, data=DATA, workdir=tmp_path, progress=False)
     assert again.recipe.train.epochs == 6
-    assert len(again.recipe.train.extensions) == 2
+    assert len(again.recipe.optimizer.extensions) == 2
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_ctrl_c_while_the_model_is_measured_says_what_is_left(stopped, monkeypat
 
 
 def test_a_new_run_starts_from_old_weights(finished, tmp_path):
-    frozen = {"train.learning_rate": 1e-12, "train.weight_decay": 0.0, "train.start_from": str(finished.folder)}
-    run = fit(tmp_path, **frozen, **{"train.artefact": "last"})
+    frozen = {"optimizer.learning_rate": 1e-12, "optimizer.weight_decay": 0.0, "train.start_from": str(finished.folder)}
+    run = fit(tmp_path, **frozen, **{"train.artifact": "last"})
     for weight, old in zip(run.model.trainable_weights, finished.model.trainable_weights, strict=True):
         np.testing.assert_allclose(weight.numpy(), old.numpy(), atol=1e-6)
     assert run.history.epoch.tolist() == [1, 2, 3]
@@ -206,11 +206,11 @@ def test_a_new_run_starts_from_old_weights(finished, tmp_path):
 def test_a_new_run_starts_from_the_weights_of_a_stopped_one(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     # Dropout keeps states of random numbers between the weights.
-    old = fit("old", **{"model.dropout": 0.2, "train.artefact": "last"})
+    old = fit("old", **{"model.dropout": 0.2, "train.artifact": "last"})
     (old.folder / "metrics.json").unlink()
     start = old.folder if kind == "unfinished run" else max(old.folder.glob("checkpoints/step_*.npz"))
-    frozen = {"train.learning_rate": 1e-12, "train.weight_decay": 0.0, "model.dropout": 0.2}
-    run = fit("new", **frozen, **{"train.start_from": str(start), "train.artefact": "last"})
+    frozen = {"optimizer.learning_rate": 1e-12, "optimizer.weight_decay": 0.0, "model.dropout": 0.2}
+    run = fit("new", **frozen, **{"train.start_from": str(start), "train.artifact": "last"})
     for weight, before in zip(run.model.trainable_weights, old.model.trainable_weights, strict=True):
         np.testing.assert_allclose(weight.numpy(), before.numpy(), atol=1e-6)
     assert Path(run.recipe.train.start_from).is_absolute()
@@ -266,16 +266,17 @@ def test_a_file_without_weights_to_start_from_is_named(tmp_path, make, words):
 
 def test_a_resumed_run_takes_other_checkpoints_and_no_other_training(finished, stopped):
     with pytest.raises(
-        cr.RunError, match=r"train.epochs \(3 to 5\) cannot change; .*train.checkpoint_every.* may.*extend"
+        cr.RunError, match=r"train.epochs \(3 to 5\) cannot change; .*keys of devices and logging may.*extend"
     ):
-        cr.resume(stopped, DATA, progress=False, **{"train.epochs": 5, "train.on_oom": "halve"})
+        cr.resume(stopped, DATA, progress=False, **{"train.epochs": 5, "devices.on_oom": "halve"})
     with pytest.raises(cr.RecipeError, match="unknown key 'train.epoch'"):
         cr.resume(stopped, DATA, progress=False, **{"train.epoch": 5})
     assert cr.Run(stopped).recipe == finished.recipe
-    run = cr.resume(stopped, DATA, progress=False, train={"checkpoint_every": "1 h", "on_oom": "halve", "epochs": 3})
+    changes = {"logging.checkpoint_every": "1 h", "devices.on_oom": "halve", "train.epochs": 3}
+    run = cr.resume(stopped, DATA, progress=False, **changes)
     assert differences(finished, run) == []
-    recorded = cr.load(stopped).recipe.train
-    assert (str(recorded.checkpoint_every), recorded.on_oom) == ("1 h", "halve")
+    recorded = cr.load(stopped).recipe
+    assert (str(recorded.logging.checkpoint_every), recorded.devices.on_oom) == ("1 h", "halve")
 
 
 def test_an_unfinished_run_predicts_with_its_best_weights_and_says_so(finished, stopped):
@@ -297,7 +298,7 @@ def test_an_unfinished_run_predicts_with_its_best_weights_and_says_so(finished, 
 
 def test_a_time_budget_ends_in_time_with_a_whole_artefact(tmp_path):
     start = time.monotonic()
-    run = fit(tmp_path, **{"train.time_budget": "25 s", "train.epochs": 100_000, "train.steps_per_execution": 3})
+    run = fit(tmp_path, **{"train.time_budget": "25 s", "train.epochs": 100_000, "devices.steps_per_execution": 3})
     taken = time.monotonic() - start
     assert taken < 75  # 25, and what a busy machine may add after the last look at the clock
     assert run.predict(IMAGES[0]).name in ("0", "1")
@@ -332,14 +333,14 @@ def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys)
         return computed(self, images, labels)
 
     monkeypatch.setattr(Trainee, "_part", greedy)
-    with pytest.raises(cr.OutOfMemory, match=r"batches of 16 of resnet8 .*train.accumulate=2.*train.on_oom=halve"):
+    with pytest.raises(cr.OutOfMemory, match=r"batches of 16 of resnet8 .*train.microbatches=2.*devices.on_oom=halve"):
         fit(tmp_path)
     capsys.readouterr()
-    halving = {**SMALL, "train.on_oom": "halve", "model.norm": "group"}
+    halving = {**SMALL, "devices.on_oom": "halve", "model.norm": "group"}
     run = cr.fit("resnet20_cifar", data=DATA, workdir=tmp_path, **halving)
     assert "going on with each batch in 4 parts" in capsys.readouterr().out
     monkeypatch.undo()
-    same = fit(tmp_path, **{"train.accumulate": 4, "model.norm": "group"})
+    same = fit(tmp_path, **{"train.microbatches": 4, "model.norm": "group"})
     np.testing.assert_array_equal(run.history.loss, same.history.loss)
     whole = fit(tmp_path, **{"model.norm": "group"})
     np.testing.assert_allclose(run.history.loss, whole.history.loss, rtol=1e-4)
@@ -360,7 +361,7 @@ def test_a_wandb_that_is_not_installed_is_named_before_any_folder(tmp_path):
     if importlib.util.find_spec("wandb"):
         pytest.skip("wandb is installed")
     with pytest.raises(cr.TrainingError, match="pip install"):
-        fit(tmp_path / "runs", **{"train.loggers": ["wandb"]})
+        fit(tmp_path / "runs", **{"logging.loggers": ["wandb"]})
     assert not (tmp_path / "runs").exists()
 
 

@@ -53,7 +53,7 @@ def plot_schedule(
     steps = steps_per_epoch or _steps(recipe, data)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise RecipeError(f"steps_per_epoch is {steps_per_epoch!r}; give a whole number above 0")
-    planned = schedule(recipe.train, steps, recipe.data.batch_size)
+    planned = schedule(recipe.optimizer, recipe.train, steps, recipe.data.batch_size)
     epochs, rates = _rates(planned)
     figure = Picture(figsize=(8.5, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -95,8 +95,8 @@ def _steps(recipe: Recipe, data: Any) -> int:
     """Steps of an epoch: the data's, or any number where none of the recipe's durations is in steps."""
     if data is not None:
         return batching.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
-    method = methods.schedule(recipe.train.schedule)
-    durations = [recipe.train.warmup, *method.model_dump(mode="python").values()]
+    method = methods.schedule(recipe.optimizer.schedule)
+    durations = [recipe.optimizer.warmup, *method.model_dump(mode="python").values()]
     if any("steps" in str(value) for value in durations):
         raise RecipeError(
             "the schedule speaks of steps, and an epoch has as many as the data gives; say steps_per_epoch "
@@ -106,8 +106,8 @@ def _steps(recipe: Recipe, data: Any) -> int:
 
 
 def _title(recipe: Recipe, planned: Schedule, steps: int | None) -> str:
-    spec = recipe.train
-    said = [f"{recipe.name}: {spec.optimizer}, {spec.schedule}", f"peak {planned.peak:g}"]
+    spec = recipe.optimizer
+    said = [f"{recipe.name}: {spec.name}, {spec.schedule}", f"peak {planned.peak:g}"]
     if spec.warmup.amount:
         said.append(f"warm-up {spec.warmup}")
     if steps:

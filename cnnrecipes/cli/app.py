@@ -93,7 +93,7 @@ def inspect(
     import_tensorflow()
     from cnnrecipes.analysis import inspect, subject
     from cnnrecipes.analysis.inspection import PICTURES
-    from cnnrecipes.recipe.schema import parse_override
+    from cnnrecipes.recipe.toml import parse_override
 
     name, built, images, noise, first = subject.find(model, dict(map(parse_override, changes or [])), data, classes)
     names = ("layers.csv", *PICTURES)
@@ -123,7 +123,7 @@ def experiment(
     ),
 ) -> None:
     """Train the nets of an experiment and say what they show."""
-    from cnnrecipes.recipe.schema import parse_override
+    from cnnrecipes.recipe.toml import parse_override
 
     import_tensorflow()
     asked = cnnrecipes.experiments.find(name)
@@ -238,7 +238,7 @@ def resume(
     run: Annotated[Path, typer.Argument(help="The run folder of a training that was stopped.")],
     changes: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="[KEY=VALUE]...", help="Of keys that may change, as train.checkpoint_every='5 min'."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Of keys that may change, as logging.checkpoint_every='5 min'."),
     ] = None,
     data: DataOption = None,
     quiet: QuietOption = False,
@@ -331,7 +331,7 @@ def plot_schedule(
 ) -> None:
     """Draw a recipe's learning rate against the epochs, before anything is trained.
 
-    Example: `cnnrecipes plot-schedule resnet20_cifar "train.schedule=trapezoid(cooldown='20%')"`
+    Example: `cnnrecipes plot-schedule resnet20_cifar "optimizer.schedule=trapezoid(cooldown='20%')"`
     """
     spec = _changed(recipe, changes)
     output = choose_output(output, Path("schedule.png"), overwrite=overwrite)
@@ -429,7 +429,7 @@ def _tell(run: cnnrecipes.Run, quiet: bool = False) -> None:
 
 
 def _overrides(changes: list[str] | None) -> dict[str, Any]:
-    from cnnrecipes.recipe.schema import parse_override
+    from cnnrecipes.recipe.toml import parse_override
 
     return dict(map(parse_override, changes or []))
 

@@ -200,8 +200,8 @@ def _train(case: Case, setting: Setting, data: Any, folder: Path, progress: bool
         "data.image_size": setting.pixels,
         "augment.ops": ("pad_crop(1)", "flip_lr"),  # the recipe's cutout would cover a third of such small images
         "train.epochs": setting.epochs,
-        "train.warmup": "5%",
-        "train.artefact": "last",
+        "optimizer.warmup": "5%",
+        "train.artifact": "last",
         **case.changes,
     }
     trained = fit(RECIPE, data=data, workdir=folder, seed=setting.seed, progress=progress, **changes)
@@ -252,7 +252,7 @@ def _norms_and_batches() -> tuple[Case, ...]:
                 "model.name": "resnet8",
                 "model.norm": norm,
                 "data.batch_size": batch,
-                "train.learning_rate": 0.1 * batch / 128,
+                "optimizer.learning_rate": 0.1 * batch / 128,
             },
         )
         for norm in ("batch", "layer", "instance", "group")

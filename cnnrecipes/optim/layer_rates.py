@@ -44,8 +44,8 @@ def _walk(model: keras.Model, after: dict[int, int], found: dict[str, int]) -> N
     graph = model._functional if isinstance(model, keras.Sequential) else model
     if not hasattr(graph, "_nodes_by_depth"):
         raise TrainingError(
-            f"train.layer_decay needs the graph of the model, and {model.name} ({type(model).__name__}) has none; "
-            "build it as a functional model, or leave train.layer_decay out"
+            f"optimizer.layer_decay needs the graph of the model, and {model.name} ({type(model).__name__}) has none; "
+            "build it as a functional model, or leave optimizer.layer_decay out"
         )
     for depth in sorted(graph._nodes_by_depth):
         for node in graph._nodes_by_depth[depth]:

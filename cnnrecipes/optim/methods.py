@@ -137,11 +137,11 @@ EXTENSIONS: dict[str, type[Extension]] = {"stretch": Stretch, "restart": Restart
 
 
 class Optimizer(Call):
-    """An optimizer's own parameters; learning rate, momentum of sgd and weight decay are keys of `train`."""
+    """An optimizer's own parameters; learning rate, momentum of sgd and weight decay are keys of a recipe."""
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with `train.momentum`, in Nesterov's form (Sutskever et al. 2013)."""
+    """Stochastic gradient descent with `optimizer.momentum`, in Nesterov's form (Sutskever et al. 2013)."""
 
     nesterov: bool = True
 
@@ -157,7 +157,7 @@ class AdamW(Optimizer):
 class LAMB(AdamW):
     """Adam's step and the decay, scaled by each kernel's trust ratio; for large batches (You et al. 2020, algorithm 2).
 
-    Norms and biases take Adam's step, unless `train.decay_all`.
+    Norms and biases take Adam's step, unless `optimizer.decay_all`.
     """
 
     epsilon: float = Field(default=1e-6, gt=0)
@@ -232,17 +232,17 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def schedule(text: str) -> Schedule:
-    """Read `train.schedule`. Raises RecipeError, or UnknownNameError."""
+    """Read `optimizer.schedule`. Raises RecipeError, or UnknownNameError."""
     return parse_call(text, SCHEDULES, "schedule")
 
 
 def extension(text: str) -> Extension:
-    """Read one of `train.extensions`. Raises RecipeError, or UnknownNameError."""
+    """Read one of `optimizer.extensions`. Raises RecipeError, or UnknownNameError."""
     return parse_call(text, EXTENSIONS, "extension")
 
 
 def optimizer(text: str) -> Optimizer:
-    """Read `train.optimizer`. Raises RecipeError, or UnknownNameError."""
+    """Read `optimizer.name`. Raises RecipeError, or UnknownNameError."""
     return parse_call(text, OPTIMIZERS, "optimizer")
 
 

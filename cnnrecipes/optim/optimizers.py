@@ -18,13 +18,13 @@ from cnnrecipes.optim.layer_rates import layer_rates
 from cnnrecipes.optim.muon import Muon
 
 
-def optimizer(spec: schema.Train, model: keras.Model, learning_rate) -> keras.optimizers.Optimizer:
+def optimizer(spec: schema.Optimizer, model: keras.Model, learning_rate) -> keras.optimizers.Optimizer:
     """Return the optimizer of a recipe for this model.
 
     Weight decay applies to variables of rank 2 or more, or to all with `decay_all`.
 
     Args:
-        spec: the `train` table of the recipe.
+        spec: the `optimizer` table of the recipe.
         model: the model to train.
         learning_rate: a float or a Keras schedule.
 
@@ -33,9 +33,10 @@ def optimizer(spec: schema.Train, model: keras.Model, learning_rate) -> keras.op
     """
     if spec.clip_norm and spec.clip_value:
         raise TrainingError(
-            f"train.clip_norm = {spec.clip_norm} and train.clip_value = {spec.clip_value}; leave one of them out"
+            f"optimizer.clip_norm = {spec.clip_norm} and optimizer.clip_value = {spec.clip_value}; "
+            "leave one of them out"
         )
-    method = methods.optimizer(spec.optimizer)
+    method = methods.optimizer(spec.name)
     options = {**method.model_dump(), "global_clipnorm": spec.clip_norm, "clipvalue": spec.clip_value}
     decay = spec.decay or ("coupled" if isinstance(method, methods.SGD) else "decoupled")
     options[f"{decay}_decay"] = spec.weight_decay

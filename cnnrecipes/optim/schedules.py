@@ -27,7 +27,7 @@ Shape = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Plan(pydantic.BaseModel):
-    """The keys of a recipe's `train` table that decide the learning rate; others are ignored."""
+    """The keys of a recipe that decide the learning rate: those of the tables `optimizer` and `train` together."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -39,22 +39,31 @@ class Plan(pydantic.BaseModel):
     extensions: tuple[str, ...]
     time_budget: TimeSpan | None = None
 
+    @classmethod
+    def of(cls, optimizer: schema.Optimizer, train: schema.Train) -> Plan:
+        tables = {**optimizer.model_dump(), **train.model_dump()}
+        return cls(**{key: tables[key] for key in cls.model_fields})
 
-def schedule(spec: schema.Train, steps_per_epoch: int, batch_size: int = REFERENCE_BATCH) -> Schedule:
+
+def schedule(
+    optimizer: schema.Optimizer, train: schema.Train, steps_per_epoch: int, batch_size: int = REFERENCE_BATCH
+) -> Schedule:
     """Return the learning rate schedule of a recipe as a function of the optimizer step.
 
     Args:
-        spec: the `train` table of the recipe.
+        optimizer: the `optimizer` table of the recipe.
+        train: its `train` table.
         steps_per_epoch: optimizer steps per epoch.
-        batch_size: images per step, for `train.scale_rate`.
+        batch_size: images per step, for `optimizer.scale_rate`.
 
     Raises:
         RecipeError: a warm-up, cooldown, milestone or cycle that does not fit into the training run.
     """
-    return Schedule(spec.model_dump(mode="json", exclude_none=True), steps_per_epoch, batch_size)
+    plan = Plan.of(optimizer, train)
+    return Schedule(plan.model_dump(mode="json", exclude_none=True), steps_per_epoch, batch_size)
 
 
-def peak(spec: schema.Train | Plan, batch_size: int) -> float:
+def peak(spec: schema.Optimizer | Plan, batch_size: int) -> float:
     """Return the peak learning rate, scaled with the batch size according to `scale_rate`."""
     ratio = batch_size / REFERENCE_BATCH
     return spec.learning_rate * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[spec.scale_rate]
@@ -62,7 +71,7 @@ def peak(spec: schema.Train | Plan, batch_size: int) -> float:
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate schedule of a recipe's `train` table: linear warm-up, the schedule, and its extensions.
+    """Learning rate schedule of a recipe: linear warm-up, the schedule, and its extensions.
 
     Attributes:
         factor: product of the plateau reductions so far.
@@ -70,9 +79,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             without a time budget.
     """
 
-    def __init__(self, train: dict[str, Any], steps_per_epoch: int, batch_size: int):
-        self.train, self.steps_per_epoch, self.batch_size = train, steps_per_epoch, batch_size
-        spec = Plan.model_validate(train)
+    def __init__(self, plan: dict[str, Any], steps_per_epoch: int, batch_size: int):
+        self.plan, self.steps_per_epoch, self.batch_size = plan, steps_per_epoch, batch_size
+        spec = Plan.model_validate(plan)
         self.peak = peak(spec, batch_size)
         self.total_steps = spec.epochs * steps_per_epoch
         self.factor = keras.Variable(1.0, trainable=False, name="plateau_factor")
@@ -100,7 +109,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return [self.factor] if self.position is None else [self.factor, self.position]
 
     def get_config(self):
-        return {"train": self.train, "steps_per_epoch": self.steps_per_epoch, "batch_size": self.batch_size}
+        return {"plan": self.plan, "steps_per_epoch": self.steps_per_epoch, "batch_size": self.batch_size}
 
 
 def _read(spec: Plan) -> methods.Schedule:
@@ -113,7 +122,7 @@ def _pieces(spec: Plan, top: float, steps_per_epoch: int, factor) -> list[tuple[
     ends = [extension.epoch for extension in extensions]
     if ends and ends[-1] >= spec.epochs:
         raise RecipeError(
-            f"train.extensions = {list(spec.extensions)} in a training of {spec.epochs} epochs; "
+            f"optimizer.extensions = {list(spec.extensions)} in a training of {spec.epochs} epochs; "
             f"raise train.epochs above {ends[-1]}"
         )
     # A training that was stopped early had its schedule planned for longer than it went.
@@ -152,21 +161,22 @@ def shortened(spec: Plan, share: float) -> Plan:
     return spec.model_copy(update={"warmup": warmup, "schedule": text})
 
 
-def clipped(spec: schema.Train | Plan, steps_per_epoch: int) -> dict[str, str]:
-    """Return values of `train.warmup` and `train.schedule` that fit into a run that is too short for the spec's own.
+def clipped(optimizer: schema.Optimizer, train: schema.Train, steps_per_epoch: int) -> dict[str, str]:
+    """Return values of `optimizer.warmup` and `optimizer.schedule` that fit into a run too short for the recipe's own.
 
     A warm-up is shortened to 10% of the run; milestones after its end are dropped. Empty if everything fits.
     """
+    spec = Plan.of(optimizer, train)
     length, found = _Length(steps_per_epoch, spec.epochs * steps_per_epoch), {}
     if spec.warmup.steps(steps_per_epoch, length.total) >= length.total:
-        found["train.warmup"] = "10%"
+        found["optimizer.warmup"] = "10%"
     method = _read(spec)
     if isinstance(method, methods.MultiStep):
         steps = [milestone.steps(steps_per_epoch, length.total) for milestone in method.milestones]
         kept = {step: one for step, one in zip(steps, method.milestones, strict=True) if 0 < step < length.total}
         if len(kept) < len(steps):
             left = method.model_copy(update={"milestones": tuple(kept.values())})
-            found["train.schedule"] = write_call(left, methods.SCHEDULES) if kept else "constant"
+            found["optimizer.schedule"] = write_call(left, methods.SCHEDULES) if kept else "constant"
     return found
 
 
@@ -214,9 +224,9 @@ def _shape(spec: Plan, length: _Length) -> Shape:
     method = _read(spec)
     warmup = 0
     if spec.warmup.amount and isinstance(method, methods.OneCycle):
-        raise RecipeError(f"train.warmup = '{spec.warmup}' with one_cycle, which has its own; set it to '0 epochs'")
+        raise RecipeError(f"optimizer.warmup = '{spec.warmup}' with one_cycle, which has its own; set it to '0 epochs'")
     if spec.warmup.steps(length.steps_per_epoch, length.total):
-        warmup = length.steps("train.warmup", spec.warmup, within=length.total)
+        warmup = length.steps("optimizer.warmup", spec.warmup, within=length.total)
     after = _SHAPES[type(method)](method, length, warmup)
     if not warmup:
         return after
@@ -247,16 +257,17 @@ def _one_cycle(method: methods.OneCycle, length: _Length, warmup: int) -> Shape:
 
 
 def _step(method: methods.Step, length: _Length, warmup: int) -> Shape:
-    every = length.steps("train.schedule's every", method.every, within=length.total)
+    every = length.steps("optimizer.schedule's every", method.every, within=length.total)
     return lambda step: keras.ops.power(method.factor, _real(_count(step) // every))
 
 
 def _multi_step(method: methods.MultiStep, length: _Length, warmup: int) -> Shape:
     milestones = [
-        length.steps("a milestone of train.schedule", milestone, within=length.total) for milestone in method.milestones
+        length.steps("a milestone of optimizer.schedule", milestone, within=length.total)
+        for milestone in method.milestones
     ]
     if milestones != sorted(set(milestones)):
-        raise RecipeError(f"train.schedule's milestones are at steps {milestones}; each comes after the one before")
+        raise RecipeError(f"optimizer.schedule's milestones are at steps {milestones}; each comes after the one before")
     passed = lambda step: sum(keras.ops.cast(step >= milestone, "float32") for milestone in milestones)  # noqa: E731
     return lambda step: keras.ops.power(method.factor, passed(step))
 
@@ -270,12 +281,12 @@ def _polynomial(method: methods.Polynomial, length: _Length, warmup: int) -> Sha
 
 
 def _exponential(method: methods.Exponential, length: _Length, warmup: int) -> Shape:
-    every = length.steps("train.schedule's every", method.every)
+    every = length.steps("optimizer.schedule's every", method.every)
     return lambda step: keras.ops.power(method.factor, _real(step - warmup) / every)
 
 
 def _trapezoid(method: methods.Trapezoid, length: _Length, warmup: int) -> Shape:
-    cooldown = length.steps("train.schedule's cooldown", method.cooldown)
+    cooldown = length.steps("optimizer.schedule's cooldown", method.cooldown)
     if warmup + cooldown > length.total:
         raise RecipeError(
             f"a warm-up of {warmup} steps and a cooldown of {cooldown} do not fit into a training of {length.total}; "
@@ -290,7 +301,7 @@ def _trapezoid(method: methods.Trapezoid, length: _Length, warmup: int) -> Shape
 
 
 def _warm_restarts(method: methods.WarmRestarts, length: _Length, warmup: int) -> Shape:
-    first = length.steps("train.schedule's first", method.first, within=length.total - warmup + 1)
+    first = length.steps("optimizer.schedule's first", method.first, within=length.total - warmup + 1)
     cycles, begin = [], warmup
     while begin < length.total:
         cycles.append((begin, round(first * method.growth ** len(cycles))))

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from cnnrecipes.recipe import schema
 
 
-def averages(spec: schema.Train, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list:
-    """Return the weight averages of a recipe's `train` table."""
+def averages(spec: schema.Optimizer, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list:
+    """Return the weight averages of a recipe's `optimizer` table."""
     found: list = []
     if spec.lookahead:
         found.append(Lookahead(model, spec.lookahead))
     if spec.ema:
         found.append(WeightAverage(model, spec.ema))
-    elif isinstance(methods.optimizer(spec.optimizer), methods.ScheduleFreeAdamW):
+    elif isinstance(methods.optimizer(spec.name), methods.ScheduleFreeAdamW):
         found.append(ScheduleFreeAverage(model, optimizer))
     return found
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnrecipes.errors import RecipeError, UnknownNameError
-from cnnrecipes.recipe.schema import Recipe, merge, read_toml
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.toml import merge, read_toml
 from cnnrecipes.recipe.values import check_nesting
 
 

@@ -114,7 +114,7 @@ class Artefact:
                 about = _about(archive)
                 if (bad := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"its part {bad} is damaged")
-            recipe = Recipe.from_dict(about["recipe"], str(path))
+            recipe = Recipe.recorded(about["recipe"], str(path))
             with keras_settings.float32():
                 model = with_fast_norms(keras.saving.load_model(path, compile=False))
             _check_model(model, about["class_names"])

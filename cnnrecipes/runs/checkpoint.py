@@ -21,7 +21,8 @@ import keras
 import numpy as np
 
 from cnnrecipes.errors import RunError
-from cnnrecipes.recipe.schema import Recipe, upgraded
+from cnnrecipes.recipe.renamed_keys import upgraded
+from cnnrecipes.recipe.tables import fixed_part
 from cnnrecipes.runs import verified_npz
 from cnnrecipes.runs.train_state import TrainState
 
@@ -44,9 +45,8 @@ class Fingerprint:
 
     def differences(self, other: Fingerprint) -> list[tuple[str, Any, Any]]:
         """Return (name, own value, other value) of all differences, except for keys that may change on resume."""
-        resumable = tuple(f"{table}." for table in Recipe.resumable_tables())
-        own, others = (_flat({**each.recipe, "data_found": each.data}) for each in (self, other))
-        names = sorted(name for name in own.keys() | others.keys() if not name.startswith(resumable))
+        own, others = (_flat(fixed_part(each.recipe)) | dict(each.data) for each in (self, other))
+        names = sorted(own.keys() | others.keys())
         return [(name, own.get(name), others.get(name)) for name in names if own.get(name) != others.get(name)]
 
 

@@ -24,7 +24,8 @@ from cnnrecipes.data.images.pixel_values import say_or_warn
 from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
 from cnnrecipes.data.sources.source import GIVEN, Source
 from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
-from cnnrecipes.recipe.schema import Recipe, read_toml
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.toml import read_toml
 from cnnrecipes.recipe.values import folder_name
 from cnnrecipes.runs import display, unfinished
 from cnnrecipes.runs.artifact import Artefact, Prediction
@@ -98,7 +99,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The complete recipe of the run, defaults included."""
         path = self.folder / "recipe.toml"
-        return Recipe.from_dict(read_toml(path), str(path))
+        return Recipe.recorded(read_toml(path), str(path))
 
     @property
     def history(self) -> pd.DataFrame:

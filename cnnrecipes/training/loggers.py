@@ -29,14 +29,14 @@ _PARAMETERS_A_CALL, _CHARACTERS = 100, 500  # of MLflow; some of its stores take
 FirstBatch = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
-def check(spec: schema.Train) -> None:
+def check(spec: schema.Logging) -> None:
     """Raise TrainingError if the package of a logger of the recipe is not installed."""
     for name in spec.loggers:
         found = importlib.util.find_spec(name)
         # W&B leaves a folder "wandb" where it ran, which Python finds as a package without a file.
         if found is None or found.origin is None:
             raise TrainingError(
-                f"train.loggers has {name!r}, which is not installed; `pip install {name}`, or take it from the list"
+                f"logging.loggers has {name!r}, which is not installed; `pip install {name}`, or take it from the list"
             )
 
 
@@ -58,7 +58,7 @@ def loggers(
         "wandb": lambda: WandbLogger(whole, folder),
         "mlflow": lambda: MlflowLogger(whole, folder),
     }
-    return [kinds[name]() for name in dict.fromkeys(whole.train.loggers)]
+    return [kinds[name]() for name in dict.fromkeys(whole.logging.loggers)]
 
 
 def flat(whole: schema.Recipe) -> dict[str, bool | int | float | str]:

@@ -14,6 +14,7 @@ from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError
 from cnnrecipes.optim import rescale
 from cnnrecipes.optim.schedules import clipped
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.tables import RESUMABLE
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
 from cnnrecipes.runs.run import Run
@@ -40,7 +41,7 @@ class Start:
 
     def adjusted(self, steps_per_epoch: int) -> Recipe:
         """Return the recipe with a warm-up and schedule that fit into the training; a change issues a warning."""
-        found = clipped(self.recipe, steps_per_epoch) if self.adjustable else {}
+        found = clipped(self.recipe.optimizer, self.recipe.train, steps_per_epoch) if self.adjustable else {}
         changes = {key: value for key, value in found.items() if key in self.adjustable}
         if not changes:
             return self.recipe
@@ -123,7 +124,7 @@ def resumed_recipe(run: Run, changes: Mapping[str, Any]) -> Recipe:
     before, after = (Fingerprint(each.to_dict(), {}) for each in (run.recipe, recipe))
     if fixed := before.differences(after):
         what = ", ".join(f"{key} ({old!r} to {new!r})" for key, old, new in fixed)
-        tables = " and ".join(f"[{table}]" for table in Recipe.resumable_tables())
+        tables = " and ".join(f"[{table}]" for table in RESUMABLE)
         raise RunError(
             f"a resumed run keeps what decides its training: {what} cannot change; only keys of {tables} can. For "
             f"more epochs `cnnrecipes extend` a finished run; for other settings start a new run with "

@@ -67,7 +67,7 @@ class TrainJob:
         microbatches = microbatches or recipe.train.microbatches
         images = pipeline.images_per_step
         devices.check_batch(images, microbatches)
-        planned = schedule(recipe, pipeline.steps_per_epoch, images)
+        planned = schedule(recipe.optimizer, recipe.train, pipeline.steps_per_epoch, images)
         _check_validation(recipe, planned, pipeline)
         pipeline.check(devices.count)
         dtype = precision.chosen(recipe.train)

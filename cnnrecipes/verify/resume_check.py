@@ -62,7 +62,7 @@ def resume_check(
     with ExitStack() as stack:
         folder = make_folder(workdir or stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / f"{recipe.name}.toml"
-        write_text(file, recipe.change(**{"train.checkpoint_every": CHECKPOINTS}).to_toml())
+        write_text(file, recipe.change(**{"logging.checkpoint_every": CHECKPOINTS}).to_toml())
         options = ["--data", data] if data else []
         say("training without a kill")
         reference, seconds = _train(["fit", str(file), *options, "--workdir", str(folder / "whole")], folder / "whole")

@@ -16,7 +16,7 @@ import cnnrecipes as cr
 from cnnrecipes._support.atomic_files import check_writable, choose_output, make_folder, write_text, write_whole
 from cnnrecipes.cli import app
 
-DIGITS = ("resnet8_digits", "train.epochs=1", "train.warmup=0 epochs")
+DIGITS = ("resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs")
 COMMANDS = {
     "show-batch": ("show-batch", *DIGITS, "--output", "{}/batch.png"),
     "plot-schedule": ("plot-schedule", *DIGITS, "--output", "{}/schedule.pdf"),

@@ -155,7 +155,9 @@ def test_inspect_says_in_one_line_that_it_drew_noise(offline, capsys):
 
 
 def test_a_run_is_looked_at_as_it_is_trained(tmp_path):
-    run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **{"train.epochs": 1, "train.warmup": "0 epochs"})
+    run = cr.fit(
+        "resnet8_digits", workdir=tmp_path, progress=False, **{"train.epochs": 1, "optimizer.warmup": "0 epochs"}
+    )
     for path in (run.folder, run.folder / "model.keras"):
         trained = subject.find(str(path)).model
         np.testing.assert_array_equal(trained.get_weights()[2], run.model.get_weights()[2])

@@ -121,7 +121,7 @@ def test_a_schedule_says_what_its_mark_is_and_is_legible():
 
 
 def test_a_long_title_of_a_schedule_is_broken_into_lines():
-    long = {"train.schedule": "warm_restarts('20 epochs', growth=2.0)", "name": "a_recipe_of_a_long_name" * 3}
+    long = {"optimizer.schedule": "warm_restarts('20 epochs', growth=2.0)", "name": "a_recipe_of_a_long_name" * 3}
     assert_legible(plot_schedule(catalog.load("resnet20_cifar").change(**long), steps_per_epoch=10))
 
 

@@ -21,9 +21,9 @@ def lines(figure):
 @pytest.mark.parametrize("text", ["cosine", "trapezoid()", "warm_restarts('2 epochs')", "step('3 epochs')"])
 @pytest.mark.parametrize("budget", [None, "50 min"])
 def test_the_line_is_what_the_optimizer_gets(text, budget):
-    recipe = RECIPE.change(**{"train.schedule": text, "train.time_budget": budget})
+    recipe = RECIPE.change(**{"optimizer.schedule": text, "train.time_budget": budget})
     epochs, rates = lines(plot_schedule(recipe, steps_per_epoch=7))
-    made = schedule(RECIPE.change(**{"train.schedule": text}).train, 7)
+    made = schedule(recipe.optimizer, RECIPE.train, 7)
     np.testing.assert_allclose(epochs, np.arange(70) / 7)
     # In a graph, as in training, a float32 may be rounded otherwise: by a unit in the last place of the peak.
     np.testing.assert_allclose(rates, [float(made(step)) for step in range(70)], rtol=1e-6, atol=1e-8)
@@ -36,16 +36,16 @@ def test_the_steps_are_the_datas_where_it_is_given(tmp_path):
 
 
 def test_a_schedule_in_steps_wants_to_know_how_many(tmp_path):
-    recipe = RECIPE.change(**{"train.schedule": "step('400 steps')"})
+    recipe = RECIPE.change(**{"optimizer.schedule": "step('400 steps')"})
     with pytest.raises(cr.RecipeError, match="--steps-per-epoch"):
         plot_schedule(recipe)
     assert lines(plot_schedule(recipe, steps_per_epoch=100))[1][450] == pytest.approx(0.01)
     with pytest.raises(cr.RecipeError, match="steps_per_epoch is -1"):
         plot_schedule(recipe, steps_per_epoch=-1)
     with pytest.raises(cr.RecipeError, match="make it shorter"):
-        plot_schedule(RECIPE.change(**{"train.warmup": "12 epochs"}))
+        plot_schedule(RECIPE.change(**{"optimizer.warmup": "12 epochs"}))
 
 
 def test_where_an_extension_begins_is_marked():
-    figure = plot_schedule(RECIPE.change(**{"train.extensions": ["restart(6)"]}), steps_per_epoch=10, mark_epoch=6)
+    figure = plot_schedule(RECIPE.change(**{"optimizer.extensions": ["restart(6)"]}), steps_per_epoch=10, mark_epoch=6)
     assert list(figure.axes[0].get_lines()[1].get_xdata()) == [6, 6]

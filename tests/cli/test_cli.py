@@ -14,7 +14,7 @@ from PIL import Image
 
 from cnnrecipes.cli import app
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import read_toml, tomllib
+from cnnrecipes.recipe.toml import read_toml, tomllib
 
 
 def command(*arguments, cwd=None):
@@ -32,7 +32,9 @@ def inside(monkeypatch, *arguments):
 
 
 def test_the_whole_way_in_an_empty_folder(tmp_path):
-    fitted = command("fit", "resnet8_digits", "train.epochs=1", "train.warmup=0 epochs", "data.test=0.5", cwd=tmp_path)
+    fitted = command(
+        "fit", "resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs", "data.test=0.5", cwd=tmp_path
+    )
     assert fitted.returncode == 0, fitted.stderr
     assert fitted.stderr == ""
     assert "test accuracy" in fitted.stdout

@@ -51,8 +51,13 @@ def test_imagenets_constants_are_of_colour():
 
 @pytest.mark.parametrize("kind", ["imagenet", "image", "none"])
 def test_training_goes_through(kind, tmp_path):
-    changes = {"model.name": "resnet8", "data.batch_size": 5, "train.epochs": 1, "train.warmup": "0 epochs"}
-    changes |= {"data.image_size": 16, "train.learning_rate": 1e-4, "data.validation": 0.2, "data.standardize": kind}
+    changes = {"model.name": "resnet8", "data.batch_size": 5, "train.epochs": 1, "optimizer.warmup": "0 epochs"}
+    changes |= {
+        "data.image_size": 16,
+        "optimizer.learning_rate": 1e-4,
+        "data.validation": 0.2,
+        "data.standardize": kind,
+    }
     data = (IMAGES, np.arange(20) % 2)
     run = cr.fit("resnet20_cifar", data=data, workdir=tmp_path, progress=False, **changes)
     assert run.evaluate(data, "validation")["accuracy"] == run.metrics["validation"]["accuracy"]

@@ -50,7 +50,7 @@ def test_the_cases_are_what_the_claims_are_about():
     assert {case.changes["model.name"] for case in cases} <= set(ARCHITECTURES)
     norms = lecture.find("norms_and_batches").cases
     assert {case.size for case in norms} == {2, 8, 128}
-    assert all(case.changes["train.learning_rate"] == pytest.approx(0.1 * case.size / 128) for case in norms)
+    assert all(case.changes["optimizer.learning_rate"] == pytest.approx(0.1 * case.size / 128) for case in norms)
 
 
 @pytest.mark.parametrize("name", lecture.EXPERIMENTS)

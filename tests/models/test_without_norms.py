@@ -82,7 +82,7 @@ def test_factors_multiply_channels_and_get_the_gradient_of_keras_own_layer():
 
 def test_factors_and_biases_are_not_decayed():
     model = build("resnet8", norm="none")
-    made = optimizer(schema.Train(epochs=1, weight_decay=0.1), model, 0.1)
+    made = optimizer(schema.Optimizer(weight_decay=0.1), model, 0.1)
     made.build(model.trainable_variables)
     decayed = {v.path for v in model.trainable_variables if made._use_weight_decay(v)}
     assert decayed == {v.path for v in model.trainable_variables if len(v.shape) > 1}
@@ -107,7 +107,7 @@ def test_a_net_without_norms_opens_in_keras_alone(tmp_path):
 def test_a_net_without_norms_learns_at_the_default_rate(tmp_path):
     changes = {"model.norm": "none", "train.epochs": 8}
     run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **changes)
-    assert run.recipe.train.learning_rate == 0.1
+    assert run.recipe.optimizer.learning_rate == 0.1
     assert run.metrics["validation"]["accuracy"] > 0.8
 
 

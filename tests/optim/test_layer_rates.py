@@ -95,5 +95,7 @@ def test_a_model_without_a_graph_is_refused():
         pass
 
     assert layer_rates(Subclassed(), None) == {}
-    with pytest.raises(TrainingError, match=r"train.layer_decay needs the graph .* leave train.layer_decay out"):
+    with pytest.raises(
+        TrainingError, match=r"optimizer.layer_decay needs the graph .* leave optimizer.layer_decay out"
+    ):
         layer_rates(Subclassed(), 0.5)

@@ -19,7 +19,7 @@ Y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], np.float32)
 
 def trained(steps, **changes):
     """Kernel and bias of a linear model after some steps, as PyTorch's below."""
-    spec = schema.Train(epochs=1, weight_decay=0.1, **changes)
+    spec = schema.Optimizer(weight_decay=0.1, **changes)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.set_weights([np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([0.25, -1.5])])
     model.compile(optimizer(spec, model, 0.1), "mse", jit_compile=False)
@@ -39,12 +39,12 @@ def trained(steps, **changes):
         ({}, 3, [0.0305211581, 1.30960453, 0.262512803, 0.868542969, -0.0539902523, -0.870752513]),
         ({"momentum": 0.0}, 3, [0.459394723, -0.222112522, 0.374726534, 2.16648173, 0.071805723, -1.142658]),
         (
-            {"optimizer": "adamw(epsilon=1e-7)"},
+            {"name": "adamw(epsilon=1e-7)"},
             1,
             [0.890000045, -1.88, 0.395000041, 2.87000012, 0.150000006, -1.39999998],
         ),
         (
-            {"optimizer": "adamw(epsilon=1e-7)"},
+            {"name": "adamw(epsilon=1e-7)"},
             3,
             [0.677919686, -1.64433587, 0.213066965, 2.61423993, -0.0393163562, -1.20085299],
         ),
@@ -93,7 +93,7 @@ def test_vectors_are_not_decayed(name):
     """With no gradient, only decay moves a weight."""
     model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 3), keras.layers.BatchNormalization()])
     model.set_weights([np.ones(w.shape) for w in model.get_weights()])
-    made = optimizer(schema.Train(epochs=1, optimizer=name, weight_decay=0.1), model, 0.5)
+    made = optimizer(schema.Optimizer(name=name, weight_decay=0.1), model, 0.5)
     made.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
     moved = {v.path.split("/")[-1]: not np.array_equal(v.numpy(), np.ones(v.shape)) for v in model.trainable_variables}
     assert moved == {"kernel": True, "bias": False, "gamma": False, "beta": False}
@@ -103,7 +103,7 @@ def test_vectors_are_not_decayed(name):
 
 def test_clipping_is_of_the_whole_gradient():
     """Of all variables together, before decay and momentum; in NumPy: SGD's first Nesterov step is 1.9 * lr * g."""
-    spec = schema.Train(epochs=1, weight_decay=0.0, clip_norm=0.5)
+    spec = schema.Optimizer(weight_decay=0.0, clip_norm=0.5)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     before = [w.copy() for w in model.get_weights()]
     made = optimizer(spec, model, 0.1)
@@ -115,7 +115,7 @@ def test_clipping_is_of_the_whole_gradient():
 
 def linear_steps(steps, gradient_of, **changes):
     """A weight matrix after some steps on given gradients, and the optimizer."""
-    spec = schema.Train(epochs=1, **changes)
+    spec = schema.Optimizer(**changes)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
     model.set_weights([np.arange(6.0).reshape(3, 2) - 2])
     made = optimizer(spec, model, 0.1)
@@ -148,7 +148,7 @@ def test_thirty_steps_are_those_of_torch_and_timm(name, decay):
     """With the defaults of both sides, epsilon's too."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model.set_weights([np.sin(np.arange(12.0)).reshape(4, 3), np.array([0.5, -0.25, 0.0])])
-    made = optimizer(schema.Train(epochs=1, optimizer=name, decay=decay, weight_decay=0.1), model, 0.01)
+    made = optimizer(schema.Optimizer(name=name, decay=decay, weight_decay=0.1), model, 0.01)
     for k in range(30):
         g = np.cos(1.7 * k + np.arange(15.0)) * 10.0 ** -(np.arange(15) % 8)
         made.apply([tf.constant(x, tf.float32) for x in (g[:12].reshape(4, 3), g[12:])], model.trainable_variables)
@@ -161,7 +161,7 @@ def gradient(k):
 
 
 def test_lion_is_algorithm_2():
-    found, _ = linear_steps(4, gradient, optimizer="lion", weight_decay=0.3)
+    found, _ = linear_steps(4, gradient, name="lion", weight_decay=0.3)
     w, m = np.arange(6.0).reshape(3, 2) - 2, np.zeros((3, 2))
     for k in range(4):
         step = np.sign(0.9 * m + 0.1 * gradient(k))
@@ -171,7 +171,7 @@ def test_lion_is_algorithm_2():
 
 
 def test_lamb_is_adams_step_by_the_trust_ratio():
-    found, _ = linear_steps(3, gradient, optimizer="lamb", weight_decay=0.0)
+    found, _ = linear_steps(3, gradient, name="lamb", weight_decay=0.0)
     w, m, v = np.arange(6.0).reshape(3, 2) - 2, 0.0, 0.0
     for k in range(3):
         g = gradient(k)
@@ -183,7 +183,7 @@ def test_lamb_is_adams_step_by_the_trust_ratio():
 
 def test_coupled_decay_of_adam_is_pytorchs_adam():
     """torch.optim.Adam(weight_decay=0.1) on these gradients, written out: the decay goes through both moments."""
-    found, _ = linear_steps(3, gradient, optimizer="adamw", decay="coupled", weight_decay=0.1)
+    found, _ = linear_steps(3, gradient, name="adamw", decay="coupled", weight_decay=0.1)
     w, m, v = np.arange(6.0).reshape(3, 2) - 2, 0.0, 0.0
     for k in range(3):
         g = gradient(k) + 0.1 * w
@@ -205,7 +205,7 @@ def convolutional():
 
 def test_muon_orthogonalizes_the_inner_convolutions_only():
     model = convolutional()
-    made = optimizer(schema.Train(epochs=1, optimizer="muon", weight_decay=0.0), model, 0.1)
+    made = optimizer(schema.Optimizer(name="muon", weight_decay=0.0), model, 0.1)
     before = {v.path: v.numpy() for v in model.trainable_variables}
     random = np.random.default_rng(0)
     gradients = {v.path: random.normal(size=v.shape).astype(np.float32) for v in model.trainable_variables}
@@ -227,9 +227,7 @@ def test_muon_orthogonalizes_the_inner_convolutions_only():
 def test_muons_decay_is_at_the_rate_of_the_variable():
     """With no gradient only decay moves a weight: by rate * auxiliary_rate * decay where AdamW updates it."""
     model = convolutional()
-    spec = schema.Train(
-        epochs=1, optimizer="muon(auxiliary_rate=0.25)", weight_decay=0.2, layer_decay=0.5, decay_all=True
-    )
+    spec = schema.Optimizer(name="muon(auxiliary_rate=0.25)", weight_decay=0.2, layer_decay=0.5, decay_all=True)
     made = optimizer(spec, model, 0.1)
     model.set_weights([np.ones(w.shape) for w in model.get_weights()])
     made.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
@@ -255,13 +253,11 @@ def test_xla_gives_the_same_weights(name, decay):
     """With a schedule, clipping, layer-wise rates, and both averages of weights that may follow."""
     found = {}
     with_averages = {} if name == "schedule_free_adamw" else {"ema": 0.9, "lookahead": 2}
-    spec = schema.Train(
-        epochs=1, optimizer=name, decay=decay, weight_decay=0.1, layer_decay=0.7, clip_norm=1.0, **with_averages
-    )
+    spec = schema.Optimizer(name=name, decay=decay, weight_decay=0.1, layer_decay=0.7, clip_norm=1.0, **with_averages)
     for jit in (False, True):
         keras.utils.set_random_seed(0)
         model = convolutional()
-        made = optimizer(spec, model, schedule(spec, 10))
+        made = optimizer(spec, model, schedule(spec, schema.Train(epochs=1), 10))
         made.build(model.trainable_variables)
         following = averages(spec, model, made)
 
@@ -283,7 +279,7 @@ def test_xla_gives_the_same_weights(name, decay):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_is_written_and_read(name):
-    made = optimizer(schema.Train(epochs=1, optimizer=name, clip_norm=0.5), convolutional(), 0.01)
+    made = optimizer(schema.Optimizer(name=name, clip_norm=0.5), convolutional(), 0.01)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
     assert type(again) is type(made)
     assert again.get_config() == made.get_config()
@@ -292,17 +288,17 @@ def test_each_is_written_and_read(name):
 def test_an_optimizer_that_averages_refuses_other_averages():
     for key, value in {"ema": 0.9, "lookahead": 5}.items():
         with pytest.raises(
-            RecipeError, match=rf"train: {key} = {value} with optimizer = 'schedule_free_adamw.*leave {key}"
+            RecipeError, match=rf"optimizer: {key} = {value} with optimizer.name = 'schedule_free_adamw.*leave {key}"
         ):
             catalog.load("resnet8_digits").change(
-                **{"train.optimizer": "schedule_free_adamw(beta_1=0.95)", f"train.{key}": value}
+                **{"optimizer.name": "schedule_free_adamw(beta_1=0.95)", f"optimizer.{key}": value}
             )
 
 
 def test_lion_without_its_momentum_is_refused():
     """Keras' class would raise a bare ValueError."""
     with pytest.raises(RecipeError, match="beta_1"):
-        catalog.load("resnet8_digits").change(**{"train.optimizer": "lion(beta_1=0.0)"})
+        catalog.load("resnet8_digits").change(**{"optimizer.name": "lion(beta_1=0.0)"})
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lion", "muon"])
@@ -312,7 +308,7 @@ def test_a_layers_rate_is_that_of_its_depth(name):
     for layer_decay in (None, 0.5):
         keras.utils.set_random_seed(0)
         model = convolutional()
-        spec = schema.Train(epochs=1, optimizer=name, layer_decay=layer_decay, decay="decoupled", weight_decay=0.1)
+        spec = schema.Optimizer(name=name, layer_decay=layer_decay, decay="decoupled", weight_decay=0.1)
         made = optimizer(spec, model, 0.01)
         before = model.get_weights()
         gradients = [tf.ones(v.shape) * 0.1 for v in model.trainable_variables]
@@ -329,7 +325,7 @@ def test_each_trains_under_a_strategy_and_with_loss_scaling(name):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         model = convolutional()
-        made = optimizer(schema.Train(epochs=1, optimizer=name), model, 0.001)
+        made = optimizer(schema.Optimizer(name=name), model, 0.001)
         model.compile(keras.optimizers.LossScaleOptimizer(made), "mse", jit_compile=False)
     random = np.random.default_rng(0)
     images, targets = random.normal(size=(16, 8, 8, 2)), random.normal(size=(16, 3))
@@ -338,5 +334,5 @@ def test_each_trains_under_a_strategy_and_with_loss_scaling(name):
 
 
 def test_two_ways_to_clip_are_refused():
-    with pytest.raises(TrainingError, match=r"clip_norm = 1.0 and train.clip_value = 2.0; leave one"):
-        optimizer(schema.Train(epochs=1, clip_norm=1.0, clip_value=2.0), convolutional(), 0.1)
+    with pytest.raises(TrainingError, match=r"clip_norm = 1.0 and optimizer.clip_value = 2.0; leave one"):
+        optimizer(schema.Optimizer(clip_norm=1.0, clip_value=2.0), convolutional(), 0.1)

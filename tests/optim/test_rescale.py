@@ -13,28 +13,28 @@ from cnnrecipes.syntax.duration import Duration
 HE = "multi_step(['91 epochs', '136 epochs'], 0.2)"  # of 182 epochs
 
 
-def changed(epochs, **train):
-    base = catalog.load("resnet20_cifar").change(**{f"train.{key}": value for key, value in train.items()})
-    return base.change(**{"train.epochs": epochs}).train
+def changed(epochs, **optimizer):
+    base = catalog.load("resnet20_cifar").change(optimizer=optimizer)
+    return base.change(**{"train.epochs": epochs}).optimizer
 
 
 @pytest.mark.parametrize("name", catalog.names())
 def test_a_shipped_recipe_can_be_tried_for_one_epoch(name):
-    train = catalog.load(name).change(**{"train.epochs": 1}).train
-    assert rescale.fit(train.warmup, train.schedule, 1)
-    assert train.warmup == catalog.load(name).train.warmup
-    assert train.warmup.unit == "%"
+    optimizer = catalog.load(name).change(**{"train.epochs": 1}).optimizer
+    assert rescale.fit(optimizer.warmup, optimizer.schedule, 1)
+    assert optimizer.warmup == catalog.load(name).optimizer.warmup
+    assert optimizer.warmup.unit == "%"
 
 
 def test_what_has_no_room_is_scaled_together_and_said():
     with pytest.warns(CNNRecipesWarning, match="182 epochs has no room in 91.*2.5 epochs.*45.5 epochs.*68 epochs"):
-        train = changed(91, schedule=HE, warmup="5 epochs")
-    assert train.warmup == Duration(2.5, "epochs")
-    assert methods.schedule(train.schedule) == methods.schedule("multi_step(['45.5 epochs', '68 epochs'], 0.2)")
+        optimizer = changed(91, schedule=HE, warmup="5 epochs")
+    assert optimizer.warmup == Duration(2.5, "epochs")
+    assert methods.schedule(optimizer.schedule) == methods.schedule("multi_step(['45.5 epochs', '68 epochs'], 0.2)")
 
 
 @pytest.mark.parametrize(
-    ("epochs", "train"),
+    ("epochs", "optimizer"),
     [
         (137, {"schedule": HE, "warmup": "5 epochs"}),
         (1, {"schedule": "multi_step(['50%', '75%'])", "warmup": "5%"}),
@@ -42,17 +42,17 @@ def test_what_has_no_room_is_scaled_together_and_said():
         (1, {"schedule": "exponential('3 epochs')", "warmup": "0 epochs"}),
     ],
 )
-def test_what_has_room_stays(epochs, train):
-    found = changed(epochs, **train)
-    assert (found.schedule, str(found.warmup)) == (train["schedule"], train["warmup"])
+def test_what_has_room_stays(epochs, optimizer):
+    found = changed(epochs, **optimizer)
+    assert (found.schedule, str(found.warmup)) == (optimizer["schedule"], optimizer["warmup"])
 
 
 def test_what_is_asked_for_stays_even_if_it_has_no_room():
     base = catalog.load("resnet20_cifar")
-    train = base.change(**{"train.epochs": 3, "train.warmup": "5 epochs"}).train
-    assert str(train.warmup) == "5 epochs"
-    contradiction = base.change(**{"train.warmup": "200 epochs"})
-    assert str(contradiction.change(**{"train.epochs": 100}).train.warmup) == "200 epochs"
+    optimizer = base.change(**{"train.epochs": 3, "optimizer.warmup": "5 epochs"}).optimizer
+    assert str(optimizer.warmup) == "5 epochs"
+    contradiction = base.change(**{"optimizer.warmup": "200 epochs"})
+    assert str(contradiction.change(**{"train.epochs": 100}).optimizer.warmup) == "200 epochs"
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 7, 100, 181])
@@ -62,8 +62,8 @@ def test_what_is_asked_for_stays_even_if_it_has_no_room():
 )
 @pytest.mark.filterwarnings("ignore::cnnrecipes.errors.CNNRecipesWarning")
 def test_scaled_lengths_always_have_room(schedule, epochs):
-    train = changed(epochs, schedule=schedule, warmup="11 epochs")
-    assert rescale.fit(train.warmup, train.schedule, epochs)
+    optimizer = changed(epochs, schedule=schedule, warmup="11 epochs")
+    assert rescale.fit(optimizer.warmup, optimizer.schedule, epochs)
 
 
 @pytest.mark.parametrize("amount", [1.0, 5.0, 0.3, 136.0, 1e-3])

@@ -32,7 +32,7 @@ RECORDED = {
 
 @pytest.mark.parametrize(("total", "peak"), RECORDED)
 def test_one_cycle_is_pytorchs_at_every_length(total, peak):
-    made = schedule(schema.Train(epochs=1, learning_rate=peak, schedule="one_cycle"), total)
+    made = schedule(schema.Optimizer(learning_rate=peak, schedule="one_cycle"), schema.Train(epochs=1), total)
     found = [float(made(step)) for step in range(total)]
     np.testing.assert_allclose(found, RECORDED[total, peak], rtol=1e-4, atol=1e-7)
 
@@ -41,7 +41,7 @@ def test_one_cycle_is_pytorchs_at_every_length(total, peak):
 @pytest.mark.parametrize("warmup", ["0 epochs", "1 epoch", "25%", "7 steps"])
 def test_a_rate_rises_to_its_peak_and_never_above(kind, warmup):
     warmup = "0 epochs" if kind == "one_cycle" else warmup
-    made = schedule(schema.Train(epochs=4, learning_rate=0.3, schedule=kind, warmup=warmup), 10)
+    made = schedule(schema.Optimizer(learning_rate=0.3, schedule=kind, warmup=warmup), schema.Train(epochs=4), 10)
     rates = np.array([float(made(step)) for step in range(40)])
     top = int(rates.argmax())
     assert rates.max() == pytest.approx(0.3, rel=1e-3)
@@ -79,8 +79,10 @@ TORCH = {
 }  # fmt: skip
 
 
-def rates(total_epochs=4, steps=3, batch_size=256, n=None, **train):
-    made = schedule(schema.Train(epochs=total_epochs, **{"learning_rate": 0.4, **train}), steps, batch_size)
+def rates(total_epochs=4, steps=3, batch_size=256, n=None, **optimizer):
+    made = schedule(
+        schema.Optimizer(**{"learning_rate": 0.4, **optimizer}), schema.Train(epochs=total_epochs), steps, batch_size
+    )
     return np.array([float(made(step)) for step in range(n or total_epochs * steps)])
 
 
@@ -111,7 +113,9 @@ def test_the_peak_scales_with_the_batch(scale, factor):
 
 
 def test_a_plateaus_drops_are_of_the_rate_and_end_at_the_floor():
-    made = schedule(schema.Train(epochs=4, learning_rate=0.4, schedule="plateau(3, 0.1, floor=0.05)"), 3)
+    made = schedule(
+        schema.Optimizer(learning_rate=0.4, schedule="plateau(3, 0.1, floor=0.05)"), schema.Train(epochs=4), 3
+    )
     seen = [float(made(5))]
     for _ in range(3):
         made.lower()
@@ -154,33 +158,32 @@ def test_a_training_that_was_stopped_early_is_extended_as_it_was_planned(text):
 
 
 @pytest.mark.parametrize(
-    ("train", "expected"),
+    ("optimizer", "expected"),
     [
-        ({"warmup": "400 steps"}, {"train.warmup": "10%"}),
+        ({"warmup": "400 steps"}, {"optimizer.warmup": "10%"}),
         ({"warmup": "5 steps"}, {}),
         ({"schedule": "multi_step(['7 steps', '30 steps'], 0.3)"},
-         {"train.schedule": "multi_step(milestones=['7 steps'], factor=0.3)"}),
-        ({"schedule": "multi_step(['30 steps', '40 steps'])"}, {"train.schedule": "constant"}),
-        ({"schedule": "multi_step(['1%', '50%'])"}, {"train.schedule": "multi_step(milestones=['50%'])"}),
+         {"optimizer.schedule": "multi_step(milestones=['7 steps'], factor=0.3)"}),
+        ({"schedule": "multi_step(['30 steps', '40 steps'])"}, {"optimizer.schedule": "constant"}),
+        ({"schedule": "multi_step(['1%', '50%'])"}, {"optimizer.schedule": "multi_step(milestones=['50%'])"}),
     ],
 )  # fmt: skip
-def test_what_a_short_training_has_no_room_for_is_clipped(train, expected):
-    spec = schema.Train(epochs=4, **train)
-    assert clipped(spec, 3) == expected
-    fitting = {key.removeprefix("train."): value for key, value in expected.items()}
-    assert len(rates(**{**train, **fitting})) == 12
+def test_what_a_short_training_has_no_room_for_is_clipped(optimizer, expected):
+    assert clipped(schema.Optimizer(**optimizer), schema.Train(epochs=4), 3) == expected
+    fitting = {key.removeprefix("optimizer."): value for key, value in expected.items()}
+    assert len(rates(**{**optimizer, **fitting})) == 12
 
 
 def test_a_schedule_is_written_and_read():
-    made = schedule(schema.Train(epochs=4, schedule="step('1 epoch')", warmup="2 steps"), 3)
+    made = schedule(schema.Optimizer(schedule="step('1 epoch')", warmup="2 steps"), schema.Train(epochs=4), 3)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
     assert [float(again(i)) for i in range(12)] == [float(made(i)) for i in range(12)]
 
 
 @pytest.mark.parametrize(
-    ("train", "words"),
+    ("optimizer", "words"),
     [
-        ({"warmup": "4 epochs"}, r"train.warmup = '4 epochs' is 12 steps of a training of 12; make it shorter"),
+        ({"warmup": "4 epochs"}, r"optimizer.warmup = '4 epochs' is 12 steps of a training of 12; make it shorter"),
         ({"schedule": "one_cycle", "warmup": "1 epoch"}, "one_cycle, which has its own"),
         ({"schedule": "step('9 epochs')"}, r"every = '9 epochs' is 27 steps of a training of 12"),
         ({"schedule": "step('0.1 epochs')"}, "less than a step"),
@@ -191,9 +194,9 @@ def test_a_schedule_is_written_and_read():
         ({"extensions": ["restart(4)"]}, "raise train.epochs above 4"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(train, words):
+def test_what_does_not_fit_is_refused_by_name(optimizer, words):
     with pytest.raises(RecipeError, match=words):
-        rates(**train)
+        rates(**optimizer)
 
 
 def in_every_mode(function):
@@ -217,7 +220,9 @@ def test_a_step_drops_at_its_step_in_every_mode(mode, intervals):
     drops = np.array([[k * every for k in (1, 2, 3, 4)] for every in intervals])
     steps = np.concatenate([drops - 1, drops, drops + 1], axis=1)
     made = [
-        schedule(schema.Train(epochs=5, learning_rate=0.4, schedule=f"step('{every} steps', 0.1)"), every)
+        schedule(
+            schema.Optimizer(learning_rate=0.4, schedule=f"step('{every} steps', 0.1)"), schema.Train(epochs=5), every
+        )
         for every in intervals
     ]
 
@@ -252,7 +257,8 @@ def test_every_boundary_is_exact_in_every_mode(text):
     """At each step of trainings of several lengths, with and without a warm-up, up to the step after the last."""
     cases = [(epochs, warmup) for epochs in (10, 23, 41) for warmup in (0, 5)]
     made = [
-        schedule(schema.Train(epochs=n, learning_rate=0.4, schedule=text, warmup=f"{w} steps"), 7) for n, w in cases
+        schedule(schema.Optimizer(learning_rate=0.4, schedule=text, warmup=f"{w} steps"), schema.Train(epochs=n), 7)
+        for n, w in cases
     ]
     steps = [np.arange(7 * n + 1) for n, _ in cases]
     expected = [
@@ -272,8 +278,8 @@ def test_every_boundary_is_exact_in_every_mode(text):
 @pytest.mark.parametrize("kind", ["stretch", "restart", "constant"])
 def test_an_extension_begins_at_its_step_in_every_mode(kind):
     value = ", 0.01" if kind == "constant" else ""
-    spec = schema.Train(epochs=9, learning_rate=0.4, schedule="step('7 steps')", extensions=[f"{kind}(4{value})"])
-    made, s = schedule(spec, 7), np.arange(63)
+    spec = schema.Optimizer(learning_rate=0.4, schedule="step('7 steps')", extensions=[f"{kind}(4{value})"])
+    made, s = schedule(spec, schema.Train(epochs=9), 7), np.arange(63)
     after = {"stretch": 0.4 * 0.1 ** (s // 7), "restart": 0.4 * 0.1 ** ((s - 28) // 7), "constant": np.full(63, 0.01)}
     expected = np.where(s < 28, 0.4 * 0.1 ** (s // 7), after[kind])
     for mode, function in in_every_mode(made).items():
@@ -281,7 +287,7 @@ def test_an_extension_begins_at_its_step_in_every_mode(kind):
 
 
 def test_one_cycle_is_the_same_in_every_mode():
-    made = schedule(schema.Train(epochs=1, learning_rate=0.4, schedule="one_cycle"), 37)
+    made = schedule(schema.Optimizer(learning_rate=0.4, schedule="one_cycle"), schema.Train(epochs=1), 37)
     for mode, function in in_every_mode(made).items():
         found = function(tf.range(37, dtype=tf.int64))
         np.testing.assert_allclose(found, RECORDED[37, 0.4], rtol=1e-4, atol=1e-7, err_msg=mode)
@@ -289,7 +295,9 @@ def test_one_cycle_is_the_same_in_every_mode():
 
 def test_a_time_budgets_position_counts_whole_steps():
     """Between two steps nothing has dropped yet."""
-    made = schedule(schema.Train(epochs=4, learning_rate=0.4, schedule="step('3 steps')", time_budget="1 min"), 3)
+    made = schedule(
+        schema.Optimizer(learning_rate=0.4, schedule="step('3 steps')"), schema.Train(epochs=4, time_budget="1 min"), 3
+    )
     found = []
     for position in (0.0, 2.9, 3.0, 5.5, 6.25):
         made.position.assign(position)

@@ -74,7 +74,7 @@ def schedule_free(steps, decay):
     """
     net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, use_bias=False)])
     net.set_weights([np.array([[1.0, -2.0], [0.5, 3.0]])])
-    spec = schema.Train(epochs=1, optimizer="schedule_free_adamw", schedule="constant", weight_decay=decay)
+    spec = schema.Optimizer(name="schedule_free_adamw", schedule="constant", weight_decay=decay)
     made = optimizer(spec, net, 0.1)
     made.build(net.trainable_variables)
     y = z = x = net.get_weights()[0].astype(float)
@@ -103,7 +103,7 @@ def test_schedule_free_trains_at_y_and_is_measured_at_x(decay):
 
 def test_what_is_measured_and_kept_is_the_average(tmp_path):
     """The validation of a run, its best weights, and those that it hands over."""
-    training = LinearTraining(tmp_path, ema=0.9, artefact="last")
+    training = LinearTraining(tmp_path, ema=0.9, artifact="last")
     outcome = training.run()
     (average,) = training.trainee.averages
     for kept, variable in zip(outcome.weights, average.variables, strict=True):

@@ -35,7 +35,7 @@ def test_the_nearest_ancestor_wins_and_a_list_is_replaced(tmp_path):
     young = catalog.load(folder / "young.toml")
     assert (young.train.epochs, young.train.seed, young.data.batch_size) == (2, 3, 7)
     assert young.augment.ops == ("flip_lr",)
-    assert young.train.weight_decay == catalog.load("resnet20_cifar").train.weight_decay
+    assert young.optimizer.weight_decay == catalog.load("resnet20_cifar").optimizer.weight_decay
 
 
 def test_a_relative_parent_stands_beside_its_child_wherever_the_program_runs(tmp_path, monkeypatch):

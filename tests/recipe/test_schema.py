@@ -10,7 +10,8 @@ import pytest
 from cnnrecipes.augment import operations
 from cnnrecipes.errors import CNNRecipesError, RecipeError, UnknownNameError
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import Recipe, json_schema, parse_override, read_toml, tomllib
+from cnnrecipes.recipe.schema import Recipe, json_schema
+from cnnrecipes.recipe.toml import parse_override, read_toml, tomllib
 from cnnrecipes.syntax.duration import Duration
 
 SHIPPED = catalog.names()
@@ -40,7 +41,7 @@ def test_the_schema_accepts_the_shipped_files(name):
     jsonschema.validate(read_toml(catalog.find(name)), json_schema())
 
 
-@pytest.mark.parametrize("table", [{"trian": {}}, {"train": {"epoch": 3}}, {"train": {"warmup": "5"}}])
+@pytest.mark.parametrize("table", [{"trian": {}}, {"train": {"epoch": 3}}, {"optimizer": {"warmup": "5"}}])
 def test_the_schema_refuses_what_the_recipe_refuses(table):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(table, json_schema())
@@ -58,9 +59,9 @@ def test_the_schema_is_json():
         ("train.epochs", "5", ["train.epochs", "'5'", "integer"]),
         ("train.epochs", 0, ["train.epochs", "0", "greater than or equal to 1"]),
         ("train.epochs", True, ["train.epochs", "True"]),
-        ("train.learning_rate", float("inf"), ["train.learning_rate", "inf"]),
-        ("train.warmup", 5, ["train.warmup", "5", "5 epochs"]),
-        ("train.warmup", "150%", ["train.warmup", "150%", "100%"]),
+        ("optimizer.learning_rate", float("inf"), ["optimizer.learning_rate", "inf"]),
+        ("optimizer.warmup", 5, ["optimizer.warmup", "5", "5 epochs"]),
+        ("optimizer.warmup", "150%", ["optimizer.warmup", "150%", "100%"]),
         ("model.norm", "bach", ["model.norm", "bach", "batch"]),
         ("data.channels", 2, ["data.channels", "2", "1 or 3"]),
         ("data.validation", 1.0, ["data.validation", "1.0", "less than 1"]),
@@ -95,7 +96,7 @@ def test_shares_that_leave_nothing_to_train_on_are_refused(base):
     ("text", "expected"),
     [
         ("train.epochs=5", ("train.epochs", 5)),
-        ("train.warmup=10%", ("train.warmup", "10%")),
+        ("optimizer.warmup=10%", ("optimizer.warmup", "10%")),
         ("model.norm=group", ("model.norm", "group")),
         ("augment.ops=['flip_lr']", ("augment.ops", ["flip_lr"])),
         ("data.name=a=b", ("data.name", "a=b")),
@@ -158,9 +159,9 @@ def test_operations_are_read(text):
 def test_the_recipe_and_the_factories_know_the_same_names():
     from cnnrecipes.augment.apply import _APPLY
     from cnnrecipes.layers import activation, norm
-    from cnnrecipes.recipe import schema
+    from cnnrecipes.recipe import tables
 
-    assert set(schema.Norm.__args__) == set(norm.__globals__["KINDS"])
-    assert set(schema.Activation.__args__) == set(activation.__globals__["NAMES"])
+    assert set(tables.Norm.__args__) == set(norm.__globals__["KINDS"])
+    assert set(tables.Activation.__args__) == set(activation.__globals__["NAMES"])
     apart = (operations.Framing, operations.Mix)  # done where images are read, and with the labels
     assert {op for op in operations.OPERATIONS.values() if not issubclass(op, apart)} == set(_APPLY)

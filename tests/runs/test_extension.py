@@ -16,7 +16,7 @@ from cnnrecipes.runs.extension import extended
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 2
 IMAGES = (RANDOM.integers(0, 100, (60, 8, 8, 3)) + 150 * LABELS[:, None, None, None]).astype(np.uint8)
-PLATEAU = {"train.schedule": "plateau(patience=1, factor=0.1)", "train.learning_rate": 1e-9}
+PLATEAU = {"optimizer.schedule": "plateau(patience=1, factor=0.1)", "optimizer.learning_rate": 1e-9}
 EXTENDED = {"schedule": "constant", "learning_rate": 0.01, "data": (IMAGES, LABELS), "progress": False}
 
 
@@ -29,7 +29,7 @@ def finished(tmp_path_factory) -> cr.Run:
         data=(IMAGES, LABELS),
         workdir=tmp_path_factory.mktemp("runs"),
         progress=False,
-        **{**small, **PLATEAU, "train.epochs": 4, "train.warmup": "0 epochs", "model.norm": "group"},
+        **{**small, **PLATEAU, "train.epochs": 4, "optimizer.warmup": "0 epochs", "model.norm": "group"},
     )
 
 
@@ -83,9 +83,14 @@ def test_other_data_is_refused_before_there_is_a_folder(finished, tmp_path):
 @pytest.fixture(scope="module")
 def stopped_early(tmp_path_factory) -> cr.Run:
     """Planned for 30 epochs with a warm-up of 6, and stopped in the second."""
-    changes = {"train.epochs": 30, "train.warmup": "6 epochs", "train.early_stopping": 1, "train.learning_rate": 1e-9}
+    changes = {
+        "train.epochs": 30,
+        "optimizer.warmup": "6 epochs",
+        "train.early_stopping": 1,
+        "optimizer.learning_rate": 1e-9,
+    }
     small = {"model.name": "resnet8", "data.image_size": 8, "data.batch_size": 16, "augment.ops": []}
-    milestones = {"train.schedule": "multi_step(['15 epochs', '20 epochs'])"}
+    milestones = {"optimizer.schedule": "multi_step(['15 epochs', '20 epochs'])"}
     folder = tmp_path_factory.mktemp("early")
     run = cr.fit("resnet20_cifar", (IMAGES, LABELS), workdir=folder, progress=False, **small, **changes, **milestones)
     assert len(run.history) == 2
@@ -99,9 +104,9 @@ def test_a_run_that_was_stopped_early_is_extended(stopped_early, tmp_path):
             stopped_early, 3, schedule="restart", data=(IMAGES, LABELS), workdir=tmp_path, progress=False
         )
     assert longer.history.epoch.tolist() == [1, 2, 3]  # stopped early again, at this rate
-    assert longer.recipe.train.extensions == ("restart(2, planned=30)",)
+    assert longer.recipe.optimizer.extensions == ("restart(2, planned=30)",)
     # 9 steps: two of warm-up, of the peak to step 4, then a tenth from each of steps 4 (half) and 6 (two thirds) on.
-    found = [float(planned(longer.recipe.train, 3)(6 + step)) for step in range(9)]
+    found = [float(planned(longer.recipe.optimizer, longer.recipe.train, 3)(6 + step)) for step in range(9)]
     np.testing.assert_allclose(found, 1e-9 * np.array([1 / 3, 2 / 3, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01]), rtol=1e-5)
     assert longer.history.learning_rate[2] == pytest.approx(1e-9)
 
@@ -112,5 +117,5 @@ def test_every_way_to_go_on_after_early_stopping_has_a_schedule(stopped_early, s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.CNNRecipesWarning)
         recipe, _ = extended(stopped_early, 1, schedule, rate)
-    made = planned(recipe.train, 3)
+    made = planned(recipe.optimizer, recipe.train, 3)
     assert float(made(8)) == pytest.approx(0.01 if rate else 1e-11, rel=1e-5)

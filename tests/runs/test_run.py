@@ -20,7 +20,8 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import Recipe, tomllib
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.toml import tomllib
 from cnnrecipes.runs.artifact import softmax
 from cnnrecipes.runs.evaluation import wilson
 

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import Recipe, tomllib
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.toml import tomllib
 from cnnrecipes.syntax.duration import Duration
 
 LONG = ["1234567 steps", "10000000 steps", "0.123456789 epochs", "0.00001 epochs", "33.3333333%"]
@@ -21,9 +22,9 @@ def test_a_duration_is_itself_again_from_its_text(text):
 
 @pytest.mark.parametrize("text", LONG)
 def test_a_recipe_keeps_a_duration_to_the_last_digit(text):
-    recipe = catalog.load("resnet20_cifar").change(**{"train.warmup": text})
+    recipe = catalog.load("resnet20_cifar").change(**{"optimizer.warmup": text})
     assert Recipe.from_dict(tomllib.loads(recipe.to_toml()), "again") == recipe
-    assert recipe.change(**{"train.epochs": 3}).train.warmup == Duration.parse(text)
+    assert recipe.change(**{"train.epochs": 3}).optimizer.warmup == Duration.parse(text)
 
 
 @pytest.mark.parametrize("text", ["1 epoch", " 1 epochs ", "1epoch", "1.0 epochs"])

@@ -42,7 +42,9 @@ def whole(*names):
         "data": {"name": "arrays"},
         "augment": {"ops": ["flip_lr", "pad_crop(2)"]},
         "model": {"name": "resnet8"},
-        "train": {"epochs": 3, "loggers": names, "warmup": "1 epoch"},
+        "optimizer": {"warmup": "1 epoch"},
+        "train": {"epochs": 3},
+        "logging": {"loggers": names},
     }
     return schema.Recipe.from_dict(tables, "test")
 
@@ -140,8 +142,8 @@ def test_the_page_of_hyperparameters_has_the_recipe_and_the_last_validation(tmp_
     assert names == ["val_accuracy", "val_loss"]
     assert group.hparams["train.epochs"].number_value == 3
     assert group.hparams["augment.ops"].string_value == "flip_lr, pad_crop(2)"
-    assert group.hparams["train.warmup"].string_value == "1 epoch"
-    assert group.hparams["train.decay_all"].bool_value is False
+    assert group.hparams["optimizer.warmup"].string_value == "1 epoch"
+    assert group.hparams["optimizer.decay_all"].bool_value is False
     (session,) = group.sessions
     assert session.status == (api_pb2.STATUS_FAILURE if stop else api_pb2.STATUS_SUCCESS)
     found = {f"val_{value.name.tag[6:]}": value.value for value in session.metric_values}
@@ -188,7 +190,7 @@ def test_the_picture_of_a_batch_has_its_images_bright_as_they_are(count, rows, c
 def test_the_recipe_in_a_flat_table():
     table = loggers.flat(whole("tensorboard"))
     assert table["name"] == "tiny"
-    assert table["train.decay_all"] is False
+    assert table["optimizer.decay_all"] is False
     assert {type(value) for value in table.values()} <= {bool, int, float, str}
     assert set(table) <= set(schema.all_keys())
 
@@ -202,13 +204,13 @@ def test_a_logger_that_is_not_installed_is_named_with_the_remedy(name, monkeypat
         if folder:
             folder.mkdir()
             importlib.invalidate_caches()
-        with pytest.raises(TrainingError, match=rf"train\.loggers has '{name}', which is not .*`pip install {name}`"):
-            loggers.check(whole("tensorboard", name).train)
+        with pytest.raises(TrainingError, match=rf"logging\.loggers has '{name}', which is not .*`pip install {name}`"):
+            loggers.check(whole("tensorboard", name).logging)
 
 
 def test_tensorboard_comes_with_the_package():
-    loggers.check(whole("tensorboard").train)
-    loggers.check(whole().train)
+    loggers.check(whole("tensorboard").logging)
+    loggers.check(whole().logging)
     assert loggers.loggers(whole(), Path("nowhere")) == []
 
 

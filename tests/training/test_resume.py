@@ -14,12 +14,12 @@ from cnnrecipes.runs import checkpoint
 
 RECIPES = {
     "sgd": {},
-    "adamw": {"optimizer": "adamw", "ema": 0.9, "monitor": "loss"},
-    "lion": {"optimizer": "lion", "lookahead": 4, "clip_norm": 0.5},
+    "adamw": {"name": "adamw", "ema": 0.9, "monitor": "loss"},
+    "lion": {"name": "lion", "lookahead": 4, "clip_norm": 0.5},
     "plateau": {"schedule": "plateau(patience=1)", "learning_rate": 1e-6, "epochs": 5},
     "patience": {"early_stopping": 2, "epochs": 9, "learning_rate": 1e-9, "label_smoothing": 0.1},
-    "schedule_free": {"optimizer": "schedule_free_adamw", "schedule": "constant"},
-    "muon": {"optimizer": "muon", "loss": "focal"},
+    "schedule_free": {"name": "schedule_free_adamw", "schedule": "constant"},
+    "muon": {"name": "muon", "loss": "focal"},
 }
 
 
@@ -110,9 +110,9 @@ def test_a_checkpoint_of_another_kind_of_training_is_refused(tmp_path):
 
 def test_a_finished_training_has_nothing_left_to_do(tmp_path):
     """As after a kill between the last step and the artefact."""
-    first = LinearTraining(tmp_path, artefact="last")
+    first = LinearTraining(tmp_path, artifact="last")
     expected = first.run()
-    again = LinearTraining(tmp_path, artefact="last", start=checkpoint.newest(tmp_path / "checkpoints"))
+    again = LinearTraining(tmp_path, artifact="last", start=checkpoint.newest(tmp_path / "checkpoints"))
     found = again.run()
     assert found.epoch == expected.epoch == 3
     assert all(np.array_equal(a, b) for a, b in zip(found.weights, expected.weights, strict=True))

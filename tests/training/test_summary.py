@@ -11,7 +11,7 @@ import numpy as np
 import cnnrecipes as cr
 from cnnrecipes.training import preflight
 
-SHORT = {"train.epochs": 1, "train.warmup": "0 epochs"}
+SHORT = {"train.epochs": 1, "optimizer.warmup": "0 epochs"}
 
 
 def two_classes() -> tuple[np.ndarray, np.ndarray]:

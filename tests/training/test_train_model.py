@@ -84,7 +84,7 @@ def test_a_training_ends_with_the_same_weights_from_either_half(tmp_path):
         "augment.ops": ["pad_crop(2)", "flip_lr", "colour_jitter", "mixup"],
         "model.name": "resnet8",
         "train.epochs": 2,
-        "train.warmup": "0 epochs",
+        "optimizer.warmup": "0 epochs",
         "data.image_size": 12,
         "data.channels": 3,
     }

@@ -23,9 +23,14 @@ from cnnrecipes.training.callbacks.epochs import Best, Position
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
-def spec(**changes):
-    changes = {"train.epochs": 10, "train.warmup": "0 epochs", "train.learning_rate": 0.4, **changes}
-    return catalog.load("resnet20_cifar").change(**changes).train
+def recipe(**changes):
+    changes = {"train.epochs": 10, "optimizer.warmup": "0 epochs", "optimizer.learning_rate": 0.4, **changes}
+    return catalog.load("resnet20_cifar").change(**changes)
+
+
+def planned(steps_per_epoch, **changes):
+    tables = recipe(**changes)
+    return schedule(tables.optimizer, tables.train, steps_per_epoch)
 
 
 def rates(made, steps):
@@ -33,14 +38,14 @@ def rates(made, steps):
 
 
 def test_cosine_with_warm_up_is_its_formula():
-    found = rates(schedule(spec(**{"train.warmup": "20%"}), steps_per_epoch=10), 101)
+    found = rates(planned(10, **{"optimizer.warmup": "20%"}), 101)
     steps = np.arange(101)
     falling = 0.2 * (1 + np.cos(np.pi * (steps - 20) / 80))
     np.testing.assert_allclose(found, np.where(steps < 20, 0.4 * (steps + 1) / 21, falling), atol=1e-6)
 
 
 def test_constant_stays_after_its_warm_up():
-    found = rates(schedule(spec(**{"train.schedule": "constant", "train.warmup": "10 steps"}), 10), 100)
+    found = rates(planned(10, **{"optimizer.schedule": "constant", "optimizer.warmup": "10 steps"}), 100)
     np.testing.assert_allclose(found, np.minimum((np.arange(100) + 1) / 11, 1) * 0.4, atol=1e-6)
 
 
@@ -51,7 +56,7 @@ def test_one_cycle_is_pytorchs():
         0.324698262, 0.286777201, 0.244504809, 0.2000008, 0.155496791, 0.113224399, 0.0753033384, 0.043635129,
         0.0198077472, 0.00501599751, 1.6e-06,
     ]  # fmt: skip
-    made = schedule(spec(**{"train.schedule": "one_cycle"}), steps_per_epoch=2)
+    made = planned(2, **{"optimizer.schedule": "one_cycle"})
     np.testing.assert_allclose(rates(made, 20), recorded, rtol=1e-4, atol=1e-7)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
     assert isinstance(again, Schedule)
@@ -61,13 +66,13 @@ def test_one_cycle_is_pytorchs():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train.warmup": "10 epochs"}, "10 epochs.*100 steps of a training of 100"),
-        ({"train.schedule": "one_cycle", "train.warmup": "1 epoch"}, "one_cycle, which has its own"),
+        ({"optimizer.warmup": "10 epochs"}, "10 epochs.*100 steps of a training of 100"),
+        ({"optimizer.schedule": "one_cycle", "optimizer.warmup": "1 epoch"}, "one_cycle, which has its own"),
     ],
 )
 def test_a_schedule_that_does_not_fit_is_refused(changes, words):
     with pytest.raises(cr.RecipeError, match=words):
-        schedule(spec(**changes), steps_per_epoch=10)
+        planned(10, **changes)
 
 
 class TwoWeights(keras.Model):
@@ -87,18 +92,18 @@ class TwoWeights(keras.Model):
         # torch 2.13.0, three steps at lr 0.05 on loss_i = (i+1)/2 sum(w^2) + sum(w * [[1, 2], [3, 4]]) + sum(b^3):
         # SGD(momentum=0.9, nesterov=True, weight_decay=0.1) and AdamW(weight_decay=0.1, eps=1e-7), no decay on b
         (
-            {"train.optimizer": "sgd"},
+            {"optimizer.name": "sgd"},
             [0.0449318215, -1.3423316479, -0.7603266239, -0.1783217192, 0.2191872597, -3.1912705898],
         ),
         (
-            {"train.optimizer": "adamw(epsilon=1e-7)"},
+            {"optimizer.name": "adamw(epsilon=1e-7)"},
             [0.8365480304, -1.8915479183, 0.3430438936, 2.8065836430, 0.8507438302, -1.1502468586],
         ),
     ],
 )
 def test_three_steps_are_pytorchs(changes, recorded):
     model = TwoWeights()
-    made = optimizer(spec(**{"train.weight_decay": 0.1, **changes}), model, 0.05)
+    made = optimizer(recipe(**{"optimizer.weight_decay": 0.1, **changes}).optimizer, model, 0.05)
     for i in range(3):
         with tf.GradientTape() as tape:
             w, b = model.w.value, model.b.value
@@ -116,7 +121,7 @@ def test_the_optimizer_is_written_and_read():
 
 def test_norms_and_biases_are_not_decayed():
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=3)
-    made = optimizer(spec(), model, 0.1)
+    made = optimizer(recipe().optimizer, model, 0.1)
     made.build(model.trainable_variables)
     decayed = [v for v in model.trainable_variables if made._use_weight_decay(v)]
     assert {v.path.split("/")[-1] for v in decayed} == {"kernel"}
@@ -177,7 +182,10 @@ def test_the_best_checkpoint_is_the_most_accurate_then_the_surest(tmp_path):
 def test_a_loss_that_diverges_stops_the_training(tmp_path):
     with pytest.raises(cr.TrainingError, match=r"loss is (nan|inf) since step \d+ of epoch 1.*learning_rate"):
         cr.fit(
-            "resnet8_digits", workdir=tmp_path, progress=False, **{"train.learning_rate": 1e30, "train.warmup": "1%"}
+            "resnet8_digits",
+            workdir=tmp_path,
+            progress=False,
+            **{"optimizer.learning_rate": 1e30, "optimizer.warmup": "1%"},
         )
 
 

@@ -22,7 +22,7 @@ SMALL = {
     "model.name": "resnet8",
     "model.norm": "layer",
     "train.epochs": 1,
-    "train.warmup": "0 epochs",
+    "optimizer.warmup": "0 epochs",
 }
 
 

@@ -121,7 +121,9 @@ def test_fit_trains_on_the_rest_and_says_so(photos, tmp_path, capsys):
     bad = damage(photos)
     before = state(photos)
     changes = {"data.image_size": 16, "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
-    run = cr.fit("resnet20_photos", data=photos, workdir=tmp_path / "runs", **changes, **{"train.warmup": "0 epochs"})
+    run = cr.fit(
+        "resnet20_photos", data=photos, workdir=tmp_path / "runs", **changes, **{"optimizer.warmup": "0 epochs"}
+    )
     assert f"{len(bad)} files cannot be read and are left out" in capsys.readouterr().out
     lines = (run.folder / "quarantine.txt").read_text().splitlines()
     assert {json.loads(line.split("\t")[0]) for line in lines} == bad

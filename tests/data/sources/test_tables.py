@@ -115,7 +115,7 @@ def test_fit_leaves_missing_files_out_and_names_them(rows, tmp_path):
         workdir=tmp_path / "runs",
         progress=False,
         **changes,
-        **{"train.warmup": "0 epochs", "augment.ops": []},
+        **{"optimizer.warmup": "0 epochs", "augment.ops": []},
     )
     (line,) = (run.folder / "quarantine.txt").read_text().splitlines()
     assert json.loads(line.split("\t")[0]) == str(tmp_path / rows.file[5])

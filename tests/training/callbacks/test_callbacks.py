@@ -26,7 +26,7 @@ def cross_entropy(model, split):
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_val_loss_is_the_cross_entropy_over_the_validation_split(tmp_path, smoothing):
     """Neither what fills up the last batch (45 = 32 + 13) nor label smoothing enters it."""
-    training = LinearTraining(tmp_path, artefact="last", label_smoothing=smoothing)
+    training = LinearTraining(tmp_path, artifact="last", label_smoothing=smoothing)
     training.run()
     model, validation = training.model, training.validation
     assert len(validation) == 45
@@ -65,7 +65,8 @@ def test_a_row_has_the_learning_rate_of_the_epochs_last_step(tmp_path, changes):
 def test_a_loss_that_is_no_number_names_the_step_and_what_to_try(tmp_path, steps):
     """The step is found, whatever number of steps is made in a row."""
     training = LinearTraining(tmp_path, learning_rate=1e37, weight_decay=0.0, steps_per_execution=steps)
-    words = r"loss is (nan|inf) since step 3 of epoch 1 \(step 3 of the training\).*train\.learning_rate.*train\.warmup"
+    place = r"loss is (nan|inf) since step 3 of epoch 1 \(step 3 of the training\)"
+    words = rf"{place}.*optimizer\.learning_rate.*optimizer\.warmup"
     with pytest.raises(TrainingError, match=words):
         training.run()
 

@@ -29,7 +29,7 @@ from cnnrecipes.training.distributed.launcher import _free_ports
 TOLERANCE = 2e-6
 TRAINING = [
     "resnet8_digits", "train.epochs=2", "model.norm=group", 'augment.ops=["pad_crop(1)", "mixup"]',
-    "train.checkpoint_every=5 steps",
+    "logging.checkpoint_every=5 steps",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def config(index, workers):
 
 def test_many_workers_without_a_cluster_and_a_taken_port_are_named(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    spec = schema.Train(epochs=1, strategy="multi_worker")
+    spec = schema.Devices(strategy="multi_worker")
     with pytest.raises(TrainingError, match="neither TF_CONFIG nor SLURM says"):
         place(spec)
     with socket.socket() as taken:
@@ -173,11 +173,11 @@ def test_two_devices_of_one_process(tmp_path, norm):
         import cnnrecipes as cr, tensorflow as tf
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-        changes = {{"train.epochs": 1, "model.norm": {norm!r}, "train.warmup": "0 epochs"}}
+        changes = {{"train.epochs": 1, "model.norm": {norm!r}, "optimizer.warmup": "0 epochs"}}
         changes["train.sync_batch_norm"] = {norm == "batch"}
         for strategy in ("mirrored", "single"):
             folder = {str(tmp_path)!r} + "/" + strategy
-            cr.fit("resnet8_digits", workdir=folder, progress=False, **changes, **{{"train.strategy": strategy}})
+            cr.fit("resnet8_digits", workdir=folder, progress=False, **changes, **{{"devices.strategy": strategy}})
         """
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

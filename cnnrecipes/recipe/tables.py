@@ -1,0 +1,313 @@
+"""Recipe tables as frozen, validated pydantic models, and the types of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from cnnrecipes.augment import operations
+from cnnrecipes.optim import methods
+from cnnrecipes.recipe.values import folder_name, image_size, some_blocks
+from cnnrecipes.syntax import initialization
+from cnnrecipes.syntax.duration import Duration, TimeSpan
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+ImageSize = Annotated[
+    Annotated[int, Field(ge=4)] | Annotated[tuple[int, int], Field(strict=False)], BeforeValidator(image_size)
+]
+FolderName = Annotated[str, AfterValidator(folder_name)]
+Depths = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1), AfterValidator(some_blocks)
+]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
+Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
+Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
+
+
+def _readable_operations(texts: tuple[str, ...]) -> tuple[str, ...]:
+    operations.parse_list(texts)
+    return texts
+
+
+def _readable(parse: Callable[[str], Any]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
+
+
+def _readable_extensions(texts: tuple[str, ...]) -> tuple[str, ...]:
+    epochs = [methods.extension(text).epoch for text in texts]
+    if epochs != sorted(set(epochs)):
+        raise ValueError("each extension begins after the one before")
+    return texts
+
+
+def _readable_init(text: str) -> str:
+    initialization.parse(text)
+    return text
+
+
+class Section(BaseModel):
+    """Base class of recipe tables: frozen; unknown keys raise an error.
+
+    `resumable`: True if the keys of the table may change when a run is resumed, since they do not affect the weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+    resumable: ClassVar[bool] = False
+
+
+class Data(Section):
+    """Data set, image size, splits and standardization."""
+
+    name: str = Field(description='"digits", a TFDS name as "cifar10", or a folder with one sub-folder a class')
+    batch_size: int = Field(default=128, ge=1)
+    image_size: ImageSize | None = Field(
+        default=None, description="in pixels: 64, or height and width, as [32, 48]; none: as stored"
+    )
+    channels: Literal[1, 3] | None = Field(default=None, description="1 gray, 3 RGB; none: as stored, photos as RGB")
+    resize: Literal["crop", "pad"] = Field(
+        default="crop", description="crop: short side, then centre crop; pad: the whole image, black borders"
+    )
+    short_side: int | None = Field(
+        default=None,
+        ge=4,
+        description="what the short side is resized to before the centre crop; none: the short side of image_size",
+    )
+    standardize: Literal["train", "imagenet", "image", "none"] = Field(
+        default="train",
+        description="mean and std of each channel over the training split, or ImageNet's; of each image; or not at all",
+    )
+    layout: Literal["auto", "splits", "classes"] = Field(
+        default="auto", description="what the sub-folders of a folder are; auto: found out, and asked where in doubt"
+    )
+    cache: Literal["none", "memory", "disk"] = Field(
+        default="none", description="where decoded photos are kept for the next epochs; the batches stay the same"
+    )
+    cache_gb: float = Field(default=4.0, gt=0, description="of decoded photos of a split, at most, in GiB")
+    validation: Fraction = Field(default=0.1, description="share held out where the source has no validation split")
+    test: Fraction = Field(default=0.0, description="share held out where the source has no test split")
+    split: Literal["stratified", "content"] = Field(
+        default="stratified",
+        description="stratified: shares of each class; content: by a hash, so that none moves later",
+    )
+    split_seed: int = Field(default=0, ge=0, lt=2**31)
+    folds: int | None = Field(default=None, ge=2, description="the validation split is one of so many folds")
+    fold: int = Field(default=0, ge=0, description="which one, from 0")
+    balance: Literal["none", "class_weights", "sampling"] = Field(
+        default="none",
+        description="what is done about classes of different sizes: weights in the loss, or equal shares",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self):
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds; the first is 0, the last {self.folds - 1}")
+        return self
+
+    @model_validator(mode="after")
+    def _covers_the_crop(self):
+        if self.short_side is not None and self.resize != "crop":
+            raise ValueError(f"short_side {self.short_side} is for resize = 'crop'; leave one of the two out")
+        if self.short_side is not None and self.size and self.short_side < min(self.size):
+            raise ValueError(f"short_side {self.short_side} is below image_size {self.image_size}; give at least that")
+        return self
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of `image_size` in pixels; None: as stored."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+
+class Augment(Section):
+    """Random augmentation of training images: operations in order."""
+
+    ops: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_operations)] = Field(
+        default=(), description='as ["pad_crop(4)", "flip_lr", "cutout(8)"]; docs/augmentation.md lists them'
+    )
+    repeats: int = Field(
+        default=1, ge=1, description="how often an image stands in a batch, each time augmented otherwise"
+    )
+    device: Literal["auto", "host", "accelerator"] = Field(
+        default="auto", description="where: on the CPU ahead of the training step, or in it; auto: in it on a GPU"
+    )
+
+
+class Model(Section):
+    """Architecture and its components; None selects the architecture's default."""
+
+    name: str = Field(description='an architecture, as "resnet20"')
+    norm: Norm | None = Field(default=None, description='normalization; "none" for a net without')
+    norm_groups: int = Field(default=8, ge=1, description='groups of norm "group"; divides every width')
+    activation: Activation = "relu"
+    init: Annotated[str, AfterValidator(_readable_init)] = Field(
+        default="he_normal", description='as "glorot_uniform", "he_normal(0.5)" for half of it, "fixed(0.01)"'
+    )
+    pool: Literal["max", "average", "blur"] | None = None
+    head: Literal["average", "max", "classic"] | None = Field(
+        default=None, description="global average or maximum; classic: two layers of 4096 units with dropout"
+    )
+    dropout: Fraction | None = Field(
+        default=None, description="before the last layer; none: 0.5 in the classic head, 0 in the others"
+    )
+    block_dropout: Fraction | None = Field(default=None, description="inside each residual block")
+    spatial_dropout: Fraction = Field(default=0.0, description="of whole channels, inside each block or after a stage")
+    stem: Literal["cifar", "imagenet"] | None = None
+    variant: Literal["v1", "v1.5", "v2", "d"] | None = Field(default=None, description="of ResNets")
+    shortcut: Literal["A", "B", "C", "none"] | None = Field(default=None, description="of residual blocks")
+    zero_init_residual: bool | None = Field(
+        default=None,
+        description="the last gamma of a residual block starts at 0 (Goyal et al. 2017, section 5.1), but at 1 where "
+        "shortcut A adds channels, which would never learn; none: true where blocks have such a gamma",
+    )
+    branch_scale: Literal["skipinit", "none"] | None = Field(
+        default=None,
+        description="learnable factors at the end of each residual branch, 0 at first (De & Smith 2020), but 1 where "
+        "shortcut A adds channels; none: skipinit with norm none",
+    )
+    stochastic_depth: Fraction = Field(
+        default=0.0, description="share of times the last block is skipped; growing linearly from the first"
+    )
+    squeeze_excite: int | None = Field(default=None, ge=1, description="channels a unit inside; none: without")
+    depths: Depths | None = Field(default=None, description="blocks, or convolutions, of each stage")
+    widths: Widths | None = Field(default=None, description="channels of each stage")
+
+
+class Optimizer(Section):
+    """Optimizer, weight decay, gradient clipping, learning rate schedule and weight averages."""
+
+    name: Annotated[str, AfterValidator(_readable(methods.optimizer))] = Field(
+        default="sgd", description='as "adamw", "lion", "muon(momentum=0.95)"; docs/training.md lists them'
+    )
+    learning_rate: float = Field(default=0.1, gt=0, description="the peak of the schedule")
+    scale_rate: Literal["none", "linear", "sqrt"] = Field(
+        default="none", description="times (data.batch_size / 256), or its square root"
+    )
+    layer_decay: float | None = Field(
+        default=None, gt=0, le=1, description="a layer's rate to that of the one after it; none: all learn alike"
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(default=5e-4, ge=0, description="of weights; of norms and biases only if decay_all")
+    decay: Literal["coupled", "decoupled"] | None = Field(
+        default=None, description="added to the gradient, or apart from it; none: coupled for sgd, as in PyTorch"
+    )
+    decay_all: bool = Field(default=False, description="weight decay on norms and biases too")
+    clip_norm: float | None = Field(default=None, gt=0, description="longest gradient, over all weights together")
+    clip_value: float | None = Field(default=None, gt=0, description="largest entry of a gradient")
+    schedule: Annotated[str, AfterValidator(_readable(methods.schedule))] = Field(
+        default="cosine", description="as \"trapezoid(cooldown='20%')\"; docs/training.md lists them"
+    )
+    warmup: Duration = Field(
+        default=Duration(0, "epochs"), description="linear, above 0 from the first step; not of one_cycle"
+    )
+    extensions: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_extensions)] = Field(
+        default=(), description='how the schedule goes on after its end, as ["restart(40)"]; written by `extend`'
+    )
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of an average of the weights, which is then what is kept; as 0.999"
+    )
+    lookahead: int | None = Field(default=None, ge=1, description="steps between two looks back; none: without")
+
+    @model_validator(mode="after")
+    def _averages_once(self):
+        if isinstance(methods.optimizer(self.name), methods.ScheduleFreeAdamW):
+            for key in ("ema", "lookahead"):
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"{key} = {getattr(self, key)} with optimizer.name = {self.name!r}, which averages the weights "
+                        f'itself; leave {key} out, or choose another optimizer, as "adamw"'
+                    )
+        return self
+
+
+class Train(Section):
+    """Length of the training, loss, selection of the weights, numerics and seed."""
+
+    epochs: int = Field(ge=1, le=1_000_000)
+    microbatches: int = Field(
+        default=1,
+        ge=1,
+        description="number of microbatches a batch is computed in, to need less memory; gradients are added up",
+    )
+    loss: Annotated[str, AfterValidator(_readable(methods.loss))] = Field(
+        default="cross_entropy", description='as "binary_cross_entropy", "focal(gamma=2.0)"'
+    )
+    label_smoothing: Fraction = 0.0
+    early_stopping: int | None = Field(
+        default=None, ge=1, description="epochs without a better validation after which it ends; none: never"
+    )
+    monitor: Literal["accuracy", "loss"] = Field(
+        default="accuracy", description="what of the validation is better: accuracy, then loss; or loss alone"
+    )
+    artifact: Literal["best", "last"] = Field(
+        default="best", description="the weights that are kept: those of the best validation, or the last epoch's"
+    )
+    start_from: str | None = Field(
+        default=None, description="a run, a checkpoint of one, or a model.keras, whose weights are the first"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    deterministic: bool = Field(default=False, description="bit-equal runs, also on a GPU, where that costs speed")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="of the layers' arithmetic; auto: what the GPU is quick with, float32 on a CPU"
+    )
+    xla: bool | None = Field(default=None, description="compile the step with XLA; none: where it helps, on GPUs")
+    sync_batch_norm: bool = Field(default=False, description="batch statistics over all devices, not of each")
+    time_budget: TimeSpan | None = Field(
+        default=None, description='ends within it, the schedule fitted to it; as "50 min"'
+    )
+
+
+class Devices(Section):
+    """Devices, steps per execution and what follows from running out of memory."""
+
+    resumable: ClassVar[bool] = True
+
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
+        default="auto", description="devices: one, all GPUs of the machine, or many machines; auto: those there are"
+    )
+    steps_per_execution: int | None = Field(
+        default=None, ge=1, description="steps that TensorFlow makes in a row; none: as many as take 0.2 s"
+    )
+    on_oom: Literal["stop", "halve"] = Field(
+        default="stop", description="when memory runs out: stop, or go on with batches in twice as many parts"
+    )
+
+
+class Logging(Section):
+    """Checkpoint interval and loggers."""
+
+    resumable: ClassVar[bool] = True
+
+    checkpoint_every: TimeSpan | Duration = Field(
+        default=TimeSpan(1, "min"), description='as "5 min", "500 steps"; there is one at the end as well'
+    )
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], Field(strict=False)] = ("tensorboard",)
+
+
+TABLES: dict[str, type[Section]] = {
+    "data": Data,
+    "augment": Augment,
+    "model": Model,
+    "optimizer": Optimizer,
+    "train": Train,
+    "devices": Devices,
+    "logging": Logging,
+}
+RESUMABLE = tuple(name for name, table in TABLES.items() if table.resumable)
+
+
+def all_keys() -> list[str]:
+    """Return all dotted keys of a recipe, for example "train.epochs"."""
+    return ["name", *(f"{name}.{key}" for name, table in TABLES.items() for key in table.model_fields)]
+
+
+def fixed_part(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of a recipe, as nested dicts, that a resumed run keeps: all but the resumable ones."""
+    return {name: table for name, table in tables.items() if name not in RESUMABLE}
