@@ -3,7 +3,7 @@
     python benchmarks/fit_overhead.py
 
 One model is trained in turn on one constant batch by calls of its train function ("bare"), and by
-`cnnrecipes.training.trainer.train` on an array source with the recipe's augmentation and all callbacks ("fit"), several
+`cnnrecipes.training.trainer.Trainer` on an array source with the recipe's augmentation and all callbacks ("fit"), several
 rounds. A round of fit is two epochs, of which the second counts. Printed are medians; the aim is 95%.
 """
 
@@ -23,11 +23,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.recipe import catalog
-from cnnrecipes.training import trainer
-from cnnrecipes.training.distributed.devices import Placement
-from cnnrecipes.training.train_job import prepare
+from cnnrecipes.runs.run import Run
+from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.train_job import TrainJob
+from cnnrecipes.training.trainer import Trainer
 
 
 def main() -> None:
@@ -51,15 +53,14 @@ def measure(name: str, rounds: int, steps: int) -> tuple[float, float]:
     labels = np.arange(n) % 10
     held_out = (images[:64], labels[:64])
     source = open_source({"train": (images, labels), "validation": held_out}, recipe.data)
-    prepared = prepare(recipe, source, Placement(tf.distribute.get_strategy()), progress=False)
+    job = TrainJob.build(recipe, InputPipeline(source, recipe), Devices.open())
     constant = (tf.constant(images[:size]), tf.one_hot(labels[:size], 10))
     bare, whole = [], []
     for _ in range(rounds):
-        bare.append(bare_step(prepared.trainee, constant, steps))
+        bare.append(bare_step(job.model, constant, steps))
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "checkpoints").mkdir()
-            session = trainer.Session(Path(folder), Placement(tf.distribute.get_strategy()))
-            trainer.train(prepared.trainee, prepared.schedule, prepared.feed, recipe, session)
+            Trainer(job, Run(folder)).fit()
             whole.append(pd.read_csv(Path(folder) / "history.csv").images_per_second.iloc[-1])
     # The first round compiles.
     return size / statistics.median(bare[1:]), statistics.median(whole[1:])

@@ -41,8 +41,8 @@ def keras_steps(contender: str, name: str) -> list[float]:
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
     from cnnrecipes.optim.optimizers import optimizer
     from cnnrecipes.optim.schedules import schedule
-    from cnnrecipes.training.train_job import compile_trainee
-    from cnnrecipes.training.train_model import Trainee
+    from cnnrecipes.training.train_job import compile_model
+    from cnnrecipes.training.train_model import TrainModel
 
     options = {"input_shape": (size, size, 3), "classes": classes, "stem": "cifar" if name == "resnet18" else None}
     whole = cr.Recipe.from_dict(
@@ -57,8 +57,8 @@ def keras_steps(contender: str, name: str) -> list[float]:
     if contender == "cnnrecipes":
         built = cr.build(name, **options)
         planned = schedule(whole.optimizer, whole.train, steps_per_epoch=1000)
-        model = Trainee(built, schedule=planned)
-        compile_trainee(model, whole, optimizer(whole.optimizer, built, planned))
+        model = TrainModel(built, schedule=planned)
+        compile_model(model, whole, optimizer(whole.optimizer, built, planned))
         model.left_in_epoch = warmup + steps
     else:
         stock_norm = functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM, epsilon=EPSILON)

@@ -53,45 +53,49 @@ def recipe(**changes):
 
 
 def prepared(**changes):
-    """A trainee whose training function makes one step, and the batch that it is made on."""
+    """A training job whose training function makes one step, and the batch that it is made on."""
     import tensorflow as tf
 
+    from cnnrecipes.data.input_pipeline import InputPipeline
     from cnnrecipes.data.sources.source import open_source
-    from cnnrecipes.training.distributed.devices import Placement
-    from cnnrecipes.training.train_job import prepare
+    from cnnrecipes.training.distributed.devices import Devices
+    from cnnrecipes.training.train_job import TrainJob
 
     whole = recipe(**changes)
     source = open_source(arrays(2), whole.data)
-    made = prepare(whole, source, Placement(tf.distribute.get_strategy()), progress=False)
-    trainee = made.trainee
-    trainee.make_train_function()
-    batch = next(iter(made.feed.training(0, 1)))
+    job = TrainJob.build(whole, InputPipeline(source, whole), Devices.open())
+    model = job.model
+    model.make_train_function()
+    batch = next(iter(job.training_batches(0, 1)))
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat(1000))
 
     def step() -> float:
         start = time.perf_counter()
-        trainee.left_in_epoch = 1
-        float(trainee.train_function(batches)["loss"])
+        model.left_in_epoch = 1
+        float(model.train_function(batches)["loss"])
         return time.perf_counter() - start
 
-    return trainee, step
+    return job, step
 
 
 def checkpoint_cost(rounds: int) -> str:
     """Seconds that a checkpoint takes from the steps."""
     import cnnrecipes  # noqa: F401
     from cnnrecipes.runs import checkpoint
+    from cnnrecipes.runs.train_state import TrainState
 
-    trainee, step = prepared()
+    job, step = prepared()
     for _ in range(3):
         step()
-    costs, size = [], sum(array.nbytes for array in checkpoint.capture(trainee.state()).values())
+    costs, size = [], sum(array.nbytes for array in checkpoint.capture(job.model.checkpoint_variables()).values())
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / checkpoint.FOLDER).mkdir()
         writer = checkpoint.Writer(Path(folder))
         for number in range(rounds):
             usual = statistics.median(step() for _ in range(6))
             start, steps = time.perf_counter(), 0
-            writer.write(number, checkpoint.capture(trainee.state()), {})
+            state = TrainState(steps_per_epoch=1, epoch=number)
+            writer.write(checkpoint.capture(job.model.checkpoint_variables()), state, job.fingerprint)
             while writer.busy or steps < 2:
                 step()
                 steps += 1
@@ -107,7 +111,7 @@ def logging_cost() -> str:
     """Share of a training that is spent in what writes and prints."""
     import cnnrecipes as cr
     from cnnrecipes.training import loggers
-    from cnnrecipes.training.callbacks import progress, state
+    from cnnrecipes.training.callbacks import epochs, progress
 
     spent = {"seconds": 0.0}
 
@@ -121,7 +125,7 @@ def logging_cost() -> str:
 
         return wrapped
 
-    for cls in (loggers.TensorBoardLogger, state.HistoryFile, progress.ProgressDisplay, state.EpochRecord):
+    for cls in (loggers.TensorBoardLogger, epochs.HistoryFile, progress.ProgressDisplay, epochs.EpochMetrics):
         for name in ("on_train_batch_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin"):
             setattr(cls, name, timed(getattr(cls, name)))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

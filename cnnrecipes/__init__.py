@@ -35,7 +35,7 @@ _PUBLIC = {
     "resume_check": "cnnrecipes.verify.resume_check",
     "load": "cnnrecipes.runs.run",
     "Run": "cnnrecipes.runs.run",
-    "Artefact": "cnnrecipes.runs.artifact",
+    "Artifact": "cnnrecipes.runs.artifact",
     "Prediction": "cnnrecipes.runs.artifact",
     "build": "cnnrecipes.models",
     "check_data": "cnnrecipes.data.audit.check",

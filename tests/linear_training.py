@@ -8,17 +8,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.data import batches
+from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.source import open_source
-from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.optim.optimizers import optimizer
 from cnnrecipes.optim.schedules import schedule
 from cnnrecipes.optim.weight_averages import averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.tables import RESUMABLE, TABLES
-from cnnrecipes.training import train_job, trainer
-from cnnrecipes.training.distributed.devices import Placement
-from cnnrecipes.training.train_model import Trainee
+from cnnrecipes.runs.checkpoint import FOLDER, Checkpoint, Fingerprint
+from cnnrecipes.runs.run import Run
+from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.seeding import seeded
+from cnnrecipes.training.train_job import TrainJob, compile_model
+from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.trainer import Outcome, Trainer
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(150) % 3
@@ -32,6 +35,7 @@ def linear_recipe(**keys) -> Recipe:
         "model": {"name": "resnet8"},
         "optimizer": {"learning_rate": 0.01},
         "train": {"epochs": 3},
+        "logging": {"loggers": []},
     }
     table_of = {key: name for name in ("optimizer", "train", *RESUMABLE) for key in TABLES[name].model_fields}
     changes = {f"{table_of[key]}.{key}": value for key, value in keys.items()}
@@ -45,47 +49,29 @@ def linear_model(dropout: float = 0.0) -> keras.Model:
 
 
 class LinearTraining:
-    """The parts of a training as `preparing.prepare` makes them, around a linear model."""
+    """A `TrainJob` around a linear model, and its `Trainer` in a folder."""
 
-    def __init__(self, folder: Path | None, *, dropout: float = 0.0, parts: int = 1, callbacks=(), start=None, **keys):
-        self.recipe = linear_recipe(**keys)
-        spec = self.recipe.optimizer
+    def __init__(self, folder: Path, *, dropout: float = 0.0, callbacks=(), start: Checkpoint | None = None, **keys):
+        self.recipe, self.start = linear_recipe(**keys), start
         source = open_source((IMAGES, LABELS), self.recipe.data)
-        split, self.validation = source.split("train"), source.split("validation")
-        steps = batches.steps_per_epoch(split, self.recipe.data)
-        self.schedule = schedule(spec, self.recipe.train, steps, 16)
+        self.validation = source.split("validation")
+        pipeline = InputPipeline(source, self.recipe)
+        plan, steps = self.recipe.optimizer, pipeline.steps_per_epoch
+        self.schedule = schedule(plan, self.recipe.train, steps, 16)
         self.said: list[str] = []
-        with trainer.seeded(self.recipe.train.seed):
+        with seeded(self.recipe.train.seed):
             self.model = linear_model(dropout)
-            made = optimizer(spec, self.model, self.schedule)
+            made = optimizer(plan, self.model, self.schedule)
             made.build(self.model.trainable_variables)
-            self.trainee = Trainee(
-                self.model, parts=parts, averages=averages(spec, self.model, made), schedule=self.schedule
-            )
-            train_job.compile_trainee(self.trainee, self.recipe, made)
-        statistics = Statistics((120.0,), (60.0,))
-        self.feed = trainer.Feed(
-            lambda first, last: batches.training_batches(
-                split, self.recipe, statistics, 3, first_step=first, last_step=last
-            ),
-            steps,
-            16,
-            train_job.again_and_again(batches.evaluation_batches(self.validation, self.recipe.data, 3)),
-            batches.evaluation_steps(self.validation),
-            len(self.validation),
-        )
-        if folder is not None:
-            (folder / "checkpoints").mkdir(exist_ok=True, parents=True)
-        self.session = trainer.Session(
-            folder,
-            Placement(tf.distribute.get_strategy()),
-            progress=False,
-            say=self.said.append,
-            loggers=callbacks,
-            start=start,
-            facts={"steps_per_epoch": steps},
-        )
+            following = averages(plan, self.model, made)
+            self.train_model = TrainModel(self.model, averages=following, schedule=self.schedule)
+            compile_model(self.train_model, self.recipe, made)
+        (folder / FOLDER).mkdir(exist_ok=True, parents=True)
+        fingerprint = Fingerprint(self.recipe.to_dict(), pipeline.fingerprint())
+        devices = Devices(tf.distribute.get_strategy())
+        job = TrainJob(self.recipe, pipeline, devices, self.train_model, self.schedule, fingerprint)
+        self.trainer = Trainer(job, Run(folder), callbacks=callbacks, say=self.said.append)
 
-    def run(self) -> trainer.Outcome:
+    def run(self) -> Outcome:
         """Train it to its end."""
-        return trainer.train(self.trainee, self.schedule, self.feed, self.recipe, self.session)
+        return self.trainer.fit(self.start)

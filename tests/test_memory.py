@@ -225,11 +225,11 @@ def test_closing_while_threads_prefetch_is_silent_and_clean():
         import sys, time
         sys.path.insert(0, sys.argv[1])
         import test_memory as t
-        from cnnrecipes.training.train_job import again_and_again
+        from cnnrecipes.training.train_job import repeated
         for end in ("close", "delete the iterator", "delete the data set"):
             for _ in range(3):
                 split = t.sources.open_source(t.noise(), t.RECIPE.data).split("train")
-                dataset = again_and_again(t.batching.evaluation_batches(split, t.RECIPE.data, 2)).prefetch(50)
+                dataset = repeated(t.batching.evaluation_batches(split, t.RECIPE.data, 2)).prefetch(50)
                 iterator = iter(dataset)
                 next(iterator)
                 print("-- from here", file=sys.stderr, flush=True)

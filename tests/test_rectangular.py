@@ -16,7 +16,7 @@ from cnnrecipes.data.images.decode import covering_shape, decode, resize
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs.artifact import Artefact
+from cnnrecipes.runs.artifact import Artifact
 
 SIZE = (16, 24)
 MEAN = Statistics((120.0,) * 3, (60.0,) * 3)
@@ -79,21 +79,21 @@ def test_files_predict_as_in_validation_to_the_last_bit(folder, how):
     source = open_source(None, spec.data)
     split = source.split("validation")
     model = models.build(spec.model, input_shape=(*SIZE, 3), classes=2, mean=MEAN.mean, std=MEAN.std)
-    artefact = Artefact(model, spec, source.class_names)
+    artifact = Artifact(model, spec, source.class_names)
     batches = batching.evaluation_batches(split, spec.data, 2).map(lambda images, labels, weights: images)
     assert batches.element_spec.shape[1:] == (*SIZE, 3)
     cached = batching.evaluation_batches(split, recipe(folder, **how, **{"data.cache": "memory"}).data, 2)
     for one, other in zip(batches, cached, strict=True):
         np.testing.assert_array_equal(one, other[0])
     paths = [split.images.items[i] for i in split.positions]
-    expected = artefact.logits(next(iter(batches)).numpy()[: len(split)])
+    expected = artifact.logits(next(iter(batches)).numpy()[: len(split)])
     np.testing.assert_array_equal(
-        artefact.logits(artefact._fitted([decode(Path(p).read_bytes(), 3).numpy() for p in paths])), expected
+        artifact.logits(artifact._fitted([decode(Path(p).read_bytes(), 3).numpy() for p in paths])), expected
     )
-    probabilities = [[p.probabilities[name] for name in "ab"] for p in artefact.predict(paths)]
-    np.testing.assert_array_equal(np.float32(probabilities), artefact.probabilities(list(paths)))
+    probabilities = [[p.probabilities[name] for name in "ab"] for p in artifact.predict(paths)]
+    np.testing.assert_array_equal(np.float32(probabilities), artifact.probabilities(list(paths)))
     for tta in ("flip_lr", "ten_crop", "shift(2)", "multi_scale([16, 20])"):
-        assert 0 <= artefact.predict(paths[0], tta=tta).probability <= 1
+        assert 0 <= artifact.predict(paths[0], tta=tta).probability <= 1
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs import checkpoint
-from cnnrecipes.runs.extension import begun, extended
+from cnnrecipes.runs import checkpoint, verified_npz
+from cnnrecipes.runs.extension import copy_start, extended
+from cnnrecipes.runs.weights import read_weights
 from cnnrecipes.verify.resume_check import differences, resume_check
 
 RANDOM = np.random.default_rng(0)
@@ -53,7 +54,7 @@ def stopped(finished, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / finished.folder.name)
     for name in ("model.keras", "metrics.json"):
         (folder / name).unlink()
-    paths = checkpoint.found(folder / "checkpoints")
+    paths = checkpoint.found(folder)
     assert len(paths) == 2
     paths[0].unlink()
     return folder
@@ -88,7 +89,7 @@ def test_an_extension_that_runs_out_of_disk_leaves_no_half_of_the_best_weights(f
     longer, start = extended(finished, 1, "constant", 0.01)
     monkeypatch.setattr(shutil, "copyfile", half)
     with pytest.raises(cr.RunError, match="No space left"):
-        begun(tmp_path, longer, start)
+        copy_start(start, cr.Run.create(tmp_path, longer))
     assert not list(tmp_path.rglob("*best.npz"))
 
 
@@ -229,21 +230,21 @@ def test_best_weights_start_a_run_which_is_resumed_without_the_old_one(finished,
     class Killed(BaseException):
         pass
 
-    def kill(*arguments):
+    def kill(*arguments, **options):
         raise Killed
 
     old = Path(shutil.copytree(finished.folder, tmp_path / "old"))
     start = {"train.start_from": str(old / "checkpoints" / "best.npz"), "train.epochs": 1}
     whole = fit(tmp_path / "whole", **start)
     with monkeypatch.context() as patch:
-        patch.setattr("cnnrecipes.training.trainer.train", kill)
+        patch.setattr("cnnrecipes.training.trainer.Trainer.fit", kill)
         with pytest.raises(Killed):
             fit(tmp_path / "killed", **start)
     shutil.rmtree(old)
     (killed,) = (tmp_path / "killed").iterdir()
-    assert not checkpoint.found(killed / "checkpoints")
-    kept = checkpoint.read(killed / "start_from.npz")
-    for array, weight in zip(kept.arrays.values(), finished.model.weights, strict=True):
+    assert not checkpoint.found(killed)
+    kept, _ = read_weights(killed / "start_from.npz")
+    for array, weight in zip(kept, finished.model.weights, strict=True):
         np.testing.assert_array_equal(array, weight.numpy())
     assert differences(whole, cr.resume(killed, DATA, progress=False)) == []
 
@@ -254,7 +255,7 @@ def test_best_weights_start_a_run_which_is_resumed_without_the_old_one(finished,
         (lambda path: np.savez(path, kernel=np.zeros(3)), "no checkpoint of cnnrecipes.*load_state_dict"),
         (lambda path: path.write_bytes(b"PK\x03\x04 half"), "is damaged"),
         (lambda path: None, "does not exist; give a run, a checkpoint or a model.keras"),
-        (lambda path: checkpoint.write(path, {"optimizer/00000": np.zeros(3)}, {}), "holds no weights of a model"),
+        (lambda path: verified_npz.write(path, {"optimizer/00000": np.zeros(3)}, {}), "holds no weights of a model"),
     ],
 )
 def test_a_file_without_weights_to_start_from_is_named(tmp_path, make, words):
@@ -266,7 +267,8 @@ def test_a_file_without_weights_to_start_from_is_named(tmp_path, make, words):
 
 def test_a_resumed_run_takes_other_checkpoints_and_no_other_training(finished, stopped):
     with pytest.raises(
-        cr.RunError, match=r"train.epochs \(3 to 5\) cannot change; .*keys of devices and logging may.*extend"
+        cr.RunError,
+        match=r"train.epochs \(3 to 5\) cannot change; ; only keys of \[devices\] and \[logging\] can.*extend",
     ):
         cr.resume(stopped, DATA, progress=False, **{"train.epochs": 5, "devices.on_oom": "halve"})
     with pytest.raises(cr.RecipeError, match="unknown key 'train.epoch'"):
@@ -296,7 +298,7 @@ def test_an_unfinished_run_predicts_with_its_best_weights_and_says_so(finished, 
         cr.load(stopped).predict(IMAGES[:5])
 
 
-def test_a_time_budget_ends_in_time_with_a_whole_artefact(tmp_path):
+def test_a_time_budget_ends_in_time_with_a_whole_artifact(tmp_path):
     start = time.monotonic()
     run = fit(tmp_path, **{"train.time_budget": "25 s", "train.epochs": 100_000, "devices.steps_per_execution": 3})
     taken = time.monotonic() - start
@@ -321,9 +323,9 @@ def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys)
     """TensorFlow's own error, where a step would need more than there is."""
     import tensorflow as tf
 
-    from cnnrecipes.training.train_model import Trainee
+    from cnnrecipes.training.train_model import TrainModel
 
-    computed = Trainee._part
+    computed = TrainModel._microbatch
 
     def greedy(self, images, labels):
         if images.shape[0] > 4:
@@ -332,13 +334,13 @@ def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys)
             tf.debugging.assert_greater(tf.reduce_sum(tf.random.uniform([side, side])), -1.0)
         return computed(self, images, labels)
 
-    monkeypatch.setattr(Trainee, "_part", greedy)
+    monkeypatch.setattr(TrainModel, "_microbatch", greedy)
     with pytest.raises(cr.OutOfMemory, match=r"batches of 16 of resnet8 .*train.microbatches=2.*devices.on_oom=halve"):
         fit(tmp_path)
     capsys.readouterr()
     halving = {**SMALL, "devices.on_oom": "halve", "model.norm": "group"}
     run = cr.fit("resnet20_cifar", data=DATA, workdir=tmp_path, **halving)
-    assert "going on with each batch in 4 parts" in capsys.readouterr().out
+    assert "going on with each batch in 4 microbatches" in capsys.readouterr().out
     monkeypatch.undo()
     same = fit(tmp_path, **{"train.microbatches": 4, "model.norm": "group"})
     np.testing.assert_array_equal(run.history.loss, same.history.loss)
@@ -390,8 +392,8 @@ def test_ctrl_c_and_resume_on_the_command_line(tmp_path):
     (run,) = tmp_path.iterdir()
     assert f"cnnrecipes resume {run}" in error.splitlines()[-1]
     assert len(error.splitlines()[-1]) < 300
-    state = checkpoint.newest(run / "checkpoints").state
-    assert state["parts"]["position"]["epoch"] >= 3
+    state = checkpoint.newest(run).state
+    assert state.epoch >= 3
     facts = json.loads((run / "environment.json").read_text())
     assert facts["packages"]["keras"]
 

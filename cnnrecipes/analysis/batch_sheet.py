@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from cnnrecipes._support.figures import Picture, drawable, label_lines, save
 from cnnrecipes.analysis.tiles import shades
 from cnnrecipes.data import batching
-from cnnrecipes.data.readable import open_readable, warn_unreadable
+from cnnrecipes.data.readable import warn_unreadable
 from cnnrecipes.data.sources.source import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.unreadable_images import naming_unreadable

@@ -13,8 +13,8 @@ from cnnrecipes import models
 from cnnrecipes._support.figures import label_words
 from cnnrecipes.data import batching
 from cnnrecipes.data.image_shape import image_shape
-from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
+from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
 from cnnrecipes.data.sources.at_hand import Absent, absent
 from cnnrecipes.data.sources.source import GIVEN, Source, Split
@@ -168,19 +168,19 @@ def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
     if changes:
         raise RecipeError(f"{path} is trained; its recipe cannot be changed any more, leave {', '.join(changes)} out")
     opened = load(path)
-    artefact = opened.artefact if isinstance(opened, Run) else opened
+    artifact = opened.artifact if isinstance(opened, Run) else opened
     if data is not None:
-        with open_given_readable(data, artefact.class_names) as source:
+        with open_given_readable(data, artifact.class_names) as source:
             split = next(iter(source.splits.values()))
-            images, first = _first_images(split, artefact.spec, artefact.class_names)
-        return Subject(path.stem, artefact.model, images, first=first)
+            images, first = _first_images(split, artifact.spec, artifact.class_names)
+        return Subject(path.stem, artifact.model, images, first=first)
     why = ""
     if isinstance(opened, Run) and absent(opened.recipe.data.name) is None:
         try:
             source, _ = open_readable(None, opened.recipe.data)
             with source:
-                images, first = _own_images(source, artefact.spec)
-            return Subject(path.stem, artefact.model, images, first=first)
+                images, first = _own_images(source, artifact.spec)
+            return Subject(path.stem, artifact.model, images, first=first)
         except DataError as error:  # the data may have changed since; the model can be drawn all the same
             why = f", since the run's data cannot be read ({one_line(error)})"
-    return Subject(path.stem, artefact.model, None, f"drawn with noise{why}; {_OWN_IMAGES}")
+    return Subject(path.stem, artifact.model, None, f"drawn with noise{why}; {_OWN_IMAGES}")

@@ -406,9 +406,9 @@ def predict(
     from cnnrecipes.data.sources.image_paths import image_paths
 
     opened = cnnrecipes.load(run)
-    artefact = opened.artefact if isinstance(opened, cnnrecipes.Run) else opened
+    artifact = opened.artifact if isinstance(opened, cnnrecipes.Run) else opened
     paths = [path for image in images for path in image_paths(image) or [image]]
-    predictions, unreadable = artefact.predict_files(paths, tta=tta or None, average=average)
+    predictions, unreadable = artifact.predict_files(paths, tta=tta or None, average=average)
     if as_json:
         print(json.dumps({one.file: one.probabilities for one in predictions}, indent=2))
     else:

@@ -82,7 +82,7 @@ def _with_folders(inputs: Any) -> list[_Found] | None:
     ]
 
 
-class Artefact:
+class Artifact:
     """A trained model with its class names, preprocessing and recipe."""
 
     def __init__(self, model: keras.Model, recipe: Recipe, class_names: Sequence[str]):
@@ -107,7 +107,7 @@ class Artefact:
         write_whole(path, write)
 
     @classmethod
-    def load(cls, path: Path) -> Artefact:
+    def load(cls, path: Path) -> Artifact:
         """Load the file. Raises RunError if it is missing, damaged, or not an artifact of cnnrecipes."""
         try:
             with zipfile.ZipFile(path) as archive:

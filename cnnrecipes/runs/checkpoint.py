@@ -45,7 +45,7 @@ class Fingerprint:
 
     def differences(self, other: Fingerprint) -> list[tuple[str, Any, Any]]:
         """Return (name, own value, other value) of all differences, except for keys that may change on resume."""
-        own, others = (_flat(fixed_part(each.recipe)) | dict(each.data) for each in (self, other))
+        own, others = (_flat(fixed_part(each.recipe)) | _flat({"data": each.data}) for each in (self, other))
         names = sorted(own.keys() | others.keys())
         return [(name, own.get(name), others.get(name)) for name in names if own.get(name) != others.get(name)]
 

@@ -15,13 +15,13 @@ from cnnrecipes.data.images.decode import decode, reason
 from cnnrecipes.data.images.image_store import ArrayImages
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.errors import DataError
-from cnnrecipes.runs.artifact import Artefact
+from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.predictor import log_softmax
 from cnnrecipes.runs.predictor import scorer as tta_scorer
 
 
 def evaluate(
-    artefact: Artefact, split: Split, tta: str | Sequence[str] | None = None, average: str = "probabilities"
+    artifact: Artifact, split: Split, tta: str | Sequence[str] | None = None, average: str = "probabilities"
 ) -> dict[str, Any]:
     """Return accuracy with its 95% confidence interval, cross entropy, and n, over every example of a split once.
 
@@ -41,16 +41,16 @@ def evaluate(
         RecipeError: an unknown view, or one that does not fit the image size of the model.
         ModelError: the view needs a fully convolutional model, or larger images.
     """
-    channels = split.images.shape[-1] if isinstance(split.images, ArrayImages) else artefact.input_shape[-1]
-    if channels != artefact.input_shape[-1]:
+    channels = split.images.shape[-1] if isinstance(split.images, ArrayImages) else artifact.input_shape[-1]
+    if channels != artifact.input_shape[-1]:
         raise DataError(
             f"the images of {split.name} have {channels} channel(s), the model was trained on "
-            f"{artefact.input_shape[-1]}; convert them"
+            f"{artifact.input_shape[-1]}; convert them"
         )
-    scorer = tta_scorer(artefact, tta, average)
+    scorer = tta_scorer(artifact, tta, average)
     correct, loss, n = 0, 0.0, 0
-    for images, labels, weights in batching.arrays(split, artefact.spec, len(artefact.class_names)):
-        logits = artefact.logits(images)[weights > 0].astype(np.float64)
+    for images, labels, weights in batching.arrays(split, artifact.spec, len(artifact.class_names)):
+        logits = artifact.logits(images)[weights > 0].astype(np.float64)
         truth = labels[weights > 0].argmax(axis=1)
         correct += int((logits.argmax(axis=1) == truth).sum())
         loss -= log_softmax(logits)[np.arange(len(truth)), truth].sum()
@@ -58,7 +58,7 @@ def evaluate(
     plain = _summary(split, correct, loss, n)
     if scorer is None:
         return plain
-    scores = np.stack(list(scorer.scores(_originals(split, artefact.input_shape[-1]))))
+    scores = np.stack(list(scorer.scores(_originals(split, artifact.input_shape[-1]))))
     correct = int((scores.argmax(axis=1) == split.labels).sum())
     loss = -scores[np.arange(n), split.labels].sum()
     views = [tta] if isinstance(tta, str) else list(tta)

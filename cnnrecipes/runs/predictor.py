@@ -29,7 +29,7 @@ class Scorer:
     """Test-time augmentation of a model: averages its predictions over views of an image.
 
     Args:
-        artefact: the trained model with its preprocessing.
+        artifact: the trained model with its preprocessing.
         texts: one or several views, for example "flip_lr" or ["ten_crop", "centre(short_side=288)"]; see
             `augment/views.py`. Each image of each view counts once, duplicates included.
         average: the quantity that is averaged, "probabilities" or "logits".
@@ -39,15 +39,15 @@ class Scorer:
         ModelError: a view of whole images with a model that is not fully convolutional, or too small for it.
     """
 
-    def __init__(self, artefact, texts: str | Sequence[str], average: str = "probabilities"):
+    def __init__(self, artifact, texts: str | Sequence[str], average: str = "probabilities"):
         if average not in AVERAGES:
             raise RecipeError(f"average is {average!r}; allowed: {', '.join(AVERAGES)}")
-        self.artefact, self.average = artefact, average
+        self.artifact, self.average = artifact, average
         self.views = views.parse_views(texts)
         for view in self.views:
-            _check(view, *artefact.input_shape[:2])
+            _check(view, *artifact.input_shape[:2])
         whole = [side for view in self.views for side in self._sides(view)]
-        self._whole = fully_convolutional(artefact.model, whole) if whole else None
+        self._whole = fully_convolutional(artifact.model, whole) if whole else None
 
     def scores(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield log probabilities (classes,) float64 for each image (H, W, C) uint8 of any size, over all views.
@@ -70,8 +70,8 @@ class Scorer:
             if isinstance(view, views.MultiScale):
                 said += [self._at(images, side) for side in self._sides(view)]
             else:
-                shown = [look(image, view, self.artefact.input_shape, self.artefact.recipe.data) for image in images]
-                said += [self.artefact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
+                shown = [look(image, view, self.artifact.input_shape, self.artifact.recipe.data) for image in images]
+                said += [self.artifact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
         logits = np.asarray(said, np.float64)
         if self.average == "logits":
             return log_softmax(logits.mean(0))
@@ -80,7 +80,7 @@ class Scorer:
         return highest + np.log(np.exp(logs - highest).mean(0))
 
     def _sides(self, view: Operation) -> tuple[int, ...]:
-        return view.sides(min(self.artefact.input_shape[:2])) if isinstance(view, views.MultiScale) else ()
+        return view.sides(min(self.artifact.input_shape[:2])) if isinstance(view, views.MultiScale) else ()
 
     def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
         """Return logits (N, classes) of whole images at this short side, batched by shape.
@@ -89,7 +89,7 @@ class Scorer:
         not depend on the others: kernels round differently for other batch sizes.
         """
         sizes = [_scaled(image, short_side) for image in images]
-        rows = np.empty((len(images), len(self.artefact.class_names)), np.float32)
+        rows = np.empty((len(images), len(self.artifact.class_names)), np.float32)
         for size in dict.fromkeys(sizes):
             places = [place for place, other in enumerate(sizes) if other == size]
             count = whole_batch(*size)
@@ -133,10 +133,10 @@ def _check(view: Operation, height: int, width: int) -> None:
         raise RecipeError(f"a shift by {view.pixels} pixels leaves nothing of an image of {size}; give fewer")
 
 
-def scorer(artefact, tta: str | Sequence[str] | None, average: str) -> Scorer | None:
+def scorer(artifact, tta: str | Sequence[str] | None, average: str) -> Scorer | None:
     """Return a Scorer for these views; None without views. Raises RecipeError for `average` without views."""
     if tta is not None:
-        return Scorer(artefact, tta, average)
+        return Scorer(artifact, tta, average)
     if average != AVERAGES[0]:
         raise RecipeError(f"average is {average!r}, and there are no views to average; give tta, as 'flip_lr'")
     return None

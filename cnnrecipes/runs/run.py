@@ -28,7 +28,7 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
 from cnnrecipes.recipe.values import folder_name
 from cnnrecipes.runs import display, unfinished
-from cnnrecipes.runs.artifact import Artefact, Prediction
+from cnnrecipes.runs.artifact import Artifact, Prediction
 from cnnrecipes.runs.evaluation import evaluate
 
 PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
@@ -43,7 +43,7 @@ class Run:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self._artefact: Artefact | None = None
+        self._artifact: Artifact | None = None
 
     @classmethod
     def create(cls, workdir: str | Path, recipe: Recipe, name: str | None = None) -> Run:
@@ -132,7 +132,7 @@ class Run:
             raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); `evaluate` measures again") from None
 
     @property
-    def artefact(self) -> Artefact:
+    def artifact(self) -> Artifact:
         """The trained model with its class names and preprocessing.
 
         For an unfinished run it has the best weights so far, and a warning is issued.
@@ -140,29 +140,29 @@ class Run:
         Raises:
             RunError: the artifact is missing or damaged.
         """
-        if self._artefact is None:
+        if self._artifact is None:
             if not (self.folder / "model.keras").exists() and (self.folder / unfinished.FILE).is_file():
                 found, said = unfinished.best_so_far(self.folder, self.recipe)
                 warnings.warn(said, CNNRecipesWarning, stacklevel=3)
                 return found  # not kept: the training may go on
-            self._artefact = Artefact.load(self.folder / "model.keras")
-        return self._artefact
+            self._artifact = Artifact.load(self.folder / "model.keras")
+        return self._artifact
 
     @property
     def model(self):
         """The trained `keras.Model`: images (N, H, W, C) 0..255 to logits (N, classes)."""
-        return self.artefact.model
+        return self.artifact.model
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names in label order."""
-        return self.artefact.class_names
+        return self.artifact.class_names
 
     def predict(
         self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
     ) -> Prediction | list[Prediction]:
-        """Return class names and probabilities for a path, an array or a list; see `Artefact.predict`."""
-        return self.artefact.predict(inputs, tta, average)
+        """Return class names and probabilities for a path, an array or a list; see `Artifact.predict`."""
+        return self.artifact.predict(inputs, tta, average)
 
     def evaluate(
         self,
@@ -191,10 +191,10 @@ class Run:
             DataError: unreadable data, images that do not fit the model, a class that the run does not have, or no
                 such split.
         """
-        artefact = self.artefact
-        with self._source(data, split, artefact.class_names) as source:
+        artifact = self.artifact
+        with self._source(data, split, artifact.class_names) as source:
             measured = source.split(split or final_split(source))
-            metrics = evaluate(artefact, measured, tta, average)
+            metrics = evaluate(artifact, measured, tta, average)
         warn_unreadable(measured.left_out, len(measured))
         return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
 
@@ -243,7 +243,7 @@ class Run:
         return display.page(self)
 
 
-def load(path: str | Path) -> Run | Artefact:
+def load(path: str | Path) -> Run | Artifact:
     """Open a run by its folder, or an artifact by its file `model.keras`; both have `predict`.
 
     Raises:
@@ -253,7 +253,7 @@ def load(path: str | Path) -> Run | Artefact:
         raise RunError(f"a run is opened by its path; received {path!r}")
     path = Path(path)
     if path.is_file():
-        return Artefact.load(path)
+        return Artifact.load(path)
     return Run.open(path)
 
 

@@ -13,7 +13,7 @@ from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint, verified_npz
-from cnnrecipes.runs.artifact import Artefact
+from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.weights import BEST, model_weights
 
 # Metadata that a model needs besides weights and recipe, written at the start of training.
@@ -29,7 +29,7 @@ def description(shape: Sequence[int], class_names: Sequence[str], statistics: St
     }
 
 
-def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artefact, str]:
+def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artifact, str]:
     """Return an artifact with the weights of the best epoch so far, or of the last checkpoint, and a message on which.
 
     Raises:
@@ -57,7 +57,7 @@ def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artefact, str]:
     model = models.build(recipe.model, input_shape=shape, classes=len(names), **statistics.for_model)
     model.set_weights(model_weights(best, arrays, model))
     said = f"{str(folder)!r} is not finished: these are the weights of {which}; `cnnrecipes resume {folder}` goes on"
-    return Artefact(model, recipe, names), said
+    return Artifact(model, recipe, names), said
 
 
 def _tuple(value: Any) -> Any:

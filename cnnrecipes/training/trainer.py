@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class Trainer:
         job: the training.
         run: the run folder, in which the chief writes.
         started: `time.monotonic()` from which a time budget counts; None: now.
+        callbacks: additional callbacks, called after all others.
         progress: show progress.
         say: receives messages.
     """
@@ -75,10 +76,11 @@ class Trainer:
         run: Run,
         *,
         started: float | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
         progress: bool = False,
         say: Callable[[str], None] = print,
     ):
-        self.job, self.run, self.progress, self.say = job, run, progress, say
+        self.job, self.run, self.callbacks, self.progress, self.say = job, run, callbacks, progress, say
         self.started = time.monotonic() if started is None else started
 
     @property
@@ -114,7 +116,9 @@ class Trainer:
             state, writer, job.recipe.logging.checkpoint_every, job.total_steps, job.fingerprint, job.devices, signals
         )
         observers = [*self._measuring(state, writer), *self._stopping_and_progress(state), NextEpoch(state), saver]
-        callbacks = _WholeTraining([timer, *observers, *self._loggers()], add_history=True, model=job.model)
+        callbacks = _WholeTraining(
+            [timer, *observers, *self._loggers(), *self.callbacks], add_history=True, model=job.model
+        )
         callbacks.set_params({"epochs": job.recipe.train.epochs, "steps": state.steps_per_epoch, "verbose": 0})
         try:
             callbacks.begin()

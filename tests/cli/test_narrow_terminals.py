@@ -23,7 +23,7 @@ from cnnrecipes._support.wrapping import fields, wrap
 from cnnrecipes.analysis import cost
 from cnnrecipes.data.audit.check import Report
 from cnnrecipes.data.audit.checks import Finding
-from cnnrecipes.training.callbacks.epochs import Position
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
@@ -65,11 +65,11 @@ def test_fit_fits_the_terminal_and_ends_with_accuracy_folder_and_next_step(pets,
 def test_lines_and_bars_of_a_long_training_fit(columns):
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=columns, color_system=None)
-    display = ProgressDisplay(position := Position(4), 400, console)
+    display = ProgressDisplay(state := TrainState(4), 400, console)
     display.set_params({"epochs": 100})
     display.on_train_begin()
     for epoch in (0, 99):
-        position.epoch, position.step = epoch, 4
+        state.epoch, state.step = epoch, 4
         display.shown = -1e9
         display.on_train_batch_end(3, {"loss": 10.123456, "accuracy": 1.0})
         display.bar.refresh()

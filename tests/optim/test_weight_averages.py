@@ -11,7 +11,7 @@ from linear_training import LinearTraining
 from cnnrecipes.optim.optimizers import optimizer
 from cnnrecipes.optim.weight_averages import Lookahead, WeightAverage, averages
 from cnnrecipes.recipe import schema
-from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.weights import read_weights
 
 
 def model():
@@ -105,13 +105,13 @@ def test_what_is_measured_and_kept_is_the_average(tmp_path):
     """The validation of a run, its best weights, and those that it hands over."""
     training = LinearTraining(tmp_path, ema=0.9, artifact="last")
     outcome = training.run()
-    (average,) = training.trainee.averages
+    (average,) = training.train_model.averages
     for kept, variable in zip(outcome.weights, average.variables, strict=True):
         np.testing.assert_array_equal(kept, variable.numpy())
     assert not np.array_equal(outcome.weights[0], training.model.get_weights()[0])
-    best = checkpoint.read(tmp_path / "checkpoints" / "best.npz")
+    _, best = read_weights(tmp_path / "checkpoints" / "best.npz")
     training.model.set_weights(outcome.weights)
     images = np.stack([training.validation.read(i)[0] for i in range(45)])
     right = (training.model.predict(images, verbose=0).argmax(axis=1) == training.validation.labels).mean()
-    assert outcome.history[-1]["val_accuracy"] == pytest.approx(right)
-    assert best.state["epoch"] <= 3
+    assert outcome.state.history[-1]["val_accuracy"] == pytest.approx(right)
+    assert best["epoch"] <= 3

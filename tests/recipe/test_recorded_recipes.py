@@ -53,7 +53,7 @@ def record_under_old_keys(folder: Path) -> None:
     """Rewrite the recipes of a run folder: recipe.toml, checkpoints, and the artifact if there is one."""
     file = folder / "recipe.toml"
     file.write_text(tomli_w.dumps(downgraded(read_toml(file))))
-    for path in checkpoint.found(folder / "checkpoints"):
+    for path in checkpoint.found(folder):
         found = checkpoint.read(path)
         checkpoint.write(path, found.arrays, {**found.state, "recipe": downgraded(found.state["recipe"])})
     artifact = folder / "model.keras"
@@ -86,7 +86,7 @@ def stopped(old, tmp_path) -> Path:
     folder = shutil.copytree(old, tmp_path / "stopped")
     for name in ("model.keras", "metrics.json"):
         (folder / name).unlink()
-    checkpoint.found(folder / "checkpoints")[0].unlink()
+    checkpoint.found(folder)[0].unlink()
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The artefact beside test_run.py's: every batch length and kernel, photo files, damaged and half-written files."""
+"""The artifact beside test_run.py's: every batch length and kernel, photo files, damaged and half-written files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from cnnrecipes import models
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs.artifact import ENTRY, Artefact, softmax
+from cnnrecipes.runs.artifact import ENTRY, Artifact, softmax
 
 
 @pytest.fixture(scope="module")
-def artefact(digits_run) -> Artefact:
-    """The digits' artefact, read from its file."""
+def artifact(digits_run) -> Artifact:
+    """The digits' artifact, read from its file."""
     return cr.load(digits_run.folder / "model.keras")
 
 
@@ -52,11 +52,11 @@ def in_order(prediction: cr.Prediction, class_names) -> list[float]:
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 31, 33, 179])
-def test_predictions_are_the_validation_forward_pass_to_the_last_bit(digits_run, artefact, images, chunk):
+def test_predictions_are_the_validation_forward_pass_to_the_last_bit(digits_run, artifact, images, chunk):
     """Alone, in lists of odd lengths, and all at once."""
     chunks = [list(images[i : i + chunk]) for i in range(0, len(images), chunk)]
-    predicted = [in_order(p, artefact.class_names) for part in chunks for p in artefact.predict(part)]
-    assert np.array_equal(np.float32(predicted), validation(artefact.model, digits_run.recipe.data))
+    predicted = [in_order(p, artifact.class_names) for part in chunks for p in artifact.predict(part)]
+    assert np.array_equal(np.float32(predicted), validation(artifact.model, digits_run.recipe.data))
 
 
 def test_company_changes_nothing_on_other_kernels(digits_run, images, tmp_path):
@@ -64,10 +64,10 @@ def test_company_changes_nothing_on_other_kernels(digits_run, images, tmp_path):
     np.save(tmp_path / "images.npy", images[:33])
     code = (
         "import sys, numpy as np, cnnrecipes as cr\n"
-        "artefact, images = cr.load(sys.argv[1]), np.load(sys.argv[2])\n"
-        "together, alone = artefact.predict(images), [artefact.predict(image) for image in images]\n"
+        "artifact, images = cr.load(sys.argv[1]), np.load(sys.argv[2])\n"
+        "together, alone = artifact.predict(images), [artifact.predict(image) for image in images]\n"
         "assert together == alone\n"
-        "assert together == artefact.predict(images[:7]) + artefact.predict(images[7:])\n"
+        "assert together == artifact.predict(images[:7]) + artifact.predict(images[7:])\n"
     )
     command = [sys.executable, "-c", code, digits_run.folder / "model.keras", tmp_path / "images.npy"]
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
@@ -77,28 +77,28 @@ def test_company_changes_nothing_on_other_kernels(digits_run, images, tmp_path):
 
 @pytest.mark.parametrize("how", [{"data.resize": "crop"}, {"data.resize": "pad"}, {"data.short_side": 40}])
 def test_photo_files_predict_as_in_validation(flowers, tmp_path, how):
-    """Decoding and resizing belong to the artefact."""
+    """Decoding and resizing belong to the artifact."""
     recipe = catalog.load("resnet20_photos").change(
         **{"data.name": str(flowers), "data.image_size": 32, "model.name": "resnet8", **how}
     )
     source = open_source(None, recipe.data)
     model = models.build(recipe.model, input_shape=(32, 32, 3), classes=5, mean=[110] * 3, std=[70] * 3)
-    Artefact(model, recipe, source.class_names).save(tmp_path / "model.keras")
-    artefact, split = cr.load(tmp_path / "model.keras"), source.split("validation")
+    Artifact(model, recipe, source.class_names).save(tmp_path / "model.keras")
+    artifact, split = cr.load(tmp_path / "model.keras"), source.split("validation")
     paths = [split.images.items[i] for i in split.positions]
-    predicted = [in_order(p, source.class_names) for p in artefact.predict(paths)]
-    assert np.array_equal(np.float32(predicted), validation(artefact.model, recipe.data))
+    predicted = [in_order(p, source.class_names) for p in artifact.predict(paths)]
+    assert np.array_equal(np.float32(predicted), validation(artifact.model, recipe.data))
 
 
-def test_other_sizes_are_brought_to_the_models(artefact, images):
+def test_other_sizes_are_brought_to_the_models(artifact, images):
     """The short side becomes the model's, the middle of the long side is kept."""
     image, noise = images[0], np.full((8, 5, 1), 200, np.uint8)
     wide = np.concatenate([noise, image, noise], axis=1)
-    assert artefact.predict(wide) == artefact.predict(image)
-    assert artefact.predict(wide.transpose(1, 0, 2)) == artefact.predict(image.transpose(1, 0, 2))
+    assert artifact.predict(wide) == artifact.predict(image)
+    assert artifact.predict(wide.transpose(1, 0, 2)) == artifact.predict(image.transpose(1, 0, 2))
     large = image.repeat(5, axis=0).repeat(5, axis=1)
-    assert artefact.predict(large).name == artefact.predict(image).name
-    assert artefact.predict([large, wide, image])[1:] == [artefact.predict(image)] * 2
+    assert artifact.predict(large).name == artifact.predict(image).name
+    assert artifact.predict([large, wide, image])[1:] == [artifact.predict(image)] * 2
 
 
 IMAGE = np.full((8, 8, 1), 200, np.uint8)
@@ -122,28 +122,28 @@ IMAGE = np.full((8, 8, 1), 200, np.uint8)
         (np.repeat(IMAGE, 4, axis=-1), r"\(1, 8, 8, 4\).*RGBA"),
     ],
 )
-def test_an_array_that_is_no_image_is_an_error(artefact, wrong, message):
+def test_an_array_that_is_no_image_is_an_error(artifact, wrong, message):
     """It says what came and what is wanted."""
     with pytest.raises(cr.DataError, match=message):
-        artefact.predict(wrong)
+        artifact.predict(wrong)
 
 
-def test_floats_and_stacks_predict_as_the_bytes_that_they_stand_for(artefact, images):
+def test_floats_and_stacks_predict_as_the_bytes_that_they_stand_for(artifact, images):
     """0..1, 0..255 with fractions, and gray stacks (N, H, W), which are no single image of so many columns."""
-    expected = artefact.predict(images[:5])
-    assert artefact.predict(images[:5] / 255) == expected
+    expected = artifact.predict(images[:5])
+    assert artifact.predict(images[:5] / 255) == expected
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, (5, 8, 8, 1))
-    assert artefact.predict(np.clip(images[:5] + noise, 0, 255)) == expected
-    assert artefact.predict(images[:5, :, :, 0]) == expected
-    assert artefact.predict(images[0] / 255) == expected[0]
+    assert artifact.predict(np.clip(images[:5] + noise, 0, 255)) == expected
+    assert artifact.predict(images[:5, :, :, 0]) == expected
+    assert artifact.predict(images[0] / 255) == expected[0]
 
 
-def test_images_that_look_like_masks_are_warned_of(artefact):
+def test_images_that_look_like_masks_are_warned_of(artifact):
     with pytest.warns(cr.CNNRecipesWarning, match=r"look like 0\.\.1.*give images \* 255"):
-        artefact.predict((IMAGE > 9).astype(np.uint8))
+        artifact.predict((IMAGE > 9).astype(np.uint8))
 
 
-def test_folders_and_patterns_are_predicted_file_by_file(artefact, images, tmp_path):
+def test_folders_and_patterns_are_predicted_file_by_file(artifact, images, tmp_path):
     """Each as by itself, to the last bit; what cannot be read is named and stops nothing."""
     (tmp_path / "more").mkdir()
     paths = [tmp_path / f"{i:02}.png" for i in range(20)] + [tmp_path / "more" / "x.png"]
@@ -152,31 +152,31 @@ def test_folders_and_patterns_are_predicted_file_by_file(artefact, images, tmp_p
     (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:60])
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.warns(cr.CNNRecipesWarning, match=r"1 of 22 images cannot be read and are left out, as '.*cut\.png'"):
-        found = artefact.predict(tmp_path)
+        found = artifact.predict(tmp_path)
     assert [one.file for one in found] == [str(path) for path in paths]
-    assert found == artefact.predict(images[:21])
-    assert [p.file for p in artefact.predict(str(tmp_path / "1*.png"))] == [str(path) for path in paths[10:20]]
-    assert len(artefact.predict(f"{tmp_path}/**/x.png")) == 1
-    assert artefact.predict(paths[3]).file == str(paths[3])
+    assert found == artifact.predict(images[:21])
+    assert [p.file for p in artifact.predict(str(tmp_path / "1*.png"))] == [str(path) for path in paths[10:20]]
+    assert len(artifact.predict(f"{tmp_path}/**/x.png")) == 1
+    assert artifact.predict(paths[3]).file == str(paths[3])
     for nothing in (str(tmp_path / "*.jpg"), str(tmp_path / "*.txt")):
         with pytest.raises(cr.DataError, match="matches .*give another"):
-            artefact.predict(nothing)
+            artifact.predict(nothing)
     (tmp_path / "empty").mkdir()
     with pytest.raises(cr.DataError, match="empty' has no images"):
-        artefact.predict(tmp_path / "empty")
+        artifact.predict(tmp_path / "empty")
 
 
-def test_a_file_that_is_no_image_is_named(artefact, tmp_path):
+def test_a_file_that_is_no_image_is_named(artifact, tmp_path):
     """Missing, a folder, text, empty, cut off."""
     jpeg = tf.io.encode_jpeg(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).numpy()
     for name, content in {"text.jpg": b"hello", "empty.png": b"", "cut.jpg": jpeg[: len(jpeg) // 2]}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(cr.DataError, match=name):
-            artefact.predict(str(tmp_path / name))
+            artifact.predict(str(tmp_path / name))
     with pytest.raises(cr.DataError, match=r"missing\.jpg.*does not exist"):
-        artefact.predict(tmp_path / "missing.jpg")
+        artifact.predict(tmp_path / "missing.jpg")
     with pytest.warns(cr.CNNRecipesWarning, match="3 of 3 images cannot be read"):
-        assert artefact.predict([IMAGE, tmp_path]) == artefact.predict([IMAGE])
+        assert artifact.predict([IMAGE, tmp_path]) == artifact.predict([IMAGE])
 
 
 def flipped(content: bytes) -> bytes:
@@ -207,7 +207,7 @@ def test_a_damaged_file_is_an_error_that_names_it(digits_run, tmp_path, damage):
         cr.load(tmp_path).predict(IMAGE)
 
 
-def test_one_flipped_byte_is_an_error_or_changes_nothing(digits_run, artefact, images, tmp_path):
+def test_one_flipped_byte_is_an_error_or_changes_nothing(digits_run, artifact, images, tmp_path):
     """Wherever it lies: what is checked says so, what is not is not used."""
     content, path = (digits_run.folder / "model.keras").read_bytes(), tmp_path / "model.keras"
     for position in np.random.default_rng(0).integers(0, len(content), 12).tolist():
@@ -217,7 +217,7 @@ def test_one_flipped_byte_is_an_error_or_changes_nothing(digits_run, artefact, i
         except cr.RunError as error:
             assert str(path) in str(error)  # noqa: PT017 (one of two right outcomes)
         else:
-            assert np.array_equal(probabilities, artefact.probabilities(images[:3]))
+            assert np.array_equal(probabilities, artifact.probabilities(images[:3]))
 
 
 @pytest.mark.parametrize("entry", [None, "{", "[]", "{}", '{"format": 1, "class_names": ["a", "b"], "recipe": {}}'])
@@ -240,24 +240,24 @@ def test_the_entry_holds_names_and_recipe(digits_run):
     assert about["recipe"] == digits_run.recipe.to_dict()
 
 
-def test_saving_is_whole_or_not_at_all(digits_run, artefact, tmp_path):
+def test_saving_is_whole_or_not_at_all(digits_run, artifact, tmp_path):
     """An error after the weights are written leaves the old file, and nothing beside it."""
     path = tmp_path / "model.keras"
-    artefact.save(path)
+    artifact.save(path)
     before = path.read_bytes()
-    unwritable = Artefact(artefact.model, artefact.recipe, [object()] * 10)  # JSON cannot hold these names
+    unwritable = Artifact(artifact.model, artifact.recipe, [object()] * 10)  # JSON cannot hold these names
     with pytest.raises(TypeError):
         unwritable.save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["model.keras"]
 
 
-def test_saving_again_gives_the_same_model(artefact, images, tmp_path):
-    """A loaded artefact is as good as the first."""
-    artefact.save(tmp_path / "again.keras")
+def test_saving_again_gives_the_same_model(artifact, images, tmp_path):
+    """A loaded artifact is as good as the first."""
+    artifact.save(tmp_path / "again.keras")
     again = cr.load(tmp_path / "again.keras")
-    assert (again.recipe, again.class_names) == (artefact.recipe, artefact.class_names)
-    assert np.array_equal(again.probabilities(images), artefact.probabilities(images))
+    assert (again.recipe, again.class_names) == (artifact.recipe, artifact.class_names)
+    assert np.array_equal(again.probabilities(images), artifact.probabilities(images))
 
 
 def with_entry(source: Path, path: Path, entry: bytes) -> Path:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.fit import newest
 from cnnrecipes.optim.schedules import schedule as planned
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.extension import extended
+from cnnrecipes.runs.weights import read_weights
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 2
@@ -43,27 +43,26 @@ def test_a_constant_rate_is_the_one_that_was_asked_for(finished, tmp_path):
 def test_a_restart_begins_with_the_whole_rate(finished):
     _, start = extended(finished, 2, "restart", None)
     assert start.arrays["schedule/00000"] == 1
-    assert start.state["parts"]["drop"] == {"waited": 0}
+    assert start.state.epochs_at_this_rate == 0
 
 
 def test_the_best_weights_so_far_stay_the_best(finished, tmp_path):
-    said = []
     longer = cr.extend(finished, 1, workdir=tmp_path, **{**EXTENDED, "learning_rate": 1e-12})
-    best = checkpoint.read(longer.folder / "checkpoints" / "best.npz")
-    assert longer.metrics["epoch"] == finished.metrics["epoch"] == best.state["epoch"]
+    _, best = read_weights(longer.folder / "checkpoints" / "best.npz")
+    assert longer.metrics["epoch"] == finished.metrics["epoch"] == best["epoch"]
     assert longer.metrics["weights"] == finished.metrics["weights"]
-    assert newest(longer.folder, said.append).state["parts"]["position"]["epoch"] == 5
+    assert checkpoint.newest(longer.folder).state.epoch == 5
 
 
 def test_a_kill_at_the_beginning_does_not_lose_the_first_run(finished, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
-    def kill(*arguments):
+    def kill(*arguments, **options):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("cnnrecipes.training.trainer.train", kill)
+        patch.setattr("cnnrecipes.training.trainer.Trainer.fit", kill)
         with pytest.raises(Killed):
             cr.extend(finished, 1, workdir=tmp_path, **EXTENDED)
     (folder,) = tmp_path.iterdir()

@@ -14,7 +14,7 @@ from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.errors import DataError, ModelError, RecipeError
 from cnnrecipes.recipe.schema import Data
 from cnnrecipes.runs import predictor
-from cnnrecipes.runs.artifact import Artefact
+from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.evaluation import _originals, evaluate
 
 RANDOM = np.random.default_rng(0)
@@ -23,12 +23,12 @@ SPEC = Data(name="x", image_size=32)
 
 
 @pytest.fixture(scope="module")
-def artefact():
+def artifact():
     """A model of 32 x 32 images, untrained: its numbers are as good as any."""
     recipe = cr.Recipe.from_dict(
         {"data": {"name": "arrays", "image_size": 32}, "model": {"name": "resnet8"}, "train": {"epochs": 1}}, "test"
     )
-    return Artefact(cr.build("resnet8", input_shape=(32, 32, 3), classes=4), recipe, list("abcd"))
+    return Artifact(cr.build("resnet8", input_shape=(32, 32, 3), classes=4), recipe, list("abcd"))
 
 
 def of_size(height, width, name="resnet8", **options):
@@ -38,7 +38,7 @@ def of_size(height, width, name="resnet8", **options):
     )
     statistics = {"mean": [128] * 3, "std": [74] * 3}
     model = cr.build(recipe.model, input_shape=(height, width, 3), classes=4, **statistics)
-    return Artefact(model, recipe, list("abcd"))
+    return Artifact(model, recipe, list("abcd"))
 
 
 def look(text):
@@ -63,28 +63,28 @@ def test_views_are_slices_and_mirror_images():
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
-def test_views_are_averaged(artefact, average):
+def test_views_are_averaged(artifact, average):
     seen = look("flip_lr") + look("five_crop(40)")
-    logits = artefact.logits(np.stack(seen)).astype(float)
+    logits = artifact.logits(np.stack(seen)).astype(float)
     mean = logits.mean(0) if average == "logits" else np.log(np.exp(predictor.log_softmax(logits)).mean(0))
-    found = predictor.Scorer(artefact, ["flip_lr", "five_crop(40)"], average).scores([IMAGE])
+    found = predictor.Scorer(artifact, ["flip_lr", "five_crop(40)"], average).scores([IMAGE])
     np.testing.assert_allclose(next(found), predictor.log_softmax(mean), atol=1e-6)
 
 
-def test_a_probability_below_the_smallest_number_is_none_of_infinity(artefact):
+def test_a_probability_below_the_smallest_number_is_none_of_infinity(artifact):
     images = keras.Input((32, 32, 3))
     logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(images))
-    sure = Artefact(keras.Model(images, logits), artefact.recipe, artefact.class_names)
+    sure = Artifact(keras.Model(images, logits), artifact.recipe, artifact.class_names)
     sure.model.set_weights([np.zeros((3, 4)), np.float32([2000, 0, 0, 0])])
     found = next(predictor.Scorer(sure, "flip_lr").scores([IMAGE]))
     np.testing.assert_allclose(found, [0, -2000, -2000, -2000])
 
 
-def test_ten_crops_of_a_symmetric_model_are_five(artefact):
+def test_ten_crops_of_a_symmetric_model_are_five(artifact):
     """Of one that sees mean colours alone; NumPy knows what it says."""
     images = keras.Input((32, 32, 3))
     logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(images) / 255)
-    symmetric = Artefact(keras.Model(images, logits), artefact.recipe, artefact.class_names)
+    symmetric = Artifact(keras.Model(images, logits), artifact.recipe, artifact.class_names)
     kernel, bias = symmetric.model.get_weights()
     five, ten = (
         next(predictor.Scorer(symmetric, f"{name}(40)", "logits").scores([IMAGE])) for name in ("five_crop", "ten_crop")
@@ -94,27 +94,27 @@ def test_ten_crops_of_a_symmetric_model_are_five(artefact):
     np.testing.assert_allclose(five, predictor.log_softmax(mean), atol=1e-6)
 
 
-def test_many_images_are_scored_as_each_alone(artefact):
+def test_many_images_are_scored_as_each_alone(artifact):
     images = [RANDOM.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8) for i in range(19)]
-    scorer = predictor.Scorer(artefact, ["ten_crop", "flip_lr"])
+    scorer = predictor.Scorer(artifact, ["ten_crop", "flip_lr"])
     together = list(scorer.scores(images))
     for i in (0, 15, 16, 18):
         np.testing.assert_array_equal(next(scorer.scores([images[i]])), together[i])
 
 
-def test_a_whole_image_of_the_models_size_is_the_plain_one(artefact):
+def test_a_whole_image_of_the_models_size_is_the_plain_one(artifact):
     square = RANDOM.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    found = next(predictor.Scorer(artefact, "multi_scale([32])").scores([square]))
+    found = next(predictor.Scorer(artifact, "multi_scale([32])").scores([square]))
     # Other batch shapes, other sums: equal to float32's rounding.
     np.testing.assert_allclose(
-        found, predictor.log_softmax(artefact.logits(square[None])[0].astype(float)), rtol=1e-5, atol=1e-5
+        found, predictor.log_softmax(artifact.logits(square[None])[0].astype(float)), rtol=1e-5, atol=1e-5
     )
 
 
-def test_whole_images_keep_their_proportions(artefact):
-    whole = predictor.fully_convolutional(artefact.model)
+def test_whole_images_keep_their_proportions(artifact):
+    whole = predictor.fully_convolutional(artifact.model)
     scaled = np.round(tf.image.resize(IMAGE, (48, 62), antialias=True)).astype(np.uint8)
-    found = next(predictor.Scorer(artefact, "multi_scale([48])").scores([IMAGE]))
+    found = next(predictor.Scorer(artifact, "multi_scale([48])").scores([IMAGE]))
     np.testing.assert_allclose(
         found, predictor.log_softmax(whole(scaled[None]).numpy()[0].astype(float)), rtol=2e-6, atol=1e-5
     )
@@ -127,10 +127,10 @@ def test_the_default_scales_are_the_papers_in_proportion_to_the_models_size(size
     assert views.MultiScale(short_sides=(40,)).sides(size) == (40,)
 
 
-def test_whole_images_are_scored_in_batches_of_their_shape_to_the_bit_as_alone(artefact, monkeypatch):
+def test_whole_images_are_scored_in_batches_of_their_shape_to_the_bit_as_alone(artifact, monkeypatch):
     shapes = [(40, 50), (50, 40), (40, 50), (33, 90), (40, 50), (32, 32), (50, 40)]
     images = [RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
-    scorer = predictor.Scorer(artefact, "multi_scale")
+    scorer = predictor.Scorer(artifact, "multi_scale")
     alone = [next(scorer.scores([image])) for image in images]
     seen, whole = [], scorer._whole
     monkeypatch.setattr(scorer, "_whole", lambda batch: seen.append(tuple(batch.shape)) or whole(batch))
@@ -179,9 +179,9 @@ def test_an_image_too_small_for_the_model_is_an_error():
         predictor.Scorer(of_size(32, 32, "vgg11", head="average"), "multi_scale([64, 16])")
 
 
-def test_an_image_too_long_is_an_error(artefact):
+def test_an_image_too_long_is_an_error(artifact):
     with pytest.raises(DataError, match="1x90000 pixels would be 640x57600000"):
-        artefact.predict(IMAGE[:1, :1].repeat(90000, axis=1), tta="multi_scale([640])")
+        artifact.predict(IMAGE[:1, :1].repeat(90000, axis=1), tta="multi_scale([640])")
 
 
 def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
@@ -220,21 +220,21 @@ def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
         (3, "tta is 3; give a view"),
     ],
 )
-def test_views_that_cannot_be_are_named(artefact, given, words):
+def test_views_that_cannot_be_are_named(artifact, given, words):
     with pytest.raises(RecipeError, match=words):
-        predictor.Scorer(artefact, given)
+        predictor.Scorer(artifact, given)
     with pytest.raises(RecipeError, match=words):
-        artefact.predict(IMAGE, tta=given)
+        artifact.predict(IMAGE, tta=given)
 
 
-def test_an_unknown_average_is_named(artefact):
+def test_an_unknown_average_is_named(artifact):
     with pytest.raises(RecipeError, match="average is 'median'; allowed: probabilities, logits"):
-        artefact.predict(IMAGE, tta="flip_lr", average="median")
+        artifact.predict(IMAGE, tta="flip_lr", average="median")
 
 
-def test_an_average_of_nothing_is_refused(artefact):
+def test_an_average_of_nothing_is_refused(artifact):
     with pytest.raises(RecipeError, match="average is 'logits', and there are no views"):
-        artefact.predict(IMAGE, average="logits")
+        artifact.predict(IMAGE, average="logits")
 
 
 def test_evaluate_says_both(digits_run):
@@ -259,7 +259,7 @@ def test_views_of_arrays_are_reproducible(digits_run):
     assert first == again
 
 
-def test_a_photo_that_is_gone_is_named(flowers, artefact):
+def test_a_photo_that_is_gone_is_named(flowers, artifact):
     split = open_source(str(flowers), SPEC).split("validation")
     split.images.items[int(split.positions[3])] = str(flowers / "rose" / "gone.jpg")
     with pytest.raises(DataError, match=r"cannot read .*gone\.jpg"):

@@ -1,4 +1,4 @@
-"""The run folder and the artefact: what is kept, and that it predicts what validation saw."""
+"""The run folder and the artifact: what is kept, and that it predicts what validation saw."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_file_alone_predicts_the_same_in_another_process(digits_run, validat
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), forward)
 
 
-def test_keras_alone_opens_the_artefact(digits_run, validation, tmp_path):
+def test_keras_alone_opens_the_artifact(digits_run, validation, tmp_path):
     images, _, forward = validation
     np.save(tmp_path / "images.npy", images)
     code = """
@@ -135,7 +135,7 @@ def damaged(path, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "empty", "text", "another zip"])
-def test_a_corrupt_artefact_is_named(digits_run, tmp_path, how):
+def test_a_corrupt_artifact_is_named(digits_run, tmp_path, how):
     path = tmp_path / "model.keras"
     shutil.copy(digits_run.folder / "model.keras", path)
     damaged(path, how)
@@ -222,7 +222,7 @@ def test_wilsons_interval(successes, n, low, high):
 def test_metrics_are_numpys(digits_run):
     split = open_source(None, digits_run.recipe.data).split("test")
     images = np.stack([split.read(i)[0] for i in range(len(split))])
-    p = digits_run.artefact.probabilities(images)[np.arange(len(split)), split.labels]
+    p = digits_run.artifact.probabilities(images)[np.arange(len(split)), split.labels]
     names = np.array([prediction.name for prediction in digits_run.predict(images)])
     found = digits_run.metrics["test"]
     assert found["accuracy"] == np.mean(names == split.labels.astype(str))

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.preflight import explained_disk
+from cnnrecipes.training.preflight import naming_full_disk
 
 FULL = tf.errors.ResourceExhaustedError(None, None, "runs/a/tensorboard/x.v2; No space left on device")
 NO_MEMORY = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
@@ -18,17 +18,17 @@ NO_MEMORY = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating te
 @pytest.mark.parametrize("error", [OSError(number, os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT)])
 def test_a_full_disk_says_how_to_go_on(error, tmp_path):
     full = pytest.raises(TrainingError, match="the disk of .* is full; make room, then `cnnrecipes resume")
-    with full, explained_disk(tmp_path):
+    with full, naming_full_disk(tmp_path):
         raise error
 
 
 def test_tensorflows_name_for_it(tmp_path):
-    with pytest.raises(TrainingError, match="is full"), explained_disk(tmp_path):
+    with pytest.raises(TrainingError, match="is full"), naming_full_disk(tmp_path):
         raise FULL
 
 
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "denied"), NO_MEMORY])
 def test_other_errors_pass(error, tmp_path):
-    with pytest.raises(type(error)) as caught, explained_disk(tmp_path):
+    with pytest.raises(type(error)) as caught, naming_full_disk(tmp_path):
         raise error
     assert caught.value is error

@@ -14,7 +14,7 @@ from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
-from cnnrecipes.training.train_model import Trainee
+from cnnrecipes.training.train_model import TrainModel
 
 RANDOM = np.random.default_rng(0)
 ARRAYS = (RANDOM.integers(0, 256, (40, 12, 12, 3), dtype=np.uint8), np.arange(40) % 4)
@@ -61,7 +61,7 @@ def test_a_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
         images = keras.Input((12, 12, 3), dtype="uint8")
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255, dtype="float32")(images))
         model = keras.Model(images, keras.layers.Dense(4, kernel_initializer="zeros")(flat))
-        trainee = Trainee(model, augmentation=augmentation if in_step else None)
+        trainee = TrainModel(model, augmentation=augmentation if in_step else None)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         trainee.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=True)
         trainee.make_train_function()
@@ -100,7 +100,7 @@ def test_a_training_ends_with_the_same_weights_from_either_half(tmp_path):
 
 def test_weight_files_are_the_models_own(tmp_path):
     model = cr.build("resnet8", input_shape=(12, 12, 3), classes=4)
-    augmenting = Trainee(model, augmentation=Augmentation((), 0, MEAN.mean, in_step=True))
+    augmenting = TrainModel(model, augmentation=Augmentation((), 0, MEAN.mean, in_step=True))
     augmenting.save_weights(tmp_path / "a.weights.h5")
     twin = cr.build("resnet8", input_shape=(12, 12, 3), classes=4)
     twin.load_weights(tmp_path / "a.weights.h5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -17,10 +18,11 @@ from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.optim.optimizers import SGD, optimizer
 from cnnrecipes.optim.schedules import Schedule, schedule
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs import checkpoint
-from cnnrecipes.training import trainer
-from cnnrecipes.training.callbacks.epochs import Best, Position
+from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.weights import read_weights
+from cnnrecipes.training.callbacks.epochs import BestWeights
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
+from cnnrecipes.training.seeding import seeded
 
 
 def recipe(**changes):
@@ -132,10 +134,10 @@ def test_seeded_leaves_the_users_generators_alone():
     random.seed(5), np.random.seed(5)
     expected = random.random(), np.random.random()
     random.seed(5), np.random.seed(5)
-    with trainer.seeded(1):
+    with seeded(1):
         first = keras.random.normal((2,)), random.random()
     assert (random.random(), np.random.random()) == expected
-    with trainer.seeded(1):
+    with seeded(1):
         np.testing.assert_array_equal(keras.random.normal((2,)), first[0])
 
 
@@ -146,10 +148,10 @@ def test_seeded_restores_keras_generator():
     keras.utils.set_random_seed(3)
     # Before 3.11 Keras keeps its generator when it is seeded.
     seeded_before = np.array_equal(keras.random.normal((2,)), expected[0])
-    with trainer.seeded(1):
+    with seeded(1):
         first = keras.random.normal((2,))
     second = keras.random.normal((2,))
-    with trainer.seeded(1):
+    with seeded(1):
         np.testing.assert_array_equal(keras.random.normal((2,)), first)
     if seeded_before:
         np.testing.assert_array_equal(second, expected[1])
@@ -169,14 +171,17 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 
 
 def test_the_best_checkpoint_is_the_most_accurate_then_the_surest(tmp_path):
-    weights = []
-    best = Best(tmp_path / "best.npz", "accuracy", lambda: [np.full(2, weights[-1])])
+    state, weights = TrainState(10), []
+    best = BestWeights(state, tmp_path / "best.npz", "accuracy")
+    best.set_model(SimpleNamespace(measured_weights=lambda: [np.full(2, weights[-1])]))
     for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.7, 0.85), (0.6, 0.1)]):
         weights.append(epoch)
         best.on_epoch_end(epoch, {"val_accuracy": accuracy, "val_loss": loss})
-        assert best.improved == (epoch < 3)
-    assert best.epoch == 3
-    np.testing.assert_array_equal(checkpoint.read(tmp_path / "best.npz").arrays["weights/00000"], [2, 2])
+        assert state.epochs_without_improvement == max(epoch - 2, 0)
+    assert state.best_epoch == 3
+    (best_weights,), about = read_weights(tmp_path / "best.npz")
+    np.testing.assert_array_equal(best_weights, [2, 2])
+    assert about == {"epoch": 3}
 
 
 def test_a_loss_that_diverges_stops_the_training(tmp_path):
@@ -197,12 +202,12 @@ def test_validation_loss_is_the_cross_entropy_of_the_real_examples(digits_run):
 
 def test_progress_without_a_terminal_is_plain_lines(tmp_path):
     text = io.StringIO()
-    display = ProgressDisplay(position := Position(4), 12, Console(file=text))
+    display = ProgressDisplay(state := TrainState(4), 12, Console(file=text))
     display.set_params({"epochs": 3})
     display.on_train_begin()
     for epoch in range(3):
         for batch in range(4):
-            position.epoch, position.step = epoch, batch + 1
+            state.epoch, state.step = epoch, batch + 1
             display.on_train_batch_end(batch, {"loss": tf.constant(1.5), "accuracy": tf.constant(0.25)})
         numbers = {"val_loss": 1.2, "val_accuracy": 0.5, "images_per_second": 100.0}
         display.on_epoch_end(epoch, {"loss": 1.5, "accuracy": 0.25, **numbers})

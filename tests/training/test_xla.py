@@ -63,7 +63,7 @@ def test_a_validation_that_xla_cannot_compile_is_an_error_that_says_so(tmp_path,
 
 
 def test_an_error_that_is_not_xlas_is_raised_as_it_is(tmp_path):
-    from cnnrecipes.training.xla import without_xla_where_it_fails
+    from cnnrecipes.training.xla import fit_without_xla_if_it_fails
 
     class Compiled:
         steps_done, jit_compile = 0, True
@@ -72,4 +72,4 @@ def test_an_error_that_is_not_xlas_is_raised_as_it_is(tmp_path):
         raise tf.errors.DataLossError(None, None, "corrupted record at 12")
 
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
-        without_xla_where_it_fails(broken, Compiled(), print)
+        fit_without_xla_if_it_fails(broken, Compiled(), print)

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.callbacks.epochs import Position
+from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.training.callbacks.epochs import NextEpoch, StepCounter
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
@@ -73,9 +74,9 @@ def test_a_loss_that_is_no_number_names_the_step_and_what_to_try(tmp_path, steps
 
 def test_lines_of_a_real_training_say_epoch_accuracy_and_time_left(tmp_path):
     text = io.StringIO()
-    training = LinearTraining(tmp_path, epochs=2)
-    display = ProgressDisplay(Position(6), 12, Console(file=text, width=20))
-    training.session.loggers = [display.position, display]
+    state = TrainState(6)
+    display = ProgressDisplay(state, 12, Console(file=text, width=20))
+    training = LinearTraining(tmp_path, epochs=2, callbacks=[StepCounter(state), display, NextEpoch(state)])
     training.run()
     lines = text.getvalue().splitlines()
     assert [line.partition("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
@@ -86,7 +87,7 @@ def test_lines_of_a_real_training_say_epoch_accuracy_and_time_left(tmp_path):
 def test_a_display_is_closed_by_an_error(tmp_path, capsys):
     """A bar that is still drawn would swallow the error's line."""
     text = io.StringIO()
-    display = ProgressDisplay(Position(5), 10, Console(file=text, force_terminal=True))
+    display = ProgressDisplay(TrainState(5), 10, Console(file=text, force_terminal=True))
     display.set_params({"epochs": 2})
     display.on_train_begin()
     assert display.bar.live.is_started

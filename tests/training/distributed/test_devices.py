@@ -22,7 +22,7 @@ from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RecipeError, TrainingError
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs import checkpoint
-from cnnrecipes.training.distributed.devices import place
+from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.distributed.launcher import _free_ports
 
 # Gradients of two halves are added up in another order than those of the whole: some float32 roundings, in 38 steps.
@@ -39,16 +39,15 @@ def config(index, workers):
 
 def test_many_workers_without_a_cluster_and_a_taken_port_are_named(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    spec = schema.Devices(strategy="multi_worker")
-    with pytest.raises(TrainingError, match="neither TF_CONFIG nor SLURM says"):
-        place(spec)
+    with pytest.raises(TrainingError, match="neither TF_CONFIG nor SLURM names"):
+        Devices.open("multi_worker")
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
         monkeypatch.setenv("TF_CONFIG", config(0, [f"localhost:{port}", "localhost:1"]))
         with pytest.raises(TrainingError, match=rf"port {port} of worker 0 .* cannot be used"):
-            place(spec)
+            Devices.open("multi_worker")
 
 
 SOURCE = open_source(
@@ -109,7 +108,7 @@ def command(*arguments, **environment):
 def end_of(folder):
     """What the only run in a folder ends with."""
     (run,) = folder.iterdir()
-    return checkpoint.newest(run / "checkpoints").arrays
+    return checkpoint.newest(run).arrays
 
 
 def largest_difference(one, other):
