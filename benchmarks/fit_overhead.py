@@ -3,8 +3,8 @@
     python benchmarks/fit_overhead.py
 
 One model is trained in turn on one constant batch by calls of its train function ("bare"), and by
-`cnnrecipes.training.trainer.Trainer` on an array source with the recipe's augmentation and all callbacks ("fit"), several
-rounds. A round of fit is two epochs, of which the second counts. Printed are medians; the aim is 95%.
+`cnnrecipes.training.trainer.Trainer` on an array source with the recipe's augmentation and all callbacks ("fit"),
+several rounds. A round of fit is two epochs, of which the second counts. Printed are medians; the aim is 95%.
 """
 
 from __future__ import annotations

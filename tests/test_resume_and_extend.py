@@ -268,7 +268,7 @@ def test_a_file_without_weights_to_start_from_is_named(tmp_path, make, words):
 def test_a_resumed_run_takes_other_checkpoints_and_no_other_training(finished, stopped):
     with pytest.raises(
         cr.RunError,
-        match=r"train.epochs \(3 to 5\) cannot change; ; only keys of \[devices\] and \[logging\] can.*extend",
+        match=r"train.epochs \(3 to 5\) cannot change; only keys of \[devices\] and \[logging\] can.*extend",
     ):
         cr.resume(stopped, DATA, progress=False, **{"train.epochs": 5, "devices.on_oom": "halve"})
     with pytest.raises(cr.RecipeError, match="unknown key 'train.epoch'"):
