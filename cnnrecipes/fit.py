@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Mapping
-from functools import wraps
 from pathlib import Path
 from typing import Any, Literal
 
-from cnnrecipes import models
 from cnnrecipes._support import console, keras_settings
-from cnnrecipes.data.images.pixel_values import say_or_warn
+from cnnrecipes._support.memory import collect_garbage_afterwards
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.extension import extended
 from cnnrecipes.runs.run import Run, check_place
-from cnnrecipes.training import loggers, preflight, run_folder
+from cnnrecipes.training import preflight, run_folder
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.start import Start, adjustable_keys, complete_recipe, find_start, resumed_recipe
@@ -124,42 +121,23 @@ def extend(
     return _train(find_start(recipe, extension=checkpoint), data, workdir=workdir, progress=progress)
 
 
-def _release_memory(train):
-    """Run the garbage collector after a training: its reference cycles are few, but large."""
-
-    @wraps(train)
-    def wrapped(*args, **kwargs):
-        try:
-            return train(*args, **kwargs)
-        finally:
-            gc.collect()
-
-    return wrapped
-
-
-@_release_memory
+@collect_garbage_afterwards
 def _train(
     start: Start, data: Any, *, workdir: str | Path | None = None, name: str | None = None, progress: bool = True
 ) -> Run:
-    """Open the devices and the data, build the job, which finds all errors, then open the run folder and train."""
-    keras_settings.check()
-    started, recipe = time.monotonic(), start.recipe
-    models.find(recipe.model.name)
-    loggers.check(recipe.logging)
-    devices = Devices.open(recipe.devices.strategy)
+    """Open devices and data, build the job, which finds all errors, and only then open the run folder and train."""
+    started = time.monotonic()
+    preflight.check(start.recipe)
+    devices = Devices.open(start.recipe.devices.strategy)
     progress = progress and devices.is_chief
     say = console.say if progress else console.silent
     preflight.note_devices(devices, say)
     with (
         devices.naming_lost_workers("the same command"),
-        InputPipeline.open(recipe, data, lambda text: say_or_warn(text, say), progress=progress) as pipeline,
+        InputPipeline.open(start.recipe, data, say, progress=progress) as pipeline,
         keras_settings.float32(),
-        seeded(recipe.train.seed),
+        seeded(start.recipe.train.seed),
     ):
-        for note in pipeline.notes():
-            say(note)
-        if recipe.train.deterministic:
-            preflight.make_deterministic()
         recipe = start.adjusted(pipeline.steps_per_epoch)
         job = TrainJob.build(recipe, pipeline, devices, weights_from=start.weights)
         if start.checkpoint:

@@ -16,6 +16,7 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.audit.check import quarantine
 from cnnrecipes.data.augmentation import Augmentation, runs_in_training_step
 from cnnrecipes.data.image_shape import image_shape
+from cnnrecipes.data.images.pixel_values import say_or_warn
 from cnnrecipes.data.readable import open_readable
 from cnnrecipes.data.sources.source import Source, Split, unmeasured
 from cnnrecipes.data.split_statistics import split_statistics
@@ -57,8 +58,13 @@ class InputPipeline:
         Raises:
             DataError: the data cannot be opened, or too few readable images are left to train on.
         """
-        source, unreadable = open_readable(data, recipe.data, say, progress=progress)
-        return cls(source, recipe, unreadable, progress=progress)
+        source, unreadable = open_readable(
+            data, recipe.data, lambda text: say_or_warn(text, say), progress=progress
+        )
+        pipeline = cls(source, recipe, unreadable, progress=progress)
+        for note in pipeline.notes():
+            say(note)
+        return pipeline
 
     def __enter__(self) -> InputPipeline:
         self.source.__enter__()

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from cnnrecipes import models
+from cnnrecipes._support import keras_settings
 from cnnrecipes.errors import TrainingError
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.training import loggers
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.train_model import TrainModel
 
@@ -20,6 +24,19 @@ _NVIDIA = Path("/proc/driver/nvidia/version")
 _CPU_INFO = Path("/proc/cpuinfo")
 # With one of these TensorFlow uses oneDNN by itself (tensorflow/core/util/util.cc, DefaultOneDnnPolicy).
 _ONEDNN_FEATURES = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
+
+
+def check(recipe: Recipe) -> None:
+    """Check all that can be wrong before data are opened, and make TensorFlow deterministic if the recipe says so.
+
+    Raises:
+        CNNRecipesError: settings of Keras that are not supported, an unknown model, a logger that is not installed.
+    """
+    keras_settings.check()
+    models.find(recipe.model.name)
+    loggers.check(recipe.logging)
+    if recipe.train.deterministic:
+        make_deterministic()
 
 
 def note_devices(devices: Devices, say: Callable[[str], None]) -> None:
