@@ -75,6 +75,8 @@ class Run:
         """Open the folder of an existing run. Raises RunError if it is not a run folder."""
         if not isinstance(folder, (str, Path)):
             raise RunError(f"a run is opened by its path; received {folder!r}")
+        if Path(folder).is_file():
+            raise RunError(f"{str(folder)!r} is a file; give the run folder it came from")
         if not (Path(folder) / "recipe.toml").is_file():
             raise RunError(
                 f"{str(folder)!r} is not a run folder; give one that `fit` has made, as runs/<date>_<recipe>_1"
@@ -154,6 +156,12 @@ class Run:
     ) -> Prediction | list[Prediction]:
         """Return class names and probabilities for a path, an array or a list; see `Artefact.predict`."""
         return self.artefact.predict(inputs, tta, average)
+
+    def predict_files(
+        self, paths: Sequence[str | Path], tta: str | Sequence[str] | None = None, average: str = "probabilities"
+    ) -> tuple[list[Prediction], dict[str, str]]:
+        """Return the predictions of readable files, and the reason for each unreadable one; see `Artefact`."""
+        return self.artefact.predict_files(paths, tta, average)
 
     def evaluate(
         self,
