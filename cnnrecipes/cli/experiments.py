@@ -39,9 +39,10 @@ def experiment(
     """Train the networks of an experiment and print their accuracies."""
     import_tensorflow()
     asked = cnnrecipes.experiments.find(name)
+    changes = vars(cnnrecipes.experiments.changed_setting(asked.setting, overrides(settings)))
     if not quiet:
         print(asked.question)
-    frame = cnnrecipes.experiments.run(name, workdir=workdir, progress=not quiet, **overrides(settings))
+    frame = cnnrecipes.experiments.run(name, workdir=workdir, progress=not quiet, **changes)
     summary = cnnrecipes.experiments.summary(frame)
     files = [workdir / name / file for file in ("histories.csv", "histories.png")]
     if as_json:
