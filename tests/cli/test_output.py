@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+import cnnrecipes as cr
 from cnnrecipes.cli import app, output
 from cnnrecipes.recipe import catalog
 
@@ -85,24 +87,41 @@ def test_evaluate_and_predict_as_json(inside, digits_run, tmp_path):
     assert "none.png" in err
 
 
-def test_experiment_as_json(inside):
-    small = ("data=digits", "pixels=8", "images=60", "epochs=1")
-    status, out, err = inside("experiment", "plain_and_residual", *small, "--json")
+def test_experiment_as_json(inside, monkeypatch):
+    def run(name, *, workdir, progress, **setting):
+        print("epoch 1/1" if progress else "")  # as a training does
+        row = {"loss": 2.0, "accuracy": 0.25, "val_loss": math.nan, "val_accuracy": 0.5, "epoch": setting["epochs"]}
+        return pd.DataFrame([{"kind": "plain", "size": size, **row} for size in (20, 56)])
+
+    monkeypatch.setattr(cr.experiments, "run", run)
+    status, out, err = inside("experiment", "plain_and_residual", "epochs=1", "--json")
     assert status == 0
     found = json.loads(out)
-    assert [one["size"] for one in found["cases"]] == [20, 56, 20, 56]
-    assert all(Path(file).is_file() for file in found["files"])
+    assert [(one["size"], one["val_accuracy"]) for one in found["cases"]] == [(20, 0.5), (56, 0.5)]
+    assert found["cases"][0]["val_loss"] is None
+    assert found["files"] == [f"experiments/plain_and_residual/histories.{suffix}" for suffix in ("csv", "png")]
     assert "Do deeper nets train worse" in err
-    status, out, err = inside("experiment", "plain_and_residual", *small, "--quiet")
-    assert (status, err, len(out.splitlines())) == (0, "", 5)
+    assert "epoch 1/1" in err
+    status, out, err = inside("experiment", "plain_and_residual", "--quiet")
+    assert (status, err) == (0, "")
+    assert [line.split()[:2] for line in out.splitlines()[-2:]] == [["plain", "20"], ["plain", "56"]]
 
 
-def test_resume_check_as_json(inside):
-    small = ("train.epochs=2", "train.warmup=0 epochs")
-    status, out, err = inside("resume-check", "resnet8_digits", *small, "--kills", "1", "--json")
+@pytest.mark.parametrize("equal", [True, False])
+def test_resume_check_as_json(inside, monkeypatch, equal):
+    def check(recipe, *, kills, say, **options):
+        say(f"training {recipe.name} without a kill")
+        row = {"killed_after": 0.5, "resumed_from": {"epoch": 0, "step": 3}, "weights": "1f", "equal": True}
+        return pd.DataFrame([row, {**row, "resumed_from": None, "equal": equal}])
+
+    monkeypatch.setattr(cr, "resume_check", check)
+    status, out, err = inside("resume-check", "resnet8_digits", "--kills", "2", "--json")
     found = json.loads(out)
-    assert (status, found["kills"], found["equal"], len(found["runs"])) == (0, 1, 1, 1)
-    assert "training without a kill" in err
+    assert (status, found["kills"], found["equal"]) == (0 if equal else 1, 2, 1 + equal)
+    assert [one["resumed_from"] for one in found["runs"]] == [{"epoch": 0, "step": 3}, None]
+    assert err == "training resnet8_digits without a kill\n"
+    status, out, err = inside("-q", "resume-check", "resnet8_digits", "--kills", "2")
+    assert (out.count("\n"), err) == (1, "")
 
 
 def test_numbers_that_json_does_not_have_become_null(capsys):
