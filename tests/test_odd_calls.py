@@ -360,7 +360,7 @@ COMMANDS = [
          SystemExit,
          "'ant'", "model does not know"),
     case("evaluate: a model.keras", command("evaluate", "{folder_of_run}/model.keras"), SystemExit,
-         "wants the run folder"),
+         "is a file; give the run folder"),
     case("predict: nothing readable", command("predict", "{folder_of_run}", "{tmp}/none.jpg"), SystemExit, "none.jpg",
          "does not exist"),
     case("predict: an empty folder", command("predict", "{folder_of_run}", "{empty}"), SystemExit, "no images"),

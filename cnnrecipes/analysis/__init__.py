@@ -11,7 +11,7 @@ from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.initializations import compare_initializations
 from cnnrecipes.analysis.inspection import Inspection, inspect
 from cnnrecipes.analysis.receptive_field import receptive_field
-from cnnrecipes.analysis.schedule_plot import plot_schedule
+from cnnrecipes.analysis.schedule_plot import plot_extension, plot_schedule
 from cnnrecipes.analysis.stacks import compare_stacks
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "inspect",
     "plot_activation_statistics",
     "plot_batch",
+    "plot_extension",
     "plot_feature_maps",
     "plot_filters",
     "plot_receptive_field",

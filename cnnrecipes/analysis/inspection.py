@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import pandas as pd
 
 from cnnrecipes._support.atomic_files import make_folder, write_whole
+from cnnrecipes.analysis import subject
 from cnnrecipes.analysis.activation_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics
 from cnnrecipes.analysis.cost import cost
@@ -20,6 +21,8 @@ from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import plot_receptive_field
 from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.receptive_field import receptive_field
+from cnnrecipes.analysis.subject import Subject
+from cnnrecipes.errors import CNNRecipesWarning
 
 # file -> what it shows
 PICTURES = {
@@ -30,44 +33,69 @@ PICTURES = {
     "filters.png": "the first convolution's kernels",
     "feature_maps.png": "what the first image gives in every stage",
 }
+FILES = ("layers.csv", *PICTURES)
 
 
 class Inspection(NamedTuple):
     """The results of `inspect`.
 
-    `stages` and `layers`: tables of costs, fields and activations. `files`: the pictures. `dead`: the layers with dead
-    channels, as `dead_channels` has them.
+    Attributes:
+        stages: costs and receptive fields, one row per stage.
+        layers: costs, receptive fields and activation statistics, one row per layer call.
+        files: the written files.
+        dead: the layers with dead channels, as of `dead_channels`.
+        note: the reason for noise in place of images, and the remedy; "" if there are images.
     """
 
     stages: pd.DataFrame
     layers: pd.DataFrame
     files: tuple[Path, ...]
     dead: pd.DataFrame
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but `layers`, which is in layers.csv, as dictionaries and lists."""
+        tables = {"stages": self.stages.reset_index().to_dict("records"), "dead": self.dead.to_dict("records")}
+        return {**tables, "files": list(map(str, self.files)), "note": self.note}
 
 
 def inspect(
-    model: keras.Model, folder: str | os.PathLike, images: np.ndarray | None = None, *, first: str = ""
+    model: keras.Model | Subject | str | Path,
+    folder: str | os.PathLike,
+    images: np.ndarray | None = None,
+    *,
+    first: str = "",
 ) -> Inspection:
     """Measure a model and draw it.
 
     Args:
-        model: functional or sequential, of fixed input size, trained or not.
-        folder: is made; gets layers.csv and `PICTURES`, in place of older ones of these names.
-        images: (N, H, W, C), on the scale that the model takes; None: 8 of uniform noise, 0..255.
-        first: which image the first of them is, for the title of its feature maps.
+        model: a functional or sequential model of fixed input size, trained or not; the name of a recipe or an
+            architecture, or the path of a run, which bring their images; or what `subject.find` returns for these.
+        folder: created if missing; receives `FILES`, in place of older ones of these names.
+        images: (N, H, W, C), on the scale that the model takes; None: those of the recipe or the run, or 8 of uniform
+            noise, 0..255.
+        first: description of the first image, for the title of its feature maps.
 
     Returns:
         the tables: of stages, as `cost(model, by="stage")` with the receptive field at each stage's end; of layers,
         as `cost(model)` with the receptive field and the activations' statistics.
 
     Raises:
+        CNNRecipesError: there is no recipe, architecture or run of this name.
         ModelError: a model without a graph or without a fixed size.
         DataError: images of another shape.
         WriteError: the folder cannot be made or written to.
 
     Warns:
-        UserWarning: names each layer with dead channels, says why they are, and what to do.
+        CNNRecipesWarning: a layer has dead channels; with the reason and the remedy.
     """
+    note = ""
+    if isinstance(model, (str, Path)):
+        model = subject.find(str(model))
+    if isinstance(model, Subject):
+        note = model.noise if images is None else ""
+        images, first = (model.images, model.first) if images is None else (images, first)
+        model = model.model
     folder = make_folder(folder)
     about = f"{len(images)} images" if images is not None else "8 images of uniform noise"
     if images is None:
@@ -81,7 +109,7 @@ def inspect(
     layers = layers.merge(statistics.drop(columns=["type", "stage"]).drop_duplicates("layer"), on="layer", how="left")
     dead = dead_channels(model, images)
     for message in dead_channel_warnings(dead):
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(message, CNNRecipesWarning, stacklevel=2)
     write_whole(folder / "layers.csv", lambda path: layers.to_csv(path, index=False))
     diagram(model, folder / "diagram.svg")
     diagram(model, folder / "diagram.png")
@@ -90,4 +118,4 @@ def inspect(
     plot_activation_statistics(statistics, folder / "activations.png", title=title)
     plot_filters(model, path=folder / "filters.png")
     plot_feature_maps(model, images[0], path=folder / "feature_maps.png", about=first)
-    return Inspection(stages, layers, (folder / "layers.csv", *(folder / name for name in PICTURES)), dead)
+    return Inspection(stages, layers, tuple(folder / name for name in FILES), dead, note)

@@ -1,4 +1,4 @@
-"""Plot of a recipe's learning rate schedule."""
+"""Plots of learning rate schedules: of a recipe, and of a run that is extended."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from cnnrecipes.optim import methods
 from cnnrecipes.optim.schedules import Schedule, schedule
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs.extension import extended
+from cnnrecipes.runs.run import Run
 
 NOMINAL_STEPS = 100  # an epoch's, where nobody says and it makes no difference
 _POINTS = 4000
@@ -76,6 +78,34 @@ def plot_schedule(
     if path:
         save(figure, path)
     return figure
+
+
+def plot_extension(
+    run: str | Path | Run,
+    epochs: int,
+    *,
+    schedule: str,
+    learning_rate: float | None = None,
+    path: str | os.PathLike | None = None,
+) -> Figure:
+    """Plot the learning rate of a finished run with the additional epochs of `extend`, without training.
+
+    A dotted line marks the end of the finished run.
+
+    Args:
+        run: the finished run, or the path of its folder.
+        epochs, schedule, learning_rate: as for `extend`.
+        path: also write the plot there, as .png, .svg or .pdf.
+
+    Raises:
+        RunError: the run does not exist or is unfinished, or its last checkpoint is missing.
+        RecipeError: `epochs`, `schedule` or `learning_rate` is invalid.
+        ModelError: the suffix of `path` is none of these.
+        WriteError: `path` cannot be written.
+    """
+    longer, start = extended(Run.open(run), epochs, schedule, learning_rate)
+    state = start.state
+    return plot_schedule(longer, steps_per_epoch=state.steps_per_epoch, mark_epoch=state.epoch, path=path)
 
 
 def _rates(planned: Schedule) -> tuple[np.ndarray, np.ndarray]:

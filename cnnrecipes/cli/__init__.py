@@ -1,1 +1,1 @@
-"""Command-line interface."""
+"""Command-line interface: a module for each group of commands; every command calls one public function."""

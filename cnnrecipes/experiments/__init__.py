@@ -1,5 +1,5 @@
 """Experiments that reproduce the claims of the lecture."""
 
-from cnnrecipes.experiments.lecture import EXPERIMENTS, find, run, summary
+from cnnrecipes.experiments.lecture import EXPERIMENTS, changed_setting, find, run, summary
 
-__all__ = ["EXPERIMENTS", "find", "run", "summary"]
+__all__ = ["EXPERIMENTS", "changed_setting", "find", "run", "summary"]

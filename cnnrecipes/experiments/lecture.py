@@ -87,7 +87,7 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
         CNNRecipesError: no such experiment or setting, or a training run that fails.
     """
     experiment = find(name)
-    chosen = _chosen(experiment.setting, setting)
+    chosen = changed_setting(experiment.setting, setting)
     folder = make_folder(Path(workdir) / name)
     done = _read(folder / "histories.csv")
     data = None
@@ -160,7 +160,8 @@ def _grid(*axes) -> None:
         axis.grid(alpha=0.3, which="both")
 
 
-def _chosen(setting: Setting, changes: Mapping[str, Any]) -> Setting:
+def changed_setting(setting: Setting, changes: Mapping[str, Any]) -> Setting:
+    """Return the setting with changed fields. Raises UnknownNameError or RunError for an invalid name or value."""
     fields = [field.name for field in dataclasses.fields(Setting)]
     for key, value in changes.items():
         if key not in fields:

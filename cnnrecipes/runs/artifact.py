@@ -192,15 +192,22 @@ class Artifact:
     ) -> tuple[list[Prediction], dict[str, str]]:
         """Predict any number of image files, decoded one batch at a time.
 
+        Args:
+            paths: image files, folders of them, and glob patterns, for example "photos/*.jpg".
+            tta: as in `predict`.
+            average: as in `predict`.
+
         Returns:
             the predictions of the readable files in order, and a dict of unreadable file to reason.
 
         Raises:
+            DataError: a folder or a pattern matches no images.
             RecipeError, ModelError: as in `predict`.
         """
         scorer, unreadable = tta_scorer(self, tta, average), {}
         predictions = []
-        for files, images in self._chunks([str(path) for path in paths], unreadable):
+        expanded = [str(file) for path in paths for file in image_paths(path) or [path]]
+        for files, images in self._chunks(expanded, unreadable):
             rows = self._probabilities(images, scorer)
             predictions += [replace(self._name(row), file=file) for file, row in zip(files, rows, strict=True)]
         return predictions, unreadable

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from cnnrecipes._support.console import measured, printable
+from cnnrecipes._support.console import printable
 from cnnrecipes._support.figures import Picture
 from cnnrecipes.errors import RunError
 
@@ -41,6 +41,15 @@ def page(run: Run) -> str:
     history = _history(run)
     picture = "" if history is None else _image(plot_history(history))
     return f"<div><b>Run of {html.escape(printable(run.recipe.name))}</b><table>{cells}</table>{picture}</div>"
+
+
+def metrics_text(metrics: Mapping[str, Any]) -> str:
+    """Return metrics as text: accuracy with n and 95% interval, cross entropy in nats."""
+    low, high = metrics["accuracy_95"]
+    return (
+        f"accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
+        f"cross entropy {metrics['cross_entropy']:.4f}"
+    )
 
 
 def plot_history(history: pd.DataFrame) -> Picture:
@@ -87,7 +96,7 @@ def _results(run: Run, with_history: bool = True) -> dict[str, str]:
         return {"state": f"unfinished, {epochs} of {run.recipe.train.epochs} epochs", **rows}
     try:
         metrics = run.metrics
-        splits = {split: measured(metrics[split]) for split in ("validation", "test") if split in metrics}
+        splits = {split: metrics_text(metrics[split]) for split in ("validation", "test") if split in metrics}
     except (RunError, KeyError, TypeError) as error:
         splits = {"metrics": printable(str(error))}
     return {**rows, **splits}

@@ -78,6 +78,8 @@ class Run:
             return folder
         if not isinstance(folder, (str, Path)):
             raise RunError(f"a run is opened by its path; received {folder!r}")
+        if Path(folder).is_file():
+            raise RunError(f"{str(folder)!r} is a file; give the run folder it came from")
         if not (Path(folder) / "recipe.toml").is_file():
             raise RunError(
                 f"{str(folder)!r} is not a run folder; give one that `fit` has made, as runs/<date>_<recipe>_1"
@@ -163,6 +165,12 @@ class Run:
     ) -> Prediction | list[Prediction]:
         """Return class names and probabilities for a path, an array or a list; see `Artifact.predict`."""
         return self.artifact.predict(inputs, tta, average)
+
+    def predict_files(
+        self, paths: Sequence[str | Path], tta: str | Sequence[str] | None = None, average: str = "probabilities"
+    ) -> tuple[list[Prediction], dict[str, str]]:
+        """Return the predictions of readable files, and the reason for each unreadable one; see `Artifact`."""
+        return self.artifact.predict_files(paths, tta, average)
 
     def evaluate(
         self,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pandas as pd
 
 from cnnrecipes._support.atomic_files import make_folder, write_text
 from cnnrecipes.errors import TrainingError
+from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.run import Run
@@ -29,7 +30,7 @@ MEASURED = ("seconds", "images_per_second", "memory_mib")
 
 
 def resume_check(
-    recipe: Recipe,
+    recipe: str | Path | Mapping[str, Any] | Recipe,
     *,
     kills: int = 5,
     data: str | None = None,
@@ -40,9 +41,9 @@ def resume_check(
     """Train once uninterrupted, then `kills` times with a SIGKILL at a random time and a resume, in subprocesses.
 
     Args:
-        recipe: the recipe to train; its checkpoint interval is overridden.
+        recipe: the recipe to train, as for `fit`; its checkpoint interval is overridden.
         kills: number of killed and resumed runs, at least 1.
-        data: as on the command line.
+        data: folder, table, archive, URL or TFDS name, as for `cnnrecipes fit --data`; None: the recipe's data set.
         workdir: folder of the runs; None: a temporary folder.
         seed: seed of the kill times.
         say: called with each progress message.
@@ -54,10 +55,12 @@ def resume_check(
 
     Raises:
         TrainingError: kills is below 1, or a training run fails without being killed.
+        RecipeError: there is no such recipe, or it is invalid.
         WriteError: workdir cannot be created or written to.
     """
     if kills < 1:
         raise TrainingError(f"{kills} kills check nothing; give at least 1")
+    recipe = catalog.load(recipe)
     moments = random.Random(seed)
     with ExitStack() as stack:
         folder = make_folder(workdir or stack.enter_context(tempfile.TemporaryDirectory()))

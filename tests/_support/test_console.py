@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
-from rich.console import Console
 
 from cnnrecipes._support import console
 from cnnrecipes._support.console import listed, printable
-from cnnrecipes.data.audit.check import Report
-from cnnrecipes.data.audit.checks import Finding
 
 
 @pytest.mark.parametrize(
@@ -39,26 +34,6 @@ def test_what_would_act_on_a_terminal_becomes_an_escape_and_letters_stay(raw, sh
 def test_long_lists_are_cut_and_counted():
     assert listed(["a", "b"]) == "a, b"
     assert listed([f"c{i}" for i in range(3000)], most=3) == "c0, c1, and 2,998 more"
-
-
-def test_a_report_prints_class_names_and_files_as_they_are_written(monkeypatch):
-    text = io.StringIO()
-    monkeypatch.setattr(console, "out", Console(file=text, force_terminal=False, soft_wrap=True))
-
-    report = Report(
-        name="photos",
-        counts=pd.DataFrame({"train": [3, 4]}, index=["[bold red]x", "\x1b[31mred"]),
-        findings=(Finding("warning", "odd", "a \x1b]0;title\x07 message", ("new\nline.jpg",)),),
-        unreadable={"new\nline.jpg": "[link=x]damaged"},
-        trainable=True,
-    )
-    console.print_report(report)
-    shown = text.getvalue()
-    assert "[bold red]x" in shown
-    assert r"\x1b[31mred" in shown
-    assert r"'new\nline.jpg': [link=x]damaged" in shown
-    assert "\x1b" not in shown
-    assert "\x07" not in shown
 
 
 def python(code):

@@ -44,6 +44,14 @@ def test_an_inspection_joins_costs_fields_and_activations(tmp_path):
     )
 
 
+def test_a_name_brings_its_own_model_and_images(tmp_path):
+    found = inspect("resnet8", tmp_path / "noise")
+    assert found.stages.loc["total", "parameters"] == 75_290
+    assert "drawn with noise" in found.note
+    assert found.to_dict()["stages"][-1]["stage"] == "total"
+    assert inspect("resnet8_digits", tmp_path / "digits").note == ""
+
+
 def test_older_pictures_are_replaced_and_other_files_left(tmp_path):
     (tmp_path / "filters.png").write_text("old")
     (tmp_path / "notes.txt").write_text("mine")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.analysis import plot_schedule
+from cnnrecipes.analysis import plot_extension, plot_schedule
 from cnnrecipes.optim.schedules import schedule
 from cnnrecipes.recipe import catalog
 
@@ -49,3 +49,13 @@ def test_a_schedule_in_steps_wants_to_know_how_many(tmp_path):
 def test_where_an_extension_begins_is_marked():
     figure = plot_schedule(RECIPE.change(**{"optimizer.extensions": ["restart(6)"]}), steps_per_epoch=10, mark_epoch=6)
     assert list(figure.axes[0].get_lines()[1].get_xdata()) == [6, 6]
+
+
+def test_an_extension_of_a_run_is_drawn_before_it_is_trained(digits_run, tmp_path):
+    done = digits_run.recipe.train.epochs
+    figure = plot_extension(digits_run.folder, 4, schedule="restart", path=tmp_path / "x.png")
+    assert list(figure.axes[0].get_lines()[1].get_xdata()) == [done, done]
+    assert lines(figure)[0][-1] == pytest.approx(done + 4, abs=0.1)
+    assert (tmp_path / "x.png").is_file()
+    with pytest.raises(cr.RecipeError, match="learning rate belongs to schedule='constant'"):
+        plot_extension(digits_run, 4, schedule="constant")

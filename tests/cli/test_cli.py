@@ -141,6 +141,7 @@ def test_help_says_what_to_give(monkeypatch, capsys, name, words):
         (["show", "nowhere.toml"], "nowhere.toml"),
         (["predict", "/no/run", "a.jpg"], "/no/run"),
         (["evaluate", "/no/run"], "/no/run"),
+        (["experiment", "plain_and_residual", "workdir=x"], "unknown setting 'workdir'"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(monkeypatch, capsys, arguments, words):

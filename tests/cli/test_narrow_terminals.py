@@ -17,10 +17,10 @@ from rich.console import Console
 from screen import Screen, run
 
 from cnnrecipes import build
-from cnnrecipes._support import console
 from cnnrecipes._support.progress import bar, watch
 from cnnrecipes._support.wrapping import fields, wrap
 from cnnrecipes.analysis import cost
+from cnnrecipes.cli import tables
 from cnnrecipes.data.audit.check import Report
 from cnnrecipes.data.audit.checks import Finding
 from cnnrecipes.runs.train_state import TrainState
@@ -139,10 +139,10 @@ def test_fields_leave_out_what_is_optional_before_they_break():
 )
 def test_the_table_of_stages_leaves_out_columns_and_cuts_no_cell(columns, without, monkeypatch):
     text = io.StringIO()
-    monkeypatch.setattr(console, "out", Console(file=text, force_terminal=True, width=columns, color_system=None))
+    monkeypatch.setattr(tables, "out", Console(file=text, force_terminal=True, width=columns, color_system=None))
     stages = cost(build("resnet8", input_shape=(32, 32, 3), classes=10), by="stage")
     stages["receptive_field"] = [(25, 25)] * len(stages)
-    console.print_stages(stages)
+    tables.print_stages(stages)
     shown = text.getvalue()
     assert "…" not in shown
     assert all(cell_len(line.rstrip()) <= columns for line in shown.splitlines())
@@ -156,7 +156,7 @@ def test_the_table_of_stages_leaves_out_columns_and_cuts_no_cell(columns, withou
 def test_findings_break_between_words_under_their_message(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(
-        console, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)
+        tables, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)
     )
     message = "2 groups of near copies in different classes: all but one of the labels are wrong"
     report = Report(
@@ -166,7 +166,7 @@ def test_findings_break_between_words_under_their_message(monkeypatch):
         unreadable={},
         trainable=True,
     )
-    console.print_report(report)
+    tables.print_report(report)
     lines = text.getvalue().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("error   2 groups"))
     assert " ".join(line.strip() for line in lines[start:-1]) == f"error   {message}"

@@ -158,6 +158,9 @@ def test_folders_and_patterns_are_predicted_file_by_file(artifact, images, tmp_p
     assert [p.file for p in artifact.predict(str(tmp_path / "1*.png"))] == [str(path) for path in paths[10:20]]
     assert len(artifact.predict(f"{tmp_path}/**/x.png")) == 1
     assert artifact.predict(paths[3]).file == str(paths[3])
+    predicted, unreadable = artifact.predict_files([tmp_path / "more", tmp_path / "cut.png", f"{tmp_path}/0[01].png"])
+    assert [one.file for one in predicted] == [str(path) for path in (paths[20], *paths[:2])]
+    assert list(unreadable) == [str(tmp_path / "cut.png")]
     for nothing in (str(tmp_path / "*.jpg"), str(tmp_path / "*.txt")):
         with pytest.raises(cr.DataError, match="matches .*give another"):
             artifact.predict(nothing)

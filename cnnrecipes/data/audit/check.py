@@ -14,10 +14,11 @@ from typing import Any, get_args
 import pandas as pd
 
 from cnnrecipes._support import user_cache
-from cnnrecipes._support.atomic_files import make_folder, write_text
+from cnnrecipes._support.atomic_files import choose_output, make_folder, write_text
 from cnnrecipes.data.audit import checks, display
 from cnnrecipes.data.audit.checks import Finding
 from cnnrecipes.data.readable import look_into, unreadable, without_unreadable
+from cnnrecipes.data.sources.archives import is_archive, stem
 from cnnrecipes.data.sources.folder_layout import Kind
 from cnnrecipes.data.sources.source import Source, deal, given, unrecordable
 from cnnrecipes.errors import DataError, UnknownNameError
@@ -44,19 +45,20 @@ class Report:
         """A file's path below `folder`, to be shown beside it."""
         return file[len(self.folder) + 1 :] if self.folder and file.startswith(self.folder) else file
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as JSON types."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "folder": self.folder,
+            "counts": self.counts.to_dict(),
+            "findings": [finding.to_dict() for finding in self.findings],
+            "unreadable": dict(self.unreadable),
+        }
+
     def to_json(self) -> str:
-        """Everything, as a JSON document."""
-        return json.dumps(
-            {
-                "name": self.name,
-                "trainable": self.trainable,
-                "folder": self.folder,
-                "counts": self.counts.to_dict(),
-                "findings": [finding.to_dict() for finding in self.findings],
-                "unreadable": dict(self.unreadable),
-            },
-            indent=2,
-        )
+        """Return all fields as a JSON document."""
+        return json.dumps(self.to_dict(), indent=2)
 
     def __repr__(self) -> str:
         return display.text(self)
@@ -65,8 +67,11 @@ class Report:
         """Return the HTML that a notebook shows."""
         return display.fragment(self)
 
-    def save(self, output: str | Path) -> list[Path]:
+    def save(self, output: str | Path | None = None) -> list[Path]:
         """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths.
+
+        Args:
+            output: the folder; None: check/NAME in the current folder, numbered if it exists.
 
         Raises:
             DataError: the folder lies in the data set.
@@ -74,7 +79,7 @@ class Report:
         """
         from cnnrecipes.data.audit.page import page
 
-        output = Path(output)
+        output = report_folder(self.name) if output is None else Path(output)
         root = Path(self.name).expanduser()
         if root.is_dir() and output.resolve().is_relative_to(root.resolve()):
             raise DataError(
@@ -85,6 +90,21 @@ class Report:
         for name, text in zip(FILES, texts, strict=True):
             write_text(output / name, text)
         return [output / name for name in FILES]
+
+
+def report_folder(data: str, output: Path | None = None, *, overwrite: bool = False) -> Path:
+    """Return the folder of a report that is to be written.
+
+    Args:
+        data: name of the data set, from which the default folder is named.
+        output: the folder; None: check/NAME in the current folder, numbered if it exists.
+        overwrite: return the folder even if it holds a report.
+
+    Raises:
+        WriteError: `output` holds a report already.
+    """
+    name = stem(data) if is_archive(data) else Path(data).resolve().name or "data"
+    return choose_output(output, Path("check") / name, names=FILES, overwrite=overwrite)
 
 
 def check_data(

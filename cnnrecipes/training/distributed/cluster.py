@@ -31,6 +31,12 @@ def find_cluster(environment: Mapping[str, str]) -> Cluster | None:
     return None
 
 
+def is_chief(environment: Mapping[str, str]) -> bool:
+    """Return True in the first worker of a cluster, and in a process that trains alone. Raises TrainingError."""
+    cluster = find_cluster(environment)
+    return cluster is None or cluster.index == 0
+
+
 def _of_tf_config(text: str) -> Cluster | None:
     example = '{"cluster": {"worker": ["10.0.0.1:12345", "10.0.0.2:12345"]}, "task": {"type": "worker", "index": 0}}'
     try:

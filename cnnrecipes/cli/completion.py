@@ -1,0 +1,70 @@
+"""Shell completion of recipe names, recipe keys and values; imports neither TensorFlow nor NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+
+
+def recipe_names(incomplete: str) -> list[tuple[str, str]]:
+    """Return the shipped recipes that begin with `incomplete`, each with its summary."""
+    from cnnrecipes.recipe import catalog
+
+    return [(name, catalog.summary(name)) for name in catalog.names() if name.startswith(incomplete)]
+
+
+def recipe_keys(context: typer.Context, incomplete: str) -> list[str]:
+    """Return recipe keys, each followed by "=", and after "key=" the values of a key that has a fixed set of them."""
+    annotations = _annotations()
+    before = context.params.get("changes") or []
+    if (key := _key_before(before, incomplete, annotations)) is not None:
+        return [one for one in _values(annotations.get(key)) if one.startswith(incomplete)]
+    key, equals, value = incomplete.partition("=")
+    if not equals:
+        return [f"{name}=" for name in annotations if name.startswith(key)]
+    return [f"{key}={one}" for one in _values(annotations.get(key)) if one.startswith(value)]
+
+
+def words(*choices: str) -> Callable[[str], list[str]]:
+    """Return a completion function for an option with a fixed set of values."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in choices if word.startswith(incomplete)]
+
+    return complete
+
+
+def _key_before(before: Sequence[str], incomplete: str, keys: Container[str]) -> str | None:
+    """Return the key in front of the word to complete if the shell has split the argument at "=", as bash does."""
+    if len(before) > 1 and before[-1] == "=":
+        return before[-2]
+    if before and before[-1] in keys and not incomplete:  # the "=" itself is the word to complete
+        return before[-1]
+    return None
+
+
+def _annotations() -> dict[str, Any]:
+    """Return all dotted keys of a recipe with their types."""
+    from cnnrecipes.recipe.schema import Recipe
+    from cnnrecipes.recipe.tables import all_keys
+
+    def annotation(key: str) -> Any:
+        model: Any = Recipe
+        for name in key.split("."):
+            model = model.model_fields[name].annotation
+        return model
+
+    return {key: annotation(key) for key in all_keys()}
+
+
+def _values(annotation: Any) -> Iterator[str]:
+    """Yield the values of Literal and bool types, also within a union, as they are written in KEY=VALUE."""
+    if annotation is bool:
+        yield from ("true", "false")
+    elif get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    elif get_origin(annotation) is not tuple:
+        for one in get_args(annotation):
+            yield from _values(one)

@@ -1,0 +1,54 @@
+"""The command experiment, which reproduces a claim of the lecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+import cnnrecipes
+from cnnrecipes._support.console import import_tensorflow
+from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli.options import JsonOption, overrides
+from cnnrecipes.cli.output import print_json, print_written
+from cnnrecipes.cli.registry import command
+
+
+@command("experiment", group="Experiments and checks")
+def experiment(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="plain_and_residual or norms_and_batches.",
+            autocompletion=completion.words("plain_and_residual", "norms_and_batches"),
+        ),
+    ],
+    settings: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Settings: data, pixels, images, epochs, seed; for example epochs=5."
+        ),
+    ] = None,
+    workdir: Annotated[
+        Path, typer.Option(help="Parent folder of the results; cases that it already contains are not trained again.")
+    ] = Path("experiments"),
+    as_json: JsonOption = False,
+    quiet: bool = False,
+) -> None:
+    """Train the networks of an experiment and print their accuracies."""
+    import_tensorflow()
+    asked = cnnrecipes.experiments.find(name)
+    changes = vars(cnnrecipes.experiments.changed_setting(asked.setting, overrides(settings)))
+    if not quiet:
+        print(asked.question)
+    frame = cnnrecipes.experiments.run(name, workdir=workdir, progress=not quiet, **changes)
+    summary = cnnrecipes.experiments.summary(frame)
+    files = [workdir / name / file for file in ("histories.csv", "histories.png")]
+    if as_json:
+        rows = summary.to_dict("records")
+        print_json({"experiment": name, "question": asked.question, "size": asked.size, "cases": rows, "files": files})
+    else:
+        tables.print_experiment(summary, asked.size)
+    if not quiet:
+        print_written(files)

@@ -1,0 +1,32 @@
+"""Tables of the commands show names from data and files as text, not as markup or terminal control characters."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+from rich.console import Console
+
+from cnnrecipes.cli import tables
+from cnnrecipes.data.audit.check import Report
+from cnnrecipes.data.audit.checks import Finding
+
+
+def test_a_report_prints_class_names_and_files_as_they_are_written(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(tables, "out", Console(file=text, force_terminal=False, soft_wrap=True))
+
+    report = Report(
+        name="photos",
+        counts=pd.DataFrame({"train": [3, 4]}, index=["[bold red]x", "\x1b[31mred"]),
+        findings=(Finding("warning", "odd", "a \x1b]0;title\x07 message", ("new\nline.jpg",)),),
+        unreadable={"new\nline.jpg": "[link=x]damaged"},
+        trainable=True,
+    )
+    tables.print_report(report)
+    shown = text.getvalue()
+    assert "[bold red]x" in shown
+    assert r"\x1b[31mred" in shown
+    assert r"'new\nline.jpg': [link=x]damaged" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
