@@ -15,14 +15,13 @@ import tensorflow as tf
 
 from cnnrecipes._support import user_cache
 from cnnrecipes._support.progress import watch
-from cnnrecipes.augment import operations
+from cnnrecipes.augment.operation import CropWhileDecoding, Mix, parse_list
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.images import readers
 from cnnrecipes.data.images.decode import decode, reason
 from cnnrecipes.data.images.handles import Handles
 from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.images.random_crop import DRAWS
 from cnnrecipes.data.order import Balanced, Permutations, showings
 from cnnrecipes.data.sources.source import Source, Split
 from cnnrecipes.data.standardize import Statistics, statistics
@@ -113,7 +112,7 @@ def training_batches(
         index = order.examples(shown, epoch)
         # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
         key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
-        draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(rows)
+        draws = streams(seed, epoch, key, {0: framing.draws})[0] if framing else _no_draws(rows)
         showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
         return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
 
@@ -269,7 +268,7 @@ def _rows(size: int, part: tuple[int, int], augment: schema.Augment) -> tuple[in
     if size % parts:
         raise RecipeError(f"a batch of {size} does not divide into {parts} parts; set data.batch_size to a multiple")
     rows = size // parts
-    mixes = any(isinstance(op, operations.Mix) for op in operations.parse_list(augment.ops))
+    mixes = any(isinstance(op, Mix) for op in parse_list(augment.ops))
     if parts > 1 and mixes and rows % 2:
         raise RecipeError(
             f"{parts} devices with {rows} images each cannot mix them in pairs; set data.batch_size to a multiple of "
@@ -283,7 +282,7 @@ def _no_draws(size: int) -> tf.Tensor:
     return tf.zeros((size, 1))
 
 
-def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operations.Framing | None:
+def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
     """Return the random crop of the augmentation, if any. Raises RecipeError if its size differs from the batches'."""
     op = augmentation.framing
     if op is not None and op.size not in (None, *shape[:2]):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from cnnrecipes.augment import operations
+from cnnrecipes.augment import operation
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, nearest
 from cnnrecipes.optim import methods, rescale
 from cnnrecipes.recipe.values import check_nesting, folder_name, image_size, plain, shown, some_blocks
@@ -39,7 +39,7 @@ Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish"
 
 
 def _readable_operations(texts: tuple[str, ...]) -> tuple[str, ...]:
-    operations.parse_list(texts)
+    operation.parse_list(texts)
     return texts
 
 
