@@ -125,7 +125,7 @@ def on_batches(ours: list[str], layers: Callable, contender: str) -> Iterable[in
         made = layers(keras.layers)
     else:
         from cnnrecipes.augment.apply import augment as augment_batch
-        from cnnrecipes.augment.operations import parse_list
+        from cnnrecipes.augment.operation import parse_list
 
         def augment(i):
             what = {"seed": 0, "epoch": i, "index": tf.range(BATCH), "mean": (120.0,) * 3}
@@ -143,7 +143,7 @@ def flip_and_jitter(contender: str) -> Iterable[int]:
         jitter = kinds.RandomColorJitter(value_range=(0, 255), hue_factor=0.1, **factors)
         return [kinds.RandomFlip("horizontal"), jitter]
 
-    yield from on_batches(["flip_lr", "colour_jitter(0.4, 0.4, 0.4, 0.1)"], layers, contender)
+    yield from on_batches(["flip_lr", "color_jitter(0.4, 0.4, 0.4, 0.1)"], layers, contender)
 
 
 def rand_augment(contender: str) -> Iterable[int]:

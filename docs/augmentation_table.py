@@ -1,72 +1,100 @@
-"""Write docs/augmentation.md from the operations: run `python docs/augmentation_table.py` after changing one."""
+"""Write docs/augmentation.md from the registered operations and views: run `make augmentation-table` after a change."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from cnnrecipes.augment.operations import OPERATIONS, Framing, Mix, Operation
+from cnnrecipes.augment.operation import OPERATIONS, CropWhileDecoding, Mix
 from cnnrecipes.augment.views import VIEWS
+from cnnrecipes.syntax.call_syntax import Call
 
 HEAD = """# Augmentation and views
 
-`augment.ops` in a recipe is a list of operations, done in order; values are as in Python. This page is written by
-`make augmentation-table`.
+`augment.ops` in a recipe is a list of operations, applied in order; values are Python literals. This page is generated
+by `make augmentation-table`.
 
 ```toml
 [augment]
 ops = ["random_resized_crop(scale=[0.35, 1])", "flip_lr", "rand_augment(2, magnitude=9)", "mixup(0.2)", "cutmix"]
-repeats = 1        # how often an image stands in a batch, each time augmented otherwise
-device = "auto"    # "host": ahead of the training step; "accelerator": in it; "auto": in it where there is a GPU
+repeats = 1        # copies of an image in a batch, each augmented independently
+device = "auto"    # "host": in the input pipeline; "accelerator": in the training step; "auto": there on a GPU
 ```
 
-Every image has its own draws, a function of (seed, epoch, example): the same whatever the batch around it, the threads
-or the device, and after a resume. Operations take and give whole numbers 0..255; brightness, contrast, saturation,
-sharpness, autocontrast, equalize, posterize, solarize and grayscale are Pillow's to the last bit. `fill` is the mean
-colour of the training split where nothing else is said.
+The random draws of an image are a function of (seed, epoch, example): they do not depend on the rest of the batch, the
+number of threads or the device, and are the same after a resume. Operations map uint8 values 0..255 to uint8 values;
+brightness, contrast, saturation, sharpness, autocontrast, equalize, posterize, solarize and grayscale are bit-exact
+with Pillow. `fill` is a gray value, or `"mean"`: the mean color of the training split.
 
-`cnnrecipes show-batch RECIPE --data photos/ --per-op` draws what each of them does to your images; this is
+`cnnrecipes show-batch RECIPE --data photos/ --per-op` plots the effect of each operation on your images; this is
 `cnnrecipes show-batch resnet20_photos --data hymenoptera_data data.image_size=128 --per-op augment.ops=[...]`:
 
-![operations that move and cover](pictures/augmentation_moves.png)
-![operations on values, policies and mixes](pictures/augmentation_values.png)
+![geometric operations and erasing](pictures/augmentation_moves.png)
+![operations on values, policies and mixing](pictures/augmentation_values.png)
 
-| operation | what it does |
+| operation | effect |
 |---|---|
 """
 VIEW_HEAD = """
-An operation that frames (`random_resized_crop`, `random_crop`) stands first: it is done while the image is read, and
-of a JPEG no more than the chosen part is decoded. Without one an image is resized and cropped in the middle, as for
-validation.
-A mix stands last; where both do, each image draws one of them. Images are mixed with their neighbour in the batch,
-the last three of an odd batch in a circle; an image that is a batch alone stays as it is.
-With mixes the training accuracy is against the larger share.
+An operation that crops while decoding (`random_resized_crop`, `random_crop`) stands first; of a JPEG only the crop is
+decoded. Without one, images are resized and center-cropped as in validation.
+Mixing operations stand last; with several of them each image draws one. Images are mixed with their neighbor in the
+batch, the last three of an odd batch cyclically; the only image of a batch is unchanged.
+With mixing, the training accuracy is measured against the label with the larger weight.
+
+## Your own operation
+
+```python
+# my_ops.py
+import tensorflow as tf
+
+from cnnrecipes.augment.operation import Operation, operation
+
+
+@operation("channel_swap")
+class ChannelSwap(Operation):
+    \"\"\"Exchange red and blue with this probability.\"\"\"
+
+    probability: float = 0.5
+
+    def apply(self, images, draws, mean):
+        \"\"\"images (N, H, W, C) uint8, draws (N, 1) uniform in [0, 1) -> (N, H, W, C) uint8.\"\"\"
+        return tf.where(draws[:, 0, None, None, None] < self.probability, images[..., ::-1], images)
+```
+
+After `import my_ops` a recipe can use `augment.ops = ["channel_swap(0.3)"]`. For the command line, list such modules in
+an environment variable, separated by commas: `CNNRECIPES_PLUGINS=my_ops PYTHONPATH=. cnnrecipes show-batch ...`.
+An operation that takes k random numbers per image sets `draws = k`.
 
 ## Views: test-time augmentation
 
 `cnnrecipes evaluate RUN --tta flip_lr --tta "shift(2)"`, `run.evaluate(tta=["flip_lr", "shift(2)"])`, and the same for
-`predict`: the model sees several views of an image, and what it says of them is averaged, as probabilities or
-(`average="logits"`) as logits. `evaluate` prints the accuracy with and without.
+`predict`: the predictions for several views of an image are averaged, as probabilities or (`average="logits"`) as
+logits. `evaluate` prints the accuracy with and without views.
 
-| view | what it shows |
+| view | images |
 |---|---|
 """
 
 
 def page() -> str:
-    """The whole page."""
-    return HEAD + _rows(OPERATIONS) + VIEW_HEAD + _rows(VIEWS)
+    """Return the whole page."""
+    return HEAD + _rows(dict(sorted(OPERATIONS.items(), key=_place))) + VIEW_HEAD + _rows(VIEWS)
 
 
-def _rows(known: dict[str, type[Operation]]) -> str:
-    return "".join(f"| `{name}{_parameters(op)}` | {_summary(op)} |\n" for name, op in known.items())
+def _place(item: tuple[str, type[Call]]) -> tuple[bool, bool, str]:
+    """Sort key: crops while decoding first, mixing last, and by module in between."""
+    _, op = item
+    return not issubclass(op, CropWhileDecoding), issubclass(op, Mix), op.__module__
 
 
-def _parameters(op: type[Operation]) -> str:
-    """The parameters with their defaults, as they are written."""
-    fields = op.model_fields.items()
-    if issubclass(op, Framing):
-        fields = [(key, field) for key, field in fields if key != "size"]
-    values = (f"{key}={_value(field.default)}" for key, field in fields if field.default is not None)
+def _rows(known: Mapping[str, type[Call]]) -> str:
+    return "".join(f"| `{name}{_parameters(call)}` | {_summary(call)} |\n" for name, call in known.items())
+
+
+def _parameters(call: type[Call]) -> str:
+    """Return the parameters with their default values, as a recipe gives them."""
+    values = (f"{key}={_value(field.default)}" for key, field in call.model_fields.items() if field.default is not None)
     text = ", ".join(values)
     return f"({text})" if text else ""
 
@@ -77,9 +105,10 @@ def _value(default: object) -> str:
     return f'"{default}"' if isinstance(default, str) else str(default)
 
 
-def _summary(op: type[Operation]) -> str:
-    kind = "Mixes: " if issubclass(op, Mix) else "Frames: " if issubclass(op, Framing) else ""
-    text = " ".join(op.__doc__.split())
+def _summary(call: type[Call]) -> str:
+    """Return the first paragraph of the docstring, after "While decoding: " or "Mixing: " where it applies."""
+    kind = "Mixing: " if issubclass(call, Mix) else "While decoding: " if issubclass(call, CropWhileDecoding) else ""
+    text = " ".join(call.__doc__.partition("\n\n")[0].split())
     return kind + (text[:1].lower() + text[1:] if kind else text)
 
 

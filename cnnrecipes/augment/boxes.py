@@ -1,8 +1,11 @@
-"""Random boxes inside an image, with a given range of relative area and of aspect ratio."""
+"""Boxes: random ones inside an image, with given ranges of relative area and aspect ratio; masks of boxes."""
 
 from __future__ import annotations
 
-import tensorflow as tf
+from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.pixels import within
+
+tf = lazy_module("tensorflow")
 
 ATTEMPTS = 10
 DRAWS = 2 * ATTEMPTS + 2
@@ -41,3 +44,10 @@ def choose_box(draws: tf.Tensor, height, width, scale: tuple[float, float], rati
     # A draw just below 1 may round up to 1.
     top, left = tf.minimum(top, height - rows), tf.minimum(left, width - columns)
     return *(tf.cast(n, tf.int32) for n in (top, left, rows, columns)), found
+
+
+def box_mask(height: int, width: int, top, left, bottom, right) -> tf.Tensor:
+    """Return a bool mask (N, H, W, 1), true inside each image's box; its edges (N,) may lie outside the image."""
+    rows = within(tf.range(height), top[:, None], bottom[:, None])
+    columns = within(tf.range(width), left[:, None], right[:, None])
+    return (rows[:, :, None] & columns[:, None, :])[..., None]

@@ -4,15 +4,54 @@ from __future__ import annotations
 
 import math
 
-import tensorflow as tf
+from pydantic import Field
 
-from cnnrecipes.augment import operations
-from cnnrecipes.augment.geometry import to_uint8, where
+from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.operation import Operation, Probability, Range, operation
+from cnnrecipes.augment.pixels import to_uint8, where
+
+tf = lazy_module("tensorflow")
 
 
-def sharpness(images: tf.Tensor, draws: tf.Tensor, op: operations.Sharpness, mean) -> tf.Tensor:
-    """Adjust sharpness by a factor in [1 - amount, 1 + amount]; draws (N, 1)."""
-    return sharpened(images, tf.maximum(1 + (2 * draws[:, 0] - 1) * op.amount, 0.0))
+@operation("sharpness")
+class Sharpness(Operation):
+    """Adjust the sharpness by a factor from 1 - amount to 1 + amount."""
+
+    amount: float = Field(default=0.5, ge=0)
+
+    def apply(self, images, draws, mean):
+        return sharpened(images, tf.maximum(1 + (2 * draws[:, 0] - 1) * self.amount, 0.0))
+
+
+@operation("blur")
+class Blur(Operation):
+    """Gaussian blur with a random standard deviation, with this probability."""
+
+    draws = 2
+    probability: Probability = 0.5
+    sigma: Range = Field(default=(0.1, 2.0), description="standard deviation in pixels")
+
+    def apply(self, images, draws, mean):
+        low, high = self.sigma
+        radius = min(math.ceil(3 * high), min(images.shape[1:3]) - 1)
+        blurred = gaussian(images, low + (high - low) * draws[:, 1], radius)
+        return where(draws[:, 0] < self.probability, blurred, images)
+
+
+@operation("noise")
+class Noise(Operation):
+    """Add Gaussian noise of this standard deviation (on the scale 0..255) to every value."""
+
+    draws = 2  # the seed of the noise
+    std: float = Field(default=8.0, ge=0, le=255)
+
+    def apply(self, images, draws, mean):
+        def one(pair):
+            image, seed = pair
+            normal = tf.random.stateless_normal(image.shape, seed, alg="philox")
+            return to_uint8(tf.cast(image, tf.float32) + self.std * normal)
+
+        return tf.map_fn(one, (images, seeds(draws)), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8))
 
 
 def sharpened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
@@ -29,14 +68,6 @@ def sharpened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     moved = tf.cast(tf.floor(tf.clip_by_value(moved, 0.0, 255.0)), tf.uint8)
     top_bottom = tf.concat([images[:, :1, 1:-1], moved, images[:, -1:, 1:-1]], 1)
     return tf.concat([images[:, :, :1], top_bottom, images[:, :, -1:]], 2)
-
-
-def blur(images: tf.Tensor, draws: tf.Tensor, op: operations.Blur, mean) -> tf.Tensor:
-    """Apply a Gaussian blur; draws (N, 2): apply or not, and the standard deviation."""
-    low, high = op.sigma
-    radius = min(math.ceil(3 * high), min(images.shape[1:3]) - 1)
-    blurred = gaussian(images, low + (high - low) * draws[:, 1], radius)
-    return where(draws[:, 0] < op.probability, blurred, images)
 
 
 def gaussian(images: tf.Tensor, sigmas: tf.Tensor, radius: int) -> tf.Tensor:
@@ -58,17 +89,6 @@ def gaussian(images: tf.Tensor, sigmas: tf.Tensor, radius: int) -> tf.Tensor:
 
     signature = tf.TensorSpec((height, width, channels), tf.uint8)
     return tf.map_fn(one, (images, weights), fn_output_signature=signature)
-
-
-def noise(images: tf.Tensor, draws: tf.Tensor, op: operations.Noise, mean) -> tf.Tensor:
-    """Add Gaussian noise of standard deviation `op.std`; draws (N, 2) seed each image's noise."""
-
-    def one(pair):
-        image, seed = pair
-        normal = tf.random.stateless_normal(image.shape, seed, alg="philox")
-        return to_uint8(tf.cast(image, tf.float32) + op.std * normal)
-
-    return tf.map_fn(one, (images, seeds(draws)), fn_output_signature=tf.TensorSpec(images.shape[1:], tf.uint8))
 
 
 def uniform_noise(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:

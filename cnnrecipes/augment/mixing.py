@@ -4,35 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tensorflow as tf
+from pydantic import Field
 
-from cnnrecipes.augment import operations
-from cnnrecipes.augment.erase import box_mask
-from cnnrecipes.augment.geometry import to_uint8, where
+from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.boxes import box_mask
+from cnnrecipes.augment.operation import Mix, operation
+from cnnrecipes.augment.pixels import to_uint8, where
+
+tf = lazy_module("tensorflow")
+
+DRAWS = 4  # the operation, the weight, and two for `Mix.mix`
 
 
-def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, kinds: Sequence[operations.Mix]):
-    """Mix neighbouring images and their labels; each image draws one of `kinds`.
+@operation("mixup")
+class MixUp(Mix):
+    """Weighted mean of two images and of their labels (Zhang et al. 2017, "mixup")."""
+
+    alpha: float = Field(default=0.2, gt=0)
+
+    def mix(self, images, others, weights, draws):
+        share = tf.reshape(weights, (-1, 1, 1, 1))
+        return to_uint8(tf.cast(images, tf.float32) * share + tf.cast(others, tf.float32) * (1 - share)), weights
+
+
+@operation("cutmix")
+class CutMix(Mix):
+    """Paste a box of another image, and weight its label by the box's area (Yun et al. 2019, "CutMix", section 3.1).
+
+    The box has the aspect ratio of the image, is centered at random and clipped at the border; the label's weight is
+    counted in pixels, after clipping.
+    """
+
+    def mix(self, images, others, weights, draws):
+        height, width = images.shape[1:3]
+        side = tf.sqrt(1 - weights)[:, None] * [float(height), float(width)]
+        center = tf.floor(draws * [float(height), float(width)])
+        limits = tf.constant([height, width])
+        start = tf.clip_by_value(tf.cast(tf.floor(center - side / 2), tf.int32), 0, limits)
+        stop = tf.clip_by_value(tf.cast(tf.floor(center + side / 2), tf.int32), 0, limits)
+        mask = box_mask(height, width, start[:, 0], start[:, 1], stop[:, 0], stop[:, 1])
+        covered = tf.reduce_prod(tf.cast(stop - start, tf.float32), 1)
+        return tf.where(mask, others, images), 1 - covered / (height * width)
+
+
+def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, ops: Sequence[Mix]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mix neighboring images and their labels; each image draws one of the operations.
 
     Args:
         images: (N, H, W, C), uint8.
         labels: (N, classes), float32.
-        draws: (N, 4): the kind, the mixing ratio, and the centre of the CutMix box.
-        kinds: MixUp and CutMix operations.
+        draws: (N, 4), float32, uniform in [0, 1): the operation, the weight, and two for the operation.
+        ops: the mixing operations of a recipe.
 
     Returns:
         mixed images (N, H, W, C), uint8, and soft labels (N, classes).
     """
     partner = tf.constant(partners(images.shape[0]))
     others, other_labels = tf.gather(images, partner), tf.gather(labels, partner)
-    chosen = tf.cast(draws[:, 0] * len(kinds), tf.int32)
+    chosen = tf.cast(draws[:, 0] * len(ops), tf.int32)
     mixed, mixed_labels = images, labels
-    for number, kind in enumerate(kinds):
-        share = beta(draws[:, 1], kind.alpha, kind.alpha)
-        if isinstance(kind, operations.MixUp):
-            result = mixup(images, others, share)
-        else:
-            result, share = cutmix(images, others, share, draws[:, 2:])
+    for number, op in enumerate(ops):
+        result, share = op.mix(images, others, beta(draws[:, 1], op.alpha, op.alpha), draws[:, 2:])
         soft = labels * share[:, None] + other_labels * (1 - share[:, None])
         mixed = where(chosen == number, result, mixed)
         mixed_labels = where(chosen == number, soft, mixed_labels)
@@ -48,34 +80,6 @@ def partners(n: int) -> list[int]:
     if n % 2:
         pairs[-3:] = [n - 2, n - 1, n - 3] if n > 1 else [0]
     return pairs
-
-
-def mixup(images: tf.Tensor, others: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Return share * image + (1 - share) * other, rounded to uint8; share: (N,)."""
-    share = tf.reshape(share, (-1, 1, 1, 1))
-    return to_uint8(tf.cast(images, tf.float32) * share + tf.cast(others, tf.float32) * (1 - share))
-
-
-def cutmix(images: tf.Tensor, others: tf.Tensor, share: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Paste a box of the other image, of the image's aspect ratio, centred at random and clipped at the border.
-
-    Args:
-        images, others: (N, H, W, C), uint8.
-        share: (N,), the share of the image's area to keep, before clipping.
-        draws: (N, 2), the centre of the box.
-
-    Returns:
-        the images, and the share (N,) of each that is its own after clipping, counted in pixels.
-    """
-    height, width = images.shape[1:3]
-    side = tf.sqrt(1 - share)[:, None] * [float(height), float(width)]
-    centre = tf.floor(draws * [float(height), float(width)])
-    limits = tf.constant([height, width])
-    start = tf.clip_by_value(tf.cast(tf.floor(centre - side / 2), tf.int32), 0, limits)
-    stop = tf.clip_by_value(tf.cast(tf.floor(centre + side / 2), tf.int32), 0, limits)
-    mask = box_mask(height, width, start[:, 0], start[:, 1], stop[:, 0], stop[:, 1])
-    covered = tf.reduce_prod(tf.cast(stop - start, tf.float32), 1)
-    return tf.where(mask, others, images), 1 - covered / (height * width)
 
 
 def beta(draws: tf.Tensor, a: float, b: float) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """Fusion of consecutive crops, flips and cutouts into a single gather.
 
-Each of these reads every output pixel from another pixel or from a fill colour, so a sequence of them is one index
+Each of these reads every output pixel from another pixel or from a fill color, so a sequence of them is one index
 table. Small images gain most, since their pixels are copied once instead of three times.
 """
 
@@ -8,36 +8,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tensorflow as tf
+from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.boxes import box_mask
+from cnnrecipes.augment.operation import Fill, Operation
+from cnnrecipes.augment.pixels import fill_color, take
 
-from cnnrecipes.augment import operations as spec
-from cnnrecipes.augment.erase import box_mask, cutout_box
-from cnnrecipes.augment.geometry import crop_offsets, fill_colour, mirrored, reflect, take, within
+tf = lazy_module("tensorflow")
 
-_FLIPS = (spec.FlipLR, spec.FlipUD, spec.AlternatingFlipLR)
-_OUTSIDE = -(2**30)  # stays below 0 whatever is added to it
+OUTSIDE = -(2**30)  # position of a pixel without a source; stays below 0 whatever is added to it
 
 
-def run_length(ops: Sequence[spec.Operation]) -> int:
-    """Return the number of leading operations that one gather can do: crops of one fill and flips, then cutouts."""
-    fills, covering = set(), False
+class PixelMove(Operation):
+    """Base class of operations that read each output row and column from another one, or from outside of the image."""
+
+    @property
+    def outside(self) -> Fill | None:
+        """Fill value of pixels without a source; None: every pixel has one."""
+        return None
+
+    def move(self, rows: tf.Tensor, columns: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the source positions of rows (N, H) and columns (N, W), int32, after this operation.
+
+        Args:
+            rows, columns: the source positions before it; below 0 where a pixel has no source.
+            draws: (N, `self.draws`), float32, uniform in [0, 1).
+        """
+        raise NotImplementedError(f"{type(self).__name__}.move")
+
+
+class BoxFill(Operation):
+    """Base class of operations that fill a box in each image."""
+
+    @property
+    def box_fill(self) -> Fill | None:
+        """Fill value of the boxes; None: not a constant, for example noise."""
+        raise NotImplementedError(f"{type(self).__name__}.box_fill")
+
+    def box(self, draws: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, ...]:
+        """Return top, left, bottom and right (N,) int32 of the boxes, which may extend outside of the image."""
+        raise NotImplementedError(f"{type(self).__name__}.box")
+
+
+def run_length(ops: Sequence[Operation]) -> int:
+    """Return the number of leading operations that one gather can do: moves with one fill value, then filled boxes."""
+    fills, filled = set(), False
     for count, op in enumerate(ops):
-        covering |= isinstance(op, spec.Cutout)
-        fills |= {op.fill} - {"reflect"} if isinstance(op, spec.PadCrop) else set()
-        movable = isinstance(op, (spec.PadCrop, *_FLIPS)) and not covering
-        if not (movable or (isinstance(op, spec.Cutout) and op.fill != "noise")) or len(fills) > 1:
+        if isinstance(op, PixelMove) and not filled:
+            fills |= {op.outside} - {None}
+        elif isinstance(op, BoxFill) and op.box_fill is not None:
+            filled = True
+        else:
+            return count
+        if len(fills) > 1:
             return count
     return len(ops)
 
 
-def move(images: tf.Tensor, ops: Sequence[spec.Operation], draws: Sequence[tf.Tensor], mean) -> tf.Tensor:
+def move(images: tf.Tensor, ops: Sequence[Operation], draws: Sequence[tf.Tensor], mean) -> tf.Tensor:
     """Apply a run of operations in one gather, bit-exact with applying them one after another.
 
     Args:
         images: (N, H, W, C), uint8.
         ops: operations that `run_length` accepts as one run.
         draws: for each operation, uniform draws (N, k).
-        mean: (C,), mean colour of the training split, 0..255.
+        mean: (C,), mean color of the training split, 0..255.
 
     Returns:
         (N, H, W, C), uint8.
@@ -45,35 +79,18 @@ def move(images: tf.Tensor, ops: Sequence[spec.Operation], draws: Sequence[tf.Te
     n = tf.shape(images)[0]
     height, width, channels = images.shape[1:]
     rows, columns = (tf.tile(tf.range(length)[None], (n, 1)) for length in (height, width))
-    for op, draw in zip(ops, draws, strict=True):
-        if isinstance(op, spec.PadCrop):
-            offsets = crop_offsets(draw, op)
-            rows = _shift(rows, offsets[:, :1], op.fill)
-            columns = _shift(columns, offsets[:, 1:], op.fill)
-        elif isinstance(op, spec.FlipUD):
-            rows = tf.where(mirrored(draw, op)[:, None], rows[:, ::-1], rows)
-        elif isinstance(op, _FLIPS):
-            columns = tf.where(mirrored(draw, op)[:, None], columns[:, ::-1], columns)
-    # The fill colours precede the pixels in the gathered table: index 0 for the crops, 1, 2, ... for the cutouts.
-    fills = [next((op.fill for op in ops if isinstance(op, spec.PadCrop) and op.fill != "reflect"), 0)]
-    fills += [op.fill for op in ops if isinstance(op, spec.Cutout)]
+    moves = [(op, draw) for op, draw in zip(ops, draws, strict=True) if isinstance(op, PixelMove)]
+    boxes = [(op, draw) for op, draw in zip(ops, draws, strict=True) if isinstance(op, BoxFill)]
+    for op, draw in moves:
+        rows, columns = op.move(rows, columns, draw)
+    # The fill colors precede the pixels in the gathered table: index 0 for the moves, 1, 2, ... for the boxes.
+    fills = [next((op.outside for op, _ in moves if op.outside is not None), 0), *(op.box_fill for op, _ in boxes)]
     first = len(fills) + tf.range(n)[:, None] * (height * width)
-    starts = tf.where(rows >= 0, first + rows * width, _OUTSIDE)
+    starts = tf.where(rows >= 0, first + rows * width, OUTSIDE)
     places = tf.maximum(starts[:, :, None] + columns[:, None, :], 0)
-    cutouts = [(op, draw) for op, draw in zip(ops, draws, strict=True) if isinstance(op, spec.Cutout)]
-    for number, (op, draw) in enumerate(cutouts, 1):
-        mask = box_mask(height, width, *cutout_box(draw, op, height, width))[..., 0]
+    for number, (op, draw) in enumerate(boxes, 1):
+        mask = box_mask(height, width, *op.box(draw, height, width))[..., 0]
         places = tf.where(mask, number, places)
-    colours = tf.stack([tf.broadcast_to(fill_colour(fill, mean), [channels]) for fill in fills])
-    pixels = tf.concat([colours, tf.reshape(images, (-1, channels))], 0)
+    colors = tf.stack([tf.broadcast_to(fill_color(fill, mean), [channels]) for fill in fills])
+    pixels = tf.concat([colors, tf.reshape(images, (-1, channels))], 0)
     return tf.reshape(take(pixels, places), tf.shape(images))
-
-
-def _shift(positions, offsets, fill):
-    """Return the source positions (N, L) after a crop, `_OUTSIDE` for pixels outside of the image."""
-    length = positions.shape[1]
-    moved = offsets + tf.range(length)
-    if fill == "reflect":
-        return tf.gather(positions, reflect(moved, length), batch_dims=1)
-    inside = tf.gather(positions, tf.clip_by_value(moved, 0, length - 1), batch_dims=1)
-    return tf.where(within(moved, 0, length), inside, _OUTSIDE)

@@ -1,25 +1,32 @@
 """Augmentation policies: RandAugment, TrivialAugment, AutoAugment and AugMix.
 
 The search spaces and magnitudes are those of torchvision (transforms/autoaugment.py), for AugMix those of its authors
-(google-research/augmix). Unlike there, shear and rotation are about the centre, with bilinear interpolation.
+(google-research/augmix). Unlike there, shear and rotation are about the center, with bilinear interpolation.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
-import tensorflow as tf
+from pydantic import Field
 
-from cnnrecipes.augment import operations
-from cnnrecipes.augment.geometry import fill_colour, to_uint8
+from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.mixing import beta
+from cnnrecipes.augment.operation import Fill, Operation, operation
+from cnnrecipes.augment.pixels import fill_color, to_uint8
 from cnnrecipes.augment.policy_ops import KINDS, Space, transform
 
-_RAND = Space(shear=0.3, translate=150 / 331, rotate=30, colour=0.9, bits=(8, 4))
-_WIDE = Space(shear=0.99, translate=32, rotate=135, colour=0.99, bits=(8, 2), relative=False)
-_MILD = Space(shear=0.3, translate=1 / 3, rotate=30, colour=0, bits=(4, 0))
+tf = lazy_module("tensorflow")
+
+_RAND = Space(shear=0.3, translate=150 / 331, rotate=30, color=0.9, bits=(8, 4))
+_WIDE = Space(shear=0.99, translate=32, rotate=135, color=0.99, bits=(8, 2), relative=False)
+_MILD = Space(shear=0.3, translate=1 / 3, rotate=30, color=0, bits=(4, 0))
 _RAND_KINDS = tuple(kind for kind in KINDS if kind != "invert")
-_MILD_KINDS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate", *KINDS[10:14])
+_MILD_KINDS = (
+    *("shear_x", "shear_y", "translate_x", "translate_y", "rotate"),
+    *("posterize", "solarize", "autocontrast", "equalize"),
+)
 
 # Sub-policies of two steps each: transformation, probability, level 0..9 (Cubuk et al. 2018, table 9 and table 7).
 _IMAGENET = """
@@ -46,62 +53,98 @@ translate_y .7 9, autocontrast .9 0
 """
 
 
-def rand_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.RandAugment, mean) -> tf.Tensor:
-    """Apply `op.ops` random transformations in sequence; draws (N, 2 ops): for each the kind and the sign."""
-    levels = tf.fill([tf.shape(images)[0]], op.magnitude / 30)
-    for step in range(op.ops):
-        kinds = _pick(_RAND_KINDS, draws[:, 2 * step])
-        images = _apply(images, _RAND, kinds, levels, draws[:, 2 * step + 1], op, mean)
-    return images
+@operation("rand_augment")
+class RandAugment(Operation):
+    """Apply `ops` random transformations of one magnitude, 0..30 (Cubuk et al. 2019, "RandAugment")."""
+
+    ops: int = Field(default=2, ge=1, le=8)
+    magnitude: int = Field(default=9, ge=0, le=30)
+    fill: Fill = "mean"
+
+    @property
+    def draws(self):
+        return 2 * self.ops  # for each the kind and the sign
+
+    def apply(self, images, draws, mean):
+        levels = tf.fill([tf.shape(images)[0]], self.magnitude / 30)
+        for step in range(self.ops):
+            kinds = _choose(_RAND_KINDS, draws[:, 2 * step])
+            images = _transform(images, _RAND, kinds, levels, draws[:, 2 * step + 1], fill_color(self.fill, mean))
+        return images
 
 
-def rand_augment_draws(op: operations.RandAugment) -> int:
-    """Return the number of draws per image of `rand_augment`."""
-    return 2 * op.ops
+@operation("trivial_augment")
+class TrivialAugment(Operation):
+    """Apply one random transformation of a random magnitude (Müller & Hutter 2021, "TrivialAugment", wide space)."""
+
+    draws = 3  # the kind, one of 31 levels, and the sign
+    fill: Fill = "mean"
+
+    def apply(self, images, draws, mean):
+        levels = tf.floor(draws[:, 1] * 31) / 30
+        kinds = _choose(_RAND_KINDS, draws[:, 0])
+        return _transform(images, _WIDE, kinds, levels, draws[:, 2], fill_color(self.fill, mean))
 
 
-def trivial_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.TrivialAugment, mean) -> tf.Tensor:
-    """Apply one random transformation; draws (N, 3): the kind, one of 31 levels, and the sign."""
-    levels = tf.floor(draws[:, 1] * 31) / 30
-    return _apply(images, _WIDE, _pick(_RAND_KINDS, draws[:, 0]), levels, draws[:, 2], op, mean)
+@operation("auto_augment")
+class AutoAugment(Operation):
+    """Apply one of a learned policy's 25 pairs of transformations (Cubuk et al. 2018, tables 7 and 9)."""
+
+    draws = 5  # the pair; apply or not, for both; the signs
+    policy: Literal["cifar10", "imagenet"] = "imagenet"
+    fill: Fill = "mean"
+
+    def apply(self, images, draws, mean):
+        policy = _read(_IMAGENET if self.policy == "imagenet" else _CIFAR10)
+        chosen = tf.gather(tf.constant(policy), tf.cast(draws[:, 0] * len(policy), tf.int32))
+        for step in range(2):
+            kinds, probability, levels = tf.unstack(chosen[:, step], axis=1)
+            kinds = tf.where(draws[:, 1 + step] < probability, tf.cast(kinds, tf.int32), 0)
+            images = _transform(images, _RAND, kinds, levels / 9, draws[:, 3 + step], fill_color(self.fill, mean))
+        return images
 
 
-def auto_augment(images: tf.Tensor, draws: tf.Tensor, op: operations.AutoAugment, mean) -> tf.Tensor:
-    """Apply one sub-policy; draws (N, 5): the sub-policy, then for the two steps apply or not, then their signs."""
-    policy = _read(_IMAGENET if op.policy == "imagenet" else _CIFAR10)
-    chosen = tf.gather(tf.constant(policy), tf.cast(draws[:, 0] * len(policy), tf.int32))
-    for step in range(2):
-        kinds, probability, levels = tf.unstack(chosen[:, step], axis=1)
-        kinds = tf.where(draws[:, 1 + step] < probability, tf.cast(kinds, tf.int32), 0)
-        images = _apply(images, _RAND, kinds, levels / 9, draws[:, 3 + step], op, mean)
-    return images
+@operation("aug_mix")
+class AugMix(Operation):
+    """Mix an image with `width` chains of 1 to `depth` transformations (Hendrycks et al. 2019, "AugMix", algorithm 1).
 
+    The image is mixed by Beta(alpha, alpha) with the mean of its chains, weighted by Dirichlet(alpha); rounded once.
+    """
 
-def aug_mix(images: tf.Tensor, draws: tf.Tensor, op: operations.AugMix, mean) -> tf.Tensor:
-    """Mix the image by Beta(alpha, alpha) with a Dirichlet(alpha)-weighted mean of augmentation chains; round once."""
-    lengths, weights, steps = tf.split(draws, [op.width, op.width, 3 * op.width * op.depth], axis=1)
-    own = beta(weights[:, 0], op.alpha, op.alpha)
-    left, chains, shares = 1 - own, [images], [own]
-    for number in range(op.width):
-        chain = images
-        for step in range(op.depth):
-            at = 3 * (number * op.depth + step)
-            goes_on = lengths[:, number] * op.depth >= step
-            kinds = tf.where(goes_on, _pick(_MILD_KINDS, steps[:, at]), 0)
-            levels = (0.1 + (op.severity - 0.1) * steps[:, at + 1]) / 10
-            chain = _apply(chain, _MILD, kinds, levels, steps[:, at + 2], op, mean)
-        # Stick-breaking for the Dirichlet weights: the first of k chains takes Beta(alpha, (k - 1) alpha) of the rest.
-        rest = op.width - number - 1
-        share = left * beta(weights[:, number + 1], op.alpha, op.alpha * rest) if rest else left
-        chains.append(chain)
-        shares.append(share)
-        left -= share
-    return _weighted_sum(chains, shares)
+    severity: int = Field(default=3, ge=1, le=10)
+    width: int = Field(default=3, ge=1, le=6)
+    depth: int = Field(default=3, ge=1, le=6)
+    alpha: float = Field(default=1.0, gt=0)
+    fill: Fill = "mean"
 
+    @property
+    def draws(self):
+        return 2 * self.width + 3 * self.width * self.depth  # chain lengths, weights, and three per step
 
-def aug_mix_draws(op: operations.AugMix) -> int:
-    """Return the number of draws per image of `aug_mix`: chain lengths, weights, and three per step."""
-    return 2 * op.width + 3 * op.width * op.depth
+    def apply(self, images, draws, mean):
+        lengths, weights, steps = tf.split(draws, [self.width, self.width, 3 * self.width * self.depth], axis=1)
+        own = beta(weights[:, 0], self.alpha, self.alpha)
+        left, chains, shares = 1 - own, [images], [own]
+        for number in range(self.width):
+            first = 3 * number * self.depth
+            chain_steps = steps[:, first : first + 3 * self.depth]
+            chains.append(self._chain(images, lengths[:, number], chain_steps, fill_color(self.fill, mean)))
+            # Stick-breaking for the Dirichlet weights: the first of k chains takes Beta(alpha, (k - 1) alpha) of the
+            # rest.
+            rest = self.width - number - 1
+            share = left * beta(weights[:, number + 1], self.alpha, self.alpha * rest) if rest else left
+            shares.append(share)
+            left -= share
+        return _weighted_sum(chains, shares)
+
+    def _chain(self, images: tf.Tensor, length: tf.Tensor, draws: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+        """Apply a chain of transformations; draws: length (N,), and for each step its kind, level and sign."""
+        for step in range(self.depth):
+            kind, level, sign = tf.unstack(draws[:, 3 * step : 3 * step + 3], axis=1)
+            kinds = tf.where(length * self.depth >= step, _choose(_MILD_KINDS, kind), 0)
+            levels = (0.1 + (self.severity - 0.1) * level) / 10
+            images = _transform(images, _MILD, kinds, levels, sign, fill)
+        return images
 
 
 def _weighted_sum(images: list[tf.Tensor], shares: list[tf.Tensor]) -> tf.Tensor:
@@ -116,12 +159,11 @@ def _weighted_sum(images: list[tf.Tensor], shares: list[tf.Tensor]) -> tf.Tensor
     return to_uint8(tf.reshape(total, tf.shape(images[0])))
 
 
-def _apply(images, space: Space, kinds, levels, signs, op, mean):
-    magnitudes = space.magnitudes(kinds, levels, signs, *images.shape[1:3])
-    return transform(images, kinds, magnitudes, fill_colour(op.fill, mean))
+def _transform(images, space: Space, kinds, levels, signs, fill) -> tf.Tensor:
+    return transform(images, kinds, space.magnitudes(kinds, levels, signs, *images.shape[1:3]), fill)
 
 
-def _pick(kinds: tuple[str, ...], draw: tf.Tensor) -> tf.Tensor:
+def _choose(kinds: tuple[str, ...], draw: tf.Tensor) -> tf.Tensor:
     """Draw one of these kinds for each image, as an index into KINDS."""
     positions = tf.constant([KINDS.index(kind) for kind in kinds])
     return tf.gather(positions, tf.cast(draw * len(kinds), tf.int32))

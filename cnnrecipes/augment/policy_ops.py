@@ -6,32 +6,13 @@ own images.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import tensorflow as tf
+from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment import affine, color, filters, histogram
 
-from cnnrecipes.augment import colour, filters, geometry
-
-KINDS = (
-    "identity",
-    "shear_x",
-    "shear_y",
-    "translate_x",
-    "translate_y",
-    "rotate",
-    "brightness",
-    "saturation",
-    "contrast",
-    "sharpness",
-    "posterize",
-    "solarize",
-    "autocontrast",
-    "equalize",
-    "invert",
-)
-_VALUES = KINDS[6:]
-# kind -> partition: 0 identity, 1 horizontal shifts, 2 vertical shifts, 3 rotation, then one for each colour operation
-_GROUPS = [0, 1, 2, 1, 2, 3, *range(4, 4 + len(_VALUES))]
+tf = lazy_module("tensorflow")
 
 
 @dataclass(frozen=True)
@@ -39,9 +20,9 @@ class Space:
     """The magnitude range of a policy: the magnitude of each transformation at level 1."""
 
     shear: float  # slope
-    translate: float  # pixels, or a share of the width and height where `relative`
+    translate: float  # pixels, or a fraction of the width and height where `relative`
     rotate: float  # degrees
-    colour: float  # added to or subtracted from the factor 1 of brightness, saturation, contrast, sharpness
+    color: float  # added to or subtracted from the factor 1 of brightness, saturation, contrast, sharpness
     bits: tuple[int, int]  # kept by posterize at level 0 and 1
     relative: bool = True
 
@@ -59,19 +40,41 @@ class Space:
         """
         sign = tf.where(signs < 0.5, -1.0, 1.0)
         reach = (width, height) if self.relative else (1, 1)
-        bits = self.bits[0] - tf.round((self.bits[0] - self.bits[1]) * levels)
-        by_kind = {
-            "shear_x": self.shear * levels * sign,
-            "shear_y": self.shear * levels * sign,
-            "translate_x": self.translate * reach[0] * levels * sign,
-            "translate_y": self.translate * reach[1] * levels * sign,
-            "rotate": self.rotate * levels * sign,
-            **dict.fromkeys(("brightness", "saturation", "contrast", "sharpness"), 1 + self.colour * levels * sign),
-            "posterize": bits,
-            "solarize": 255 * (1 - levels),
-        }
-        table = tf.stack([by_kind.get(kind, tf.zeros_like(levels)) for kind in KINDS], 1)
+        table = tf.stack([magnitude(self, levels, sign, reach) for magnitude in _MAGNITUDES.values()], 1)
         return tf.gather(table, kinds, batch_dims=1)
+
+
+def _none(space: Space, levels: tf.Tensor, sign: tf.Tensor, reach: tuple[int, int]) -> tf.Tensor:
+    return tf.zeros_like(levels)
+
+
+def _factor(space: Space, levels: tf.Tensor, sign: tf.Tensor, reach: tuple[int, int]) -> tf.Tensor:
+    return 1 + space.color * levels * sign
+
+
+def _bits(space: Space, levels: tf.Tensor, sign: tf.Tensor, reach: tuple[int, int]) -> tf.Tensor:
+    return space.bits[0] - tf.round((space.bits[0] - space.bits[1]) * levels)
+
+
+# kind -> function of (space, levels (N,), signs (N,) of -1 and 1, pixels of a relative translation in x and y)
+_MAGNITUDES: dict[str, Callable] = {
+    "identity": _none,
+    "shear_x": lambda space, levels, sign, reach: space.shear * levels * sign,
+    "shear_y": lambda space, levels, sign, reach: space.shear * levels * sign,
+    "translate_x": lambda space, levels, sign, reach: space.translate * reach[0] * levels * sign,
+    "translate_y": lambda space, levels, sign, reach: space.translate * reach[1] * levels * sign,
+    "rotate": lambda space, levels, sign, reach: space.rotate * levels * sign,
+    "brightness": _factor,
+    "saturation": _factor,
+    "contrast": _factor,
+    "sharpness": _factor,
+    "posterize": _bits,
+    "solarize": lambda space, levels, sign, reach: 255 * (1 - levels),
+    "autocontrast": _none,
+    "equalize": _none,
+    "invert": _none,
+}
+KINDS = tuple(_MAGNITUDES)
 
 
 def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
@@ -81,45 +84,60 @@ def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: 
         images: (N, H, W, C), uint8.
         kinds: (N,) int32, indices into KINDS.
         magnitudes: (N,) float32, in the transformation's own unit.
-        fill: uint8, (C,) or a scalar; fill colour for pixels outside of the image.
+        fill: uint8, (C,) or a scalar; fill color for pixels outside of the image.
 
     Returns:
         (N, H, W, C), uint8.
     """
-    groups = tf.gather(_GROUPS, kinds)
-    count = 4 + len(_VALUES)
-    parts = tf.dynamic_partition(images, groups, count)
-    strengths = tf.dynamic_partition(magnitudes, groups, count)
-    places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), groups, count)
-    height, width = images.shape[1:3]
-    rows = tf.dynamic_partition(_shifts(kinds, magnitudes, height, "x"), groups, count)[1]
-    columns = tf.dynamic_partition(_shifts(kinds, magnitudes, width, "y"), groups, count)[2]
-    done = [
-        parts[0],
-        geometry.slide_rows(parts[1], rows, fill),
-        geometry.slide_columns(parts[2], columns, fill),
-        geometry.affine(parts[3], geometry.rotation(strengths[3]), fill),
-    ]
-    for kind, part, strength in zip(_VALUES, parts[4:], strengths[4:], strict=True):
-        done.append(_change_values(kind, part, strength))
-    result = tf.dynamic_stitch(places, done)
-    return tf.ensure_shape(result, images.shape)
+    group_of = {kind: number for number, (members, _) in enumerate(_GROUPS) for kind in members}
+    groups = tf.gather([group_of[kind] for kind in KINDS], kinds)
+    places, *parts = (
+        tf.dynamic_partition(each, groups, len(_GROUPS))
+        for each in (tf.range(tf.shape(images)[0]), images, kinds, magnitudes)
+    )
+    done = [apply(*part, fill) for (_, apply), *part in zip(_GROUPS, *parts, strict=True)]
+    return tf.ensure_shape(tf.dynamic_stitch(places, done), images.shape)
 
 
-def _shifts(kinds, magnitudes, length: int, axis: str):
-    """Return the shifts (N, length) in pixels of each row (axis "x") or column ("y") for shear and translation."""
+def _slide_rows(images, kinds, magnitudes, fill):
+    return affine.slide_rows(images, _shifts("shear_x", kinds, magnitudes, images.shape[1]), fill)
+
+
+def _slide_columns(images, kinds, magnitudes, fill):
+    return affine.slide_columns(images, _shifts("shear_y", kinds, magnitudes, images.shape[2]), fill)
+
+
+def _shifts(shear: str, kinds: tf.Tensor, magnitudes: tf.Tensor, length: int) -> tf.Tensor:
+    """Return the shifts (N, length) in pixels of each row or column: of a shear about the center, or a translation."""
     sheared = magnitudes[:, None] * (tf.range(length, dtype=tf.float32) - (length - 1) / 2)
-    return tf.where((kinds == KINDS.index(f"shear_{axis}"))[:, None], sheared, -magnitudes[:, None])
+    return tf.where((kinds == KINDS.index(shear))[:, None], sheared, -magnitudes[:, None])
 
 
-def _change_values(kind: str, images, magnitudes):
-    with_factor = {
-        "brightness": colour.brightened,
-        "saturation": colour.saturated,
-        "contrast": colour.contrasted,
-        "sharpness": filters.sharpened,
-        "posterize": colour.posterized,
-        "solarize": colour.solarized,
-    }
-    alone = {"autocontrast": colour.autocontrasted, "equalize": colour.equalized, "invert": colour.inverted}
-    return with_factor[kind](images, magnitudes) if kind in with_factor else alone[kind](images)
+def _rotate(images, kinds, magnitudes, fill):
+    return affine.affine(images, affine.rotation(magnitudes), fill)
+
+
+def _with_magnitude(change: Callable) -> Callable:
+    return lambda images, kinds, magnitudes, fill: change(images, magnitudes)
+
+
+def _without_magnitude(change: Callable) -> Callable:
+    return lambda images, kinds, magnitudes, fill: change(images)
+
+
+# Kinds that run together, and their function of (images, kinds, magnitudes, fill).
+_GROUPS: tuple[tuple[tuple[str, ...], Callable], ...] = (
+    (("identity",), _without_magnitude(lambda images: images)),
+    (("shear_x", "translate_x"), _slide_rows),
+    (("shear_y", "translate_y"), _slide_columns),
+    (("rotate",), _rotate),
+    (("brightness",), _with_magnitude(color.brightened)),
+    (("saturation",), _with_magnitude(color.saturated)),
+    (("contrast",), _with_magnitude(color.contrasted)),
+    (("sharpness",), _with_magnitude(filters.sharpened)),
+    (("posterize",), _with_magnitude(color.posterized)),
+    (("solarize",), _with_magnitude(color.solarized)),
+    (("autocontrast",), _without_magnitude(histogram.autocontrasted)),
+    (("equalize",), _without_magnitude(histogram.equalized)),
+    (("invert",), _without_magnitude(color.inverted)),
+)

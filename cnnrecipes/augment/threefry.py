@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import tensorflow as tf
+from cnnrecipes._support.lazy import lazy_module
+
+tf = lazy_module("tensorflow")
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA

@@ -59,7 +59,7 @@ def resume(
         Optional[list[str]],  # noqa: UP045
         typer.Argument(
             metavar="[KEY=VALUE]...",
-            help="Recipe keys that may change on resume, for example train.checkpoint_every='5 min'.",
+            help="Recipe keys that may change on resume, for example logging.checkpoint_every='5 min'.",
             autocompletion=completion.recipe_keys,
         ),
     ] = None,
@@ -129,7 +129,7 @@ def plot_schedule(
 ) -> None:
     """Draw the learning rate of a recipe over the epochs into schedule.png, without training.
 
-    Example: `cnnrecipes plot-schedule resnet20_cifar "train.schedule=trapezoid(cooldown='20%')"`
+    Example: `cnnrecipes plot-schedule resnet20_cifar "optimizer.schedule=trapezoid(cooldown='20%')"`
     """
     spec = load_recipe(recipe, changes)
     path = choose_output(output, Path("schedule.png"), overwrite=overwrite)

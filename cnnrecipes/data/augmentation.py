@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from cnnrecipes.augment import operations
 from cnnrecipes.augment.apply import augment, mix
+from cnnrecipes.augment.operation import CropWhileDecoding, Operation, parse_list
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import schema
 
@@ -16,7 +16,7 @@ from cnnrecipes.recipe import schema
 class Augmentation:
     """A recipe's augmentation, as a function of a batch; bit-identical in the pipeline and in the training step."""
 
-    ops: tuple[operations.Operation, ...]
+    ops: tuple[Operation, ...]
     seed: int
     mean: tuple[float, ...]
     in_step: bool = False  # True: called in the training step; False: in the input pipeline
@@ -24,18 +24,18 @@ class Augmentation:
     @classmethod
     def of(cls, whole: schema.Recipe, statistics: Statistics, *, in_step: bool = False) -> Augmentation:
         """Create the augmentation of a recipe; `statistics` of the training split give the fill colour."""
-        ops = tuple(operations.parse_list(whole.augment.ops))
+        ops = tuple(parse_list(whole.augment.ops))
         return cls(ops, whole.train.seed, statistics.mean, in_step)
 
     @property
-    def framing(self) -> operations.Framing | None:
+    def framing(self) -> CropWhileDecoding | None:
         """The random crop, applied while images are read; None if there is none."""
-        return self.ops[0] if self.ops and isinstance(self.ops[0], operations.Framing) else None
+        return self.ops[0] if self.ops and isinstance(self.ops[0], CropWhileDecoding) else None
 
     @property
     def alternates(self) -> bool:
         """True if the result depends on how often an example was shown before."""
-        return any(isinstance(op, operations.AlternatingFlipLR) for op in self.ops)
+        return any(op.alternates for op in self.ops)
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, epochs: tf.Tensor):
         """Return the augmented images and labels of a batch.

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.augment import operations
+from cnnrecipes.augment.operation import CropWhileDecoding, Mix, parse_list
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images import readers
 from cnnrecipes.data.images.handles import Handles
 from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.images.random_crop import DRAWS
 from cnnrecipes.data.order import Balanced, Permutations, showings
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.data.standardize import Statistics
@@ -90,7 +89,7 @@ def training_batches(
         index = order.examples(shown, epoch)
         # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
         key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
-        draws = streams(seed, epoch, key, {0: DRAWS[type(framing)]})[0] if framing else _no_draws(rows)
+        draws = streams(seed, epoch, key, {0: framing.draws})[0] if framing else _no_draws(rows)
         showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
         return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
 
@@ -189,7 +188,7 @@ def _rows(size: int, shard: tuple[int, int], augment: schema.Augment) -> tuple[i
     if size % shards:
         raise RecipeError(f"a batch of {size} does not divide into {shards} shards; set data.batch_size to a multiple")
     rows = size // shards
-    mixes = any(isinstance(op, operations.Mix) for op in operations.parse_list(augment.ops))
+    mixes = any(isinstance(op, Mix) for op in parse_list(augment.ops))
     if shards > 1 and mixes and rows % 2:
         raise RecipeError(
             f"{shards} devices with {rows} images each cannot mix them in pairs; set data.batch_size to a multiple of "
@@ -203,7 +202,7 @@ def _no_draws(size: int) -> tf.Tensor:
     return tf.zeros((size, 1))
 
 
-def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> operations.Framing | None:
+def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
     """Return the random crop of the augmentation, if any. Raises RecipeError if its size differs from the batches'."""
     op = augmentation.framing
     if op is not None and op.size not in (None, *shape[:2]):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from cnnrecipes.augment import operations
+from cnnrecipes.augment import operation
 from cnnrecipes.optim import methods
 from cnnrecipes.recipe.values import folder_name, image_size, some_blocks
 from cnnrecipes.syntax import initialization
@@ -27,7 +27,7 @@ Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish"
 
 
 def _readable_operations(texts: tuple[str, ...]) -> tuple[str, ...]:
-    operations.parse_list(texts)
+    operation.parse_list(texts)
     return texts
 
 

@@ -9,8 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.augment import views
-from cnnrecipes.augment.operations import Operation
+from cnnrecipes.augment.views import View, parse_views
 from cnnrecipes.data.batching import EVALUATION_BATCH
 from cnnrecipes.data.images.decode import resize, scaled_shape, to_uint8
 from cnnrecipes.errors import DataError, ModelError, RecipeError
@@ -43,9 +42,9 @@ class Scorer:
         if average not in AVERAGES:
             raise RecipeError(f"average is {average!r}; allowed: {', '.join(AVERAGES)}")
         self.artifact, self.average = artifact, average
-        self.views = views.parse_views(texts)
+        self.views = parse_views(texts)
         for view in self.views:
-            _check(view, *artifact.input_shape[:2])
+            view.check(*artifact.input_shape[:2])
         whole = [side for view in self.views for side in self._sides(view)]
         self._whole = fully_convolutional(artifact.model, whole) if whole else None
 
@@ -67,8 +66,8 @@ class Scorer:
     def _of(self, images: list[np.ndarray]) -> np.ndarray:
         said = []  # of each view (N, classes)
         for view in self.views:
-            if isinstance(view, views.MultiScale):
-                said += [self._at(images, side) for side in self._sides(view)]
+            if sides := self._sides(view):
+                said += [self._at(images, side) for side in sides]
             else:
                 shown = [look(image, view, self.artifact.input_shape, self.artifact.recipe.data) for image in images]
                 said += [self.artifact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
@@ -79,8 +78,8 @@ class Scorer:
         highest = logs.max(0)  # what a probability of 0 in float64 would make infinite stays a number
         return highest + np.log(np.exp(logs - highest).mean(0))
 
-    def _sides(self, view: Operation) -> tuple[int, ...]:
-        return view.sides(min(self.artifact.input_shape[:2])) if isinstance(view, views.MultiScale) else ()
+    def _sides(self, view: View) -> tuple[int, ...]:
+        return view.whole_sides(min(self.artifact.input_shape[:2]))
 
     def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
         """Return logits (N, classes) of whole images at this short side, batched by shape.
@@ -124,15 +123,6 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return to_uint8(tf.image.resize(image, size, antialias=True)).numpy() if size != image.shape[:2] else image
 
 
-def _check(view: Operation, height: int, width: int) -> None:
-    """Raise RecipeError if a view does not fit a model of this image size."""
-    side, size = getattr(view, "short_side", None), min(height, width)
-    if side is not None and side < size:
-        raise RecipeError(f"the view's short_side {side} is below the model's size {size}; give at least {size}")
-    if isinstance(view, views.Shift) and view.pixels >= size:
-        raise RecipeError(f"a shift by {view.pixels} pixels leaves nothing of an image of {size}; give fewer")
-
-
 def scorer(artifact, tta: str | Sequence[str] | None, average: str) -> Scorer | None:
     """Return a Scorer for these views; None without views. Raises RecipeError for `average` without views."""
     if tta is not None:
@@ -142,29 +132,18 @@ def scorer(artifact, tta: str | Sequence[str] | None, average: str) -> Scorer | 
     return None
 
 
-def look(image: np.ndarray, view: Operation, shape: tuple[int, int, int], spec: schema.Data) -> list[np.ndarray]:
-    """Return the images (H, W, C) uint8 of a view of one image, in the model's shape; the unchanged one is first."""
+def look(image: np.ndarray, view: View, shape: tuple[int, int, int], spec: schema.Data) -> list[np.ndarray]:
+    """Return the crops (H, W, C) uint8 of a view of one image, in the model's shape; the unchanged image is first."""
     height, width = shape[:2]
-    if isinstance(view, views.FiveCrop):
-        share = (view.short_side or round(min(height, width) * 8 / 7)) / min(height, width)
-        larger = round(height * share), round(width * share)
-        region = resize(tf.constant(image), larger, "crop").numpy()
-        bottom, right = larger[0] - height, larger[1] - width
-        corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-        crops = [region[top : top + height, left : left + width] for top, left in corners]
-        return crops + [crop[:, ::-1] for crop in crops] if isinstance(view, views.TenCrop) else crops
-    short_side = getattr(view, "short_side", None) or spec.short_side
-    plain = image
-    if image.shape[:2] != (height, width) or short_side:
-        how = "crop" if getattr(view, "short_side", None) else spec.resize
-        plain = resize(tf.constant(image), (height, width), how, short_side).numpy()
-    if isinstance(view, views.FlipLR):
-        return [plain, plain[:, ::-1]]
-    if isinstance(view, views.Shift):
-        n = view.pixels
-        padded = np.pad(plain, [(n, n), (n, n), (0, 0)], "reflect")
-        return [plain, padded[2 * n :, 2 * n :], padded[:height, :width]]
-    return [plain]
+
+    def resized(size: tuple[int, int] | None = None, short_side: int | None = None) -> np.ndarray:
+        if size is None and short_side is None:
+            if image.shape[:2] == (height, width) and not spec.short_side:
+                return image
+            return resize(tf.constant(image), (height, width), spec.resize, spec.short_side).numpy()
+        return resize(tf.constant(image), size or (height, width), "crop", short_side).numpy()
+
+    return view.crops(resized, height, width)
 
 
 def fully_convolutional(model: keras.Model, short_sides: Sequence[int] = ()) -> Callable[[tf.Tensor], tf.Tensor]:

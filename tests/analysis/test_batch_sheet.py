@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from cnnrecipes import analysis
-from cnnrecipes.augment.operations import OPERATIONS
+from cnnrecipes.augment.operation import OPERATIONS
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.split_statistics import split_statistics
@@ -40,7 +40,7 @@ def test_the_last_row_is_what_training_sees(flowers):
 
 def test_every_operation_has_a_row_if_asked(flowers, tmp_path):
     path = tmp_path / "batch.png"
-    ops = ["random_resized_crop", "flip_lr", "colour_jitter", "mixup(1.0)"]
+    ops = ["random_resized_crop", "flip_lr", "color_jitter", "mixup(1.0)"]
     changes = {**CHANGES, "augment.ops": ops}
     figure = analysis.plot_batch("resnet20_photos", data=flowers, images=4, per_op=True, path=path, **changes)
     pictures, titles = shown(figure)

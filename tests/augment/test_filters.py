@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy import ndimage, stats
 
 from cnnrecipes.augment import filters
-from cnnrecipes.augment.operations import parse
+from cnnrecipes.augment.operation import parse
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (4, 24, 20, 3), dtype=np.uint8)
 
@@ -23,7 +23,7 @@ def test_blur_matches_scipy_gaussian_filter():
 def test_noise_is_normal_of_the_asked_deviation_and_each_images_own():
     gray = tf.fill((6, 64, 64, 3), tf.constant(128, tf.uint8))
     draws = tf.constant(np.random.default_rng(0).random((6, 2), np.float32))
-    found = filters.noise(gray, draws, parse("noise(10)"), None).numpy().astype(float) - 128
+    found = parse("noise(10)").apply(gray, draws, None).numpy().astype(float) - 128
     assert abs(found.mean()) < 0.1
     assert abs(found.std() - np.sqrt(100 + 1 / 12)) < 0.1
     assert (

@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 from scipy import ndimage
 
-from cnnrecipes.augment import geometry
-from cnnrecipes.augment.operations import parse
+from cnnrecipes.augment import affine
+from cnnrecipes.augment.operation import parse
 
 RANDOM = np.random.default_rng(1)
 SMOOTH = ndimage.gaussian_filter(RANDOM.integers(0, 256, (6, 31, 31, 3)).astype(float), (0, 2, 2, 0))
@@ -21,7 +21,7 @@ BLACK = tf.constant(0, tf.uint8)
 def test_quarter_turns_are_exact(interpolation):
     for quarters in range(4):
         angles = tf.fill([len(IMAGES)], 90.0 * quarters)
-        turned = geometry.affine(tf.constant(IMAGES), geometry.rotation(angles), BLACK, interpolation)
+        turned = affine.affine(tf.constant(IMAGES), affine.rotation(angles), BLACK, interpolation)
         # Rotations by the cosine of 90 degrees, which is not quite 0, may touch the border.
         np.testing.assert_array_equal(turned[:, 1:-1, 1:-1], np.rot90(IMAGES, quarters, (1, 2))[:, 1:-1, 1:-1])
 
@@ -32,12 +32,12 @@ def test_affine_maps_are_pillows(kind, how):
     amounts = np.linspace(-1, 1, len(IMAGES)).astype(np.float32)
     zero = tf.zeros(len(IMAGES))
     maps = {
-        "rotate": geometry.rotation(tf.constant(amounts * 37)),
-        "shear_x": geometry.shearing(tf.constant(amounts * 0.29), zero),
-        "shear_y": geometry.shearing(zero, tf.constant(amounts * 0.29)),
-        "translate": geometry.translation(tf.constant(amounts * 5), tf.constant(amounts * -3.3)),
+        "rotate": affine.rotation(tf.constant(amounts * 37)),
+        "shear_x": affine.shearing(tf.constant(amounts * 0.29), zero),
+        "shear_y": affine.shearing(zero, tf.constant(amounts * 0.29)),
+        "translate": affine.translation(tf.constant(amounts * 5), tf.constant(amounts * -3.3)),
     }[kind].numpy()
-    ours = geometry.affine(tf.constant(IMAGES), tf.constant(maps), BLACK, how).numpy()
+    ours = affine.affine(tf.constant(IMAGES), tf.constant(maps), BLACK, how).numpy()
     centre = np.full(2, 31 / 2)  # Pillow's pixel begins at its number, ours has its centre there
     for image, found, matrix in zip(IMAGES, ours, maps.astype(float), strict=True):
         shift = matrix[:, 2] + centre - matrix[:, :2] @ centre
@@ -53,21 +53,20 @@ def test_affine_maps_are_pillows(kind, how):
 def test_a_rotation_goes_counterclockwise_and_a_translation_right_and_down():
     image = np.zeros((1, 9, 9, 1), np.uint8)
     image[0, 4, 8] = 255  # at the right
-    up = geometry.affine(tf.constant(image), geometry.rotation(tf.constant([90.0])), BLACK).numpy()
+    up = affine.affine(tf.constant(image), affine.rotation(tf.constant([90.0])), BLACK).numpy()
     assert up[0, 0, 4, 0] == 255
-    moved = geometry.affine(
-        tf.constant(image), geometry.translation(tf.constant([-3.0]), tf.constant([2.0])), BLACK
+    moved = affine.affine(
+        tf.constant(image), affine.translation(tf.constant([-3.0]), tf.constant([2.0])), BLACK
     ).numpy()
     assert moved[0, 6, 5, 0] == 255
 
 
 @pytest.mark.parametrize("text", ["rotate(30)", "translate(0.4)", "shear(0.3)"])
-def test_outside_is_the_colour_that_was_asked_for(text):
+def test_outside_is_the_requested_fill_color(text):
     mean = (10.0, 20.0, 30.0)
-    apply = getattr(geometry, text.partition("(")[0])
     images = tf.fill((4, 21, 21, 3), tf.constant(200, tf.uint8))
     draws = tf.constant(RANDOM.choice([0.0, 0.999], (4, 2)).astype(np.float32))
-    found = apply(images, draws, parse(text), mean).numpy()
+    found = parse(text).apply(images, draws, mean).numpy()
     inside = (found == 200).all(-1)
     outside = (found == mean).all(-1)
     assert outside.mean() > 0.02
@@ -78,18 +77,18 @@ def test_outside_is_the_colour_that_was_asked_for(text):
 @pytest.mark.parametrize("axis", [1, 2])
 def test_slid_rows_and_columns_are_float64s_linear_interpolation(axis, channels):
     images = RANDOM.integers(0, 256, (5, 13, 18, channels), dtype=np.uint8)
-    colour = np.uint8([200, 100, 0])[:channels]
+    color = np.uint8([200, 100, 0])[:channels]
     shifts = RANDOM.uniform(-25, 25, (5, images.shape[3 - axis]))
     shifts[0], shifts[1] = 0, 3  # whole pixels
     shifts = shifts.astype(np.float32)
-    slide = geometry.slide_rows if axis == 2 else geometry.slide_columns
-    found = slide(tf.constant(images), tf.constant(shifts), tf.constant(colour)).numpy().astype(float)
+    slide = affine.slide_rows if axis == 2 else affine.slide_columns
+    found = slide(tf.constant(images), tf.constant(shifts), tf.constant(color)).numpy().astype(float)
     length = images.shape[axis]
     for image, shift, result in zip(images.astype(float), shifts.astype(float), found, strict=True):
         lines, results = (image, result) if axis == 2 else (image.swapaxes(0, 1), result.swapaxes(0, 1))
         for line, by, slid in zip(lines, shift, results, strict=True):
             for channel in range(channels):
-                outside = float(colour[channel])
+                outside = float(color[channel])
                 values = [outside, *line[:, channel], outside]
                 places = np.arange(length) + by
                 exact = np.interp(places, np.arange(-1, length + 1), values, outside, outside)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from cnnrecipes.augment import mixing
 from cnnrecipes.augment.apply import mix
-from cnnrecipes.augment.operations import parse_list
+from cnnrecipes.augment.operation import parse, parse_list
 
 # Image i has the one value i * 20: a mixed value tells the shares.
 N = 12
@@ -77,7 +77,7 @@ def test_a_cutmix_box_is_one_rectangle_of_the_drawn_share():
     zeros, ones = tf.zeros((400, 40, 40, 1), tf.uint8), tf.ones((400, 40, 40, 1), tf.uint8)
     draws = np.random.default_rng(0).random((400, 2), np.float32)
     draws[0] = 0.5
-    found, own = (part.numpy() for part in mixing.cutmix(zeros, ones, tf.constant(share), tf.constant(draws)))
+    found, own = (part.numpy() for part in parse("cutmix").mix(zeros, ones, tf.constant(share), tf.constant(draws)))
     assert found[0].sum() == 20 * 20
     np.testing.assert_allclose(own, 1 - found.mean((1, 2, 3)), atol=1e-6)
     assert own.min() > 0.74  # the border only makes boxes smaller

@@ -7,10 +7,8 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.augment import pixel_moves
-from cnnrecipes.augment.apply import _APPLY, augment
-from cnnrecipes.augment.erase import cutout
-from cnnrecipes.augment.geometry import flip_lr, flip_ud, pad_crop
-from cnnrecipes.augment.operations import OPERATIONS, Framing, Mix, parse
+from cnnrecipes.augment.apply import augment
+from cnnrecipes.augment.operation import OPERATIONS, CropWhileDecoding, Mix, parse
 
 MEAN = (10.4, 20.6, 30.0)
 IMAGES = np.random.default_rng(0).integers(0, 256, (25, 6, 7, 3), dtype=np.uint8)
@@ -20,8 +18,8 @@ def numpy_pad(image, padding, fill):
     width = [(padding, padding), (padding, padding), (0, 0)]
     if fill == "reflect":
         return np.pad(image, width, "reflect")
-    colour = np.round(MEAN) if fill == "mean" else [fill] * 3
-    return np.stack([np.pad(image[..., c], width[:2], constant_values=colour[c]) for c in range(3)], -1)
+    color = np.round(MEAN) if fill == "mean" else [fill] * 3
+    return np.stack([np.pad(image[..., c], width[:2], constant_values=color[c]) for c in range(3)], -1)
 
 
 @pytest.mark.parametrize("fill", ["mean", "reflect", 0, 200])
@@ -29,14 +27,14 @@ def test_pad_crop_is_a_pad_and_a_slice(fill):
     op = parse(f"pad_crop(2, fill={fill!r})")
     offsets = np.stack(np.meshgrid(range(5), range(5)), -1).reshape(25, 2)
     draws = tf.constant((offsets + 0.5) / 5, tf.float32)
-    result = pad_crop(tf.constant(IMAGES), draws, op, MEAN)
+    result = op.apply(tf.constant(IMAGES), draws, MEAN)
     for image, (top, left), cropped in zip(IMAGES, offsets, result.numpy(), strict=True):
         np.testing.assert_array_equal(cropped, numpy_pad(image, 2, fill)[top : top + 6, left : left + 7])
 
 
 def test_flip_mirrors_below_the_probability():
     draws = tf.constant(np.linspace(0, 0.96, 25)[:, None], tf.float32)
-    result = flip_lr(tf.constant(IMAGES), draws, parse("flip_lr(0.3)"), MEAN).numpy()
+    result = parse("flip_lr(0.3)").apply(tf.constant(IMAGES), draws, MEAN).numpy()
     for image, drawn, flipped in zip(IMAGES, draws.numpy()[:, 0], result, strict=True):
         np.testing.assert_array_equal(flipped, image[:, ::-1] if drawn < 0.3 else image)
 
@@ -45,7 +43,8 @@ def test_flip_mirrors_below_the_probability():
 def test_cutout_covers_one_clipped_square(size, fill):
     centres = np.random.default_rng(1).integers(0, (6, 7), (25, 2))
     draws = tf.constant((centres + 0.5) / (6, 7), tf.float32)
-    result = cutout(tf.constant(IMAGES), draws, parse(f"cutout({size}, fill={fill!r})"), MEAN).numpy()
+    op = parse(f"cutout({size}, fill={fill!r})")
+    result = op.apply(tf.constant(IMAGES), draws, MEAN).numpy()
     for image, (row, column), covered in zip(IMAGES, centres, result, strict=True):
         top, left = row - size // 2, column - size // 2
         expected = image.copy()
@@ -54,7 +53,7 @@ def test_cutout_covers_one_clipped_square(size, fill):
 
 
 def test_flip_ud_turns_upside_down():
-    flipped = flip_ud(tf.constant(IMAGES), tf.zeros((25, 1)), parse("flip_ud(1)"), MEAN)
+    flipped = parse("flip_ud(1)").apply(tf.constant(IMAGES), tf.zeros((25, 1)), MEAN)
     np.testing.assert_array_equal(flipped, IMAGES[:, ::-1])
 
 
@@ -71,12 +70,11 @@ def test_flip_ud_turns_upside_down():
 def test_a_run_of_moves_is_one_after_another(ops, channels):
     images, mean = tf.constant(IMAGES[..., :channels]), MEAN[:channels]
     specs = [parse(text) for text in ops]
-    counts = [_APPLY[type(op)][1] for op in specs]
-    draws = [tf.constant(np.random.default_rng(n).random((25, n), np.float32)) for n in counts]
+    draws = [tf.constant(np.random.default_rng(op.draws).random((25, op.draws), np.float32)) for op in specs]
     assert pixel_moves.run_length(specs) == len(ops)
     expected = images
     for op, draw in zip(specs, draws, strict=True):
-        expected = _APPLY[type(op)][0](expected, draw, op, mean)
+        expected = op.apply(expected, draw, mean)
     np.testing.assert_array_equal(pixel_moves.move(images, specs, draws, mean), expected)
 
 
@@ -94,7 +92,7 @@ def test_what_no_single_gather_can_do_ends_a_run(ops, length):
     assert pixel_moves.run_length([parse(text) for text in ops]) == length
 
 
-EVERY = sorted(name for name, op in OPERATIONS.items() if not issubclass(op, (Framing, Mix)))
+EVERY = sorted(name for name, op in OPERATIONS.items() if not issubclass(op, (CropWhileDecoding, Mix)))
 LISTS = [["pad_crop(2)", "flip_lr", "cutout(3)"], *[[name] for name in EVERY]]
 
 
@@ -132,7 +130,7 @@ def test_an_alternating_flip_turns_every_image_from_epoch_to_epoch():
 
 
 @pytest.mark.parametrize(
-    "ops", [LISTS[0], ["rand_augment", "noise"], ["colour_jitter", "blur", "random_erasing"]], ids="-".join
+    "ops", [LISTS[0], ["rand_augment", "noise"], ["color_jitter", "blur", "random_erasing"]], ids="-".join
 )
 def test_eager_and_inside_tf_data_are_the_same(ops):
     specs = [parse(text) for text in ops]

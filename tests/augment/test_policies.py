@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.augment import colour, filters, geometry, policies
-from cnnrecipes.augment.operations import parse
+from cnnrecipes.augment import affine, color, filters, histogram, policies
+from cnnrecipes.augment.operation import parse
 from cnnrecipes.augment.policy_ops import KINDS, transform
 
 RANDOM = np.random.default_rng(4)
@@ -37,20 +37,20 @@ def test_each_kind_is_the_operation_of_its_name(kind):
     amounts, zero = tf.fill([n], amount), tf.zeros(n)
     expected = {
         "identity": lambda: x,
-        "shear_x": lambda: geometry.affine(x, geometry.shearing(amounts, zero), GRAY),
-        "shear_y": lambda: geometry.affine(x, geometry.shearing(zero, amounts), GRAY),
-        "translate_x": lambda: geometry.affine(x, geometry.translation(amounts, zero), GRAY),
-        "translate_y": lambda: geometry.affine(x, geometry.translation(zero, amounts), GRAY),
-        "rotate": lambda: geometry.affine(x, geometry.rotation(amounts), GRAY),
-        "brightness": lambda: colour.brightened(x, amounts),
-        "saturation": lambda: colour.saturated(x, amounts),
-        "contrast": lambda: colour.contrasted(x, amounts),
+        "shear_x": lambda: affine.affine(x, affine.shearing(amounts, zero), GRAY),
+        "shear_y": lambda: affine.affine(x, affine.shearing(zero, amounts), GRAY),
+        "translate_x": lambda: affine.affine(x, affine.translation(amounts, zero), GRAY),
+        "translate_y": lambda: affine.affine(x, affine.translation(zero, amounts), GRAY),
+        "rotate": lambda: affine.affine(x, affine.rotation(amounts), GRAY),
+        "brightness": lambda: color.brightened(x, amounts),
+        "saturation": lambda: color.saturated(x, amounts),
+        "contrast": lambda: color.contrasted(x, amounts),
         "sharpness": lambda: filters.sharpened(x, amounts),
-        "posterize": lambda: colour.posterized(x, amounts),
-        "solarize": lambda: colour.solarized(x, amounts),
-        "autocontrast": lambda: colour.autocontrasted(x),
-        "equalize": lambda: colour.equalized(x),
-        "invert": lambda: colour.inverted(x),
+        "posterize": lambda: color.posterized(x, amounts),
+        "solarize": lambda: color.solarized(x, amounts),
+        "autocontrast": lambda: histogram.autocontrasted(x),
+        "equalize": lambda: histogram.equalized(x),
+        "invert": lambda: color.inverted(x),
     }[kind]()
     found = transform(x, tf.fill([n], KINDS.index(kind)), amounts, GRAY)
     if kind in KINDS[1:5]:
@@ -71,9 +71,8 @@ def spied(monkeypatch, text, n=3000):
         return images
 
     monkeypatch.setattr(policies, "transform", note)
-    op = parse(text)
-    apply = getattr(policies, text.partition("(")[0])
-    apply(tf.zeros((n, 8, 100, 3), tf.uint8), tf.constant(RANDOM.random((n, 40), np.float32)), op, MEAN)
+    op, images = parse(text), tf.zeros((n, 8, 100, 3), tf.uint8)
+    op.apply(images, tf.constant(RANDOM.random((n, op.draws), np.float32)), MEAN)
     return steps
 
 
@@ -125,8 +124,8 @@ def test_aug_mix_is_a_weighted_mean(monkeypatch):
     """With chains that turn the image black, what is left is the image's own share: Beta(1, 1), uniform."""
     monkeypatch.setattr(policies, "transform", lambda images, kinds, magnitudes, fill: tf.zeros_like(images))
     op = parse("aug_mix")
-    draws = tf.constant(RANDOM.random((2000, policies.aug_mix_draws(op)), np.float32))
-    found = policies.aug_mix(tf.fill((2000, 8, 8, 3), tf.constant(255, tf.uint8)), draws, op, MEAN)
+    draws = tf.constant(RANDOM.random((2000, op.draws), np.float32))
+    found = op.apply(tf.fill((2000, 8, 8, 3), tf.constant(255, tf.uint8)), draws, MEAN)
     shares = found.numpy()[:, 0, 0, 0] / 255
     assert abs(shares.mean() - 0.5) < 0.03
     assert abs(shares.std() - np.sqrt(1 / 12)) < 0.02
@@ -135,19 +134,19 @@ def test_aug_mix_is_a_weighted_mean(monkeypatch):
 def test_aug_mix_of_chains_that_change_nothing_changes_nothing(monkeypatch):
     monkeypatch.setattr(policies, "transform", lambda images, kinds, magnitudes, fill: images)
     op = parse("aug_mix(width=4, alpha=0.5)")
-    draws = tf.constant(RANDOM.random((45, policies.aug_mix_draws(op)), np.float32))
-    np.testing.assert_array_equal(policies.aug_mix(tf.constant(IMAGES), draws, op, MEAN), IMAGES)
+    draws = tf.constant(RANDOM.random((45, op.draws), np.float32))
+    np.testing.assert_array_equal(op.apply(tf.constant(IMAGES), draws, MEAN), IMAGES)
 
 
 def test_aug_mix_adds_its_chains_in_a_fixed_order():
     """In one product: TensorFlow joins additions into an AddN, whose order is that in which buffers become free."""
     images, op = tf.constant(IMAGES), parse("aug_mix")
-    draws = tf.constant(RANDOM.random((45, policies.aug_mix_draws(op)), np.float32))
-    mix = tf.function(lambda: policies.aug_mix(images, draws, op, MEAN), autograph=False)
+    draws = tf.constant(RANDOM.random((45, op.draws), np.float32))
+    mix = tf.function(lambda: op.apply(images, draws, MEAN), autograph=False)
     whole = [o for o in mix.get_concrete_function().graph.get_operations() if o.outputs]
     sums = [o for o in whole if o.type.startswith("Add") and o.outputs[0].shape[1:].num_elements() == 17 * 19 * 3]
     assert not [o.name for o in sums if o.outputs[0].dtype == tf.float32 and o.inputs[1].shape.rank == 4]
     together = mix().numpy()
     for i in (0, 5, 44):
-        alone = policies.aug_mix(images[i : i + 1], draws[i : i + 1], op, MEAN)
+        alone = op.apply(images[i : i + 1], draws[i : i + 1], MEAN)
         np.testing.assert_array_equal(together[i], alone[0])

@@ -156,7 +156,7 @@ def test_verbose_shows_the_logs_of_tensorflow(digits_run):
 
 
 def test_launch_passes_options_on_to_the_workers(tmp_path):
-    asked = ("resnet8_digits", "train.epochs=1", "train.warmup=0 epochs", "--workdir", tmp_path, "--name", "one")
+    asked = ("resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs", "--workdir", tmp_path, "--name", "one")
     done = command("-q", "launch", "--workers", "1", "fit", *asked)
     assert done.stdout == f"{tmp_path / 'one'}\n", done.stderr
     done = command("launch", "--workers", "1", "fit", "resnet21", "-q")

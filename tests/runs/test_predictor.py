@@ -123,8 +123,8 @@ def test_whole_images_keep_their_proportions(artifact):
 @pytest.mark.parametrize("size", [32, 224])
 def test_the_default_scales_are_the_papers_in_proportion_to_the_models_size(size):
     paper = np.array([224, 256, 384, 480, 640])
-    np.testing.assert_allclose(views.MultiScale().sides(size), paper * size / 224, atol=0.5)
-    assert views.MultiScale(short_sides=(40,)).sides(size) == (40,)
+    np.testing.assert_allclose(views.MultiScale().whole_sides(size), paper * size / 224, atol=0.5)
+    assert views.MultiScale(short_sides=(40,)).whole_sides(size) == (40,)
 
 
 def test_whole_images_are_scored_in_batches_of_their_shape_to_the_bit_as_alone(artifact, monkeypatch):
@@ -194,9 +194,9 @@ def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
     # The crops of an image that has the size of the larger region are its corners and its middle.
     large = RANDOM.integers(0, 256, (27, 45, 3), dtype=np.uint8)
     crops = [large[top : top + 24, left : left + 40] for top, left in [(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]]
-    shown = predictor.look(large, predictor.views.FiveCrop(), (24, 40, 3), oblong.recipe.data)
+    shown = predictor.look(large, views.FiveCrop(), (24, 40, 3), oblong.recipe.data)
     np.testing.assert_array_equal(shown, crops)
-    middle = predictor.look(large, predictor.views.Centre(short_side=27), (24, 40, 3), oblong.recipe.data)[0]
+    middle = predictor.look(large, views.Centre(short_side=27), (24, 40, 3), oblong.recipe.data)[0]
     np.testing.assert_array_equal(middle, large[1:25, 2:42])
     for text in ("five_crop(20)", "centre(20)"):
         with pytest.raises(RecipeError, match="short_side 20 is below the model's size 24"):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import cnnrecipes as cr
-from cnnrecipes.augment.operations import OPERATIONS
+from cnnrecipes.augment.operation import OPERATIONS
 from cnnrecipes.data import batching
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.sources.source import open_source
@@ -21,7 +21,7 @@ ARRAYS = (RANDOM.integers(0, 256, (40, 12, 12, 3), dtype=np.uint8), np.arange(40
 MEAN = Statistics((120.0, 110.0, 100.0), (60.0,) * 3)
 LISTS = [
     ["pad_crop(2)", "flip_lr", "cutout(3)", "mixup", "cutmix"],
-    ["random_resized_crop", "rotate", "colour_jitter", "blur", "noise", "random_erasing"],
+    ["random_resized_crop", "rotate", "color_jitter", "blur", "noise", "random_erasing"],
     ["alternating_flip_lr", "rand_augment", "equalize(1)", "autocontrast(1)", "solarize(99, 1)"],
 ]
 
@@ -81,7 +81,7 @@ def test_every_operation_is_tried_in_a_compiled_step():
 def test_a_training_ends_with_the_same_weights_from_either_half(tmp_path):
     changes = {
         "data.batch_size": 8,
-        "augment.ops": ["pad_crop(2)", "flip_lr", "colour_jitter", "mixup"],
+        "augment.ops": ["pad_crop(2)", "flip_lr", "color_jitter", "mixup"],
         "model.name": "resnet8",
         "train.epochs": 2,
         "optimizer.warmup": "0 epochs",

@@ -6,20 +6,17 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from cnnrecipes.augment import boxes
-from cnnrecipes.augment import operations as spec
+from cnnrecipes.augment.crops import RandomCrop
+from cnnrecipes.augment.operation import CropWhileDecoding
 from cnnrecipes.data.images.decode import covering_shape, decode_box, decode_routed, image_size, to_uint8
 
-# operation -> number of random draws for each image
-DRAWS = {spec.RandomResizedCrop: boxes.DRAWS, spec.RandomCrop: 3}
 
-
-def frame_file(encoded, route, draws, op: spec.Framing, size: tuple[int, int], channels: int) -> tf.Tensor:
+def frame_file(encoded, route, draws, op: CropWhileDecoding, size: tuple[int, int], channels: int) -> tf.Tensor:
     """Decode the random crop of a file; of a JPEG only that part. Bit-identical to `frame` of the decoded image.
 
     Args:
         encoded, route: the file's bytes, and the result of `decode.choose_route`.
-        draws: (k,) float32 in [0, 1); see DRAWS.
+        draws: (k,) float32 in [0, 1); `op.draws` of them.
         op: the crop operation.
         size: height and width of the result.
         channels: 1 or 3.
@@ -27,19 +24,20 @@ def frame_file(encoded, route, draws, op: spec.Framing, size: tuple[int, int], c
     Returns:
         (H, W, channels), uint8.
     """
-    if isinstance(op, spec.RandomCrop):
+    if isinstance(op, RandomCrop):
         return frame(decode_routed(encoded, route, channels), draws, op, size)
-    box = _box(image_size(encoded, route), draws, op)
+    stored = image_size(encoded, route)
+    box = op.box(draws, stored[0], stored[1])
     return resample(decode_box(encoded, route, box, channels), size)
 
 
-def frame(image, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
+def frame(image, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tensor:
     """Return the random crop (height, width, C), uint8, of a decoded image (H, W, C), uint8; draws (k,) in [0, 1)."""
     shape = tf.shape(image)[:2]
-    if isinstance(op, spec.RandomResizedCrop):
-        top, left, rows, columns = _box(shape, draws, op)
+    if not isinstance(op, RandomCrop):
+        top, left, rows, columns = op.box(draws, shape[0], shape[1])
         return resample(image[top : top + rows, left : left + columns], size)
-    scaled = covering_shape(shape, size, _short_side(draws[0], op, min(size)))
+    scaled = covering_shape(shape, size, op.choose_short_side(draws[0], min(size)))
     offset = tf.floor(draws[1:] * tf.cast(scaled - size + 1, tf.float32))
     offset = tf.minimum(offset, tf.cast(scaled - size, tf.float32))
     # Resize and crop in one step, to compute only the pixels of the crop.
@@ -54,16 +52,11 @@ def frame(image, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
     return tf.ensure_shape(to_uint8(cut[0]), (*size, image.shape[-1]))
 
 
-def frame_batch(images, draws, op: spec.Framing, size: tuple[int, int]) -> tf.Tensor:
+def frame_batch(images, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tensor:
     """Apply `frame` to each image of (N, H, W, C) with its own draws (N, k)."""
     signature = tf.TensorSpec((*size, images.shape[-1]), tf.uint8)
     one: Callable = lambda pair: frame(pair[0], pair[1], op, size)  # noqa: E731
     return tf.map_fn(one, (images, draws), fn_output_signature=signature)
-
-
-def _box(shape, draws, op: spec.RandomResizedCrop):
-    *box, _ = boxes.choose_box(draws[None], shape[0], shape[1], op.scale, op.ratio)
-    return [n[0] for n in box]
 
 
 def resample(part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -80,13 +73,3 @@ def resample(part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     )
     # Averages of 0..255 need no clipping.
     return tf.ensure_shape(tf.cast(values + 0.5, tf.uint8), (*size, part.shape[-1]))
-
-
-def _short_side(draw, op: spec.RandomCrop, size: int):
-    """Return the short side in pixels: fixed, drawn from an inclusive range, or 8/7 of the size (256 for 224)."""
-    if op.short_side is None:
-        return round(size * 8 / 7)
-    if isinstance(op.short_side, int):
-        return op.short_side
-    low, high = op.short_side
-    return low + tf.minimum(tf.cast(draw * (high - low + 1), tf.int32), high - low)

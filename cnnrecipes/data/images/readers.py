@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.augment.operations import Framing
+from cnnrecipes.augment.operation import CropWhileDecoding
 from cnnrecipes.data.images.decode import choose_route, decode, decode_routed, resize
 from cnnrecipes.data.images.decoded_cache import DecodedImages
 from cnnrecipes.data.images.handles import Handles
@@ -22,7 +22,9 @@ Shape = tuple[int, int, int]
 Reader = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def from_array(split: Split, spec: schema.Data, shape: Shape, framing: Framing | None, handles: Handles) -> Reader:
+def from_array(
+    split: Split, spec: schema.Data, shape: Shape, framing: CropWhileDecoding | None, handles: Handles
+) -> Reader:
     """Return a reader from (indices (N,), draws (N, k)) to images (N, H, W, C) of an array."""
     height, width, _ = shape
     images, positions = split.images, split.positions
@@ -54,7 +56,7 @@ def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.T
     return read
 
 
-def from_files(split: Split, spec: schema.Data, shape: Shape, framing: Framing | None) -> Callable:
+def from_files(split: Split, spec: schema.Data, shape: Shape, framing: CropWhileDecoding | None) -> Callable:
     """Return a decoder from (bytes, route, draws (k,)) to an image (H, W, C)."""
     height, width, channels = shape
 
@@ -66,7 +68,9 @@ def from_files(split: Split, spec: schema.Data, shape: Shape, framing: Framing |
     return read
 
 
-def from_kept(split: Split, spec: schema.Data, shape: Shape, framing: Framing | None, handles: Handles) -> Reader:
+def from_kept(
+    split: Split, spec: schema.Data, shape: Shape, framing: CropWhileDecoding | None, handles: Handles
+) -> Reader:
     """Return a reader from (index, draws (k,)) to an image (H, W, C) of the decoded cache, resized if not cropped."""
     height, width, channels = shape
     images, positions = split.images, split.positions

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnrecipes.augment import boxes
-from cnnrecipes.augment.operations import parse
+from cnnrecipes.augment.operation import parse
 from cnnrecipes.data import batching
 from cnnrecipes.data.images import random_crop
 from cnnrecipes.data.images.decode import choose_route, decode
@@ -26,7 +26,7 @@ def test_a_framed_file_is_the_framed_image(text, hymenoptera):
     op = parse(text)
     for path in sorted(hymenoptera.rglob("*.jpg"))[::60]:
         content = path.read_bytes()
-        draws = tf.constant(RANDOM.random(random_crop.DRAWS[type(op)], np.float32))
+        draws = tf.constant(RANDOM.random(op.draws, np.float32))
         from_file = random_crop.frame_file(tf.constant(content), choose_route(content), draws, op, (64, 64), 3)
         np.testing.assert_array_equal(from_file, random_crop.frame(decode(content, 3), draws, op, (64, 64)))
 
@@ -77,9 +77,9 @@ def test_a_random_crop_is_a_part_of_the_resized_image():
 
 def test_the_short_side_is_drawn_from_both_ends_of_its_range():
     op, draws = parse("random_crop(short_side=[5, 7])"), np.linspace(0, 0.9999999, 300, dtype=np.float32)
-    sides = [int(random_crop._short_side(tf.constant(draw), op, 4)) for draw in draws]
+    sides = [int(op.choose_short_side(tf.constant(draw), 4)) for draw in draws]
     assert np.bincount(sides).tolist() == [0] * 5 + [100] * 3
-    assert random_crop._short_side(None, parse("random_crop"), 224) == 256
+    assert parse("random_crop").choose_short_side(None, 224) == 256
 
 
 def test_arrays_are_framed_each_by_its_own_draws():

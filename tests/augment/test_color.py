@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from cnnrecipes.augment import colour, filters
-from cnnrecipes.augment.operations import parse
+from cnnrecipes.augment import color, filters, histogram
+from cnnrecipes.augment.operation import parse
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (5, 40, 30, 3), dtype=np.uint8)
@@ -35,9 +35,9 @@ def by_pillow(images, change):
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (colour.brightened, ImageEnhance.Brightness),
-        (colour.contrasted, ImageEnhance.Contrast),
-        (colour.saturated, ImageEnhance.Color),
+        (color.brightened, ImageEnhance.Brightness),
+        (color.contrasted, ImageEnhance.Contrast),
+        (color.saturated, ImageEnhance.Color),
         (filters.sharpened, ImageEnhance.Sharpness),
     ],
     ids=lambda part: getattr(part, "__name__", ""),
@@ -54,19 +54,19 @@ def test_the_others_do_what_pillow_does(name, images):
     x, n = tf.constant(images), len(images)
     numbers = np.arange(n)
     ours, theirs = {
-        "autocontrast": (lambda: colour.autocontrasted(x), lambda p, i: ImageOps.autocontrast(p)),
-        "equalize": (lambda: colour.equalized(x), lambda p, i: ImageOps.equalize(p)),
-        "invert": (lambda: colour.inverted(x), lambda p, i: ImageOps.invert(p)),
+        "autocontrast": (lambda: histogram.autocontrasted(x), lambda p, i: ImageOps.autocontrast(p)),
+        "equalize": (lambda: histogram.equalized(x), lambda p, i: ImageOps.equalize(p)),
+        "invert": (lambda: color.inverted(x), lambda p, i: ImageOps.invert(p)),
         "grayscale": (
-            lambda: colour.grayscale(x, tf.zeros((n, 1)), parse("grayscale(1)"), None),
+            lambda: parse("grayscale(1)").apply(x, tf.zeros((n, 1)), None),
             lambda p, i: p.convert("L").convert(p.mode),
         ),
         "solarize": (
-            lambda: colour.solarized(x, tf.constant(numbers * 32.0)),
+            lambda: color.solarized(x, tf.constant(numbers * 32.0)),
             lambda p, i: ImageOps.solarize(p, int(numbers[i] * 32)),
         ),
         "posterize": (
-            lambda: colour.posterized(x, tf.constant(numbers % 8 + 1.0)),
+            lambda: color.posterized(x, tf.constant(numbers % 8 + 1.0)),
             lambda p, i: ImageOps.posterize(p, int(numbers[i] % 8 + 1)),
         ),
     }[name]
@@ -75,7 +75,7 @@ def test_the_others_do_what_pillow_does(name, images):
 
 def test_hue_turns_as_in_the_hsv_circle():
     turns = np.linspace(-0.5, 0.5, len(IMAGES)).astype(np.float32)
-    found = colour.turn_hue(tf.cast(IMAGES, tf.float32), tf.constant(turns)).numpy()
+    found = color.shift_hue(tf.cast(IMAGES, tf.float32), tf.constant(turns)).numpy()
     for image, turn, turned in zip(IMAGES, turns, found, strict=True):
         for pixel, result in zip(image[::13, 7], turned[::13, 7], strict=True):
             h, s, v = colorsys.rgb_to_hsv(*(pixel / 255.0))
@@ -83,7 +83,7 @@ def test_hue_turns_as_in_the_hsv_circle():
 
 
 def test_jitter_is_pillows_chain_of_contrast_brightness_and_saturation():
-    op = parse("colour_jitter(0.5, 0.4, 0.3, 0)")
+    op = parse("color_jitter(0.5, 0.4, 0.3, 0)")
     draws = RANDOM.random((len(IMAGES), 4), np.float32)
     b, c, s = (1 + (2 * draws[:, :3] - 1) * np.float32([0.5, 0.4, 0.3])).T
 
@@ -92,13 +92,13 @@ def test_jitter_is_pillows_chain_of_contrast_brightness_and_saturation():
             picture = enhance(picture).enhance(float(factor[i]))
         return picture
 
-    found = colour.colour_jitter(tf.constant(IMAGES), tf.constant(draws), op, None)
+    found = op.apply(tf.constant(IMAGES), tf.constant(draws), None)
     np.testing.assert_array_equal(found, by_pillow(IMAGES, chain))
 
 
-@pytest.mark.parametrize("text", ["colour_jitter", "colour_jitter(0, 0, 0, 0.5)"])
+@pytest.mark.parametrize("text", ["color_jitter", "color_jitter(0, 0, 0, 0.5)"])
 def test_jitter_leaves_gray_images_gray(text):
     draws = tf.constant(RANDOM.random((len(GRAY), 4), np.float32))
-    alone = colour.colour_jitter(tf.constant(GRAY), draws, parse(text), None).numpy()
-    as_rgb = colour.colour_jitter(tf.constant(np.repeat(GRAY, 3, -1)), draws, parse(text), None).numpy()
+    alone = parse(text).apply(tf.constant(GRAY), draws, None).numpy()
+    as_rgb = parse(text).apply(tf.constant(np.repeat(GRAY, 3, -1)), draws, None).numpy()
     np.testing.assert_array_equal(np.repeat(alone, 3, -1), as_rgb)

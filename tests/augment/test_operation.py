@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cnnrecipes.augment.operations import (
-    OPERATIONS,
-    CutMix,
-    Cutout,
-    FlipLR,
-    PadCrop,
-    RandomResizedCrop,
-    parse,
-    parse_list,
-)
+from cnnrecipes.augment.crops import PadCrop, RandomResizedCrop
+from cnnrecipes.augment.erasing import Cutout
+from cnnrecipes.augment.geometry import FlipLR
+from cnnrecipes.augment.mixing import CutMix
+from cnnrecipes.augment.operation import OPERATIONS, parse, parse_list
 from cnnrecipes.errors import RecipeError, UnknownNameError
 from cnnrecipes.recipe import catalog
 
@@ -75,7 +70,7 @@ def test_what_is_no_name_with_plain_values_is_refused(text):
         ("pad_crop(paddng=4)", r"no parameter 'paddng' \(did you mean padding\?\)"),
         ("pad_crop(4, padding=4)", "too many values; pad_crop takes padding, fill, each once"),
         ("random_resized_crop(scale=[1, 0.1])", r"scale is \[1, 0.1\]; it should be two numbers above 0, the smaller"),
-        ("random_resized_crop(scale=[0.1, 2])", r"scale is \[0.1, 2\]; it should be shares, at most 1"),
+        ("random_resized_crop(scale=[0.1, 2])", r"scale is \[0.1, 2\]; it should be two fractions of at most 1"),
         ("random_crop(224, short_side=200)", "short_side 200 is below the size"),
         ("flip_lr(0.5, 1)", "too many values; flip_lr takes probability"),
     ],
@@ -98,7 +93,7 @@ def test_an_unreadable_operation_in_a_recipe_is_a_recipe_error():
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (["flip_lr", "random_crop"], "'random_crop' frames.*put it first"),
+        (["flip_lr", "random_crop"], "'random_crop' crops while.*put it first"),
         (["random_crop", "random_resized_crop"], "put it first, and only one"),
         (["mixup", "flip_lr"], "'mixup' mixes.*put it last"),
     ],

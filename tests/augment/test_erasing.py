@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.augment import erase
 from cnnrecipes.augment.boxes import DRAWS, choose_box
-from cnnrecipes.augment.operations import parse
+from cnnrecipes.augment.operation import parse
 
 RANDOM = np.random.default_rng(3)
 
@@ -38,7 +37,7 @@ def test_erasing_covers_one_box_of_the_asked_share_of_the_images(fill):
     op = parse(f"random_erasing(0.4, scale=[0.1, 0.2], fill={fill})")
     images = tf.fill((600, 20, 30, 3), tf.constant(200, tf.uint8))
     draws = tf.constant(RANDOM.random((600, 25), np.float32))
-    found = erase.random_erasing(images, draws, op, (1.0, 2.0, 3.0)).numpy()
+    found = op.apply(images, draws, (1.0, 2.0, 3.0)).numpy()
     covered = (found != 200).any(-1)
     assert abs(covered.any((1, 2)).mean() - 0.4) < 0.07
     shares = covered[covered.any((1, 2))].mean((1, 2))
