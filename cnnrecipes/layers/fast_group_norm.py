@@ -22,8 +22,8 @@ from cnnrecipes.errors import ModelError
 class GroupNormalization(keras.layers.GroupNormalization):
     """`keras.layers.GroupNormalization`, faster: same arguments, values, gradients and weight files.
 
-    Float activations (N, H, W, C) on TensorFlow, normalized over groups of the last axis, take the short way; all else
-    runs Keras' own code. Statistics are float32 whatever the precision. They are taken of x less its group's mean, so
+    Float activations (N, H, W, C) on TensorFlow, normalized over groups of the last axis, use `group_norm`; everything
+    else runs Keras' own code. Statistics are float32 whatever the precision. They are taken of x less its group's mean, so
     that a mean far from 0 costs no digits; Keras' `tf.nn.moments` is exact there too, its scale and shift are not. The
     class has Keras' name because weight files name their groups after classes.
 
@@ -35,7 +35,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # As newer Kerases have it: an input beyond float16 does not become infinite before it is normalized.
+        # As in newer versions of Keras: an input beyond the range of float16 must not overflow before normalization.
         self.autocast = False
 
     def build(self, input_shape):
@@ -56,7 +56,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
             )
 
     def call(self, inputs):
-        if not self._short_way(inputs):
+        if not self._group_norm_applies(inputs):
             return super().call(inputs)
         import tensorflow as tf
 
@@ -65,7 +65,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         outputs = group_norm(inputs, gamma, beta, self.groups, self.epsilon)
         return keras.ops.cast(outputs, self.compute_dtype)
 
-    def _short_way(self, inputs) -> bool:
+    def _group_norm_applies(self, inputs) -> bool:
         return (
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4
