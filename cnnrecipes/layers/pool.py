@@ -43,7 +43,7 @@ def max_pool(x, window: int, *, stride: int, padding: int | None = None, nonnega
         nonnegative: the values are at least 0; see `pool`.
 
     Returns:
-        (N, (H + 2 padding - window) // stride + 1, ..., C), which is ceil(H / stride) for an odd window and the default padding.
+        (N, (H + 2 padding - window) // stride + 1, ..., C); ceil(H / stride) for an odd window and the default padding.
     """
     pixels = _padding(window, padding)
     if pixels == 0:

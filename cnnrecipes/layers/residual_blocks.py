@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import keras
 
 from cnnrecipes.layers.factories import LayerFactories
-from cnnrecipes.layers.shortcuts import carries_every_channel
+from cnnrecipes.layers.shortcuts import initial_factor
 
 
 class Conv(NamedTuple):
@@ -106,7 +106,7 @@ def residual_block(
         y = branch.at_end(_convolve(y, branch, factories, first_norm=2, name=name), name=name)
         return _add(y, beside, name)
     y = _convolve(x, branch, factories, first_norm=1, name=name)
-    last_gamma = branch.last_gamma or _last_gamma(x, branch.width, shortcut)
+    last_gamma = branch.last_gamma or initial_factor(shortcut, x.shape[-1], branch.width)
     y = factories.norm(gamma_initializer=last_gamma, name=f"{name}_norm{len(branch.convs)}")(y)
     y = branch.at_end(y, name=name)
     y = _add(y, shortcut(x, branch.width, norm=factories.norm, **place), name)
@@ -123,10 +123,6 @@ def _convolve(y, branch: Branch, factories: LayerFactories, *, first_norm: int, 
         sizes = {"stride": conv.stride, "groups": conv.groups}
         y = factories.conv(y, conv.width, conv.kernel, **sizes, name=f"{name}_conv{i + 1}")
     return y
-
-
-def _last_gamma(x, width: int, shortcut: Callable[..., Any]) -> str:
-    return "zeros" if carries_every_channel(shortcut, x.shape[-1], width) else "ones"
 
 
 def _add(branch, beside, name: str):

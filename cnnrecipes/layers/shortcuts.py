@@ -25,6 +25,11 @@ def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool
     return carries is not None and carries(channels, width)
 
 
+def initial_factor(shortcut: Callable, channels: int, width: int) -> str:
+    """Return the initializer of the last factor (gamma or scale) of a branch: "zeros", or "ones" for empty channels."""
+    return "zeros" if carries_every_channel(shortcut, channels, width) else "ones"
+
+
 def _carries(when: Callable[[int, int], bool]) -> Callable[[Callable], Callable]:
     """Return a decorator that attaches the condition of `carries_every_channel` to a shortcut."""
 

@@ -60,21 +60,16 @@ def residual_network(
     scaled = _scales_branches(spec)
     last_gamma = None if _starts_as_identity(spec, scaled) else "ones"
     x = _stem(x, spec, stem_width, factories)
-    shortcut = _shortcut(spec)
+    shortcut, convs = _shortcut(spec), _convs(spec, bottleneck, inner, groups)
     rates = np.linspace(0, spec.stochastic_depth, sum(spec.depths) + 1)[1:].tolist()
     for s, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=1):
-        convs = functools.partial(layers.basic_convs, width)
-        if bottleneck:
-            sizes = {"inner": int(width * inner), "groups": groups, "first_strides": spec.variant == "v1"}
-            convs = functools.partial(layers.bottleneck_convs, width, **sizes)
         for b in range(1, depth + 1):
-            # A factor of 0 would keep a channel that the shortcut does not carry at 0.
-            start = "zeros" if shortcuts.carries_every_channel(shortcut, x.shape[-1], width) else "ones"
+            scale = shortcuts.initial_factor(shortcut, x.shape[-1], width) if scaled else None
             branch = layers.Branch(
-                convs(2 if s > 1 and b == 1 else 1),
+                convs(width, 2 if s > 1 and b == 1 else 1),
                 last_gamma,
                 before_last=functools.partial(_dropouts, spec=spec),
-                at_end=_branch_end(spec, start if scaled else None, rates.pop(0), factories),
+                at_end=_branch_end(spec, scale, rates.pop(0), factories),
             )
             block = {"shortcut": shortcut, "preactivation": spec.variant == "v2", "name": f"stage{s}_block{b}"}
             x = layers.residual_block(x, branch, factories=factories, **block)
@@ -85,8 +80,8 @@ def _starts_as_identity(spec: schema.Model, scaled: bool) -> bool:
     """Return whether the last gamma is zero-initialized in blocks whose shortcut carries every channel.
 
     Raises:
-        ModelError: zero_init_residual where no block has a last norm beside a shortcut, or beside factors of 0, with
-            which neither would get a gradient.
+        ModelError: zero_init_residual where no block has a last norm and a shortcut, or with factors of 0, where
+            neither would get a gradient.
     """
     possible = spec.variant != "v2" and spec.shortcut != "none" and spec.norm != "none"
     if spec.zero_init_residual and not possible:
@@ -96,7 +91,7 @@ def _starts_as_identity(spec: schema.Model, scaled: bool) -> bool:
         )
     if spec.zero_init_residual and scaled:
         raise ModelError(
-            f"{spec.name}: zero_init_residual beside branch_scale = {spec.branch_scale!r}: two factors of 0 hide each "
+            f"{spec.name}: zero_init_residual with branch_scale = {spec.branch_scale!r}: two factors of 0 hide each "
             "other from the gradient; leave one of them out"
         )
     return possible and not scaled if spec.zero_init_residual is None else spec.zero_init_residual
@@ -117,7 +112,7 @@ def _stem(x, spec: schema.Model, width: int, factories: LayerFactories):
     bare = spec.variant == "v2"  # the first block brings the normalization and the activation
     if spec.stem == "cifar":
         if spec.pool != "max":
-            raise ModelError(f"{spec.name}: nothing is pooled behind the CIFAR stem; leave pool = {spec.pool!r} out")
+            raise ModelError(f"{spec.name}: nothing is pooled after the CIFAR stem; leave pool = {spec.pool!r} out")
         if bare:
             return factories.conv(x, width, 3, stride=1, name="stem_conv")
         return conv_norm_act(x, width, factories=factories, name="stem")
@@ -130,6 +125,18 @@ def _stem(x, spec: schema.Model, width: int, factories: LayerFactories):
     else:
         x = conv_norm_act(x, width, 7, stride=2, factories=factories, name="stem")
     return factories.pool(x, 3, stride=2, name="stem_pool")
+
+
+def _convs(spec: schema.Model, bottleneck: bool, inner: float, groups: int) -> Callable[..., tuple[layers.Conv, ...]]:
+    """Return the function of width and stride that returns a block's convolutions."""
+    if not bottleneck:
+        return layers.basic_convs
+
+    def convs(width: int, stride: int) -> tuple[layers.Conv, ...]:
+        sizes = {"inner": int(width * inner), "groups": groups}
+        return layers.bottleneck_convs(width, stride, **sizes, first_strides=spec.variant == "v1")
+
+    return convs
 
 
 def _shortcut(spec: schema.Model) -> Callable[..., Any]:

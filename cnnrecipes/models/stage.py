@@ -1,7 +1,7 @@
 """Stages of a backbone, found by the layer names of a built or loaded model.
 
 A stage is the layers whose names begin with "stage1_", "stage2_" and so on; layers named "last_..." belong to the last
-one. What comes before the first stage is the stem (with the input and the standardization), what follows is the head.
+one. The layers before the first stage are the stem, with the input and the standardization; those after are the head.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Stage:
         name: "stage1", "stage2" and so on.
         stride: pixels of the image for each pixel of the output.
         channels: number of output channels.
-        output: symbolic output (N, ceil(H / stride), ceil(W / stride), channels) where the layers pad, as ResNet's.
-        layers: its layers, inputs before what uses them.
+        output: symbolic output, (N, ceil(H / stride), ceil(W / stride), channels) in a ResNet.
+        layers: its layers in topological order.
     """
 
     name: str
