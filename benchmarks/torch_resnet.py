@@ -1,4 +1,4 @@
-"""ResNets in PyTorch with the layers of `cnnrecipes.models.resnet`: the peer of train_step.py."""
+"""ResNets in PyTorch with the layers of `cnnrecipes.models.residual_network`: the peer of train_step.py."""
 
 from __future__ import annotations
 

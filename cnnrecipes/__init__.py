@@ -56,7 +56,7 @@ _PUBLIC = {
     "Interrupted": "cnnrecipes.errors",
 }
 
-_MODULES = ("analysis", "experiments", "layers")
+_MODULES = ("analysis", "experiments", "layers", "models")
 # Modules that need neither Keras nor TensorFlow.
 _WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema")
 

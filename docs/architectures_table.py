@@ -2,69 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
 import cnnrecipes as cr
 from cnnrecipes.analysis import cost, receptive_field
-from cnnrecipes.models import ARCHITECTURES
+from cnnrecipes.layers.activation import NAMES as ACTIVATIONS
+from cnnrecipes.layers.norm import KINDS as NORMS
+from cnnrecipes.models import ARCHITECTURES, HEADS, Published, stages
 
-HEAD = """# Architectures
+HEADER = """# Architectures
 
 `cr.build(name, input_shape=..., classes=...)` builds one; `cnnrecipes inspect NAME` draws it. This page is written by
-`make architectures-table`, which builds each at the size that it was published with. "Sees" is the receptive field, in
-pixels, of the last feature map. Multiply-adds are those of convolutions and dense layers, for one image.
+`make architectures-table`, which builds each at its published image size and number of classes. "Published" is the
+published number of parameters in millions and where it stands. "Receptive field" is that of the last feature map, in
+pixels. Multiply-adds are those of convolutions and dense layers, for one image.
 
-| name | images | classes | parameters | published, millions | multiply-adds | sees | source |
-|---|---|---|---|---|---|---|---|
+| name | images | classes | parameters | published | multiply-adds | strides | receptive field | source |
+|---|---|---|---|---|---|---|---|---|
 """
 
-TAIL = """
-Published counts: torchvision's table of models (AlexNet, VGG, ResNet-18 to 152, ResNeXt-50), table 6 of He et al. 2015
-(CIFAR ResNets; plain nets have as many, shortcuts of option A having none), Zagoruyko & Komodakis 2016, table 4 (wide
-ResNets), timm's table of results (`resnetv2_50`, `resnet50d`), and for `fast_cnn` the count of David Page's code, which
-has no bias in the last layer, 10 fewer. `resnet8` and `resnet14` are the same family, made small for tests and lessons.
+REMARKS = """
+Plain CIFAR nets have as many parameters as the ResNets, because shortcuts of option A have none. The last layer of
+`fast_cnn` has a bias, that of David Page's code has none: 10 parameters more. `resnet8` and `resnet14` are not in the
+paper: the same family, made small for tests and lessons.
 
+## Backbone and head
+
+A model is a backbone, images to feature maps in stages, and a head, feature maps to logits. `cr.models.backbone` builds
+an architecture without its head; `cr.models.Backbone.of(model)` finds the backbone of a built or loaded model, and
+`cr.models.stages(model)` its stages.
+
+```python
+import keras
+
+import cnnrecipes as cr
+
+backbone = cr.models.backbone("resnet18", input_shape=(96, 64, 3))
+print([(stage.name, stage.stride, stage.channels) for stage in backbone.stages])
+pyramid = keras.Model(backbone.model.input, [stage.output for stage in backbone.stages])  # all stages together
+
+model = cr.build("resnet8", input_shape=(16, 16, 3), classes=3)
+for stage in cr.models.stages(model)[:-1]:  # train the last stage and the head; the stem: Backbone.of(model).stem
+    for layer in stage.layers:
+        layer.trainable = False
+```
+
+## An architecture of your own
+
+One file registers an architecture, and a recipe uses it by its name in the same process. Names of layers begin with
+the name of their stage. `options` are keys of a recipe's `model` table with the architecture's own defaults.
+
+```python
+from cnnrecipes import layers
+from cnnrecipes.models import CIFAR, Architecture, register
+
+
+def all_convolutional(x, spec, factories):
+    for s, (depth, width) in enumerate(zip(spec.depths, spec.widths), start=1):
+        for i in range(1, depth + 1):
+            stride = 2 if i == depth else 1
+            x = layers.conv_norm_act(x, width, stride=stride, factories=factories, name=f"stage{s}_{i}")
+    return x
+
+
+register(
+    "all_cnn",
+    Architecture(
+        features=all_convolutional,
+        options={"depths": (3, 3), "widths": (96, 192)},
+        source="Springenberg et al. 2014, table 1",
+        setting=CIFAR,
+    ),
+)
+model = cr.build("all_cnn", input_shape=(32, 32, 3), classes=10)
+```
+
+A residual block is `layers.residual_block(x, layers.Branch(convs), factories=..., shortcut=..., name=...)`, in which
+`convs` is any list of `layers.Conv(width, kernel, stride, groups)`. A head is registered by
+`cr.models.register_head(name, head)`, or given to `cr.build` as `head=`.
+"""
+
+OPTIONS = """
 ## Options
 
-What every architecture takes: `norm` (batch, layer, instance, group, channel, none), `norm_groups`, `activation` (relu,
-leaky_relu, elu, celu, gelu, silu, mish, sigmoid, tanh), `init` (he_normal, he_uniform, glorot_normal, glorot_uniform,
-lecun_normal, lecun_uniform, each with a factor as `he_normal(0.5)`, and `fixed(0.01)`), `head` (average, max, classic),
-`dropout`. `norm`, `activation`, `init` and `pool` can be factories of your own.
+Options of every architecture: `norm` ({norms}), `norm_groups`, `activation` ({activations}), `init` (he_normal,
+he_uniform, glorot_normal, glorot_uniform, lecun_normal, lecun_uniform, each with a factor, for example
+`he_normal(0.5)`, and `fixed(0.01)`), `head` ({heads}), `dropout`. To `cr.build`, `norm`, `activation`, `init`, `pool`
+and `head` can also be given as functions.
 
 A residual block with norms starts as its shortcut: its last gamma is 0 (`zero_init_residual`). Where shortcut A pads
 new channels with zeros it is 1, also with `zero_init_residual = true`, because a channel of zeros in front of a ReLU
-gets no gradient and would never learn. With `norm = "none"` the branches end in learnable factors instead, one a
-channel, 0 or 1 at first by the same rule (`branch_scale = "skipinit"`, after De & Smith 2020, who have one a branch);
+gets no gradient and would never learn. With `norm = "none"` the branches end in learnable factors instead, one per
+channel, 0 or 1 at first by the same rule (`branch_scale = "skipinit"`, after De & Smith 2020, who have one per branch);
 no weight decay applies to them. `branch_scale = "none"` leaves them out. Nets without shortcuts, and `fast_cnn`, have
 none. They do not help `variant = "v2"` with `shortcut = "C"`, whose projections alone double the variance each block.
 
-| option | values | has it |
+| option | values | architectures |
 |---|---|---|
 """
 
-# (name, options) -> as published
-ROWS = {
-    ("alexnet", ()): "61.1",
-    **{
-        (f"vgg{n}", (("norm", "none"),)): m for n, m in ((11, "132.86"), (13, "133.05"), (16, "138.36"), (19, "143.67"))
-    },
-    **{(f"vgg{n}", ()): m for n, m in ((11, "132.87"), (13, "133.05"), (16, "138.37"), (19, "143.68"))},
-    **{(f"plain{n}", ()): None for n in (18, 34)},
-    **{(f"plain{n}", ()): m for n, m in ((20, "0.27"), (32, "0.46"), (44, "0.66"), (56, "0.85"), (110, "1.7"))},
-    **{(f"resnet{n}", ()): None for n in (8, 14)},
-    **{(f"resnet{n}", ()): m for n, m in ((20, "0.27"), (32, "0.46"), (44, "0.66"), (56, "0.85"), (110, "1.7"))},
-    **{(f"resnet{n}", ()): m for n, m in ((18, "11.69"), (34, "21.80"), (50, "25.56"), (101, "44.55"), (152, "60.19"))},
-    ("resnet50", (("variant", "v2"),)): "25.55",
-    ("resnet50", (("variant", "d"),)): "25.58",
-    ("resnext50", ()): "25.03",
-    ("wrn16_4", ()): "2.7",
-    ("wrn28_10", ()): "36.5",
-    ("fast_cnn", ()): "6.57",
-}
-
-OPTIONS = {
+VALUES = {
     "variant": "v1, v1.5, v2, d",
     "shortcut": "A, B, C, none",
     "stem": "cifar, imagenet",
@@ -72,7 +113,7 @@ OPTIONS = {
     "branch_scale": "skipinit, none",
     "block_dropout": "0 to 1",
     "stochastic_depth": "0 to 1",
-    "squeeze_excite": "a reduction, as 16",
+    "squeeze_excite": "a reduction, for example 16",
     "spatial_dropout": "0 to 1",
     "pool": "max, average, blur",
     "depths": "blocks, or convolutions, of each stage",
@@ -81,39 +122,51 @@ OPTIONS = {
 
 
 def page() -> str:
-    """The whole page."""
-    rows = [row(name, dict(options), published) for (name, options), published in ROWS.items()]
-    return HEAD + "".join(rows) + TAIL + "".join(map(option, OPTIONS.items()))
+    """Return the whole page."""
+    rows = [row(name, published) for name in ARCHITECTURES for published in counts(name)]
+    options = OPTIONS.format(norms=", ".join(NORMS), activations=", ".join(ACTIVATIONS), heads=", ".join(HEADS))
+    return HEADER + "".join(rows) + REMARKS + options + "".join(map(option, VALUES))
 
 
-def row(name: str, options: dict[str, str], published: str | None) -> str:
-    """One architecture, built at the size that it was published with."""
+def counts(name: str) -> list[Published | None]:
+    """Return an architecture's published counts, preceded by None if none is that of its default options."""
+    published = ARCHITECTURES[name].published
+    return [*published] if any(not count.options for count in published) else [None, *published]
+
+
+def row(name: str, published: Published | None) -> str:
+    """Return the line of one architecture with the options of a published count, built at its published setting."""
     architecture = ARCHITECTURES[name]
     shape, classes = architecture.setting
+    options = published.options if published else {}
     # Zeros are drawn faster than hundreds of millions of random numbers.
     model = cr.build(name, input_shape=shape, classes=classes, init=keras.initializers.Zeros, **options)
     totals = cost(model).attrs
     fields = receptive_field(model)
     maps = fields[fields.output_shape.map(len) == 4]
     cells = (
-        " ".join([f"`{name}`", *(f'`{key}="{value}"`' for key, value in options.items())]),
+        _call(name, options),
         "x".join(map(str, shape)),
         str(classes),
         f"{totals['parameters']:,}",
-        published or "",
+        f"{published.millions}, {published.source}" if published else "",
         f"{totals['multiply_adds'] / 1e6:,.0f} M",
+        ", ".join(str(stage.stride) for stage in stages(model)),
         "x".join(map(str, maps["size"].iloc[-1])),
         architecture.source,
     )
     return f"| {' | '.join(cells)} |\n"
 
 
-def option(item: tuple[str, str]) -> str:
-    """One option, its values, and the families that have it."""
-    name, values = item
-    having = [key for key, architecture in ARCHITECTURES.items() if name in architecture.own]
+def option(name: str) -> str:
+    """Return the line of one option: its values, and the architectures that have it, without their sizes."""
+    having = [key for key, architecture in ARCHITECTURES.items() if name in architecture.options]
     families = dict.fromkeys(key.rstrip("0123456789_") for key in having)
-    return f"| `{name}` | {values} | {', '.join(families)} |\n"
+    return f"| `{name}` | {VALUES[name]} | {', '.join(families)} |\n"
+
+
+def _call(name: str, options: Mapping[str, Any]) -> str:
+    return " ".join([f"`{name}`", *(f'`{key}="{value}"`' for key, value in options.items())])
 
 
 if __name__ == "__main__":

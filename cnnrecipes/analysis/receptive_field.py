@@ -130,7 +130,7 @@ def _through_margin(span: Span, layer: Any, axis: int) -> Span:
     """Zeros before move the field back, a crop moves it on."""
     pad = isinstance(layer, keras.layers.ZeroPadding2D)
     margins = layer.padding if pad else layer.cropping
-    # In (N, H, W, C), what a "channels first" layer pads is W and C: `layers.blocks.pad_shortcut` does so.
+    # In (N, H, W, C), what a "channels first" layer pads is W and C: `layers.shortcuts.pad_shortcut` does so.
     place = axis if layer.data_format == "channels_last" else axis - 1
     before = margins[place][0] if place >= 0 else 0
     shift = (-before if pad else before) * span.stride

@@ -36,7 +36,7 @@ def words(call: Call) -> str:
         if kind:
             return say(layer, kind)
     if isinstance(layer, L.ZeroPadding2D):
-        # Padding of channels makes a shortcut fit (`layers.blocks.pad_shortcut`); that of pixels belongs to a layer.
+        # Padding of channels makes a shortcut fit (`layers.shortcuts.pad_shortcut`); that of pixels belongs to a layer.
         return "zeros as new channels" if call.input_shapes[0][-1] != call.output_shape[-1] else ""
     if isinstance(layer, (L.Identity, L.Reshape)):
         return ""

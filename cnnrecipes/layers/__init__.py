@@ -1,9 +1,11 @@
 """Layer factories and blocks: every part of a CNN, chosen by name or given as a callable."""
 
 from cnnrecipes.layers.activation import activation
+from cnnrecipes.layers.blocks import conv_norm_act, dense_act, squeeze_excite, vgg_stage
 from cnnrecipes.layers.branch_scale import scale_channels
 from cnnrecipes.layers.conv import conv2d
 from cnnrecipes.layers.dropout import dropout, spatial_dropout, stochastic_depth
+from cnnrecipes.layers.factories import LayerFactories
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 from cnnrecipes.layers.initializers import initializer
@@ -11,28 +13,28 @@ from cnnrecipes.layers.keras_exchange import with_fast_norms, with_keras_norms
 from cnnrecipes.layers.norm import norm, synchronized_batch_norm
 from cnnrecipes.layers.pool import BlurPool, average_pool, blurred_max_pool, global_pool, max_pool, pool
 from cnnrecipes.layers.residual_blocks import (
-    basic_block,
-    bottleneck_block,
-    conv_norm_act,
-    dense_act,
+    Branch,
+    Conv,
+    basic_convs,
+    bottleneck_convs,
     nothing,
-    preactivation_basic_block,
-    preactivation_bottleneck_block,
-    squeeze_excite,
-    vgg_stage,
+    residual_block,
 )
 from cnnrecipes.layers.shortcuts import SHORTCUTS
 
 __all__ = [
     "SHORTCUTS",
     "BlurPool",
+    "Branch",
+    "Conv",
     "FastGroupNormalization",
     "FusedBatchNormalization",
+    "LayerFactories",
     "activation",
     "average_pool",
-    "basic_block",
+    "basic_convs",
     "blurred_max_pool",
-    "bottleneck_block",
+    "bottleneck_convs",
     "conv2d",
     "conv_norm_act",
     "dense_act",
@@ -43,8 +45,7 @@ __all__ = [
     "norm",
     "nothing",
     "pool",
-    "preactivation_basic_block",
-    "preactivation_bottleneck_block",
+    "residual_block",
     "scale_channels",
     "spatial_dropout",
     "squeeze_excite",

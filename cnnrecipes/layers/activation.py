@@ -19,8 +19,8 @@ def activation(kind: str | ActivationFactory) -> ActivationFactory:
     """Return the factory of an activation of `keras.activations`: call it with `name=` to get a layer.
 
     Args:
-        kind: one of `NAMES`; a factory of your own, called with `name=`, which is returned as it is; or a function of
-            activations, for example `keras.activations.relu6`, which becomes a layer.
+        kind: one of `NAMES`; a user-defined factory, called with `name=`, which is returned unchanged; or an activation
+            function, for example `keras.activations.relu6`, which is wrapped in a layer.
 
     Raises:
         UnknownNameError: no such activation.

@@ -26,8 +26,8 @@ FastEinsumDense = EinsumDense
 def scale_channels(x, start: str, *, name: str):
     """Multiply each channel of (N, H, W, C) by a learnable factor, a vector of size C without weight decay.
 
-    SkipInit (De & Smith 2020, arXiv:2002.10444, section 3) has one factor a branch, which starts at 0; one a channel,
-    as LayerScale's (Touvron et al. 2021, eq. 4), is what a last gamma of 0 is without its norm.
+    SkipInit (De & Smith 2020, arXiv:2002.10444, section 3) has one factor per branch, initialized to 0; one per
+    channel (LayerScale; Touvron et al. 2021, eq. 4) corresponds to a last gamma of 0 without its normalization.
 
     Args:
         start: initializer of the factors, "zeros" or "ones".

@@ -1,7 +1,7 @@
-"""Convolution with symmetric padding, as the papers' code and PyTorch have it.
+"""Convolution with symmetric padding, as in the papers' code and in PyTorch.
 
-TensorFlow's "same" pads only bottom and right where a stride of 2 meets an even size; a checkpoint carried
-over from PyTorch would see every such image shifted by a pixel. So padding that strides is a layer of its own.
+TensorFlow's "same" pads only bottom and right at a stride of 2 and an even size, which shifts the image by a pixel for
+weights from PyTorch. Strided convolutions are therefore padded by a layer of their own.
 """
 
 from __future__ import annotations

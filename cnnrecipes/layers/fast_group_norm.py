@@ -22,9 +22,9 @@ from cnnrecipes.errors import ModelError
 class GroupNormalization(keras.layers.GroupNormalization):
     """`keras.layers.GroupNormalization`, faster: same arguments, values, gradients and weight files.
 
-    Float activations (N, H, W, C) on TensorFlow, normalized over groups of the last axis, take the short way; all else
-    runs Keras' own code. Statistics are float32 whatever the precision. They are taken of x less its group's mean, so
-    that a mean far from 0 costs no digits; Keras' `tf.nn.moments` is exact there too, its scale and shift are not. The
+    Float activations (N, H, W, C) on TensorFlow, normalized over groups of the last axis, use `group_norm`; everything
+    else runs Keras' own code. Statistics are float32 in every precision and computed of x minus its group's mean, so
+    that a mean far from 0 loses no digits; Keras' `tf.nn.moments` is exact there too, its scale and shift are not. The
     class has Keras' name because weight files name their groups after classes.
 
     Raises:
@@ -35,7 +35,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # As newer Kerases have it: an input beyond float16 does not become infinite before it is normalized.
+        # As in newer versions of Keras: an input beyond the range of float16 must not overflow before normalization.
         self.autocast = False
 
     def build(self, input_shape):
@@ -56,7 +56,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
             )
 
     def call(self, inputs):
-        if not self._short_way(inputs):
+        if not self._group_norm_applies(inputs):
             return super().call(inputs)
         import tensorflow as tf
 
@@ -65,7 +65,7 @@ class GroupNormalization(keras.layers.GroupNormalization):
         outputs = group_norm(inputs, gamma, beta, self.groups, self.epsilon)
         return keras.ops.cast(outputs, self.compute_dtype)
 
-    def _short_way(self, inputs) -> bool:
+    def _group_norm_applies(self, inputs) -> bool:
         return (
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4
@@ -104,7 +104,7 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
         x = tf.cast(inputs, "float32")
         shift = spread(group_means(position_means(x)))
         d = x - shift
-        # What rounding left of the mean; the shift is a float32, whose spacing at 10,000 is 0.001.
+        # The remainder of the mean: the shift is a float32, whose spacing at 10,000 is 0.001.
         mean = group_means(position_means(d))
         square = group_means(position_means(tf.square(d)))
         inverse = tf.math.rsqrt(tf.maximum(square - tf.square(mean), 0.0) + epsilon)
@@ -131,8 +131,8 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
 def _position_means(shape, channels: int):
     """Return the function that averages over positions, (N, H, W, C) -> (N, C).
 
-    On a CPU it is a product with a row of ones, the fastest way there, whose rounding does not depend on N as that of
-    TensorFlow's reductions does: many devices come to the same weights. A GPU's product would round to TF32.
+    On a CPU it is a product with a row of ones, the fastest way there, whose rounding does not depend on N, unlike
+    TensorFlow's reductions: training on several devices gives the same weights. A GPU's product would round to TF32.
     """
     import tensorflow as tf
 

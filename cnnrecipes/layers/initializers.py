@@ -20,14 +20,14 @@ def initializer(kind: str | InitializerFactory) -> InitializerFactory:
     | glorot_normal, glorot_uniform    | sqrt(2 / (fan_in + fan_out))            | Glorot & Bengio 2010, eq. 12 |
     | lecun_normal, lecun_uniform      | sqrt(1 / fan_in)                        | LeCun et al. 1998, section 4.6 |
     | name(f)                          | that of `name`, times f                 |                             |
-    | fixed(s)                         | s, whatever the layer's size            |                             |
+    | fixed(s)                         | s, independent of the layer's size            |                             |
 
     Args:
-        kind: a name of the table; a factory of your own, which is returned as it is; or a Keras initializer, of which
-            each layer gets a copy that draws its own numbers.
+        kind: a name of the table; a user-defined factory, which is returned unchanged; or a Keras initializer, of which
+            each layer gets a copy with its own random numbers.
 
     Raises:
-        UnknownNameError, RecipeError: no such name, or a value that is no positive number.
+        UnknownNameError, RecipeError: no such name, or a value that is not a positive number.
     """
     if isinstance(kind, keras.Initializer):
         config = kind.get_config()
@@ -37,7 +37,7 @@ def initializer(kind: str | InitializerFactory) -> InitializerFactory:
     name, value = initialization.parse(kind)
     if name == "fixed":
         return lambda: keras.initializers.RandomNormal(stddev=value)
-    if value == 1.0:  # Keras' own class, so that a saved model says "he_normal"
+    if value == 1.0:  # Keras' own class, so that a saved model names "he_normal"
         return lambda: keras.initializers.get(name)
     scale, fan, distribution = initialization.SCALED[name]
     return lambda: keras.initializers.VarianceScaling(scale * value**2, fan, distribution)

@@ -6,7 +6,7 @@
 | layer    | H, W, C, for each sample                     | Ba et al. 2016; Wu & He 2018, section 3  |
 | instance | H, W, for each sample and channel            | Ulyanov et al. 2016, eq. 7               |
 | group    | H, W and a group of channels, for each sample | Wu & He 2018, eq. 7                     |
-| channel  | C, for each sample and position              | what Keras calls LayerNormalization(-1)  |
+| channel  | C, for each sample and position              | keras.layers.LayerNormalization(-1)      |
 | none     | (no normalization; the layers before it get a bias) |                                   |
 """
 
@@ -24,7 +24,7 @@ from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 
 NormFactory = Callable[..., keras.Layer]
 
-# The papers' and PyTorch's values; Keras' own defaults (0.99, 1e-3) lag behind in short trainings.
+# The papers' and PyTorch's values; with Keras' defaults (0.99, 1e-3) the moving statistics lag in short trainings.
 MOMENTUM = 0.9
 EPSILON = 1e-5
 
@@ -33,12 +33,12 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
     """Return the factory of a normalization: call it with `name=` (and `gamma_initializer=`) to get a layer.
 
     Args:
-        kind: a name of the table above, or a factory of your own, which takes `name=` and `gamma_initializer=` and is
-            returned as it is.
+        kind: a name of the table above, or a user-defined factory, which takes `name=` and `gamma_initializer=` and is
+            returned unchanged.
         groups: number of groups of kind "group"; must divide the channels.
 
     Returns:
-        the factory; that of "none" gives identities.
+        the factory; that of "none" returns identity layers.
 
     Raises:
         UnknownNameError: no such kind.
@@ -48,7 +48,7 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
         for keyword in ("name", "gamma_initializer"):
             if not takes(kind, keyword):
                 raise ModelError(
-                    f"the norm {kind!r} does not take {keyword}=; give a factory that does, as keras' layers"
+                    f"the norm {kind!r} does not take {keyword}=; give a factory that does, for example a Keras layer"
                 )
         return kind
     if kind not in KINDS:

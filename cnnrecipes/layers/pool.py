@@ -16,7 +16,7 @@ def pool(kind: str | PoolFactory, *, nonnegative: bool = False) -> PoolFactory:
     """Return a pooling factory: `factory(x, window, stride=, padding=, name=)` returns pooled activations.
 
     Args:
-        kind: "max", "average", "blur", or a factory of your own, which is returned as it is.
+        kind: "max", "average", "blur", or a user-defined factory, which is returned unchanged.
         nonnegative: values are at least 0, as after ReLU: a maximum may then be padded with zeros, which is faster.
 
     Raises:
@@ -43,7 +43,7 @@ def max_pool(x, window: int, *, stride: int, padding: int | None = None, nonnega
         nonnegative: the values are at least 0; see `pool`.
 
     Returns:
-        (N, (H + 2 padding - window) // stride + 1, ..., C), which is ceil(H / stride) for an odd window by itself.
+        (N, (H + 2 padding - window) // stride + 1, ..., C); ceil(H / stride) for an odd window and the default padding.
     """
     pixels = _padding(window, padding)
     if pixels == 0:

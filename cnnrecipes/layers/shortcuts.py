@@ -4,7 +4,7 @@ Each takes (N, H, W, C) and returns (N, ceil(H / stride), ceil(W / stride), widt
 convolution alone, as in pre-activation blocks.
 
 Each declares whether all of its output channels depend on its input (`carries_every_channel`). A channel that does not,
-beside a zero-initialized branch, is 0 in front of a ReLU, where the gradient is 0: it would stay dead.
+added to a zero-initialized branch, is 0 before the ReLU, where the gradient is 0: it would stay dead.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool
     return carries is not None and carries(channels, width)
 
 
+def initial_factor(shortcut: Callable, channels: int, width: int) -> str:
+    """Return the initializer of the last factor (gamma or scale) of a branch: "zeros", or "ones" for empty channels."""
+    return "zeros" if carries_every_channel(shortcut, channels, width) else "ones"
+
+
 def _carries(when: Callable[[int, int], bool]) -> Callable[[Callable], Callable]:
-    """A decorator that attaches the answer of `carries_every_channel` to a shortcut."""
+    """Return a decorator that attaches the condition of `carries_every_channel` to a shortcut."""
 
     def attach(shortcut: Callable) -> Callable:
         shortcut.carries = when
@@ -54,7 +59,7 @@ def pad_shortcut(x, width, *, stride, conv, norm, name):
         raise ModelError(f"{name}: shortcut A adds channels and cannot make {x.shape[-1]} into {width}; take B or C")
     before = (width - x.shape[-1]) // 2
     after = width - x.shape[-1] - before
-    # Seen as "channels first", the last two axes are W and C: Keras' own layer pads channels, and any Keras loads it.
+    # With "channels_first" the padded axes are W and C: a layer of Keras pads channels, and the file loads without us.
     padding = ((0, 0), (before, after))
     return keras.layers.ZeroPadding2D(padding, data_format="channels_first", name=f"{name}_channels")(x)
 
@@ -75,12 +80,12 @@ def full_projection_shortcut(x, width, *, stride, conv, norm, name):
 
 
 def averaging_shortcut(project):
-    """`project`, behind a 2x2 average instead of striding: no pixel is left unseen (He et al. 2018, fig. 2c, "D")."""
+    """Return `project` after average pooling instead of with a stride, which skips pixels (He et al. 2018, fig. 2c)."""
 
     @_carries(lambda channels, width: carries_every_channel(project, channels, width))
     def shortcut(x, width, *, stride, conv, norm, name):
         if stride > 1:
-            # "same" averages what there is at an odd border
+            # "same" averages only the existing pixels at an odd border.
             x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_average")(x)
         return project(x, width, stride=1, conv=conv, norm=norm, name=name)
 

@@ -1,8 +1,9 @@
-"""Architecture rows of the model registry: the feature extractor and its options."""
+"""Architecture: one row of the model registry."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cnnrecipes.errors import ModelError
@@ -25,17 +26,53 @@ IMAGENET = Setting((224, 224, 3), 1000)
 CIFAR = Setting((32, 32, 3), 10)
 
 
-class Architecture(NamedTuple):
-    """An architecture of the model registry.
+@dataclass(frozen=True)
+class Published:
+    """A published number of trainable parameters, at the row's setting.
 
-    `features(x, spec, conv=, norm=, activation=, pool=)` builds the layers between the input and the head. `own` maps
-    the options of the architecture to their defaults.
+    Attributes:
+        parameters: the exact count, or the rounded one as text in millions, for example "0.27".
+        source: where it stands.
+        options: options of the `model` table that it is for.
+    """
+
+    parameters: int | str
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def millions(self) -> str:
+        """The count in millions as text; an exact one rounded to two decimals."""
+        return self.parameters if isinstance(self.parameters, str) else f"{self.parameters / 1e6:.2f}"
+
+    def agrees(self, parameters: int) -> bool:
+        """Return whether a count equals the published one, to the published digits."""
+        if isinstance(self.parameters, int):
+            return parameters == self.parameters
+        digits = len(self.parameters.partition(".")[2])
+        return f"{parameters / 1e6:.{digits}f}" == self.parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One row of the model registry; see `cnnrecipes.models.register`.
+
+    Attributes:
+        features: `features(x, spec, factories)` builds the layers between the standardized images (N, H, W, C) and the
+            head and returns the last feature map. `spec` is a `schema.Model` with all options filled in, `factories` a
+            `layers.LayerFactories`. Layer names begin with "stem_", "stage1_", "stage2_" and so on, and "last_" for
+            layers after the last stage: `models.stages` finds the stages by these names, also in a loaded model.
+        options: the keys of a recipe's `model` table that the architecture has, with its own defaults.
+        source: the paper.
+        setting: the published input shape and number of classes.
+        published: published parameter counts, the first that of the default options if there is one.
     """
 
     features: Callable[..., Any]
-    own: Mapping[str, Any]
-    source: str  # the paper
+    options: Mapping[str, Any]
+    source: str
     setting: Setting
+    published: tuple[Published, ...] = ()
 
     def complete(self, spec: schema.Model) -> schema.Model:
         """Return `spec` with this architecture's defaults for unset options.
@@ -43,7 +80,7 @@ class Architecture(NamedTuple):
         Raises:
             ModelError: an option that the architecture does not have.
         """
-        own = {**COMMON, **self.own}
+        own = {**COMMON, **self.options}
         unset = schema.Model(name=spec.name)
         for key in schema.Model.model_fields:
             value = getattr(spec, key)
@@ -68,4 +105,4 @@ def check_size(x, least: int, spec: schema.Model, halvings: str) -> None:
     """Raise ModelError if an image side of (N, H, W, C) has fewer than `least` pixels."""
     height, width = x.shape[1:3]
     if min(height, width) < least:
-        raise ModelError(f"{spec.name} {halvings}; {height}x{width} is less than {least}x{least}")
+        raise ModelError(f"{spec.name} {halvings}; {height}x{width} is less than {least}x{least}: give larger images")

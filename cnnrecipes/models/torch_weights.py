@@ -168,7 +168,9 @@ def _arrays(state: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
             continue
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         if array.dtype.kind not in "fiu":
-            raise ModelError(f"the state's {name!r} is of type {array.dtype}; give a state_dict: names and arrays")
+            raise ModelError(
+                f"the state's {name!r} is of type {array.dtype}; give a state_dict: names and arrays of numbers"
+            )
         arrays[str(name)] = array.astype("float32")
     if arrays and all(name.startswith("module.") for name in arrays):
         arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
@@ -191,12 +193,12 @@ def _read(path: Path) -> Mapping[str, Any]:
             return dict(archive)
     except ImportError:
         raise ModelError(f"reading {path} needs the package safetensors; pip install safetensors") from None
-    except Exception as error:  # zipfile, numpy and safetensors fail each in their own way
+    except Exception as error:  # zipfile, numpy and safetensors fail with different exceptions
         raise ModelError(f"cannot read {path} as .npz or .safetensors ({type(error).__name__}: {error})") from None
 
 
 def _explain(model: keras.Model, arrays: Mapping[str, np.ndarray], conversion: Conversion) -> str:
-    """Return an error message of all mismatches, the most likely cause first."""
+    """Return an error message with all mismatches, the most likely cause first."""
     causes = [f"the state does not match {model.name}"]
     here, there = _blocks(layer.name for layer in model.layers), _blocks(arrays)
     if here and there and here != there:
@@ -205,7 +207,7 @@ def _explain(model: keras.Model, arrays: Mapping[str, np.ndarray], conversion: C
         if items:
             more = f" and {len(items) - 3} more" if len(items) > 3 else ""
             causes.append(f"{len(items)} {name}: {'; '.join(items[:3])}{more}")
-    return ". ".join(causes) + ". Build the model as the state's is, or give strict=False to take what matches"
+    return ". ".join(causes) + ". Build the model with the state's options, or give strict=False to load what matches"
 
 
 def _blocks(names) -> tuple[int, ...]:

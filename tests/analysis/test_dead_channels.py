@@ -23,10 +23,11 @@ def noise(model: keras.Model, count: int = 4) -> np.ndarray:
 def padded(last_gamma: str, activation: str = "relu") -> keras.Model:
     """A stem of 4 channels and a striding block of 8 with shortcut A, in which a second block follows."""
     images = keras.Input((8, 8, 3))
-    parts = {"conv": layers.conv2d, "norm": layers.norm("batch"), "activation": layers.activation(activation)}
-    block = functools.partial(layers.basic_block, shortcut=SHORTCUTS["A"], last_gamma=last_gamma, **parts)
-    x = layers.conv_norm_act(images, 4, name="stem", **parts)
-    x = block(block(x, 8, stride=2, name="block1"), 8, name="block2")
+    factories = layers.LayerFactories(activation=layers.activation(activation))
+    block = functools.partial(layers.residual_block, factories=factories, shortcut=SHORTCUTS["A"])
+    first, second = (layers.Branch(layers.basic_convs(8, stride), last_gamma) for stride in (2, 1))
+    x = layers.conv_norm_act(images, 4, factories=factories, name="stem")
+    x = block(block(x, first, name="block1"), second, name="block2")
     return keras.Model(images, L.Dense(3, name="logits")(L.GlobalAveragePooling2D()(x)))
 
 

@@ -102,13 +102,13 @@ def test_max_pool_pads_every_side_alike():
     np.testing.assert_array_equal(out[0, ..., 0], expected)
 
 
-@pytest.mark.parametrize("block", [layers.basic_block, layers.bottleneck_block])
+@pytest.mark.parametrize("convs", [layers.basic_convs, layers.bottleneck_convs])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
-def test_a_residual_block_starts_as_the_identity(kind, block):
+def test_a_residual_block_starts_as_the_identity(kind, convs):
     x = np.abs(random(2, 6, 6, 8))
     inputs = keras.Input((6, 6, 8))
-    parts = {"conv": layers.conv2d, "norm": layers.norm(kind, 2), "activation": layers.activation("relu")}
-    model = keras.Model(inputs, block(inputs, 8, shortcut=projection_shortcut, name="b", **parts))
+    block = {"factories": layers.LayerFactories(norm=layers.norm(kind, 2)), "shortcut": projection_shortcut}
+    model = keras.Model(inputs, layers.residual_block(inputs, layers.Branch(convs(8)), name="b", **block))
     np.testing.assert_array_equal(model(x, training=True), x)
 
 
@@ -124,17 +124,17 @@ def test_the_parameter_free_shortcut_subsamples_and_adds_empty_channels(channels
 
 
 def test_a_vgg_stage_convolves_and_halves():
-    parts = {"conv": layers.conv2d, "norm": layers.norm("none"), "activation": layers.activation("relu")}
+    factories = layers.LayerFactories(norm=layers.norm("none"))
     inputs = keras.Input((9, 8, 3))
-    model = keras.Model(inputs, layers.vgg_stage(inputs, 5, 2, pool=layers.max_pool, name="s", **parts))
+    model = keras.Model(inputs, layers.vgg_stage(inputs, 5, 2, factories=factories, name="s"))
     assert model.output_shape == (None, 4, 4, 5)
     assert [w.shape for w in model.weights] == [(3, 3, 3, 5), (3, 3, 5, 5)]
 
 
 def test_a_block_is_made_of_what_it_is_given():
-    parts = {"conv": layers.conv2d, "norm": keras.layers.LayerNormalization, "activation": keras.layers.ReLU}
+    factories = layers.LayerFactories(norm=keras.layers.LayerNormalization, activation=keras.layers.ReLU)
     inputs = keras.Input((4, 4, 3))
-    shortcut = functools.partial(projection_shortcut)
-    model = keras.Model(inputs, layers.basic_block(inputs, 6, shortcut=shortcut, stride=2, name="b", **parts))
+    block = {"factories": factories, "shortcut": functools.partial(projection_shortcut), "name": "b"}
+    model = keras.Model(inputs, layers.residual_block(inputs, layers.Branch(layers.basic_convs(6, 2)), **block))
     assert sum(isinstance(layer, keras.layers.LayerNormalization) for layer in model.layers) == 3
     assert model.output_shape == (None, 2, 2, 6)

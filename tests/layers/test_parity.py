@@ -33,9 +33,9 @@ def built(kind: str, inputs: int, width: int, stride: int, height: int, breadth:
     elif kind == "max_pool":
         y = layers.max_pool(x, 3, stride=stride, name="it")
     elif kind in ("basic", "bottleneck"):
-        parts = {"conv": layers.conv2d, "norm": layers.norm("batch"), "activation": layers.activation("relu")}
-        block = layers.basic_block if kind == "basic" else layers.bottleneck_block
-        y = block(x, width, stride=stride, shortcut=projection_shortcut, name="it", **parts)
+        convs = layers.basic_convs if kind == "basic" else layers.bottleneck_convs
+        block = {"factories": layers.LayerFactories(), "shortcut": projection_shortcut, "name": "it"}
+        y = layers.residual_block(x, layers.Branch(convs(width, stride)), **block)
     else:
         y = layers.norm(kind, 8)(name="it")(x)
     return keras.Model(images, y)

@@ -1,4 +1,4 @@
-"""What `build` takes and gives, and how it refuses."""
+"""`build`: input shapes, standardization, user-defined parts, and errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_norm_of_ones_own_is_used_everywhere():
         ("resnet8", {"activation": "rleu"}, "rleu.*relu"),
         ("resnet8", {"pool": "mx"}, "mx.*max"),
         ("resnet8", {"norm": "instance", "input_shape": (4, 4, 3)}, "a group of one value.*larger image"),
-        ("resnet20", {"pool": "blur"}, "nothing is pooled behind the CIFAR stem"),
+        ("resnet20", {"pool": "blur"}, "nothing is pooled after the CIFAR stem"),
         ("resnet8", {"mean": (1, 2, 3)}, "std is None; give mean and std as 3 numbers"),
         ("resnet8", {"mean": (1, 2), "std": (1, 2)}, "mean is \\(1, 2\\); give mean and std as 3 numbers"),
         ("resnet8", {"mean": (1, 2, 3), "std": (1, 0, 1)}, "std is \\(1, 0, 1\\); a channel that never changes"),

@@ -41,7 +41,7 @@ def narrow(name: str) -> dict:
 
     ResNeXt half as wide: groups of one channel would make the gamma before them idle, the norm behind takes it out.
     """
-    widths, part = ARCHITECTURES[name].own.get("widths", (0,)), 2 if name.startswith("resnext") else 4
+    widths, part = ARCHITECTURES[name].options.get("widths", (0,)), 2 if name.startswith("resnext") else 4
     return {"widths": tuple(width // part for width in widths)} if widths[-1] > 256 else {}
 
 
@@ -50,11 +50,11 @@ def shallow(name: str) -> dict:
 
     ResNeXt with its first two stages, because gradients of grouped convolutions are slow on a CPU.
     """
-    options = {"widths": ARCHITECTURES[name].own.get("widths"), **narrow(name)}
+    options = {"widths": ARCHITECTURES[name].options.get("widths"), **narrow(name)}
     if not options["widths"]:
         return {}
     stages = 2 if name.startswith("resnext") else None
-    depths = tuple(min(depth, 2) for depth in ARCHITECTURES[name].own["depths"])
+    depths = tuple(min(depth, 2) for depth in ARCHITECTURES[name].options["depths"])
     return {"depths": depths[:stages], "widths": options["widths"][:stages]}
 
 
@@ -63,7 +63,7 @@ def shallow_rows() -> Iterable[str]:
     different: dict[str, str] = {}
     for name, row in ARCHITECTURES.items():
         builder = getattr(row.features, "func", row.features), getattr(row.features, "keywords", {})
-        different.setdefault(repr((builder, sorted({**row.own, **shallow(name)}.items()))), name)
+        different.setdefault(repr((builder, sorted({**row.options, **shallow(name)}.items()))), name)
     return different.values()
 
 

@@ -15,7 +15,7 @@ from cnnrecipes.models import ARCHITECTURES
 from cnnrecipes.optim.optimizers import optimizer
 from cnnrecipes.recipe import schema
 
-RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.own.get("shortcut", "none") != "none"]
+RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.options.get("shortcut", "none") != "none"]
 VARIANTS = [
     *((name, {}) for name in RESIDUAL),
     ("fast_cnn", {}),
@@ -42,7 +42,7 @@ def deviation(model: keras.Model) -> float:
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def test_logits_start_within_a_factor_of_those_with_batch_norm(name, options):
-    widths = ARCHITECTURES[name].own["widths"]
+    widths = ARCHITECTURES[name].options["widths"]
     if widths[-1] > 256:
         options = {"widths": tuple(width // 4 for width in widths), **options}
     with_norms, without = (deviation(build(name, norm=norm, **options)) for norm in ("batch", "none"))
