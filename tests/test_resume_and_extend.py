@@ -110,7 +110,7 @@ def test_what_cannot_be_gone_on_with_is_said(finished, stopped, tmp_path):
         cr.resume(stopped, data=(IMAGES[:50], LABELS[:50]), progress=False)
     toml = stopped / "recipe.toml"
     toml.write_text(toml.read_text().replace("learning_rate = 0.1", "learning_rate = 0.2"))
-    with pytest.raises(cr.RunError, match=r"optimizer.learning_rate was 0.1 and is 0.2; give back what it had"):
+    with pytest.raises(cr.RunError, match=r"optimizer.learning_rate was 0.1 and is 0.2; use the same recipe and data"):
         cr.resume(stopped, data=DATA, progress=False)
     with pytest.raises(cr.RunError, match="is not finished; `cnnrecipes resume"):
         cr.extend(stopped, 2, schedule="restart", data=DATA)
@@ -181,8 +181,8 @@ def test_ctrl_c_while_the_model_is_measured_says_what_is_left(stopped, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["cnnrecipes.fit"], "evaluate", interrupted)
-        with pytest.raises(cr.Interrupted, match=f"`cnnrecipes resume {stopped}` measures"):
+        patch.setattr("cnnrecipes.training.run_folder.evaluate", interrupted)
+        with pytest.raises(cr.Interrupted, match=f"stopped during its evaluation; `cnnrecipes resume {stopped}` continues"):
             cr.resume(stopped, data=DATA, progress=False)
     assert cr.resume(stopped, data=DATA, progress=False).finished
 

@@ -67,7 +67,7 @@ class Recipe(Section):
         `change(**{"train.epochs": 5})` and `change(train={"epochs": 5})` are the same.
         """
         tables = self.to_dict()
-        for key, value in _dotted(changes).items():
+        for key, value in dotted(changes).items():
             known = all_keys()
             if key in self.__class__.model_fields and key not in known:
                 raise RecipeError(f"{key} = {shown(value)} is a table; change a key of it, as {key}.{_first(key)}=...")
@@ -81,7 +81,7 @@ class Recipe(Section):
         if not changes:
             return self
         changed = Recipe.from_dict(tables, "change of " + ", ".join(changes))
-        return self._shortened(changed, _dotted(changes)) if "train.epochs" in _dotted(changes) else changed
+        return self._shortened(changed, dotted(changes)) if "train.epochs" in dotted(changes) else changed
 
     def _shortened(self, changed: Recipe, asked: Mapping[str, Any]) -> Recipe:
         """Scale warmup and schedule of a changed recipe, with a warning, if they no longer fit into its epochs.
@@ -118,7 +118,7 @@ class Recipe(Section):
         return tomli_w.dumps(self.to_dict())
 
 
-def _dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
+def dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten changes to dotted keys: train={"epochs": 5} becomes {"train.epochs": 5}."""
     flat = {}
     for key, value in changes.items():

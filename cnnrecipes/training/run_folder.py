@@ -53,7 +53,7 @@ def opened(
         try:
             yield run
         except Interrupted as error:
-            raise Interrupted(f"{error}; {command}") from None
+            raise Interrupted(f"{error}; `{command}` continues") from None
 
 
 def finish(run: Run, job: TrainJob, outcome: Outcome) -> None:

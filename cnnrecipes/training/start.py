@@ -13,7 +13,7 @@ from cnnrecipes.data.sources.source import recipe_name, unrecordable
 from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError
 from cnnrecipes.optim import rescale
 from cnnrecipes.optim.schedules import clipped
-from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.schema import Recipe, dotted
 from cnnrecipes.recipe.tables import RESUMABLE
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
@@ -115,7 +115,7 @@ def adjustable_keys(base: Recipe, recipe: Recipe, changes: Mapping[str, Any]) ->
     """Return the keys of the schedule that may be shortened: those a user left alone in a recipe that they changed."""
     if recipe == base or not rescale.fit(base.optimizer.warmup, base.optimizer.schedule, base.train.epochs):
         return ()
-    return tuple(key for key in ("optimizer.warmup", "optimizer.schedule") if key not in changes)
+    return tuple(key for key in ("optimizer.warmup", "optimizer.schedule") if key not in dotted(changes))
 
 
 def resumed_recipe(run: Run, changes: Mapping[str, Any]) -> Recipe:
