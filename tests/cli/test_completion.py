@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import all_keys
+from cnnrecipes.recipe.tables import all_keys
 
 CODE = """
 import sys
