@@ -22,7 +22,7 @@ def choose_box(draws: tf.Tensor, height, width, scale: tuple[float, float], rati
 
     Returns:
         top, left, rows, columns: (N,) int32, in pixels; and found: (N,) bool, true where an attempt fits. Elsewhere
-        the box is the largest centred one with the nearest allowed aspect ratio.
+        the box is the largest centered one with the nearest allowed aspect ratio.
     """
     height, width = (tf.cast(tf.broadcast_to(n, [tf.shape(draws)[0]]), tf.float32) for n in (height, width))
     area = height * width

@@ -102,11 +102,11 @@ def saturated(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 def solarized(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """Apply ImageOps.solarize; thresholds (N,) in 0..256, rounded up, since values are integers."""
     thresholds = tf.cast(tf.math.ceil(thresholds), tf.int32)[:, None]
-    # In bytes: the first value to be inverted, and whether there is one at all. 255 - x is x with every bit inverted.
+    # In bytes: 255 - x is x with every bit inverted. A threshold of 256 inverts nothing, and is no byte.
     values = flat(images)
-    inverted = tf.cast(values >= tf.cast(tf.minimum(thresholds, 255), tf.uint8), tf.uint8)
-    inverted *= tf.where(thresholds <= 255, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))
-    return tf.reshape(tf.bitwise.bitwise_xor(values, inverted), tf.shape(images))
+    mask = tf.cast(values >= tf.cast(tf.minimum(thresholds, 255), tf.uint8), tf.uint8)
+    mask *= tf.where(thresholds <= 255, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))
+    return tf.reshape(tf.bitwise.bitwise_xor(values, mask), tf.shape(images))
 
 
 def posterized(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:

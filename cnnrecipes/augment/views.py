@@ -66,8 +66,8 @@ class _CentralView(View):
             )
 
 
-@view("centre")
-class Centre(_CentralView):
+@view("center", "centre")
+class Center(_CentralView):
     """The image as in validation; with `short_side`, its center crop after resizing the short side to that length."""
 
     def crops(self, resized, height, width):

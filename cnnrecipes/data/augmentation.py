@@ -23,7 +23,7 @@ class Augmentation:
 
     @classmethod
     def of(cls, whole: schema.Recipe, statistics: Statistics, *, in_step: bool = False) -> Augmentation:
-        """Create the augmentation of a recipe; `statistics` of the training split give the fill colour."""
+        """Create the augmentation of a recipe; `statistics` of the training split give the fill color."""
         ops = tuple(parse_list(whole.augment.ops))
         return cls(ops, whole.train.seed, statistics.mean, in_step)
 

@@ -29,7 +29,7 @@ class Scorer:
 
     Args:
         artifact: the trained model with its preprocessing.
-        texts: one or several views, for example "flip_lr" or ["ten_crop", "centre(short_side=288)"]; see
+        texts: one or several views, for example "flip_lr" or ["ten_crop", "center(short_side=288)"]; see
             `augment/views.py`. Each image of each view counts once, duplicates included.
         average: the quantity that is averaged, "probabilities" or "logits".
 

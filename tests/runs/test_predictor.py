@@ -50,12 +50,12 @@ SQUARE = resize(tf.constant(IMAGE), 40, "crop").numpy()
 
 
 def test_views_are_slices_and_mirror_images():
-    np.testing.assert_array_equal(look("centre"), [PLAIN])
+    np.testing.assert_array_equal(look("center"), [PLAIN])
     np.testing.assert_array_equal(look("flip_lr"), [PLAIN, PLAIN[:, ::-1]])
     crops = [SQUARE[:32, :32], SQUARE[:32, 8:], SQUARE[8:, :32], SQUARE[8:, 8:], SQUARE[4:36, 4:36]]
     np.testing.assert_array_equal(look("five_crop(40)"), crops)
     np.testing.assert_array_equal(look("ten_crop(short_side=40)"), crops + [crop[:, ::-1] for crop in crops])
-    np.testing.assert_array_equal(look("centre(40)"), [SQUARE[4:36, 4:36]])
+    np.testing.assert_array_equal(look("center(40)"), [SQUARE[4:36, 4:36]])
     plain, down, up = look("shift(3)")
     np.testing.assert_array_equal(plain, PLAIN)
     np.testing.assert_array_equal(down[:-3, :-3], PLAIN[3:, 3:])
@@ -196,9 +196,9 @@ def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
     crops = [large[top : top + 24, left : left + 40] for top, left in [(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]]
     shown = predictor.look(large, views.FiveCrop(), (24, 40, 3), oblong.recipe.data)
     np.testing.assert_array_equal(shown, crops)
-    middle = predictor.look(large, views.Centre(short_side=27), (24, 40, 3), oblong.recipe.data)[0]
+    middle = predictor.look(large, views.Center(short_side=27), (24, 40, 3), oblong.recipe.data)[0]
     np.testing.assert_array_equal(middle, large[1:25, 2:42])
-    for text in ("five_crop(20)", "centre(20)"):
+    for text in ("five_crop(20)", "center(20)"):
         with pytest.raises(RecipeError, match="short_side 20 is below the model's size 24"):
             oblong.predict(image, tta=text)
     covering = resize(tf.constant(PLAIN), (24, 40), "crop").numpy()
@@ -209,7 +209,7 @@ def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
     ("given", "words"),
     [
         ("flip", "unknown view 'flip'.*flip_lr"),
-        (["centre(short_side=16)"], "short_side 16 is below the model's size 32"),
+        (["center(short_side=16)"], "short_side 16 is below the model's size 32"),
         ("shift(32)", "32 pixels leaves nothing"),
         ("shift(-1)", "pixels is -1"),
         ("ten_crop(short_side=-40)", "short_side is -40"),
@@ -246,7 +246,7 @@ def test_evaluate_says_both(digits_run):
 
 
 def test_the_centre_alone_is_the_plain_image(digits_run):
-    found = digits_run.evaluate(tta="centre")
+    found = digits_run.evaluate(tta="center")
     assert found["accuracy"] == found["plain"]["accuracy"]
     assert found["cross_entropy"] == pytest.approx(found["plain"]["cross_entropy"], rel=1e-12)
 
@@ -292,7 +292,7 @@ def test_arrays_are_brought_to_size_alike_everywhere(changes):
     sized = of_size(16, 16)
     sized.recipe = sized.recipe.change(**{"data.image_size": 16} | {f"data.{key}": to for key, to in changes.items()})
     source = open_source((images, labels), sized.recipe.data.model_copy(update={"validation": 0.0}))
-    found = evaluate(sized, source.split("train"), "centre")
+    found = evaluate(sized, source.split("train"), "center")
     predicted = sized.predict(images)
     assert np.mean([p.name == "abcd"[label] for p, label in zip(predicted, labels, strict=True)]) == found["accuracy"]
     truths = [p.probabilities["abcd"[label]] for p, label in zip(predicted, labels, strict=True)]
