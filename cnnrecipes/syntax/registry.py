@@ -1,0 +1,112 @@
+"""Registries of the classes that a recipe names: `@operation("pad_crop")` registers one, `parse` reads a call of it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic
+
+from cnnrecipes.errors import RegistrationError, one_line
+from cnnrecipes.syntax.call_syntax import Call, Kind, parse_call
+
+PLUGINS = "CNNRECIPES_PLUGINS"
+
+
+class Registry(Mapping[str, type[Kind]], Generic[Kind]):
+    """Call classes by name; a mapping of the names without their aliases, which are found as well.
+
+    The first lookup imports all modules of `package`, which register the built-in classes, and the modules that the
+    environment variable CNNRECIPES_PLUGINS lists, separated by commas.
+
+    Args:
+        kind: noun for error messages, for example "augmentation".
+        base: the class that every registered class extends.
+        package: full name of the package with the built-in classes.
+    """
+
+    def __init__(self, kind: str, base: type[Kind], package: str):
+        self.kind, self._base, self._package = kind, base, package
+        self._classes: dict[str, type[Kind]] = {}
+        self._aliases: dict[str, str] = {}
+        self._discovered = False
+
+    def register(self, name: str, *aliases: str) -> Callable[[type[Kind]], type[Kind]]:
+        """Return a decorator that registers a class under a name, and under former names that stay accepted.
+
+        A class that is defined again in the same module (a notebook cell, `importlib.reload`) replaces the earlier one.
+
+        Raises:
+            RegistrationError: the name is taken or no identifier, or the class does not extend the base class.
+        """
+
+        def add(cls: type[Kind]) -> type[Kind]:
+            if not cls.__module__.startswith(f"{self._package}."):
+                self._discover()
+            for each in (name, *aliases):
+                self._check(each, cls)
+            self._classes[name] = cls
+            self._aliases.update(dict.fromkeys(aliases, name))
+            return cls
+
+        return add
+
+    def parse(self, text: str) -> Kind:
+        """Parse a call such as `pad_crop(4)`.
+
+        Raises:
+            RecipeError: invalid syntax, an unknown name or parameter, or a value out of range.
+        """
+        return parse_call(text, self, self.kind)
+
+    def __getitem__(self, name: str) -> type[Kind]:
+        self._discover()
+        return self._classes[self._aliases.get(name, name)]
+
+    def __iter__(self) -> Iterator[str]:
+        self._discover()
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        self._discover()
+        return len(self._classes)
+
+    def _check(self, name: str, cls: type) -> None:
+        if not (isinstance(cls, type) and issubclass(cls, self._base)):
+            raise RegistrationError(f"{self.kind} {name!r} is {cls!r}; register a subclass of {_path(self._base)}")
+        if not name.isidentifier():
+            raise RegistrationError(f"{self.kind} name {name!r} is no identifier; use letters, digits and underscores")
+        present = self._classes.get(self._aliases.get(name, name))
+        if present is not None and _path(present) != _path(cls):
+            raise RegistrationError(
+                f"{self.kind} {name!r} is registered twice, for {_path(present)} and {_path(cls)}; rename one of them"
+            )
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True  # before the imports, since these register classes
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+            _import_plugins()
+        except BaseException:
+            self._discovered = False
+            raise
+
+
+def _import_plugins() -> None:
+    for name in filter(None, map(str.strip, os.environ.get(PLUGINS, "").split(","))):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise RegistrationError(
+                f"cannot import the module {name!r} of {PLUGINS}: {one_line(error)}; correct the name, or add its "
+                "folder to PYTHONPATH"
+            ) from error
+
+
+def _path(cls: type[Call]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
