@@ -14,9 +14,9 @@ An optimizer is one class, in any module: its fields are the parameters that a r
             optimizer.assign_sub(variable, learning_rate * momentum)
 
 Learning rate, weight decay, gradient clipping, layer-wise rates and weight averages are keys of the `optimizer` table
-of a recipe and work with every class. The modules of `optimizers/` are imported when a name is first looked up. A module
-outside of it registers its optimizers when it is imported; the environment variable CNNRECIPES_PLUGINS lists modules
-for the command line.
+of a recipe and work with every class. The modules of `optimizers/` are imported when a name is first looked up. A
+module outside of it registers its optimizers when it is imported; the environment variable CNNRECIPES_PLUGINS lists
+modules for the command line.
 """
 
 from __future__ import annotations
