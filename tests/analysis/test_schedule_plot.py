@@ -36,6 +36,9 @@ def test_the_steps_are_the_datas_where_it_is_given(tmp_path):
 
 
 def test_a_schedule_in_steps_wants_to_know_how_many(tmp_path):
+    recipe = RECIPE.change(**{"optimizer.schedule": "exponential('1 step')"})
+    with pytest.raises(cr.RecipeError, match="--steps-per-epoch"):
+        plot_schedule(recipe)
     recipe = RECIPE.change(**{"optimizer.schedule": "step('400 steps')"})
     with pytest.raises(cr.RecipeError, match="--steps-per-epoch"):
         plot_schedule(recipe)
