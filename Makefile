@@ -53,10 +53,13 @@ recipes-table:      ## recipes/README.md from the recipes
 augmentation-table: ## docs/augmentation.md from the operations
 	$(VENV)/bin/python docs/augmentation_table.py
 
+optim-table:        ## the tables of docs/training.md from the schedules, optimizers and losses
+	$(VENV)/bin/python docs/optim_table.py
+
 architectures-table:  ## docs/architectures.md from the architectures
 	$(VENV)/bin/python docs/architectures_table.py
 
 benchmark:          ## benchmarks/README.md's first table; TORCH is a Python that has torch==2.13.0
 	$(VENV)/bin/python benchmarks/train_step.py $(if $(TORCH),--torch-python $(TORCH))
 
-.PHONY: install test test-floor test-newest test-pythons lint recipes-table architectures-table augmentation-table benchmark
+.PHONY: install test test-floor test-newest test-pythons lint recipes-table architectures-table augmentation-table optim-table benchmark

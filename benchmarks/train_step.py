@@ -39,8 +39,8 @@ def keras_steps(contender: str, name: str) -> list[float]:
 
     import cnnrecipes as cr
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
-    from cnnrecipes.optim.optimizers import optimizer
-    from cnnrecipes.optim.schedules import schedule
+    from cnnrecipes.optim.recipe_optimizer import build_optimizer
+    from cnnrecipes.optim.recipe_schedule import build_schedule
     from cnnrecipes.training.train_job import compile_model
     from cnnrecipes.training.train_model import TrainModel
 
@@ -56,9 +56,9 @@ def keras_steps(contender: str, name: str) -> list[float]:
     )
     if contender == "cnnrecipes":
         built = cr.build(name, **options)
-        planned = schedule(whole.optimizer, whole.train, steps_per_epoch=1000)
+        planned = build_schedule(whole.optimizer, whole.train, steps_per_epoch=1000)
         model = TrainModel(built, schedule=planned)
-        compile_model(model, whole, optimizer(whole.optimizer, built, planned))
+        compile_model(model, whole, build_optimizer(whole.optimizer, built, planned))
         model.left_in_epoch = warmup + steps
     else:
         stock_norm = functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM, epsilon=EPSILON)

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.source import open_source
-from cnnrecipes.optim.optimizers import optimizer
-from cnnrecipes.optim.schedules import schedule
-from cnnrecipes.optim.weight_averages import averages
+from cnnrecipes.optim.recipe_optimizer import build_optimizer
+from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.tables import RESUMABLE, TABLES
 from cnnrecipes.runs.checkpoint import FOLDER, Checkpoint, Fingerprint
@@ -57,13 +57,13 @@ class LinearTraining:
         self.validation = source.split("validation")
         pipeline = InputPipeline(source, self.recipe)
         plan, steps = self.recipe.optimizer, pipeline.steps_per_epoch
-        self.schedule = schedule(plan, self.recipe.train, steps, 16)
+        self.schedule = build_schedule(plan, self.recipe.train, steps, 16)
         self.said: list[str] = []
         with seeded(self.recipe.train.seed):
             self.model = linear_model(dropout)
-            made = optimizer(plan, self.model, self.schedule)
+            made = build_optimizer(plan, self.model, self.schedule)
             made.build(self.model.trainable_variables)
-            following = averages(plan, self.model, made)
+            following = build_averages(plan, self.model, made)
             self.train_model = TrainModel(self.model, averages=following, schedule=self.schedule)
             compile_model(self.train_model, self.recipe, made)
         (folder / FOLDER).mkdir(exist_ok=True, parents=True)

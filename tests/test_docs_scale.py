@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes.optim.schedules import schedule
+from cnnrecipes.optim.recipe_schedule import build_schedule
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import tomllib
 from cnnrecipes.training.distributed.cluster import find_cluster
@@ -117,7 +117,7 @@ def test_the_recipe_is_one_and_its_learning_rate_is_scaled():
     text = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)[1]
     whole = Recipe.from_dict(tomllib.loads(text), "docs/scale.md")
     steps = N // whole.data.batch_size
-    planned = schedule(whole.optimizer, whole.train, steps, whole.data.batch_size)
+    planned = build_schedule(whole.optimizer, whole.train, steps, whole.data.batch_size)
     assert float(planned(5 * steps)) == pytest.approx(3.2, rel=1e-3)
     assert float(planned(5 * steps // 2)) == pytest.approx(1.6, rel=1e-2)
     for key in ("optimizer.scale_rate", "train.sync_batch_norm", "train.precision", "data.cache", "train.microbatches"):

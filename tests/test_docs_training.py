@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes.optim import methods
+from cnnrecipes.optim.loss import LOSSES
+from cnnrecipes.optim.optimizer import OPTIMIZERS
+from cnnrecipes.optim.schedule import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.tables import Devices, Logging, Optimizer, Train
 from cnnrecipes.recipe.toml import tomllib
@@ -17,7 +19,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="
 ELSEWHERE = {"seed", "momentum", "extensions"}
 
 
-@pytest.mark.parametrize("table", [methods.SCHEDULES, methods.OPTIMIZERS, methods.LOSSES])
+@pytest.mark.parametrize("table", [SCHEDULES, OPTIMIZERS, LOSSES])
 def test_every_method_and_parameter_is_named(table):
     for name, method in table.items():
         (line,) = [line for line in PAGE.splitlines() if re.match(rf"\| .*`{name}[`(]", line)][:1]

@@ -32,6 +32,11 @@ def test_the_page_of_augmentation_is_up_to_date():
     assert (ROOT / "docs" / "augmentation.md").read_text(encoding="utf-8") == made["page"]()
 
 
+def test_the_tables_of_schedules_optimizers_and_losses_are_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs" / "optim_table.py"))
+    assert (ROOT / "docs" / "training.md").read_text(encoding="utf-8") == made["page"]()
+
+
 def test_the_page_about_data_names_every_key_of_the_recipe_that_it_should():
     page = (ROOT / "docs" / "data.md").read_text()
     keys = {key for key in all_keys() if key.startswith("data.")} - {"data.name", "data.batch_size"}

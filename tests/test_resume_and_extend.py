@@ -182,7 +182,7 @@ def test_ctrl_c_while_the_model_is_measured_says_what_is_left(stopped, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr("cnnrecipes.training.run_folder.evaluate", interrupted)
-        with pytest.raises(cr.Interrupted, match=f"stopped during its evaluation; `cnnrecipes resume {stopped}` continues"):
+        with pytest.raises(cr.Interrupted, match=f"its evaluation; `cnnrecipes resume {stopped}` continues"):
             cr.resume(stopped, data=DATA, progress=False)
     assert cr.resume(stopped, data=DATA, progress=False).finished
 

@@ -15,8 +15,8 @@ from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.data import batching
 from cnnrecipes.data.readable import open_readable
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim import methods
-from cnnrecipes.optim.schedules import Schedule, schedule
+from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
+from cnnrecipes.optim.schedule import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.extension import extended
@@ -55,7 +55,7 @@ def plot_schedule(
     steps = steps_per_epoch or _steps(recipe, data)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise RecipeError(f"steps_per_epoch is {steps_per_epoch!r}; give a whole number above 0")
-    planned = schedule(recipe.optimizer, recipe.train, steps, recipe.data.batch_size)
+    planned = build_schedule(recipe.optimizer, recipe.train, steps, recipe.data.batch_size)
     epochs, rates = _rates(planned)
     figure = Picture(figsize=(8.5, 5.5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -108,7 +108,7 @@ def plot_extension(
     return plot_schedule(longer, steps_per_epoch=state.steps_per_epoch, mark_epoch=state.epoch, path=path)
 
 
-def _rates(planned: Schedule) -> tuple[np.ndarray, np.ndarray]:
+def _rates(planned: RecipeSchedule) -> tuple[np.ndarray, np.ndarray]:
     """Epochs and learning rates at every step, or at as many as a picture can show."""
     total = planned.total_steps
     steps = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).round())
@@ -125,9 +125,8 @@ def _steps(recipe: Recipe, data: Any) -> int:
     """Steps of an epoch: the data's, or any number where none of the recipe's durations is in steps."""
     if data is not None:
         return batching.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
-    method = methods.schedule(recipe.optimizer.schedule)
-    durations = [recipe.optimizer.warmup, *method.model_dump(mode="python").values()]
-    if any("steps" in str(value) for value in durations):
+    durations = [recipe.optimizer.warmup, *SCHEDULES.parse(recipe.optimizer.schedule).durations()]
+    if any(duration.unit == "steps" for duration in durations):
         raise RecipeError(
             "the schedule speaks of steps, and an epoch has as many as the data gives; say steps_per_epoch "
             "(--steps-per-epoch on the command line), or data"
@@ -135,7 +134,7 @@ def _steps(recipe: Recipe, data: Any) -> int:
     return NOMINAL_STEPS
 
 
-def _title(recipe: Recipe, planned: Schedule, steps: int | None) -> str:
+def _title(recipe: Recipe, planned: RecipeSchedule, steps: int | None) -> str:
     spec = recipe.optimizer
     said = [f"{recipe.name}: {spec.name}, {spec.schedule}", f"peak {planned.peak:g}"]
     if spec.warmup.amount:

@@ -7,26 +7,22 @@ are scaled by the ratio of the epochs, so that the schedule keeps its shape.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from cnnrecipes.optim import methods
+from cnnrecipes.optim.schedule import SCHEDULES, Piece, in_epochs
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration
+
+if TYPE_CHECKING:
+    from cnnrecipes.recipe import schema
 
 _DIGITS = 4  # significant digits of a scaled duration
 
 
 def fit(warmup: Duration, schedule: str, epochs: int) -> bool:
     """Return whether warm-up and schedule fit in this number of epochs; durations in steps are not checked."""
-    method = methods.schedule(schedule)
-    before, inside = _epochs(warmup, epochs), [_epochs(one, epochs) for one in _durations(method)]
-    if isinstance(method, (methods.Trapezoid, methods.WarmRestarts)):
-        inside = [before + one for one in inside]
-        return before < epochs and all(one <= epochs for one in inside)
-    if isinstance(method, methods.Exponential):
-        inside = []  # the decay interval may exceed the training
-    return all(one < epochs for one in [before, *inside])
+    before = in_epochs(warmup, epochs)
+    return before < epochs and SCHEDULES.parse(schedule).has_room(before, epochs)
 
 
 def scaled(duration: Duration, share: float) -> Duration:
@@ -39,25 +35,23 @@ def scaled(duration: Duration, share: float) -> Duration:
 
 
 def scaled_schedule(schedule: str, share: float) -> str:
-    """Return the call syntax of a schedule with its durations scaled."""
-    method = methods.schedule(schedule)
-    longer = {name: _each(value, share) for name, value in method if _is_length(value)}
-    return write_call(method.model_copy(update=longer), methods.SCHEDULES) if longer else schedule
+    """Return the call syntax of a schedule with its durations scaled; the same text if it has none."""
+    method = SCHEDULES.parse(schedule)
+    if not any(True for _ in method.durations()):
+        return schedule
+    return write_call(method.with_durations(lambda duration: scaled(duration, share)), SCHEDULES)
 
 
-def _epochs(duration: Duration, epochs: int) -> float:
-    return {"epochs": duration.amount, "%": duration.amount / 100 * epochs, "steps": 0.0}[duration.unit]
+def clipped(optimizer: schema.Optimizer, train: schema.Train, steps_per_epoch: int) -> dict[str, str]:
+    """Return values of `optimizer.warmup` and `optimizer.schedule` that fit into a run too short for the recipe's own.
 
-
-def _durations(method: methods.Schedule) -> Iterable[Duration]:
-    for _, value in method:
-        if _is_length(value):
-            yield from value if isinstance(value, tuple) else (value,)
-
-
-def _is_length(value: Any) -> bool:
-    return isinstance(value, Duration) or (isinstance(value, tuple) and all(isinstance(one, Duration) for one in value))
-
-
-def _each(value: Duration | tuple[Duration, ...], share: float) -> Duration | tuple[Duration, ...]:
-    return tuple(scaled(one, share) for one in value) if isinstance(value, tuple) else scaled(value, share)
+    A warm-up is shortened to 10% of the run; milestones after its end are dropped. Empty if everything fits.
+    """
+    total, found = train.epochs * steps_per_epoch, {}
+    if optimizer.warmup.steps(steps_per_epoch, total) >= total:
+        found["optimizer.warmup"] = "10%"
+    method = SCHEDULES.parse(optimizer.schedule)
+    left = method.clipped(Piece(steps_per_epoch, total))
+    if left != method:
+        found["optimizer.schedule"] = write_call(left, SCHEDULES)
+    return found

@@ -1,4 +1,4 @@
-"""Weight averages: EMA weights, Lookahead, and the average of schedule-free optimizers.
+"""Weight averages: EMA weights, Lookahead, and the average of optimizers that compute one themselves.
 
 Their variables are saved in checkpoints. `update` is called in the training step after the optimizer's; averages that
 provide the evaluation weights also have `swap`.
@@ -8,28 +8,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import keras
-import tensorflow as tf
-
-from cnnrecipes.optim import methods
+from cnnrecipes._support.lazy import lazy_module
 
 if TYPE_CHECKING:
+    from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
     from cnnrecipes.recipe import schema
 
-
-def averages(spec: schema.Optimizer, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list:
-    """Return the weight averages of a recipe's `optimizer` table."""
-    found: list = []
-    if spec.lookahead:
-        found.append(Lookahead(model, spec.lookahead))
-    if spec.ema:
-        found.append(WeightAverage(model, spec.ema))
-    elif isinstance(methods.optimizer(spec.name), methods.ScheduleFreeAdamW):
-        found.append(ScheduleFreeAverage(model, optimizer))
-    return found
+keras = lazy_module("keras")
+tf = lazy_module("tensorflow")
 
 
 class WeightAverage:
+    """Base class of weight averages.
+
+    Attributes:
+        weights: variables of the model that are averaged.
+        variables: state of the average, saved in checkpoints.
+    """
+
+    weights: list[keras.Variable]
+    variables: list[keras.Variable]
+
+    def update(self, step: tf.Tensor) -> None:
+        """Update the average after optimizer step `step`, an integer scalar counted from 0."""
+        raise NotImplementedError(f"{type(self).__name__}.update")
+
+
+class Lookahead(WeightAverage):
+    """Lookahead (Zhang et al. 2019, "Lookahead optimizer", algorithm 1).
+
+    Every `steps` steps the slow weights move by `share` towards the weights, which are then reset to them.
+    """
+
+    def __init__(self, model: keras.Model, steps: int, share: float = 0.5):
+        self.steps, self.share = steps, share
+        self.weights = list(model.trainable_variables)
+        self.variables = [_beside(weight, "slow") for weight in self.weights]
+
+    def update(self, step: tf.Tensor) -> None:
+        def look() -> None:
+            for slow, weight in zip(self.variables, self.weights, strict=True):
+                slow.value.assign_add((weight.value - slow.value) * self.share)
+                weight.value.assign(slow.value)
+
+        tf.cond(tf.equal((step + 1) % self.steps, 0), look, lambda: None)
+
+
+class EMA(WeightAverage):
     """Exponential moving average (EMA) of all weights, including the moving statistics of batch norm.
 
     decay: decay per step, 0..1; min(decay, (1 + step) / (10 + step)) in the first steps, as
@@ -55,51 +80,39 @@ class WeightAverage:
             average.assign(kept)
 
 
-class Lookahead:
-    """Lookahead (Zhang et al. 2019, "Lookahead optimizer", algorithm 1).
+class OptimizerAverage(WeightAverage):
+    """The evaluation weights of an optimizer that averages the weights itself, for example schedule-free AdamW."""
 
-    Every `steps` steps the slow weights move by `share` towards the weights, which are then reset to them.
-    """
-
-    def __init__(self, model: keras.Model, steps: int, share: float = 0.5):
-        self.steps, self.share = steps, share
-        self.weights = list(model.trainable_variables)
-        self.variables = [_beside(weight, "slow") for weight in self.weights]
-
-    def update(self, step: tf.Tensor) -> None:
-        def look() -> None:
-            for slow, weight in zip(self.variables, self.weights, strict=True):
-                slow.value.assign_add((weight.value - slow.value) * self.share)
-                weight.value.assign(slow.value)
-
-        tf.cond(tf.equal((step + 1) % self.steps, 0), look, lambda: None)
-
-
-class ScheduleFreeAverage:
-    """The evaluation weights x of a schedule-free optimizer, which trains at y = (1 - beta_1) z + beta_1 x.
-
-    Defazio et al. 2024, "The road less scheduled", eq. 8 to 10.
-    """
-
-    def __init__(self, model: keras.Model, optimizer: keras.optimizers.Optimizer):
+    def __init__(self, model: keras.Model, optimizer: RecipeOptimizer):
         self.weights, self.optimizer = list(model.trainable_variables), optimizer
-        self.variables: list[keras.Variable] = []
+        self.variables = []
         self._kept: list[tf.Tensor] | None = None
 
     def update(self, step: tf.Tensor) -> None:
         """Do nothing; the optimizer updates the average."""
 
     def swap(self) -> None:
-        """Replace the model's weights y by x, or restore y bit-exactly."""
+        """Replace the model's weights by their average, or restore them bit-exactly."""
         if self._kept is not None:
             for weight, kept in zip(self.weights, self._kept, strict=True):
                 weight.assign(kept)
             self._kept = None
             return
         self._kept = [tf.identity(weight.value) for weight in self.weights]
-        beta = self.optimizer.beta_1
-        for weight, z in zip(self.weights, self.optimizer.z, strict=True):
-            weight.assign((weight.value - (1 - beta) * z.value) / beta)
+        for weight in self.weights:
+            weight.assign(self.optimizer.rule.averaged(weight, *self.optimizer.slots(weight)))
+
+
+# By key of the recipe's `optimizer` table, whose value is the second argument; in the order of their updates.
+WEIGHT_AVERAGES: dict[str, type[WeightAverage]] = {"lookahead": Lookahead, "ema": EMA}
+
+
+def build_averages(table: schema.Optimizer, model: keras.Model, optimizer: RecipeOptimizer) -> list[WeightAverage]:
+    """Return the weight averages of a recipe's `optimizer` table, in the order of their updates."""
+    if optimizer.rule.averages_weights:
+        return [OptimizerAverage(model, optimizer)]
+    values = {key: getattr(table, key) for key in WEIGHT_AVERAGES}
+    return [WEIGHT_AVERAGES[key](model, value) for key, value in values.items() if value is not None]
 
 
 def _beside(weight: keras.Variable, name: str) -> keras.Variable:

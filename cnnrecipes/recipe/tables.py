@@ -8,7 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cnnrecipes.augment import operation
-from cnnrecipes.optim import methods
+from cnnrecipes.optim.extension import EXTENSIONS
+from cnnrecipes.optim.loss import LOSSES
+from cnnrecipes.optim.optimizer import OPTIMIZERS
+from cnnrecipes.optim.schedule import SCHEDULES
+from cnnrecipes.optim.weight_averages import WEIGHT_AVERAGES
 from cnnrecipes.recipe.values import folder_name, image_size, some_blocks
 from cnnrecipes.syntax import initialization
 from cnnrecipes.syntax.duration import Duration, TimeSpan
@@ -40,7 +44,7 @@ def _readable(parse: Callable[[str], Any]) -> Callable[[str], str]:
 
 
 def _readable_extensions(texts: tuple[str, ...]) -> tuple[str, ...]:
-    epochs = [methods.extension(text).epoch for text in texts]
+    epochs = [EXTENSIONS.parse(text).epoch for text in texts]
     if epochs != sorted(set(epochs)):
         raise ValueError("each extension begins after the one before")
     return texts
@@ -183,7 +187,7 @@ class Model(Section):
 class Optimizer(Section):
     """Optimizer, weight decay, gradient clipping, learning rate schedule and weight averages."""
 
-    name: Annotated[str, AfterValidator(_readable(methods.optimizer))] = Field(
+    name: Annotated[str, AfterValidator(_readable(OPTIMIZERS.parse))] = Field(
         default="sgd", description='as "adamw", "lion", "muon(momentum=0.95)"; docs/training.md lists them'
     )
     learning_rate: float = Field(default=0.1, gt=0, description="the peak of the schedule")
@@ -201,7 +205,7 @@ class Optimizer(Section):
     decay_all: bool = Field(default=False, description="weight decay on norms and biases too")
     clip_norm: float | None = Field(default=None, gt=0, description="longest gradient, over all weights together")
     clip_value: float | None = Field(default=None, gt=0, description="largest entry of a gradient")
-    schedule: Annotated[str, AfterValidator(_readable(methods.schedule))] = Field(
+    schedule: Annotated[str, AfterValidator(_readable(SCHEDULES.parse))] = Field(
         default="cosine", description="as \"trapezoid(cooldown='20%')\"; docs/training.md lists them"
     )
     warmup: Duration = Field(
@@ -217,8 +221,8 @@ class Optimizer(Section):
 
     @model_validator(mode="after")
     def _averages_once(self):
-        if isinstance(methods.optimizer(self.name), methods.ScheduleFreeAdamW):
-            for key in ("ema", "lookahead"):
+        if OPTIMIZERS.parse(self.name).averages_weights:
+            for key in WEIGHT_AVERAGES:
                 if getattr(self, key) is not None:
                     raise ValueError(
                         f"{key} = {getattr(self, key)} with optimizer.name = {self.name!r}, which averages the weights "
@@ -236,7 +240,7 @@ class Train(Section):
         ge=1,
         description="number of microbatches a batch is computed in, to need less memory; gradients are added up",
     )
-    loss: Annotated[str, AfterValidator(_readable(methods.loss))] = Field(
+    loss: Annotated[str, AfterValidator(_readable(LOSSES.parse))] = Field(
         default="cross_entropy", description='as "binary_cross_entropy", "focal(gamma=2.0)"'
     )
     label_smoothing: Fraction = 0.0

@@ -10,7 +10,8 @@ import numpy as np
 
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
-from cnnrecipes.optim import methods, rescale
+from cnnrecipes.optim import rescale
+from cnnrecipes.optim.extension import EXTENSIONS
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.checkpoint import Checkpoint
@@ -23,7 +24,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
 
     Args:
         epochs: additional epochs, at least 1.
-        schedule: a key of `optim.methods.EXTENSIONS`.
+        schedule: a key of `optim.extension.EXTENSIONS`.
         learning_rate: of schedule "constant"; None for all others.
 
     Raises:
@@ -61,8 +62,8 @@ def copy_start(start: Checkpoint, run: Run) -> None:
 
 def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:
     """Return the recipe extended by `epochs` after `done` epochs. Raises RecipeError."""
-    if schedule not in methods.EXTENSIONS:
-        raise UnknownNameError("way to go on with the schedule", schedule, methods.EXTENSIONS)
+    if schedule not in EXTENSIONS:
+        raise UnknownNameError("way to go on with the schedule", schedule, EXTENSIONS)
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise RecipeError(f"a training cannot be extended by {epochs!r} epochs; give a whole number above 0")
     if (schedule == "constant") != (learning_rate is not None):

@@ -12,7 +12,6 @@ from cnnrecipes._support.atomic_files import is_utf8
 from cnnrecipes.data.sources.source import recipe_name, unrecordable
 from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError
 from cnnrecipes.optim import rescale
-from cnnrecipes.optim.schedules import clipped
 from cnnrecipes.recipe.schema import Recipe, dotted
 from cnnrecipes.recipe.tables import RESUMABLE
 from cnnrecipes.runs import checkpoint
@@ -41,7 +40,7 @@ class Start:
 
     def adjusted(self, steps_per_epoch: int) -> Recipe:
         """Return the recipe with a warm-up and schedule that fit into the training; a change issues a warning."""
-        found = clipped(self.recipe.optimizer, self.recipe.train, steps_per_epoch) if self.adjustable else {}
+        found = rescale.clipped(self.recipe.optimizer, self.recipe.train, steps_per_epoch) if self.adjustable else {}
         changes = {key: value for key, value in found.items() if key in self.adjustable}
         if not changes:
             return self.recipe

@@ -13,10 +13,10 @@ import tensorflow as tf
 from cnnrecipes import layers, models
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.optim import losses
-from cnnrecipes.optim.optimizers import optimizer
-from cnnrecipes.optim.schedules import Schedule, schedule
-from cnnrecipes.optim.weight_averages import averages
+from cnnrecipes.optim.recipe_loss import build_loss, class_weights
+from cnnrecipes.optim.recipe_optimizer import build_optimizer
+from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
+from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
@@ -41,7 +41,7 @@ class TrainJob:
     pipeline: InputPipeline
     devices: Devices
     model: TrainModel
-    schedule: Schedule
+    schedule: RecipeSchedule
     fingerprint: Fingerprint
     weights_from: str | Path | None = None
 
@@ -67,7 +67,7 @@ class TrainJob:
         microbatches = microbatches or recipe.train.microbatches
         images = pipeline.images_per_step
         devices.check_batch(images, microbatches)
-        planned = schedule(recipe.optimizer, recipe.train, pipeline.steps_per_epoch, images)
+        planned = build_schedule(recipe.optimizer, recipe.train, pipeline.steps_per_epoch, images)
         _check_validation(recipe, planned, pipeline)
         pipeline.check(devices.count)
         dtype = precision.chosen(recipe.train)
@@ -79,13 +79,13 @@ class TrainJob:
                 variable.assign(value)
             if weights_from:
                 set_initial_weights(model, weights_from)
-            made = optimizer(recipe.optimizer, model, planned)
+            made = build_optimizer(recipe.optimizer, model, planned)
             made.build(model.trainable_variables)
             train_model = TrainModel(
                 model,
                 augmentation=pipeline.augmentation if pipeline.augmentation.in_step else None,
                 microbatches=microbatches,
-                averages=averages(recipe.optimizer, model, made),
+                averages=build_averages(recipe.optimizer, model, made),
                 schedule=planned,
             )
             made = precision.with_loss_scaling(made, dtype)
@@ -135,14 +135,14 @@ def compile_model(
     model: TrainModel,
     recipe: Recipe,
     made: keras.optimizers.Optimizer,
-    class_weights: Sequence[float] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> None:
     """Build the optimizer and compile a model in training with the recipe's loss."""
     made.build(model.inner.trainable_variables)
     # XLA makes convolutional nets slower on a CPU, and lacks kernels for some augmentations.
     helps = bool(tf.config.list_physical_devices("GPU")) and not model.augments
     xla = helps if recipe.train.xla is None else recipe.train.xla
-    model.compile(optimizer=made, loss=losses.loss(recipe.train, class_weights), jit_compile=xla)
+    model.compile(optimizer=made, loss=build_loss(recipe.train, weights), jit_compile=xla)
 
 
 def repeated(batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -176,10 +176,10 @@ def _synchronized_norm(recipe: Recipe, devices: Devices) -> dict[str, object]:
 def _class_weights(recipe: Recipe, pipeline: InputPipeline) -> list[float] | None:
     if recipe.data.balance != "class_weights":
         return None
-    return losses.class_weights(pipeline.train.labels, len(pipeline.class_names))
+    return class_weights(pipeline.train.labels, len(pipeline.class_names))
 
 
-def _check_validation(recipe: Recipe, planned: Schedule, pipeline: InputPipeline) -> None:
+def _check_validation(recipe: Recipe, planned: RecipeSchedule, pipeline: InputPipeline) -> None:
     """Raise TrainingError if early stopping or a plateau schedule needs a validation split and there is none."""
     needs = "optimizer.schedule = 'plateau'" if planned.plateau else None
     needs = "train.early_stopping" if recipe.train.early_stopping else needs

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.optim.schedules import Schedule
+from cnnrecipes.optim.recipe_schedule import RecipeSchedule
 
 METRICS = ("loss", "accuracy")
 
@@ -43,7 +43,7 @@ class TrainModel(keras.Model):
         augmentation: Augmentation | None = None,
         microbatches: int = 1,
         averages: Sequence[Average] = (),
-        schedule: Schedule | None = None,
+        schedule: RecipeSchedule | None = None,
     ):
         super().__init__(name=model.name)
         self.inner, self.microbatches = model, microbatches

@@ -7,7 +7,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.analysis import plot_extension, plot_schedule
-from cnnrecipes.optim.schedules import schedule
+from cnnrecipes.optim.recipe_schedule import build_schedule
 from cnnrecipes.recipe import catalog
 
 RECIPE = catalog.load("resnet20_cifar").change(**{"train.epochs": 10})
@@ -23,7 +23,7 @@ def lines(figure):
 def test_the_line_is_what_the_optimizer_gets(text, budget):
     recipe = RECIPE.change(**{"optimizer.schedule": text, "train.time_budget": budget})
     epochs, rates = lines(plot_schedule(recipe, steps_per_epoch=7))
-    made = schedule(recipe.optimizer, RECIPE.train, 7)
+    made = build_schedule(recipe.optimizer, RECIPE.train, 7)
     np.testing.assert_allclose(epochs, np.arange(70) / 7)
     # In a graph, as in training, a float32 may be rounded otherwise: by a unit in the last place of the peak.
     np.testing.assert_allclose(rates, [float(made(step)) for step in range(70)], rtol=1e-6, atol=1e-8)
@@ -36,6 +36,9 @@ def test_the_steps_are_the_datas_where_it_is_given(tmp_path):
 
 
 def test_a_schedule_in_steps_wants_to_know_how_many(tmp_path):
+    recipe = RECIPE.change(**{"optimizer.schedule": "exponential('1 step')"})
+    with pytest.raises(cr.RecipeError, match="--steps-per-epoch"):
+        plot_schedule(recipe)
     recipe = RECIPE.change(**{"optimizer.schedule": "step('400 steps')"})
     with pytest.raises(cr.RecipeError, match="--steps-per-epoch"):
         plot_schedule(recipe)

@@ -15,7 +15,7 @@ from cnnrecipes.data.sources.source import open_source
 from cnnrecipes.data.split import by_content, fold, grouped, stratified
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError
-from cnnrecipes.optim.losses import Loss, class_weights
+from cnnrecipes.optim.recipe_loss import RecipeLoss, class_weights
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data
 
@@ -155,9 +155,9 @@ def test_a_weighted_loss_counts_an_example_as_its_class(smoothing):
     labels = np.array([0, 1, 2, 2, 1, 0])
     plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing, reduction=None)
     expected = np.mean(np.asarray(weights)[labels] * plain(np.eye(3)[labels], logits))
-    loss = Loss("cross_entropy", smoothing, weights)
+    loss = RecipeLoss("cross_entropy", smoothing, weights)
     np.testing.assert_allclose(loss(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
-    again = Loss.from_config(loss.get_config())
+    again = RecipeLoss.from_config(loss.get_config())
     np.testing.assert_allclose(again(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
 
 

@@ -12,7 +12,7 @@ import pytest
 import cnnrecipes as cr
 from cnnrecipes.layers import with_keras_norms
 from cnnrecipes.models import ARCHITECTURES
-from cnnrecipes.optim.optimizers import optimizer
+from cnnrecipes.optim.recipe_optimizer import build_optimizer
 from cnnrecipes.recipe import schema
 
 RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.options.get("shortcut", "none") != "none"]
@@ -82,7 +82,7 @@ def test_factors_multiply_channels_and_get_the_gradient_of_keras_own_layer():
 
 def test_factors_and_biases_are_not_decayed():
     model = build("resnet8", norm="none")
-    made = optimizer(schema.Optimizer(weight_decay=0.1), model, 0.1)
+    made = build_optimizer(schema.Optimizer(weight_decay=0.1), model, 0.1)
     made.build(model.trainable_variables)
     decayed = {v.path for v in model.trainable_variables if made._use_weight_decay(v)}
     assert decayed == {v.path for v in model.trainable_variables if len(v.shape) > 1}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.optim.losses import Loss, loss
+from cnnrecipes.optim.recipe_loss import RecipeLoss, build_loss
 from cnnrecipes.recipe import schema
 
 RANDOM = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def reference(method, labels, smoothing):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
 def test_the_formula(method, labels, smoothing, weights):
-    made = loss(schema.Train(epochs=1, loss=method, label_smoothing=smoothing), weights)
+    made = build_loss(schema.Train(epochs=1, loss=method, label_smoothing=smoothing), weights)
     expected = reference(method, labels, smoothing) * (labels @ weights if weights else 1)
     assert float(made(labels, LOGITS)) == pytest.approx(expected.mean(), rel=1e-5)
 
@@ -49,7 +49,7 @@ def test_the_formula(method, labels, smoothing, weights):
 def test_focal_is_the_papers_on_one_example():
     """Lin et al. 2017, section 3: with gamma 2 an example of p = 0.9 counts 100 times less than in cross entropy."""
     logits = np.log([[0.9, 0.1]])
-    focal, plain = (float(Loss(name)([[1.0, 0.0]], logits)) for name in ("focal", "cross_entropy"))
+    focal, plain = (float(RecipeLoss(name)([[1.0, 0.0]], logits)) for name in ("focal", "cross_entropy"))
     assert plain / focal == pytest.approx(100, rel=1e-4)
 
 
@@ -57,20 +57,20 @@ def test_focal_is_the_papers_on_one_example():
 def test_large_logits_give_finite_values_and_gradients(method):
     logits = tf.Variable([[100.0, -100.0, 0.0], [-100.0, 100.0, 0.0]])
     with tf.GradientTape() as tape:
-        value = Loss(method, 0.1)([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], logits)
+        value = RecipeLoss(method, 0.1)([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], logits)
     gradient = tape.gradient(value, logits)
     assert np.isfinite(float(value))
     assert np.isfinite(gradient.numpy()).all()
 
 
 def test_half_precision_logits_are_measured_in_float32():
-    found = Loss()(ONE_HOT, tf.cast(LOGITS, tf.bfloat16))
+    found = RecipeLoss()(ONE_HOT, tf.cast(LOGITS, tf.bfloat16))
     assert found.dtype == tf.float32
     rounded = tf.cast(tf.cast(LOGITS, tf.bfloat16), tf.float32)
-    assert float(found) == float(Loss()(ONE_HOT, rounded))
+    assert float(found) == float(RecipeLoss()(ONE_HOT, rounded))
 
 
 def test_a_loss_is_written_and_read():
-    made = Loss("focal(gamma=1.5)", 0.1, WEIGHTS)
+    made = RecipeLoss("focal(gamma=1.5)", 0.1, WEIGHTS)
     again = keras.losses.deserialize(keras.losses.serialize(made))
     assert float(again(MIXED, LOGITS)) == float(made(MIXED, LOGITS))

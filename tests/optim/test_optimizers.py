@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError, TrainingError
-from cnnrecipes.optim.optimizers import SGD, optimizer
-from cnnrecipes.optim.schedules import schedule
-from cnnrecipes.optim.weight_averages import averages
+from cnnrecipes.optim.optimizers.sgd import SGD
+from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer, build_optimizer
+from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe import catalog, schema
 
 X = np.array([[1.0, 2.0], [-1.0, 0.5], [3.0, -0.25]], np.float32)
@@ -22,7 +23,7 @@ def trained(steps, **changes):
     spec = schema.Optimizer(weight_decay=0.1, **changes)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.set_weights([np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([0.25, -1.5])])
-    model.compile(optimizer(spec, model, 0.1), "mse", jit_compile=False)
+    model.compile(build_optimizer(spec, model, 0.1), "mse", jit_compile=False)
     model.fit(X, Y, batch_size=3, epochs=steps, verbose=0)
     return np.concatenate([weights.ravel() for weights in model.get_weights()])
 
@@ -54,6 +55,11 @@ def test_steps_are_pytorchs(changes, steps, recorded):
     np.testing.assert_allclose(trained(steps, **changes), recorded, rtol=1e-6, atol=1e-6)
 
 
+def recipe_sgd(learning_rate, *, nesterov=False, **options):
+    """As `keras.optimizers.SGD`."""
+    return RecipeOptimizer(SGD(nesterov=nesterov), learning_rate, **options)
+
+
 def fitted(cls, *, strategy=None, scaled=False, **options):
     """The weights that some steps on noise give."""
     keras.utils.set_random_seed(0)
@@ -79,13 +85,15 @@ def fitted(cls, *, strategy=None, scaled=False, **options):
     ],
 )
 def test_without_decay_it_is_keras_sgd(options):
-    np.testing.assert_allclose(fitted(SGD, **options), fitted(keras.optimizers.SGD, **options), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        fitted(recipe_sgd, **options), fitted(keras.optimizers.SGD, **options), rtol=1e-6, atol=1e-7
+    )
 
 
 def test_a_strategy_gives_the_same():
     options = {"momentum": 0.9, "nesterov": True, "coupled_decay": 0.1}
-    mirrored = fitted(SGD, strategy=tf.distribute.MirroredStrategy(["CPU:0"]), **options)
-    np.testing.assert_allclose(mirrored, fitted(SGD, **options), rtol=1e-6, atol=1e-7)
+    mirrored = fitted(recipe_sgd, strategy=tf.distribute.MirroredStrategy(["CPU:0"]), **options)
+    np.testing.assert_allclose(mirrored, fitted(recipe_sgd, **options), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
@@ -93,7 +101,7 @@ def test_vectors_are_not_decayed(name):
     """With no gradient, only decay moves a weight."""
     model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 3), keras.layers.BatchNormalization()])
     model.set_weights([np.ones(w.shape) for w in model.get_weights()])
-    made = optimizer(schema.Optimizer(name=name, weight_decay=0.1), model, 0.5)
+    made = build_optimizer(schema.Optimizer(name=name, weight_decay=0.1), model, 0.5)
     made.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
     moved = {v.path.split("/")[-1]: not np.array_equal(v.numpy(), np.ones(v.shape)) for v in model.trainable_variables}
     assert moved == {"kernel": True, "bias": False, "gamma": False, "beta": False}
@@ -106,7 +114,7 @@ def test_clipping_is_of_the_whole_gradient():
     spec = schema.Optimizer(weight_decay=0.0, clip_norm=0.5)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     before = [w.copy() for w in model.get_weights()]
-    made = optimizer(spec, model, 0.1)
+    made = build_optimizer(spec, model, 0.1)
     gradients = [np.array([[3.0, 0.0], [0.0, 4.0]], np.float32), np.array([12.0, 0.0], np.float32)]
     made.apply([tf.constant(g) for g in gradients], model.trainable_variables)
     for old, new, gradient in zip(before, model.get_weights(), gradients, strict=True):
@@ -118,7 +126,7 @@ def linear_steps(steps, gradient_of, **changes):
     spec = schema.Optimizer(**changes)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
     model.set_weights([np.arange(6.0).reshape(3, 2) - 2])
-    made = optimizer(spec, model, 0.1)
+    made = build_optimizer(spec, model, 0.1)
     for k in range(steps):
         made.apply([tf.constant(gradient_of(k), tf.float32)], model.trainable_variables)
     return model.get_weights()[0], made
@@ -148,7 +156,7 @@ def test_thirty_steps_are_those_of_torch_and_timm(name, decay):
     """With the defaults of both sides, epsilon's too."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model.set_weights([np.sin(np.arange(12.0)).reshape(4, 3), np.array([0.5, -0.25, 0.0])])
-    made = optimizer(schema.Optimizer(name=name, decay=decay, weight_decay=0.1), model, 0.01)
+    made = build_optimizer(schema.Optimizer(name=name, decay=decay, weight_decay=0.1), model, 0.01)
     for k in range(30):
         g = np.cos(1.7 * k + np.arange(15.0)) * 10.0 ** -(np.arange(15) % 8)
         made.apply([tf.constant(x, tf.float32) for x in (g[:12].reshape(4, 3), g[12:])], model.trainable_variables)
@@ -205,7 +213,7 @@ def convolutional():
 
 def test_muon_orthogonalizes_the_inner_convolutions_only():
     model = convolutional()
-    made = optimizer(schema.Optimizer(name="muon", weight_decay=0.0), model, 0.1)
+    made = build_optimizer(schema.Optimizer(name="muon", weight_decay=0.0), model, 0.1)
     before = {v.path: v.numpy() for v in model.trainable_variables}
     random = np.random.default_rng(0)
     gradients = {v.path: random.normal(size=v.shape).astype(np.float32) for v in model.trainable_variables}
@@ -228,7 +236,7 @@ def test_muons_decay_is_at_the_rate_of_the_variable():
     """With no gradient only decay moves a weight: by rate * auxiliary_rate * decay where AdamW updates it."""
     model = convolutional()
     spec = schema.Optimizer(name="muon(auxiliary_rate=0.25)", weight_decay=0.2, layer_decay=0.5, decay_all=True)
-    made = optimizer(spec, model, 0.1)
+    made = build_optimizer(spec, model, 0.1)
     model.set_weights([np.ones(w.shape) for w in model.get_weights()])
     made.apply([tf.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
     first, norm, inner, last = (layer for layer in model.layers if layer.trainable_variables)
@@ -257,9 +265,9 @@ def test_xla_gives_the_same_weights(name, decay):
     for jit in (False, True):
         keras.utils.set_random_seed(0)
         model = convolutional()
-        made = optimizer(spec, model, schedule(spec, schema.Train(epochs=1), 10))
+        made = build_optimizer(spec, model, build_schedule(spec, schema.Train(epochs=1), 10))
         made.build(model.trainable_variables)
-        following = averages(spec, model, made)
+        following = build_averages(spec, model, made)
 
         def step(gradients, k, made=made, following=following):
             made.apply(gradients)
@@ -279,7 +287,7 @@ def test_xla_gives_the_same_weights(name, decay):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_is_written_and_read(name):
-    made = optimizer(schema.Optimizer(name=name, clip_norm=0.5), convolutional(), 0.01)
+    made = build_optimizer(schema.Optimizer(name=name, clip_norm=0.5), convolutional(), 0.01)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
     assert type(again) is type(made)
     assert again.get_config() == made.get_config()
@@ -309,7 +317,7 @@ def test_a_layers_rate_is_that_of_its_depth(name):
         keras.utils.set_random_seed(0)
         model = convolutional()
         spec = schema.Optimizer(name=name, layer_decay=layer_decay, decay="decoupled", weight_decay=0.1)
-        made = optimizer(spec, model, 0.01)
+        made = build_optimizer(spec, model, 0.01)
         before = model.get_weights()
         gradients = [tf.ones(v.shape) * 0.1 for v in model.trainable_variables]
         made.apply(gradients, model.trainable_variables)
@@ -325,7 +333,7 @@ def test_each_trains_under_a_strategy_and_with_loss_scaling(name):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         model = convolutional()
-        made = optimizer(schema.Optimizer(name=name), model, 0.001)
+        made = build_optimizer(schema.Optimizer(name=name), model, 0.001)
         model.compile(keras.optimizers.LossScaleOptimizer(made), "mse", jit_compile=False)
     random = np.random.default_rng(0)
     images, targets = random.normal(size=(16, 8, 8, 2)), random.normal(size=(16, 3))
@@ -335,4 +343,4 @@ def test_each_trains_under_a_strategy_and_with_loss_scaling(name):
 
 def test_two_ways_to_clip_are_refused():
     with pytest.raises(TrainingError, match=r"clip_norm = 1.0 and optimizer.clip_value = 2.0; leave one"):
-        optimizer(schema.Optimizer(clip_norm=1.0, clip_value=2.0), convolutional(), 0.1)
+        build_optimizer(schema.Optimizer(clip_norm=1.0, clip_value=2.0), convolutional(), 0.1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cnnrecipes.errors import CNNRecipesWarning
-from cnnrecipes.optim import methods, rescale
+from cnnrecipes.optim import rescale
+from cnnrecipes.optim.schedule import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration
@@ -30,7 +31,7 @@ def test_what_has_no_room_is_scaled_together_and_said():
     with pytest.warns(CNNRecipesWarning, match="182 epochs has no room in 91.*2.5 epochs.*45.5 epochs.*68 epochs"):
         optimizer = changed(91, schedule=HE, warmup="5 epochs")
     assert optimizer.warmup == Duration(2.5, "epochs")
-    assert methods.schedule(optimizer.schedule) == methods.schedule("multi_step(['45.5 epochs', '68 epochs'], 0.2)")
+    assert SCHEDULES.parse(optimizer.schedule) == SCHEDULES.parse("multi_step(['45.5 epochs', '68 epochs'], 0.2)")
 
 
 @pytest.mark.parametrize(
@@ -78,5 +79,5 @@ def test_a_scaled_length_is_never_longer_than_its_share(amount, share):
     "text", ["cosine", "cosine(0.1)", HE, "step('3 epochs', factor=0.5)", "trapezoid('12.5%')", "plateau(3)"]
 )
 def test_a_call_is_written_as_it_is_read(text):
-    call = methods.schedule(text)
-    assert methods.schedule(write_call(call, methods.SCHEDULES)) == call
+    call = SCHEDULES.parse(text)
+    assert SCHEDULES.parse(write_call(call, SCHEDULES)) == call

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim.schedules import clipped, schedule
+from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.optim.rescale import clipped
 from cnnrecipes.recipe import schema
 
 # torch 2.13.0: o = torch.optim.SGD([p], lr=peak); s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=peak,
@@ -32,7 +33,7 @@ RECORDED = {
 
 @pytest.mark.parametrize(("total", "peak"), RECORDED)
 def test_one_cycle_is_pytorchs_at_every_length(total, peak):
-    made = schedule(schema.Optimizer(learning_rate=peak, schedule="one_cycle"), schema.Train(epochs=1), total)
+    made = build_schedule(schema.Optimizer(learning_rate=peak, schedule="one_cycle"), schema.Train(epochs=1), total)
     found = [float(made(step)) for step in range(total)]
     np.testing.assert_allclose(found, RECORDED[total, peak], rtol=1e-4, atol=1e-7)
 
@@ -41,7 +42,7 @@ def test_one_cycle_is_pytorchs_at_every_length(total, peak):
 @pytest.mark.parametrize("warmup", ["0 epochs", "1 epoch", "25%", "7 steps"])
 def test_a_rate_rises_to_its_peak_and_never_above(kind, warmup):
     warmup = "0 epochs" if kind == "one_cycle" else warmup
-    made = schedule(schema.Optimizer(learning_rate=0.3, schedule=kind, warmup=warmup), schema.Train(epochs=4), 10)
+    made = build_schedule(schema.Optimizer(learning_rate=0.3, schedule=kind, warmup=warmup), schema.Train(epochs=4), 10)
     rates = np.array([float(made(step)) for step in range(40)])
     top = int(rates.argmax())
     assert rates.max() == pytest.approx(0.3, rel=1e-3)
@@ -80,7 +81,7 @@ TORCH = {
 
 
 def rates(total_epochs=4, steps=3, batch_size=256, n=None, **optimizer):
-    made = schedule(
+    made = build_schedule(
         schema.Optimizer(**{"learning_rate": 0.4, **optimizer}), schema.Train(epochs=total_epochs), steps, batch_size
     )
     return np.array([float(made(step)) for step in range(n or total_epochs * steps)])
@@ -113,7 +114,7 @@ def test_the_peak_scales_with_the_batch(scale, factor):
 
 
 def test_a_plateaus_drops_are_of_the_rate_and_end_at_the_floor():
-    made = schedule(
+    made = build_schedule(
         schema.Optimizer(learning_rate=0.4, schedule="plateau(3, 0.1, floor=0.05)"), schema.Train(epochs=4), 3
     )
     seen = [float(made(5))]
@@ -175,7 +176,7 @@ def test_what_a_short_training_has_no_room_for_is_clipped(optimizer, expected):
 
 
 def test_a_schedule_is_written_and_read():
-    made = schedule(schema.Optimizer(schedule="step('1 epoch')", warmup="2 steps"), schema.Train(epochs=4), 3)
+    made = build_schedule(schema.Optimizer(schedule="step('1 epoch')", warmup="2 steps"), schema.Train(epochs=4), 3)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
     assert [float(again(i)) for i in range(12)] == [float(made(i)) for i in range(12)]
 
@@ -220,7 +221,7 @@ def test_a_step_drops_at_its_step_in_every_mode(mode, intervals):
     drops = np.array([[k * every for k in (1, 2, 3, 4)] for every in intervals])
     steps = np.concatenate([drops - 1, drops, drops + 1], axis=1)
     made = [
-        schedule(
+        build_schedule(
             schema.Optimizer(learning_rate=0.4, schedule=f"step('{every} steps', 0.1)"), schema.Train(epochs=5), every
         )
         for every in intervals
@@ -257,7 +258,9 @@ def test_every_boundary_is_exact_in_every_mode(text):
     """At each step of trainings of several lengths, with and without a warm-up, up to the step after the last."""
     cases = [(epochs, warmup) for epochs in (10, 23, 41) for warmup in (0, 5)]
     made = [
-        schedule(schema.Optimizer(learning_rate=0.4, schedule=text, warmup=f"{w} steps"), schema.Train(epochs=n), 7)
+        build_schedule(
+            schema.Optimizer(learning_rate=0.4, schedule=text, warmup=f"{w} steps"), schema.Train(epochs=n), 7
+        )
         for n, w in cases
     ]
     steps = [np.arange(7 * n + 1) for n, _ in cases]
@@ -279,7 +282,7 @@ def test_every_boundary_is_exact_in_every_mode(text):
 def test_an_extension_begins_at_its_step_in_every_mode(kind):
     value = ", 0.01" if kind == "constant" else ""
     spec = schema.Optimizer(learning_rate=0.4, schedule="step('7 steps')", extensions=[f"{kind}(4{value})"])
-    made, s = schedule(spec, schema.Train(epochs=9), 7), np.arange(63)
+    made, s = build_schedule(spec, schema.Train(epochs=9), 7), np.arange(63)
     after = {"stretch": 0.4 * 0.1 ** (s // 7), "restart": 0.4 * 0.1 ** ((s - 28) // 7), "constant": np.full(63, 0.01)}
     expected = np.where(s < 28, 0.4 * 0.1 ** (s // 7), after[kind])
     for mode, function in in_every_mode(made).items():
@@ -287,7 +290,7 @@ def test_an_extension_begins_at_its_step_in_every_mode(kind):
 
 
 def test_one_cycle_is_the_same_in_every_mode():
-    made = schedule(schema.Optimizer(learning_rate=0.4, schedule="one_cycle"), schema.Train(epochs=1), 37)
+    made = build_schedule(schema.Optimizer(learning_rate=0.4, schedule="one_cycle"), schema.Train(epochs=1), 37)
     for mode, function in in_every_mode(made).items():
         found = function(tf.range(37, dtype=tf.int64))
         np.testing.assert_allclose(found, RECORDED[37, 0.4], rtol=1e-4, atol=1e-7, err_msg=mode)
@@ -295,7 +298,7 @@ def test_one_cycle_is_the_same_in_every_mode():
 
 def test_a_time_budgets_position_counts_whole_steps():
     """Between two steps nothing has dropped yet."""
-    made = schedule(
+    made = build_schedule(
         schema.Optimizer(learning_rate=0.4, schedule="step('3 steps')"), schema.Train(epochs=4, time_budget="1 min"), 3
     )
     found = []

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from linear_training import LinearTraining
 
-from cnnrecipes.optim.optimizers import optimizer
-from cnnrecipes.optim.weight_averages import Lookahead, WeightAverage, averages
+from cnnrecipes.optim.recipe_optimizer import build_optimizer
+from cnnrecipes.optim.weight_averages import EMA, Lookahead, build_averages
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs.weights import read_weights
 
@@ -25,7 +25,7 @@ def model():
 def test_the_average_is_its_formula_of_all_weights(decay):
     """Batch norm's moving statistics too; the first steps count more."""
     net = model()
-    average, expected = WeightAverage(net, decay), [w.copy() for w in net.get_weights()]
+    average, expected = EMA(net, decay), [w.copy() for w in net.get_weights()]
     update = tf.function(average.update)
     for step in range(30):
         net.set_weights([w + np.sin(step) for w in net.get_weights()])
@@ -39,7 +39,7 @@ def test_the_average_is_its_formula_of_all_weights(decay):
 
 def test_a_swap_is_an_exchange_and_two_are_nothing():
     net = model()
-    average = WeightAverage(net, 0.9)
+    average = EMA(net, 0.9)
     net.set_weights([w * np.float32(np.pi) for w in net.get_weights()])
     before = [w.tobytes() for w in net.get_weights()], [v.numpy().tobytes() for v in average.variables]
     average.swap()
@@ -75,7 +75,7 @@ def schedule_free(steps, decay):
     net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, use_bias=False)])
     net.set_weights([np.array([[1.0, -2.0], [0.5, 3.0]])])
     spec = schema.Optimizer(name="schedule_free_adamw", schedule="constant", weight_decay=decay)
-    made = optimizer(spec, net, 0.1)
+    made = build_optimizer(spec, net, 0.1)
     made.build(net.trainable_variables)
     y = z = x = net.get_weights()[0].astype(float)
     v = np.zeros_like(y)
@@ -86,7 +86,7 @@ def schedule_free(steps, decay):
         z = z - 0.1 * (g / (np.sqrt(v / (1 - 0.999**k)) + 1e-8) + decay * y)
         x = (1 - 1 / k) * x + z / k
         y = 0.1 * z + 0.9 * x
-    (average,) = averages(spec, net, made)
+    (average,) = build_averages(spec, net, made)
     return net, average, y, x
 
 

@@ -15,8 +15,8 @@ from rich.console import Console
 
 import cnnrecipes as cr
 from cnnrecipes._support.atomic_files import write_whole
-from cnnrecipes.optim.optimizers import SGD, optimizer
-from cnnrecipes.optim.schedules import Schedule, schedule
+from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer, build_optimizer
+from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.runs.weights import read_weights
@@ -32,7 +32,7 @@ def recipe(**changes):
 
 def planned(steps_per_epoch, **changes):
     tables = recipe(**changes)
-    return schedule(tables.optimizer, tables.train, steps_per_epoch)
+    return build_schedule(tables.optimizer, tables.train, steps_per_epoch)
 
 
 def rates(made, steps):
@@ -61,7 +61,7 @@ def test_one_cycle_is_pytorchs():
     made = planned(2, **{"optimizer.schedule": "one_cycle"})
     np.testing.assert_allclose(rates(made, 20), recorded, rtol=1e-4, atol=1e-7)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
-    assert isinstance(again, Schedule)
+    assert isinstance(again, RecipeSchedule)
     np.testing.assert_array_equal(rates(again, 20), rates(made, 20))
 
 
@@ -105,7 +105,7 @@ class TwoWeights(keras.Model):
 )
 def test_three_steps_are_pytorchs(changes, recorded):
     model = TwoWeights()
-    made = optimizer(recipe(**{"optimizer.weight_decay": 0.1, **changes}).optimizer, model, 0.05)
+    made = build_optimizer(recipe(**{"optimizer.weight_decay": 0.1, **changes}).optimizer, model, 0.05)
     for i in range(3):
         with tf.GradientTape() as tape:
             w, b = model.w.value, model.b.value
@@ -116,14 +116,14 @@ def test_three_steps_are_pytorchs(changes, recorded):
 
 
 def test_the_optimizer_is_written_and_read():
-    made = SGD(0.1, momentum=0.9, nesterov=True, coupled_decay=5e-4)
+    made = RecipeOptimizer("sgd", 0.1, momentum=0.9, coupled_decay=5e-4)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
     assert again.get_config() == made.get_config()
 
 
 def test_norms_and_biases_are_not_decayed():
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=3)
-    made = optimizer(recipe().optimizer, model, 0.1)
+    made = build_optimizer(recipe().optimizer, model, 0.1)
     made.build(model.trainable_variables)
     decayed = [v for v in model.trainable_variables if made._use_weight_decay(v)]
     assert {v.path.split("/")[-1] for v in decayed} == {"kernel"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-from cnnrecipes.optim.schedules import Schedule
+from cnnrecipes.optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.callbacks.epochs import Validation
 from cnnrecipes.training.distributed.devices import Devices
@@ -36,7 +36,7 @@ class EarlyStopping(keras.callbacks.Callback):
 class ReduceOnPlateau(keras.callbacks.Callback):
     """Lowers the learning rate after epochs without a better validation. Must follow `BestWeights`."""
 
-    def __init__(self, state: TrainState, schedule: Schedule):
+    def __init__(self, state: TrainState, schedule: RecipeSchedule):
         super().__init__()
         self.state, self.schedule = state, schedule
 
@@ -74,7 +74,7 @@ class TimeBudget(keras.callbacks.Callback):
     def __init__(
         self,
         state: TrainState,
-        schedule: Schedule,
+        schedule: RecipeSchedule,
         seconds: float,
         started: float,
         images: tuple[int, int, int],

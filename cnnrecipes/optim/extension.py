@@ -1,0 +1,51 @@
+"""Extensions of a schedule: how the learning rate continues after the end of a training; base class and registry.
+
+`cnnrecipes extend` writes them: `optimizer.extensions = ["restart(40)"]`. An extension is one class, in any module:
+
+    @extension("half")
+    class Half(Extension):
+        '''The recipe's schedule again, with half of the learning rate.'''
+
+        def rate(self, own, start, end):
+            again = own(end - start)
+            return lambda step: 0.5 * again(step - start)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+
+from cnnrecipes.optim.schedule import Shape
+from cnnrecipes.syntax.call_syntax import Call
+from cnnrecipes.syntax.registry import Registry
+
+PlannedEpochs = Annotated[
+    int | None, Field(ge=1, description="planned epochs of the training before, if that was stopped early")
+]
+
+
+class Extension(Call):
+    """Base class of extensions; `planned: PlannedEpochs = None` is a field of those that support early stopping."""
+
+    epoch: int = Field(ge=1, description="epoch after which it begins")
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs that the training before this extension was planned for."""
+        return getattr(self, "planned", None) or self.epoch
+
+    def rate(self, own: Callable[[int], Shape], start: int, end: int) -> Shape:
+        """Return the learning rate as a function of the step of the whole training.
+
+        Args:
+            own: maps a length in steps to the learning rate of the recipe's warm-up and schedule over that length.
+            start, end: first step of the extension, and the step after its last; steps of the whole training.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.rate")
+
+
+EXTENSIONS: Registry[Extension] = Registry("extension", Extension, f"{__package__}.extensions")
+extension = EXTENSIONS.register

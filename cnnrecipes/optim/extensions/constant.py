@@ -1,0 +1,21 @@
+"""Extension with a constant learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import Field
+
+from cnnrecipes.optim.extension import Extension, PlannedEpochs, extension
+from cnnrecipes.optim.schedule import Shape, constant
+
+
+@extension("constant")
+class Hold(Extension):
+    """A constant learning rate to the end."""
+
+    learning_rate: float = Field(gt=0)
+    planned: PlannedEpochs = None
+
+    def rate(self, own: Callable[[int], Shape], start: int, end: int) -> Shape:
+        return constant(self.learning_rate)

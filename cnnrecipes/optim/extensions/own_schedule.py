@@ -1,0 +1,29 @@
+"""Extensions that continue with the recipe's own schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cnnrecipes.optim.extension import Extension, PlannedEpochs, extension
+from cnnrecipes.optim.schedule import Shape
+
+
+@extension("stretch")
+class Stretch(Extension):
+    """The recipe's schedule at this position, as if it had been planned for the total length from the start."""
+
+    planned: PlannedEpochs = None
+
+    def rate(self, own: Callable[[int], Shape], start: int, end: int) -> Shape:
+        return own(end)
+
+
+@extension("restart")
+class Restart(Extension):
+    """The recipe's warm-up and schedule from the start, over the additional epochs."""
+
+    planned: PlannedEpochs = None
+
+    def rate(self, own: Callable[[int], Shape], start: int, end: int) -> Shape:
+        again = own(end - start)
+        return lambda step: again(step - start)

@@ -1,0 +1,1 @@
+"""Built-in losses; every module of this package is imported by the registry."""

@@ -1,0 +1,94 @@
+"""A new schedule, optimizer or loss is one class in one file, inside or outside of the package."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+PROGRAM = """
+import json, runpy, sys
+
+import keras
+import numpy as np
+
+import cnnrecipes as cr
+from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
+from cnnrecipes.optim.recipe_schedule import build_schedule
+
+images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+base = cr.Recipe.recorded({"data": {"name": "random", "batch_size": 8}, "model": {"name": "resnet8"},
+                           "optimizer": {"learning_rate": 0.01}, "train": {"epochs": 2}}, "test")
+found = {"runs": {}, "errors": {}}
+for key, value in json.loads(sys.argv[1]).items():
+    run = cr.fit(base, data=(images, np.arange(40) % 2), workdir=".", progress=False, **{key: value})
+    found["runs"][key] = [run.recipe.to_dict()[key.split(".")[0]][key.split(".")[1]], list(run.history["loss"])]
+    try:
+        base.change(**{key: value.partition("(")[0][:-1]})
+    except cr.RecipeError as error:
+        found["errors"][key] = str(error)
+made = RecipeOptimizer("heavy_ball(0.5)", 0.1)
+again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
+found["read"] = again.rule == made.rule and again.get_config() == made.get_config()
+linear = base.change(**{"optimizer.schedule": "linear(0.5)"})
+found["rates"] = [float(build_schedule(linear.optimizer, linear.train, 5)(step)) for step in range(10)]
+found["page"] = runpy.run_path(sys.argv[2])["page"]()
+print(json.dumps(found))
+"""
+CHANGES = {
+    "optimizer.schedule": "linear(floor=0.5)",
+    "optimizer.name": "heavy_ball",
+    "train.loss": "brier",
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What a process finds that has the example of docs/training.md as a plugin."""
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "my_methods.py").write_text(EXAMPLE)
+    paths = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "CNNRECIPES_PLUGINS": "my_methods"}
+    command = [sys.executable, "-c", PROGRAM, json.dumps(CHANGES), str(ROOT / "docs" / "optim_table.py")]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_model_trains_with_a_class_from_outside(found, key):
+    value, losses = found["runs"][key]
+    assert value == CHANGES[key]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+
+
+def test_a_schedule_from_outside_has_its_values(found):
+    assert found["rates"] == pytest.approx([0.01 * (1 - 0.5 * step / 10) for step in range(10)], rel=1e-6)
+
+
+def test_an_optimizer_from_outside_is_written_and_read(found):
+    assert found["read"]
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_an_error_suggests_it(found, key):
+    assert f"did you mean {CHANGES[key].partition('(')[0]}" in found["errors"][key]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `linear(floor=0.0)` | Linear decay from the peak to the floor. `floor`: lowest learning rate, as a share of "
+        "the peak. |",
+        "| `heavy_ball(beta=0.9)` | Gradient descent with momentum (Polyak 1964). |",
+        "| `brier` | Squared error of the probabilities (Brier 1950). |",
+    ],
+)
+def test_the_generated_table_has_it(found, row):
+    assert row in found["page"].splitlines()
