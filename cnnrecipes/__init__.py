@@ -44,6 +44,7 @@ _PUBLIC = {
     "CNNRecipesError": "cnnrecipes.errors",
     "CNNRecipesWarning": "cnnrecipes.errors",
     "RecipeError": "cnnrecipes.errors",
+    "RegistrationError": "cnnrecipes.errors",
     "UnknownNameError": "cnnrecipes.errors",
     "DataError": "cnnrecipes.errors",
     "ModelError": "cnnrecipes.errors",

@@ -21,6 +21,10 @@ class RecipeError(CNNRecipesError, ValueError):
     """Error for an invalid recipe file, key or value."""
 
 
+class RegistrationError(CNNRecipesError, ValueError):
+    """Error for a class that cannot be registered, for example under a name that is already taken."""
+
+
 class DataError(CNNRecipesError, ValueError):
     """Error for a data set that cannot be read, or for images and labels that do not match."""
 

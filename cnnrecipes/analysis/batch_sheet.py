@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from cnnrecipes._support.figures import Picture, drawable, label_lines, save
 from cnnrecipes.analysis.tiles import shades
 from cnnrecipes.data import batching
+from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.readable import warn_unreadable
 from cnnrecipes.data.sources.source import Source
 from cnnrecipes.data.standardize import Statistics

@@ -193,9 +193,9 @@ def check_data(
     """
     import_tensorflow()
     from cnnrecipes.data.audit.check import FILES
-    from cnnrecipes.data.sources.archives import is_archive, stem
+    from cnnrecipes.data.sources import registry
 
-    name = stem(data) if is_archive(data) else Path(data).resolve().name or "data"
+    name = registry.find(data).folder_name(data)
     output = choose_output(output, Path("check") / name, names=FILES, overwrite=overwrite)
     report = cnnrecipes.check_data(data, layout=layout)
     files = report.save(output)
