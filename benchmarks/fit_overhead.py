@@ -24,7 +24,7 @@ import pandas as pd
 import tensorflow as tf
 
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.run import Run
 from cnnrecipes.training.distributed.devices import Devices

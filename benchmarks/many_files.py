@@ -53,7 +53,7 @@ def make(root: Path, count: int) -> None:
 def first_batch() -> float:
     """Seconds from opening the folder to the first training batch."""
     from cnnrecipes.data import batching
-    from cnnrecipes.data.sources.source import open_source
+    from cnnrecipes.data.sources.opening import open_source
     from cnnrecipes.data.standardize import Statistics
     from cnnrecipes.recipe import catalog
 

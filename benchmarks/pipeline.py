@@ -86,7 +86,7 @@ def pillow_batch(files: list[str]) -> None:
 def training(changes: dict, data: object = None, batch: int = BATCH, size: int = SIZE) -> Iterable[int]:
     """Batches of a training of cnnrecipes."""
     from cnnrecipes.data import batching
-    from cnnrecipes.data.sources.source import open_source
+    from cnnrecipes.data.sources.opening import open_source
     from cnnrecipes.data.standardize import Statistics
     from cnnrecipes.recipe import catalog
 

@@ -56,7 +56,7 @@ def keras_fit(contender: str) -> list[float]:
     import numpy as np
 
     import cnnrecipes as cr
-    from cnnrecipes.data.sources.source import open_source
+    from cnnrecipes.data.sources.opening import open_source
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
     from cnnrecipes.recipe import catalog
 

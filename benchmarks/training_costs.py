@@ -57,7 +57,7 @@ def prepared(**changes):
     import tensorflow as tf
 
     from cnnrecipes.data.input_pipeline import InputPipeline
-    from cnnrecipes.data.sources.source import open_source
+    from cnnrecipes.data.sources.opening import open_source
     from cnnrecipes.training.distributed.devices import Devices
     from cnnrecipes.training.train_job import TrainJob
 

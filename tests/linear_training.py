@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.optim.recipe_optimizer import build_optimizer
 from cnnrecipes.optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.weight_averages import build_averages

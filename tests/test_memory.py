@@ -19,7 +19,7 @@ import tensorflow as tf
 import cnnrecipes as cr
 from cnnrecipes.data import batching
 from cnnrecipes.data.images import decoded_cache, image_store
-from cnnrecipes.data.sources import source as sources
+from cnnrecipes.data.sources import opening as sources
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.training.trainer import _StepTimer
 

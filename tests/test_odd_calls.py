@@ -202,7 +202,7 @@ DATA = [
     data("one-hot with an empty column", (X, np.eye(3)[Y]), "no training image of class '2'", "add images"),
     data("labels of three axes", (X, np.zeros((40, 2, 2))), "(40, 2, 2)", "(N,)"),
     data("one class", (X, Y * 0), "'0'", "at least two classes"),
-    data("names and numbers", {"train": (X, Y), "test": (X, ["a", "b"] * 20)}, "names in one place", "same kind"),
+    data("names and numbers", {"train": (X, Y), "test": (X, ["a", "b"] * 20)}, "a mixture", "either names"),
     data("too few class names", {"train": (X, Y * 2), "class_names": ["a", "b"]}, "label 2", "0..1"),
     data("class names as text", {"train": (X, Y), "class_names": "ab"}, "'ab'", "list of names"),
     data("class names twice", {"train": (X, Y), "class_names": ["a", "a"]}, "repeat", "['a', 'a']"),

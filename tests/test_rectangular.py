@@ -13,7 +13,7 @@ import cnnrecipes as cr
 from cnnrecipes import models
 from cnnrecipes.data import batching
 from cnnrecipes.data.images.decode import covering_shape, decode, resize
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.artifact import Artifact

@@ -15,9 +15,10 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
-from cnnrecipes.data.sources.at_hand import Absent, absent
-from cnnrecipes.data.sources.source import GIVEN, Source, Split
+from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
+from cnnrecipes.data.sources.data_source import Absent
+from cnnrecipes.data.sources.opening import UNSPLIT, absent
+from cnnrecipes.data.sources.source import Source, Split
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
 from cnnrecipes.recipe import catalog
@@ -159,7 +160,7 @@ def _own_images(source: Source, spec: Data) -> tuple[np.ndarray, str]:
 def _first_images(split: Split, spec: Data, class_names: Sequence[str]) -> tuple[np.ndarray, str]:
     """Up to `_IMAGES` images as the model takes them, and which the first one is."""
     images, labels, weights = next(batching.arrays(split, spec, len(class_names)))
-    where = "of the images given" if split.name == GIVEN else f"of the {split.name} split"
+    where = "of the images given" if split.name == UNSPLIT else f"of the {split.name} split"
     return images[weights > 0], f"the first {where}: {label_words(labels[0], class_names)}"
 
 
@@ -170,7 +171,7 @@ def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
     opened = load(path)
     artifact = opened.artifact if isinstance(opened, Run) else opened
     if data is not None:
-        with open_given_readable(data, artifact.class_names) as source:
+        with open_readable_for_evaluation(data, artifact.class_names) as source:
             split = next(iter(source.splits.values()))
             images, first = _first_images(split, artifact.spec, artifact.class_names)
         return Subject(path.stem, artifact.model, images, first=first)

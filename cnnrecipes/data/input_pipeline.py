@@ -18,7 +18,8 @@ from cnnrecipes.data.augmentation import Augmentation, runs_in_training_step
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.pixel_values import say_or_warn
 from cnnrecipes.data.readable import open_readable
-from cnnrecipes.data.sources.source import Source, Split, unmeasured
+from cnnrecipes.data.sources.class_problems import unmeasured_classes
+from cnnrecipes.data.sources.source import Source, Split
 from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.unreadable_images import naming_unreadable
@@ -58,9 +59,7 @@ class InputPipeline:
         Raises:
             DataError: the data cannot be opened, or too few readable images are left to train on.
         """
-        source, unreadable = open_readable(
-            data, recipe.data, lambda text: say_or_warn(text, say), progress=progress
-        )
+        source, unreadable = open_readable(data, recipe.data, lambda text: say_or_warn(text, say), progress=progress)
         pipeline = cls(source, recipe, unreadable, progress=progress)
         for note in pipeline.notes():
             say(note)
@@ -182,7 +181,7 @@ class InputPipeline:
                 f"warning: {held_out} validation images choose the best epoch, so that one image is {1 / held_out:.0%} "
                 "of its accuracy: chance decides. Set data.validation higher, or train.artifact=last"
             )
-        yield from (f"warning: {line}" for line in unmeasured(self.source))
+        yield from (f"warning: {line}" for line in unmeasured_classes(self.source))
 
     def quarantine(self) -> str:
         """Return the content of quarantine.txt: the files that were left out, with reasons; empty without any."""

@@ -18,7 +18,10 @@ from cnnrecipes._support.console import silent
 from cnnrecipes._support.progress import watch
 from cnnrecipes.data.audit.file_info import FileFacts, facts, facts_in_memory
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
-from cnnrecipes.data.sources.source import Source, Split, class_problems, deal, given, open_given
+from cnnrecipes.data.sources.class_problems import class_problems
+from cnnrecipes.data.sources.opening import open_for_evaluation, open_own_splits
+from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
 from cnnrecipes.recipe import schema
 
@@ -56,25 +59,25 @@ def open_readable(
     Raises:
         DataError: as `open_source`; or too few readable images are left to train on, or none of another split.
     """
-    source, problems = given(data, spec, say, progress=progress)
+    source, problems = open_own_splits(data, spec, say, progress=progress)
     if problems:
         raise DataError.of(problems)
     looks = look_into(source, progress=progress, files_only=True)
     left, problems = without_unreadable(source, looks)
     if not problems:
-        left, problems = deal(left, spec)
+        left, problems = split_off(left, spec)
     if problems:
         raise DataError.of(problems)
     return left, unreadable(looks)
 
 
-def open_given_readable(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
-    """Open a source as `open_given` does, without unreadable files; `Split.left_out` lists those.
+def open_readable_for_evaluation(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
+    """Open a source as `open_for_evaluation` does, without unreadable files; `Split.left_out` lists those.
 
     Raises:
-        DataError: as `open_given`; or no file of a split can be read.
+        DataError: as `open_for_evaluation`; or no file of a split can be read.
     """
-    source = open_given(data, class_names, say)
+    source = open_for_evaluation(data, class_names, say)
     looks = look_into(source, files_only=True)
     if problems := _emptied(source, looks):
         raise DataError.of(problems)

@@ -21,8 +21,9 @@ from filelock import FileLock, Timeout
 
 from cnnrecipes._support.atomic_files import is_utf8, write_text
 from cnnrecipes.data.images.pixel_values import say_or_warn
-from cnnrecipes.data.readable import open_given_readable, open_readable, warn_unreadable
-from cnnrecipes.data.sources.source import GIVEN, Source
+from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
+from cnnrecipes.data.sources.opening import UNSPLIT
+from cnnrecipes.data.sources.source import Source
 from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
@@ -209,8 +210,8 @@ class Run:
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
         """Return the data to evaluate: the recipe's data with its splits, or the given data."""
         if data is not None:
-            given = open_given_readable(data, class_names, say_or_warn)
-            if split is None or split in given.splits or GIVEN not in given.splits:
+            given = open_readable_for_evaluation(data, class_names, say_or_warn)
+            if split is None or split in given.splits or UNSPLIT not in given.splits:
                 return given
         source, _ = open_readable(data, self.recipe.data)
         source.check_class_names(class_names)
@@ -267,7 +268,7 @@ def load(path: str | Path) -> Run | Artifact:
 
 def final_split(source: Source) -> str:
     """Return the split of the final metrics: "test", else "validation", else all of the given data."""
-    return next((name for name in ("test", "validation", GIVEN) if name in source.splits), "validation")
+    return next((name for name in ("test", "validation", UNSPLIT) if name in source.splits), "validation")
 
 
 def _checked_history(table: pd.DataFrame) -> pd.DataFrame:

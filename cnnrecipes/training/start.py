@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnrecipes._support.atomic_files import is_utf8
-from cnnrecipes.data.sources.source import recipe_name, unrecordable
+from cnnrecipes.data.sources.opening import recorded_name, unrecordable
 from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError
 from cnnrecipes.optim import rescale
 from cnnrecipes.recipe.schema import Recipe, dotted
@@ -98,7 +98,7 @@ def complete_recipe(base: Recipe, data: Any, seed: int | None, changes: Mapping[
     if data is not None:
         if problems := unrecordable(data):
             raise DataError.of(problems)
-        changes["data.name"] = recipe_name(data)
+        changes["data.name"] = recorded_name(data)
     if seed is not None:
         changes["train.seed"] = seed
     recipe = base.change(**changes)

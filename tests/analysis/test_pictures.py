@@ -91,7 +91,7 @@ def test_a_recipe_and_its_run_are_looked_at_with_the_same_validation_images(digi
     assert run.first == recipe.first
     assert run.noise == ""
     np.testing.assert_array_equal(run.images, recipe.images)
-    with cr.data.sources.source.open_source(None, catalog.load("resnet8_digits").data) as source:
+    with cr.data.sources.opening.open_source(None, catalog.load("resnet8_digits").data) as source:
         image, label = source.split("validation").read(0)
     np.testing.assert_array_equal(run.images[0], image)
     assert recipe.first.endswith(f": {source.class_names[label]}")

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.order import shuffled
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.models import standardize
@@ -126,7 +126,7 @@ def test_batches_are_the_same_for_one_and_two_threads_and_in_another_process(nam
         import hashlib
         from cnnrecipes.data import batching
         from cnnrecipes.data.split_statistics import split_statistics
-        from cnnrecipes.data.sources.source import open_source
+        from cnnrecipes.data.sources.opening import open_source
         from cnnrecipes.recipe import catalog
         recipe = catalog.load({name!r})
         source = open_source({data!r}, recipe.data)

@@ -8,7 +8,8 @@ import pytest
 
 import cnnrecipes
 from cnnrecipes.data.audit.check import check_data
-from cnnrecipes.data.sources.source import open_source, unmeasured
+from cnnrecipes.data.sources.class_problems import unmeasured_classes
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.split import by_content, fold_by_content, grouped
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
@@ -61,7 +62,7 @@ def test_a_class_of_one_group_is_trained_on(seed):
     [
         (np.zeros(120), {"validation": 0.2}, "1 groups leave none for the validation split.*data.validation=0"),
         (LABELS, {"test": 0.2}, "3 groups leave none for the test split"),
-        (np.arange(120) // 60, {"folds": 5}, "data.folds = 5, and there are 2 groups"),
+        (np.arange(120) // 60, {"folds": 5}, "data.folds = 5, but there are 2 groups"),
     ],
 )
 def test_groups_that_do_not_go_round_are_refused(groups, changes, words):
@@ -121,7 +122,7 @@ def tiny(**changes):
     ],
 )
 def test_classes_that_a_stratified_split_cannot_have_are_named(changes, lines):
-    found = unmeasured(tiny(**changes))
+    found = unmeasured_classes(tiny(**changes))
     assert len(found) == len(lines)
     for line, (name, classes) in zip(found, lines.items(), strict=True):
         listed = ", ".join(map(repr, classes))
@@ -142,7 +143,7 @@ def test_classes_that_any_split_lacks_are_named_or_refused(how, seed):
     source = open_source(data, spec(split_seed=seed, **changes))
     assert set(source.split("train").labels) == set(range(6))
     lacking = [name for label, name in enumerate(source.class_names) if label not in source.split("validation").labels]
-    lines = unmeasured(source)
+    lines = unmeasured_classes(source)
     assert len(lines) == bool(lacking)
     assert all(repr(name) in line for line in lines for name in lacking)
 

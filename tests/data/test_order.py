@@ -9,7 +9,7 @@ import tensorflow as tf
 from cnnrecipes.data import batching
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.order import Balanced, Permutations, showings
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
 

@@ -20,7 +20,9 @@ from cnnrecipes import analysis
 from cnnrecipes.cli.app import app
 from cnnrecipes.data.audit import file_info
 from cnnrecipes.data.readable import look_into, open_readable
-from cnnrecipes.data.sources.source import Source, Split, deal, given
+from cnnrecipes.data.sources.opening import open_own_splits
+from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.data.sources.tfds_records import RecordImages, open_records
 from cnnrecipes.recipe.schema import Data
 
@@ -88,9 +90,9 @@ def test_check_refuses_groups_that_the_default_split_cannot_deal(pets):
 
 
 def test_dealing_changes_no_source(pets):
-    source, problems = given(pets, Data(name="x", image_size=16))
+    source, problems = open_own_splits(pets, Data(name="x", image_size=16))
     assert not problems
-    divided, problems = deal(source, Data(name="x", image_size=16))
+    divided, problems = split_off(source, Data(name="x", image_size=16))
     assert not problems
     assert set(source.splits) == {"train"}
     assert {name: len(part) for name, part in divided.splits.items()} == {"train": 27, "validation": 3}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from cnnrecipes.data import batching
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.split import by_content, fold, grouped, stratified
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError
@@ -107,7 +107,7 @@ def test_copies_of_a_photo_come_into_one_split(flowers, tmp_path):
     ("changes", "words"),
     [
         ({"data.folds": 4, "data.fold": 4}, "fold 4 of 4 folds"),
-        ({"data.folds": 30}, "data.folds = 30, and a class has 20 images"),
+        ({"data.folds": 30}, "data.folds = 30, but a class has 20 images"),
     ],
 )
 def test_folds_that_cannot_be_are_refused(changes, words):

@@ -7,7 +7,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes._support import user_cache
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import IMAGENET, Statistics
 from cnnrecipes.errors import DataError

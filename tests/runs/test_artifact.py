@@ -20,7 +20,7 @@ import tensorflow as tf
 import cnnrecipes as cr
 from cnnrecipes import models
 from cnnrecipes.data import batching
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.artifact import ENTRY, Artifact, softmax
 

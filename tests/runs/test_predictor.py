@@ -10,7 +10,7 @@ import tensorflow as tf
 import cnnrecipes as cr
 from cnnrecipes.augment import views
 from cnnrecipes.data.images.decode import resize
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError, ModelError, RecipeError
 from cnnrecipes.recipe.schema import Data
 from cnnrecipes.runs import predictor

@@ -17,7 +17,7 @@ from PIL import Image
 
 import cnnrecipes as cr
 from cnnrecipes.data import batching
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
@@ -194,7 +194,7 @@ def test_a_damaged_file_of_a_run_is_named(digits_run, tmp_path, name, content):
 
 def test_other_classes_are_refused(digits_run):
     data = (np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", "b"])
-    with pytest.raises(cr.DataError, match="class 'a' is none that the model knows: '0'"):
+    with pytest.raises(cr.DataError, match="model has no class 'a'; it has '0'"):
         digits_run.evaluate(data=data, split="train")
 
 

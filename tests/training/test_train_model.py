@@ -11,7 +11,7 @@ import cnnrecipes as cr
 from cnnrecipes.augment.operation import OPERATIONS
 from cnnrecipes.data import batching
 from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
 from cnnrecipes.training.train_model import TrainModel

@@ -18,9 +18,11 @@ from cnnrecipes._support.atomic_files import choose_output, make_folder, write_t
 from cnnrecipes.data.audit import checks, display
 from cnnrecipes.data.audit.checks import Finding
 from cnnrecipes.data.readable import look_into, unreadable, without_unreadable
-from cnnrecipes.data.sources.archives import is_archive, stem
-from cnnrecipes.data.sources.folder_layout import Kind
-from cnnrecipes.data.sources.source import Source, deal, given, unrecordable
+from cnnrecipes.data.sources import registry
+from cnnrecipes.data.sources.contents import Kind
+from cnnrecipes.data.sources.opening import open_own_splits, unrecordable
+from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe import schema
 
@@ -103,7 +105,7 @@ def report_folder(data: str, output: Path | None = None, *, overwrite: bool = Fa
     Raises:
         WriteError: `output` holds a report already.
     """
-    name = stem(data) if is_archive(data) else Path(data).resolve().name or "data"
+    name = registry.find(data).folder_name(data)
     return choose_output(output, Path("check") / name, names=FILES, overwrite=overwrite)
 
 
@@ -132,7 +134,7 @@ def check_data(
     if layout not in get_args(Kind):
         raise UnknownNameError("layout", layout, get_args(Kind))
     spec = schema.Data(name="arrays", validation=0.0, image_size=32, layout=layout)
-    source, problems = given(data, spec, progress=progress)
+    source, problems = open_own_splits(data, spec, progress=progress)
     looks = look_into(source, progress=progress)
     left, more = without_unreadable(source, looks)
     problems += more
@@ -175,7 +177,7 @@ def quarantine(unreadable: Mapping[str, str]) -> str:
 def _undealt(source: Source) -> list[str]:
     """Return the problems of taking the default validation split from the training images."""
     try:
-        return deal(source, schema.Data(name="arrays"))[1]
+        return split_off(source, schema.Data(name="arrays"))[1]
     except DataError as error:
         return [str(error)]
 

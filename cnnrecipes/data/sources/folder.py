@@ -1,40 +1,48 @@
-"""A folder with one sub-folder a class, or with folders train, val and test of such; here or on a remote store."""
+"""Image folders: one sub-folder per class, or split folders of such; on this machine or on a remote file system."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from cnnrecipes._support import remote_files
-from cnnrecipes._support.user_cache import storable
-from cnnrecipes.data.audit.checks import Finding
-from cnnrecipes.data.images.decode import HEIC
-from cnnrecipes.data.images.image_store import EncodedImages, Pool
-from cnnrecipes.data.sources.folder_layout import Contents, Kind, Layout, find_roots, unwrapped
-from cnnrecipes.data.sources.folder_tree import Level, Tree
-from cnnrecipes.errors import DataError, counted, did_you_mean, listed
+from cnnrecipes.data.sources.contents import Contents, Kind, Layout
+from cnnrecipes.data.sources.data_source import PathSource, ReadOptions, local_path
+from cnnrecipes.data.sources.folder_contents import FolderContents
+from cnnrecipes.data.sources.folder_layout import find_roots, unwrapped
+from cnnrecipes.data.sources.folder_tree import Tree
+from cnnrecipes.data.sources.registry import data_source
+from cnnrecipes.errors import DataError
 
 
-def is_path(text: str) -> bool:
-    """Return whether `data.name` is a folder: it has a separator, begins with ".", "~", or names a directory here."""
-    if text.startswith("tfds:"):
-        return False
-    return os.sep in text or "/" in text or text.startswith((".", "~")) or Path(text).is_dir()
+@data_source("folder", order=60)
+class Folder(PathSource):
+    """An image folder: a `Path`, or a string with a separator, with "." or "~" first, or with the name of a folder."""
+
+    form = "a folder"
+
+    def matches(self, data: Any) -> bool:
+        text = str(data)
+        if isinstance(data, Path):
+            return True
+        if text.startswith("tfds:"):
+            return False
+        return os.sep in text or "/" in text or text.startswith((".", "~")) or Path(text).is_dir()
+
+    def read(self, data: str | Path, options: ReadOptions) -> Contents:
+        return read(local_path(data), options.layout, options.training)
 
 
 def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Contents:
-    """Class names, sorted, splits, what was left out, and what is wrong.
+    """Return the contents of an image folder; its class names are the sorted names of the class folders.
 
     Args:
-        kind: what the folders in it are, where the user has said so.
-        training: whether there must be images to train on, of every class; without, any split and any class will do.
+        kind: meaning of the sub-folders: "auto", "splits" or "classes".
+        training: require a training split with images of every class; otherwise any split and any class suffice.
 
     Raises:
-        DataError: no such folder.
+        DataError: the folder does not exist.
     """
     root = str(root)
     if not remote_files.is_folder(root):
@@ -54,7 +62,7 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
     known_by = [paths["train"]] if training else paths.values()
     class_names = tuple(sorted({name for path in known_by for name in tree.full(path)}))
     empty = set(tree.subfolders(paths["train"])) - set(class_names) if training else set()
-    found, pools = _Found(tree), {}
+    found, pools = FolderContents(tree), {}
     for split in paths:
         if split == "train":
             pools[split] = found.train(paths[split], class_names, training)
@@ -70,127 +78,6 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
 
 
 def image_files(folder: str | Path) -> list[str]:
-    """Paths of the images in a folder and below it, sorted; links to folders are not followed."""
+    """Return the sorted paths of the images in a folder and its sub-folders; links to folders are not followed."""
     levels = Tree(str(folder)).walk(str(folder))
     return sorted(remote_files.join(parent, name) for parent, level in levels for name in level.images)
-
-
-class _Found:
-    """The contents of the class folders, split by split: pools, problems and skipped files."""
-
-    def __init__(self, tree: Tree):
-        self.tree = tree
-        self.problems: list[str] = []
-        self._findings: list[Finding] = []
-        self._outside: list[str] = []  # images in no class's folder
-        self._not_read: list[str] = []  # images of kinds that are not read
-        self._others: list[str] = []
-
-    def train(self, root: str, class_names: Sequence[str], every: bool = True) -> Pool:
-        """The training images; the names of their folders are the classes. `every`: whether of each class."""
-        if not class_names:
-            self.problems.append(f"{root!r} has no sub-folders of images; put the images of each class in a folder")
-        for name in class_names:
-            if name != storable(name):
-                self.problems.append(
-                    f"the name of the folder {name!r} is not UTF-8; rename it, since it becomes a class name"
-                )
-        empty = [name for name in self.tree.subfolders(root) if name not in class_names]
-        if empty:
-            message = f"{counted(len(empty), 'folder')} without images, no class: {listed(empty)}; left out"
-            self._findings.append(Finding("warning", "empty class", message))
-        pool = self._pool(root, class_names)
-        absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0)
-        for label in absent if every else ():
-            where = remote_files.join(root, class_names[label])
-            self.problems.append(f"class folder {where!r} has no images that are read; {_remedy(self._not_read)}")
-        return pool
-
-    def other(self, root: str, split: str, class_names: Sequence[str], empty: Collection[str]) -> Pool | None:
-        """The images of another split than train; None where a test split has no labels.
-
-        Args:
-            empty: folders of train without images.
-        """
-        here = self.tree.full(root)
-        if split == "test" and not here:
-            count = sum(len(level.images) + len(level.other_images) for _, level in self.tree.walk(root))
-            what = f"holds {counted(count, 'image')} in no class's folder" if count else "holds no images"
-            self._findings.append(Finding("warning", "unlabelled", f"{root!r} {what}; left out", (root,)))
-            return None
-        unknown = [name for name in here if name not in class_names]
-        for name in unknown:
-            lacks = "has no images of" if name in empty else "does not have"
-            self.problems.append(
-                f"{remote_files.join(root, name)!r} is a class that train {lacks}{did_you_mean(name, class_names)}; "
-                f"train has {listed(class_names)}"
-            )
-        pool = self._pool(root, class_names)
-        if not unknown and not len(pool.labels):
-            self.problems.append(
-                f"{root!r} has no images in folders of the classes {listed(class_names)}; add some, or remove it"
-            )
-        return pool
-
-    def beside(self, folder: str) -> None:
-        """Note what lies in a folder of classes or splits itself."""
-        level = self.tree.level(folder)
-        self._note(folder, level)
-        self._outside += [remote_files.join(folder, name) for name in level.images]
-
-    def left_out(self) -> Iterator[Finding]:
-        """Everything that is passed over, what one may miss first."""
-        yield from self._findings
-        found = (
-            (
-                "warning",
-                "other kinds",
-                self._not_read,
-                "image",
-                f"of a kind that is not read: {_kinds(self._not_read)}",
-            ),
-            ("warning", "outside classes", self._outside, "image", "in no class's folder"),
-            ("warning", "links", self.tree.links, "link", "that leads out of the data set, or round in it"),
-            ("note", "other files", self._others, "file", "without an image's extension"),
-            ("note", "system files", self.tree.junk, "system file", f"({_names(self.tree.junk)})"),
-        )
-        for severity, kind, files, noun, what in found:
-            remedy = f"; {_remedy(files)}" if kind == "other kinds" else ""
-            if files:
-                yield Finding(severity, kind, f"{counted(len(files), noun)} {what}; left out{remedy}", tuple(files))
-
-    def _pool(self, root: str, class_names: Sequence[str]) -> Pool:
-        self.beside(root)
-        here = set(self.tree.subfolders(root))
-        paths, labels = [], []
-        for label, name in enumerate(class_names):
-            files = sorted(self._images(remote_files.join(root, name))) if name in here else []
-            paths += files
-            labels += [label] * len(files)
-        return Pool(EncodedImages(paths), np.asarray(labels, np.int32))
-
-    def _images(self, folder: str) -> Iterator[str]:
-        for parent, level in self.tree.walk(folder):
-            self._note(parent, level)
-            self.tree.links += [remote_files.join(parent, name) for name in level.linked]
-            yield from (remote_files.join(parent, name) for name in level.images)
-
-    def _note(self, folder: str, level: Level) -> None:
-        self._not_read += [remote_files.join(folder, name) for name in level.other_images]
-        self._others += [remote_files.join(folder, name) for name in level.others]
-
-
-def _kinds(files: Sequence[str]) -> str:
-    """ "3 .heic, 1 .cr2"."""
-    endings = Counter(os.path.splitext(file)[1].lower() for file in files)
-    return listed(f"{n:,} {ending}" for ending, n in endings.most_common())
-
-
-def _names(files: Sequence[str]) -> str:
-    return listed(sorted({os.path.basename(file) for file in files}))
-
-
-def _remedy(files: Sequence[str]) -> str:
-    """Return the remedy for images of unsupported formats."""
-    heic = any(file.lower().endswith(HEIC) for file in files)
-    return ("`pip install cnnrecipes[heic]` reads HEIC; " if heic else "") + "convert them to JPEG or PNG"

@@ -4,58 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cnnrecipes._support import remote_files
 from cnnrecipes.data.audit.checks import Finding
-from cnnrecipes.data.images.image_store import Pool
+from cnnrecipes.data.sources.contents import SPLITS, Kind
 from cnnrecipes.data.sources.folder_tree import Tree
 from cnnrecipes.data.sources.split_names import is_wrapper, split_of, split_within
 from cnnrecipes.errors import DataError, listed
 
-Kind = Literal["auto", "splits", "classes"]
-SPLITS = ("train", "validation", "test")
 _IMAGES = frozenset(("image", "images", "img", "imgs", "jpegimages"))
 _DRAWN = frozenset(("mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "ground_truth"))
 _WRAPPERS = 3  # folders around the data set that are looked through
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The detected layout of a folder, an archive or a table, for `fit` and `check_data` to print.
-
-    Of arrays, data sets of TFDS and the digits it is empty.
-    """
-
-    root: str = ""  # where the splits or the classes lie; a wrapping folder is followed; in an archive as in a folder
-    folders: Mapping[str, str] = field(default_factory=dict)  # split -> the name of its folder in root; {}: no splits
-    # What is there and not used (severity "warning": look at it; "note": good to know), each with its files.
-    left_out: tuple[Finding, ...] = ()
-
-    def lines(self) -> Iterator[str]:
-        """One line about the splits' folders, where there are such, and one for each thing that was left out."""
-        if self.folders:
-            yield f"splits of {self.root}: " + ", ".join(f"{split} in {name}/" for split, name in self.folders.items())
-        for finding in self.left_out:
-            yield f"{finding.severity}: {finding.message}"
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The contents of a folder or a table, and all problems that prevent training on it."""
-
-    class_names: tuple[str, ...]
-    pools: Mapping[str, Pool]  # by split
-    layout: Layout = field(default_factory=Layout)
-    problems: tuple[str, ...] = ()
-
-    def named(self, folder: str, archive: str) -> Contents:
-        """These contents, whose layout lies in the archive that was unpacked into the folder."""
-        within = os.path.relpath(self.layout.root, folder)
-        root = archive if within == os.curdir else os.path.join(archive, within)
-        return replace(self, layout=replace(self.layout, root=root))
 
 
 @dataclass(frozen=True)

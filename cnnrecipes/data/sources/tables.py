@@ -1,4 +1,4 @@
-"""A table of images: a CSV, TSV or Parquet file, or a DataFrame, with a path and a label in each row."""
+"""Tables of image paths and labels: CSV, TSV and Parquet files, and DataFrames."""
 
 from __future__ import annotations
 
@@ -6,46 +6,69 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cnnrecipes._support import remote_files
 from cnnrecipes.data.images.image_store import EncodedImages, Pool
-from cnnrecipes.data.sources.folder_layout import Contents
+from cnnrecipes.data.sources.contents import SPLITS, Contents
+from cnnrecipes.data.sources.data_source import Absent, PathSource, ReadOptions, local_path
+from cnnrecipes.data.sources.registry import data_source
 from cnnrecipes.data.sources.split_names import split_of
 from cnnrecipes.errors import DataError, counted
 
 ENDINGS = (".csv", ".tsv", ".parquet")
-# What people call the columns, the first one found counting.
+# Accepted column names; the first one that a table has is used.
 COLUMNS = {
     "path": ("path", "file", "filename", "filepath", "file_name", "image", "image_path"),
     "label": ("label", "class", "class_name", "target", "category"),
     "split": ("split", "set", "subset", "partition"),
     "group": ("group", "group_id", "patient", "patient_id", "subject", "subject_id"),
 }
-# What stands for nothing in a cell of a text file.
+# Cells of a text file that are missing values.
 GAPS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "<NA>", "NULL", "null")
 _WHOLE = r"-?(?:0|[1-9]\d*)(?:\.0*)?"
 HOW = "; ".join(f"{use}: {', '.join(names)}" for use, names in COLUMNS.items())
 
 
-def is_table(text: str) -> bool:
-    """Return whether a path is a table, by its suffix."""
-    return text.lower().endswith(ENDINGS)
+@data_source("table", order=20)
+class Table(PathSource):
+    """A DataFrame, or a CSV, TSV or Parquet file, recognized by its suffix."""
+
+    form = "a table"
+
+    def matches(self, data: Any) -> bool:
+        if isinstance(data, pd.DataFrame):
+            return True
+        return isinstance(data, (str, Path)) and str(data).lower().endswith(ENDINGS)
+
+    def read(self, data: str | Path | pd.DataFrame, options: ReadOptions) -> Contents:
+        return read(data if isinstance(data, pd.DataFrame) else local_path(data), options.training)
+
+    def shown_name(self, data: str | Path | pd.DataFrame) -> str:
+        return "arrays" if isinstance(data, pd.DataFrame) else str(data)
+
+    def recorded_name(self, data: str | Path | pd.DataFrame) -> str:
+        return "arrays" if isinstance(data, pd.DataFrame) else super().recorded_name(data)
+
+    def absent(self, data: str | Path | pd.DataFrame) -> Absent | None:
+        return None if isinstance(data, pd.DataFrame) else super().absent(data)
 
 
 def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
-    """Class names, sorted, splits, and groups that are in two of them.
+    """Return the contents of a table; its class names are the sorted labels.
 
-    Paths are relative to the table's folder, a DataFrame's to the working folder; backslashes are separators too.
-    Columns: a path and a label; where there are, a split (train, val, validation, test) and a group, which keeps to
-    one split. Images that cannot be read are found when they are read.
+    Columns: a path and a label; optionally a split (train, val, validation, test) and a group, whose rows stay in one
+    split. Paths are relative to the table's folder, those of a DataFrame to the working directory; backslashes are
+    separators, too. The image files are not opened.
 
-    training: whether there must be rows to train on.
+    Args:
+        training: require rows of the training split.
 
     Raises:
-        DataError: a table that cannot be read, without these columns, or with gaps in them.
+        DataError: the table cannot be read, lacks a path or label column, or has missing values in them.
     """
     name = "the DataFrame" if isinstance(table, pd.DataFrame) else repr(str(table))
     frame = table if isinstance(table, pd.DataFrame) else _load(str(table), name)
@@ -55,20 +78,20 @@ def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
         if use != "group" and gaps.size:
             raise DataError(
                 f"{name} has no {use} in {gaps.size} rows, first in row {gaps[0] + 1}; fill or drop them "
-                f"({', '.join(GAPS[1:])} and an empty cell mean none)"
+                f"({', '.join(GAPS[1:])} and empty cells are missing values)"
             )
     base = "" if isinstance(table, pd.DataFrame) else remote_files.parent(str(table))
     paths = [_located(base, _slashed(base, str(path))) for path in frame[columns["path"]]]
     class_names, labels = _classes(frame[columns["label"]], name)
     groups = pd.factorize(frame[columns["group"]])[0] if "group" in columns else None
-    if groups is not None:  # a row without a group is one of its own
+    if groups is not None:  # each row without a group becomes a group
         alone = groups < 0
         groups = np.where(alone, groups.max() + 1 + np.cumsum(alone), groups)
     splits = _splits(frame[columns["split"]], name) if "split" in columns else np.full(len(frame), "train")
     if training and "train" not in splits:
         raise DataError(f"{name} has no row of split train; give some, or leave the split column out")
     pools = {}
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         rows = np.flatnonzero(splits == split)
         if rows.size:
             some = None if groups is None else groups[rows]
@@ -78,13 +101,13 @@ def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
 
 
 def _shared_groups(groups: pd.Series, splits: np.ndarray, name: str) -> list[str]:
-    """Return the problems of groups with rows in two splits, which leak from one split into the other."""
+    """Return the problem of groups with rows in two splits, which leak between these."""
     found = pd.DataFrame({"group": groups.to_numpy(), "split": splits}).dropna().groupby("group")["split"].unique()
     shared = found[found.map(len) > 1]
     if shared.empty:
         return []
     return [
-        f"{name} has {counted(len(shared), 'group')} in two splits, as {shared.index[0]!r} in "
+        f"{name} has {counted(len(shared), 'group')} in two splits, for example {shared.index[0]!r} in "
         f"{' and '.join(sorted(shared.iloc[0]))}; put all rows of a group into one split"
     ]
 
@@ -100,22 +123,22 @@ def _load(path: str, name: str) -> pd.DataFrame:
         if repeated:
             raise DataError(f"{name} has the column {repeated[0]!r} more than once; rename or remove one")
         content.seek(0)
-        # As text, since "007" is no number and "None" may be a class.
+        # All cells are text: "007" would lose its zeros, and "None" may be a class.
         frame = pd.read_csv(content, sep=separator, dtype=str, keep_default_na=False, na_values=GAPS)
         if not isinstance(frame.index, pd.RangeIndex):
             raise DataError(f"{name} has more cells in its rows than columns in its first line; name every column")
         return frame
-    except DataError:  # a ValueError too
+    except DataError:  # also a ValueError
         raise
     except OSError as error:
         near = remote_files.nearest(path) if isinstance(error, FileNotFoundError) else ""
         raise DataError(f"cannot read {name}: {error.strerror or error}{near}") from None
-    except (ValueError, ImportError) as error:  # what pandas raises for no table, and for no Parquet reader
+    except (ValueError, ImportError) as error:  # from pandas: invalid content, or no Parquet reader installed
         raise DataError(f"cannot read {name} as a table: {str(error).partition(chr(10))[0]}") from None
 
 
 def _columns(frame: pd.DataFrame, name: str) -> dict[str, str]:
-    """use -> the column of it. Raises DataError where path or label are missing, or twice there."""
+    """Return use -> column. Raise DataError if the path or label column is missing or ambiguous."""
     if frame.empty:
         raise DataError(f"{name} has no rows")
     found = {}
@@ -135,7 +158,7 @@ def _columns(frame: pd.DataFrame, name: str) -> dict[str, str]:
 
 
 def _classes(labels: pd.Series, name: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names and (N,) labels; the names are in their order, that of numbers where all are whole ones."""
+    """Return the class names and the class numbers (N,); the names are sorted, numerically if all are integers."""
     unfit = [label for label in labels if not isinstance(label, (str, int, float, np.number, np.bool_))]
     unfit += [label for label in labels if isinstance(label, (float, np.floating)) and not np.isfinite(label)]
     if unfit:
@@ -154,12 +177,14 @@ def _splits(column: Sequence[str], name: str) -> np.ndarray:
     known = {text: split_of(text) for text in set(texts)}
     unknown = sorted(text for text, split in known.items() if split is None)
     if unknown:
-        raise DataError(f"{name} has the split {unknown[0]!r}; known: train, val, validation, test and the like")
+        raise DataError(
+            f"{name} has the split {unknown[0]!r}; use train, validation or test, or one of their usual names"
+        )
     return np.asarray([known[text] for text in texts])
 
 
 def _slashed(base: str, path: str) -> str:
-    """A path as Windows writes it, with the slashes of this system; one that exists as it is stays as it is."""
+    """Return a Windows path with slashes; a path that exists with backslashes is not changed."""
     if "\\" not in path or os.sep == "\\" or remote_files.is_remote(path) or os.path.lexists(os.path.join(base, path)):
         return path
     return path.replace("\\", "/")

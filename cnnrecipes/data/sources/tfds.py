@@ -1,4 +1,4 @@
-"""Image classification sets of TensorFlow Datasets, by name."""
+"""Image classification sets of TensorFlow Datasets (TFDS), by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,45 +17,71 @@ from cnnrecipes._support import remote_files
 from cnnrecipes._support.network import why_unreachable
 from cnnrecipes.data.images.decode import decode_routed
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
+from cnnrecipes.data.sources.contents import SPLITS, Contents
+from cnnrecipes.data.sources.data_source import Absent, DataSource, ReadOptions
+from cnnrecipes.data.sources.registry import data_source, registered
 from cnnrecipes.data.sources.tfds_records import DataSourceImages, open_records
 from cnnrecipes.errors import CNNRecipesError, DataError, UnknownNameError
 
-# Bytes of a split, as it is stored, above which it is not read into memory.
+# Stored size of a split in bytes above which it is not read into memory.
 MEMORY_LIMIT = 2 * 2**30
 
 
-def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
-    """Class names and splits of a TFDS set, downloaded and prepared by TFDS where it is not there yet.
+@data_source("tfds", order=70)
+class Tfds(DataSource):
+    """The name of an image classification set of TensorFlow Datasets, optionally after "tfds:"."""
 
-    Up to MEMORY_LIMIT, images of one fixed size are held decoded, others as encoded bytes. Of a larger set they are
-    read when they are wanted: through `tfds.data_source` where it is stored as ArrayRecord, otherwise by an index.
+    form = "a TFDS name"
+
+    def matches(self, data: Any) -> bool:
+        return isinstance(data, str)
+
+    def read(self, data: str, options: ReadOptions) -> Contents:
+        return Contents(*read(data.removeprefix("tfds:")))
+
+    def absent(self, data: str) -> Absent | None:
+        """Return the metadata of a set that is not prepared. Raise UnknownNameError if TFDS has no such set."""
+        about = describe(data.removeprefix("tfds:"))
+        remedy = f"`cnnrecipes check-data {data}` downloads it"
+        return None if about.prepared else Absent(data, len(about.class_names), about.shape, remedy)
+
+
+def read(name: str) -> tuple[tuple[str, ...], dict[str, Pool]]:
+    """Return the class names and splits of a TFDS set, which TFDS downloads and prepares the first time.
+
+    Splits of up to MEMORY_LIMIT bytes are held in memory: decoded if all images have one size, otherwise encoded.
+    Larger ones are read on demand: through `tfds.data_source` if stored as ArrayRecord, otherwise by an index.
 
     Raises:
         UnknownNameError: TFDS has no such set.
-        DataError: it cannot be downloaded, or is no image classification set.
+        DataError: the set cannot be downloaded, or is not an image classification set.
     """
     builder = _builder(name)
     if not builder.data_path.exists():
         _check_network(name, builder)
     try:
         builder.download_and_prepare()
-    except Exception as error:  # whatever the network, the disk or a checksum raised: TFDS has no base error
+    except Exception as error:  # network, disk or checksum errors: TFDS has no base class
         raise DataError(_absent(name, builder, f"could not be downloaded ({type(error).__name__}: {error})")) from error
     class_names = tuple(builder.info.features["label"].names)
-    known_splits = {"train": "train", "validation": "validation", "test": "test"}
-    return class_names, {s: _pool(builder, s) for s in known_splits if s in builder.info.splits}
+    return class_names, {split: _pool(builder, split) for split in SPLITS if split in builder.info.splits}
 
 
 class Description(NamedTuple):
-    """Metadata of a TFDS set, known before its download; sizes that differ between its images are None."""
+    """Metadata of a TFDS set, known before its download; dimensions that differ between its images are None."""
 
     class_names: tuple[str, ...]
     shape: tuple[int | None, int | None, int | None]
-    prepared: bool  # whether it is on this machine
+    prepared: bool  # True if it is on this machine
 
 
 def describe(name: str) -> Description:
-    """A set's classes and shape, without a download. Raises as `read`, but for the network."""
+    """Return the class names and image shape of a set, without a download.
+
+    Raises:
+        UnknownNameError: TFDS has no such set.
+        DataError: not an image classification set.
+    """
     builder = _builder(name)
     features = builder.info.features
     return Description(tuple(features["label"].names), tuple(features["image"].shape), builder.data_path.exists())
@@ -77,7 +103,7 @@ def _builder(name: str):
 
 
 def _check_network(name: str, builder) -> None:
-    """Raise DataError where what is to be downloaded cannot be: TFDS itself would retry ten times, for 200 s."""
+    """Raise DataError if the download is not reachable: TFDS itself would retry ten times, for 200 s."""
     cached: set[str] = set()
     for info in Path(builder.data_dir_root, "downloads").rglob("*.INFO"):
         with contextlib.suppress(OSError, ValueError):
@@ -95,18 +121,20 @@ def _absent(name: str, builder, why: str) -> str:
 
 
 def _unknown(name: str, known: Sequence[str]) -> CNNRecipesError:
-    """The error about a name that is neither a TFDS set's nor a file's; it answers about the nearer of these."""
-    known, here = [*known, "digits"], [] if remote_files.is_remote(name) else sorted(os.listdir())
+    """Return the error for an unknown name, which suggests the most similar data sets or, if more similar, files."""
+    sources = registered()
+    known = [*known, *(one for source in sources for one in source.names())]
+    here = [] if remote_files.is_remote(name) else sorted(os.listdir())
     like_files, like_sets = (_closeness(name, names) for names in (here, known))
     if like_files >= max(like_sets, 0.6) or not re.fullmatch(r"[A-Za-z0-9_]+(:[0-9.*]+)?", name):
-        near = remote_files.nearest(name)
-        return DataError(f"{name!r} does not exist{near}; give a folder, an archive of one, a table or a TFDS name")
+        *forms, last = (source.form for source in sources if source.form)
+        return DataError(f"{name!r} does not exist{remote_files.nearest(name)}; give {', '.join(forms)} or {last}")
     remedy = "no folder or file here has that name either; a folder is given as ./folder"
     return UnknownNameError("data set", name, known, remedy)
 
 
 def _closeness(name: str, names: Sequence[str]) -> float:
-    """Return the similarity, 0 to 1, of a name to the nearest of these."""
+    """Return the similarity, 0 to 1, of a name to the most similar of these."""
     return max((difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio() for one in names), default=0.0)
 
 
@@ -117,7 +145,7 @@ def _pool(builder, split: str) -> Pool:
     info = builder.info.splits[split]
     if info.num_bytes > MEMORY_LIMIT:
         return _lazy_pool(builder, split)
-    # In the order of the files, whatever TFDS thinks is fastest: positions are examples' names.
+    # In the order of the files, without interleaving: an example is identified by its position.
     order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     feature = builder.info.features["image"]
     raw = {"image": tfds.decode.SkipDecoding()}
@@ -140,7 +168,7 @@ def _pool(builder, split: str) -> Pool:
 
 
 def _lazy_pool(builder, split: str) -> Pool:
-    """Images that stay in their files; only the labels are read now."""
+    """Return images that are read from their files on demand, with labels in memory."""
     import tensorflow_datasets as tfds
 
     channels = builder.info.features["image"].shape[-1] or 3

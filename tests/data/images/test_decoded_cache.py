@@ -9,7 +9,7 @@ import pytest
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.images.decoded_cache import DecodedImages
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import catalog

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from cnnrecipes.data.images.decode import HAS_AVIF, HAS_HEIC, choose_route, decode, decode_routed
 from cnnrecipes.data.images.header import MAX_PIXELS, read_header
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 

@@ -12,7 +12,7 @@ from cnnrecipes.augment.operation import parse
 from cnnrecipes.data import batching
 from cnnrecipes.data.images import random_crop
 from cnnrecipes.data.images.decode import choose_route, decode
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import catalog

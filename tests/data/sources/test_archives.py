@@ -22,8 +22,9 @@ from encoding import encoded
 from PIL import Image
 
 from cnnrecipes._support import user_cache
-from cnnrecipes.data.sources import archives, unpack
-from cnnrecipes.data.sources.source import open_source, recipe_name
+from cnnrecipes.data.sources import registry, unpack, unpack_cache
+from cnnrecipes.data.sources.archive import unpack_archive
+from cnnrecipes.data.sources.opening import open_source, recorded_name
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 
@@ -85,29 +86,29 @@ def test_an_archive_of_a_folder_is_read_as_the_folder(tmp_path, name, own_cache)
     assert source.split("train").read(3)[0] == FILES["dataset/training_set/dogs/1.png"]
     assert source.layout.folders == {"train": "training_set", "test": "test_set"}
     assert [finding.kind for finding in source.layout.left_out] == ["system files"]
-    assert recipe_name(path) == str(path)
+    assert recorded_name(path) == str(path)
     files = [file for file in own_cache.rglob("*") if file.is_file()]
     assert not any(file.stat().st_mode & 0o111 for file in files)
 
 
 def test_it_is_unpacked_once_and_anew_where_something_is_gone(tmp_path, own_cache, monkeypatch):
     path = packed(tmp_path / "a.zip")
-    folder = archives.unpacked(str(path))
+    folder = unpack_archive(str(path))
     assert len(kept(own_cache)) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(archives, "unpack", lambda *args, **kwargs: pytest.fail("unpacked again"))
-        assert archives.unpacked(str(path)) == folder
-        assert archives.unpacked(str(path.rename(tmp_path / "other.zip"))) == folder  # known by its content
+        patch.setattr(unpack_cache, "unpack", lambda *args, **kwargs: pytest.fail("unpacked again"))
+        assert unpack_archive(str(path)) == folder
+        assert unpack_archive(str(path.rename(tmp_path / "other.zip"))) == folder  # known by its content
     os.unlink(os.path.join(folder, "dataset/training_set/cats/1.png"))
-    assert archives.unpacked(str(tmp_path / "other.zip")) == folder
+    assert unpack_archive(str(tmp_path / "other.zip")) == folder
     assert os.path.isfile(os.path.join(folder, "dataset/training_set/cats/1.png"))
     packed(tmp_path / "other.zip", {"a/1.png": b"1"})
-    assert archives.unpacked(str(tmp_path / "other.zip")) != folder
+    assert unpack_archive(str(tmp_path / "other.zip")) != folder
 
 
 def test_what_a_killed_process_has_unpacked_is_not_taken_for_whole(tmp_path, own_cache):
     path = packed(tmp_path / "a.zip", {f"a/{i}.png": os.urandom(1000) for i in range(5000)})
-    program = f"import cnnrecipes.data.sources.archives as a; print(1, flush=True); a.unpacked({str(path)!r})"
+    program = f"import cnnrecipes.data.sources.archive as a; print(1, flush=True); a.unpack_archive({str(path)!r})"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     process.stdout.readline()
     deadline = time.monotonic() + 60
@@ -117,7 +118,7 @@ def test_what_a_killed_process_has_unpacked_is_not_taken_for_whole(tmp_path, own
     process.wait()
     (half,) = kept(own_cache)
     assert ".partial-" in half
-    folder = archives.unpacked(str(path))
+    folder = unpack_archive(str(path))
     assert len(os.listdir(os.path.join(folder, "a"))) == 5000
     assert len(kept(own_cache)) == 1
     assert half not in kept(own_cache)
@@ -147,7 +148,7 @@ def test_a_link_that_leads_out_is_refused(tmp_path, own_cache, kind, link, targe
 @pytest.mark.parametrize(("kind", "link"), [("a.zip", "symlink"), ("a.tar", "symlink"), ("a.tar", "hardlink")])
 def test_a_link_inside_becomes_a_copy(tmp_path, kind, link):
     target = "1.png" if link == "symlink" else "a/1.png"
-    folder = archives.unpacked(str(packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])))
+    folder = unpack_archive(str(packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])))
     copy = os.path.join(folder, "a", "2.png")
     assert not os.path.islink(copy)
     with open(copy, "rb") as file:
@@ -314,8 +315,7 @@ def test_without_encryption_a_checksum_is_wanted():
     ],
 )
 def test_the_name_of_an_archive(text, name):
-    assert archives.is_archive(text)
-    assert archives.stem(text) == name
+    assert registry.find(text).folder_name(text) == name
 
 
 def test_the_cache_is_where_it_is_said_to_be(own_cache):

@@ -89,9 +89,9 @@ def test_images_that_do_not_fit_are_explained(images, words):
     [
         ([[0], [1, 2]] * 6, "labels"),
         (3, r"\(\).*\(N,\)"),
-        (LABELS + 0.5, "float64, as 0.5; give integers"),
-        (np.eye(3)[LABELS] * 0.9, r"\(12, 3\) and are not one-hot, as \[0.9, 0.0, 0.0\] in row 0"),
-        (np.ones((12, 2)), r"not one-hot, as \[1.0, 1.0\] in row 0"),
+        (LABELS + 0.5, "float64, for example 0.5; give integers"),
+        (np.eye(3)[LABELS] * 0.9, r"\(12, 3\) and are not one-hot, for example \[0.9, 0.0, 0.0\] in row 0"),
+        (np.ones((12, 2)), r"not one-hot, for example \[1.0, 1.0\] in row 0"),
         (np.eye(3)[LABELS].astype(str), r"\(12, 3\) and are not one-hot"),
         (np.zeros((12, 2, 2)), r"\(12, 2, 2\); give \(N,\)"),
         ([None, 1, 2] * 4, "object.*integers"),
@@ -206,10 +206,10 @@ def test_labels_to_be_measured_are_the_models_numbers(labels, names, known, expe
 @pytest.mark.parametrize(
     ("labels", "names", "words"),
     [
-        (["bee", "dog", "bee"], None, "class 'dog' is none that the model knows: 'cat', 'ant', 'bee'"),
-        ([0, 3, 1], None, "class 3 is none that the model knows"),
-        ([0, 1, 0], ["cat", "dog"], "class 'dog' is none that the model knows"),
-        (np.eye(2)[[0, 1, 0]], None, "one-hot labels have 2 columns, the model knows 3 classes"),
+        (["bee", "dog", "bee"], None, "model has no class 'dog'; it has 'cat', 'ant', 'bee'"),
+        ([0, 3, 1], None, "model has no class 3;"),
+        ([0, 1, 0], ["cat", "dog"], "model has no class 'dog';"),
+        (np.eye(2)[[0, 1, 0]], None, "one-hot labels have 2 columns, the model has 3 classes"),
     ],
 )
 def test_a_class_that_the_model_does_not_know_is_named(labels, names, words):

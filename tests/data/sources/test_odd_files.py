@@ -20,7 +20,7 @@ from cnnrecipes.data.audit.check import check_data, quarantine
 from cnnrecipes.data.images.decode import choose_route, decode, decode_routed
 from cnnrecipes.data.readable import open_readable
 from cnnrecipes.data.sources import tfds_records
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 
@@ -137,7 +137,7 @@ def test_paths_of_a_text_file_are_what_is_written(table, tmp_path):
     ("text", "words"),
     [
         ("path,label\n1.png,a,5\n2.png,b,6\n", "more cells in its rows than columns"),
-        ("path,label\n1.png,a\n2.png,NA\n", "no label in 1 rows, first in row 2.*NA.*mean none"),
+        ("path,label\n1.png,a\n2.png,NA\n", "no label in 1 rows, first in row 2.*NA.*missing values"),
         ("path,label\n1.png,a\n2.png,\n", "no label in 1 rows, first in row 2"),
     ],
 )

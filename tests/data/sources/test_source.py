@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnrecipes.data.image_shape import image_shape
-from cnnrecipes.data.sources.source import open_source, recipe_name
+from cnnrecipes.data.sources.opening import open_source, recorded_name
 from cnnrecipes.data.split import stratified
 from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.errors import DataError, UnknownNameError
@@ -132,9 +132,9 @@ def test_the_name_that_a_recipe_keeps_opens_the_same_data_from_elsewhere(tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     for data in ("~/photos", "~/photos.zip", "~/labels.csv"):
-        assert recipe_name(data) == str(tmp_path / data[2:])
+        assert recorded_name(data) == str(tmp_path / data[2:])
     for url in ("https://example.org/a.zip#sha256=00", "gs://bucket/photos"):
-        assert recipe_name(url) == url
+        assert recorded_name(url) == url
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 
@@ -78,7 +78,7 @@ def test_labels_may_be_numbers(rows, tmp_path, labels):
         (lambda t: t.drop(columns="Label"), "none for the label .*label, class"),
         (lambda t: t.assign(Label=[None, *t.Label[1:]]), "no label in 1 rows, first in row 1"),
         (lambda t: t.assign(file=[*t.file[:-2], None, None]), "no path in 2 rows, first in row 23"),
-        (lambda t: t.assign(split="holdout"), "split 'holdout'; known: train, val"),
+        (lambda t: t.assign(split="holdout"), "split 'holdout'; use train, validation"),
         (lambda t: t.assign(split="test"), "no row of split train"),
         (lambda t: t.iloc[:0], "has no rows"),
         (lambda t: pd.concat([t, t[["Label"]]], axis=1), "column 'Label' more than once"),
@@ -125,7 +125,7 @@ def test_fit_leaves_missing_files_out_and_names_them(rows, tmp_path):
 
 def test_a_group_in_two_splits_of_a_table_is_an_error_for_training_and_check(rows, tmp_path):
     path = written(rows.assign(patient=[f"p{i // 4}" for i in range(24)]), tmp_path / "t.csv")
-    with pytest.raises(DataError, match="1 group in two splits, as 'p4' in train and validation"):
+    with pytest.raises(DataError, match="1 group in two splits, for example 'p4' in train and validation"):
         open_source(path, SPEC)
     report = cr.check_data(path)
     assert not report.trainable

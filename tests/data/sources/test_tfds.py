@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets
 
 from cnnrecipes.data.sources import tfds
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe.schema import Data
 
@@ -24,7 +24,7 @@ import json, sys
 import numpy as np
 import tensorflow_datasets as tfds
 from cnnrecipes.data.images.decode import decode
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import CNNRecipesError
 from cnnrecipes.recipe.schema import Data
 

@@ -17,7 +17,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.data import batching
-from cnnrecipes.data.sources.source import open_source
+from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RecipeError, TrainingError
 from cnnrecipes.recipe import schema

@@ -1,0 +1,138 @@
+"""Images of class folders, split by split, with the files that are left out and the problems."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from cnnrecipes._support import remote_files
+from cnnrecipes._support.user_cache import storable
+from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.images.decode import HEIC
+from cnnrecipes.data.images.image_store import EncodedImages, Pool
+from cnnrecipes.data.sources.folder_tree import Level, Tree
+from cnnrecipes.errors import counted, did_you_mean, listed
+
+
+class FolderContents:
+    """The contents of the class folders, split by split: pools, problems and skipped files."""
+
+    def __init__(self, tree: Tree):
+        self.tree = tree
+        self.problems: list[str] = []
+        self._findings: list[Finding] = []
+        self._outside: list[str] = []  # images in no class's folder
+        self._not_read: list[str] = []  # images of kinds that are not read
+        self._others: list[str] = []
+
+    def train(self, root: str, class_names: Sequence[str], every: bool = True) -> Pool:
+        """The training images; the names of their folders are the classes. `every`: whether of each class."""
+        if not class_names:
+            self.problems.append(f"{root!r} has no sub-folders of images; put the images of each class in a folder")
+        for name in class_names:
+            if name != storable(name):
+                self.problems.append(
+                    f"the name of the folder {name!r} is not UTF-8; rename it, since it becomes a class name"
+                )
+        empty = [name for name in self.tree.subfolders(root) if name not in class_names]
+        if empty:
+            message = f"{counted(len(empty), 'folder')} without images, no class: {listed(empty)}; left out"
+            self._findings.append(Finding("warning", "empty class", message))
+        pool = self._pool(root, class_names)
+        absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0)
+        for label in absent if every else ():
+            where = remote_files.join(root, class_names[label])
+            self.problems.append(f"class folder {where!r} has no images that are read; {_remedy(self._not_read)}")
+        return pool
+
+    def other(self, root: str, split: str, class_names: Sequence[str], empty: Collection[str]) -> Pool | None:
+        """The images of another split than train; None where a test split has no labels.
+
+        Args:
+            empty: folders of train without images.
+        """
+        here = self.tree.full(root)
+        if split == "test" and not here:
+            count = sum(len(level.images) + len(level.other_images) for _, level in self.tree.walk(root))
+            what = f"holds {counted(count, 'image')} in no class's folder" if count else "holds no images"
+            self._findings.append(Finding("warning", "unlabelled", f"{root!r} {what}; left out", (root,)))
+            return None
+        unknown = [name for name in here if name not in class_names]
+        for name in unknown:
+            lacks = "has no images of" if name in empty else "does not have"
+            self.problems.append(
+                f"{remote_files.join(root, name)!r} is a class that train {lacks}{did_you_mean(name, class_names)}; "
+                f"train has {listed(class_names)}"
+            )
+        pool = self._pool(root, class_names)
+        if not unknown and not len(pool.labels):
+            self.problems.append(
+                f"{root!r} has no images in folders of the classes {listed(class_names)}; add some, or remove it"
+            )
+        return pool
+
+    def beside(self, folder: str) -> None:
+        """Note what lies in a folder of classes or splits itself."""
+        level = self.tree.level(folder)
+        self._note(folder, level)
+        self._outside += [remote_files.join(folder, name) for name in level.images]
+
+    def left_out(self) -> Iterator[Finding]:
+        """Everything that is passed over, what one may miss first."""
+        yield from self._findings
+        found = (
+            (
+                "warning",
+                "other kinds",
+                self._not_read,
+                "image",
+                f"of a kind that is not read: {_kinds(self._not_read)}",
+            ),
+            ("warning", "outside classes", self._outside, "image", "in no class's folder"),
+            ("warning", "links", self.tree.links, "link", "that leads out of the data set, or round in it"),
+            ("note", "other files", self._others, "file", "without an image's extension"),
+            ("note", "system files", self.tree.junk, "system file", f"({_names(self.tree.junk)})"),
+        )
+        for severity, kind, files, noun, what in found:
+            remedy = f"; {_remedy(files)}" if kind == "other kinds" else ""
+            if files:
+                yield Finding(severity, kind, f"{counted(len(files), noun)} {what}; left out{remedy}", tuple(files))
+
+    def _pool(self, root: str, class_names: Sequence[str]) -> Pool:
+        self.beside(root)
+        here = set(self.tree.subfolders(root))
+        paths, labels = [], []
+        for label, name in enumerate(class_names):
+            files = sorted(self._images(remote_files.join(root, name))) if name in here else []
+            paths += files
+            labels += [label] * len(files)
+        return Pool(EncodedImages(paths), np.asarray(labels, np.int32))
+
+    def _images(self, folder: str) -> Iterator[str]:
+        for parent, level in self.tree.walk(folder):
+            self._note(parent, level)
+            self.tree.links += [remote_files.join(parent, name) for name in level.linked]
+            yield from (remote_files.join(parent, name) for name in level.images)
+
+    def _note(self, folder: str, level: Level) -> None:
+        self._not_read += [remote_files.join(folder, name) for name in level.other_images]
+        self._others += [remote_files.join(folder, name) for name in level.others]
+
+
+def _kinds(files: Sequence[str]) -> str:
+    """ "3 .heic, 1 .cr2"."""
+    endings = Counter(os.path.splitext(file)[1].lower() for file in files)
+    return listed(f"{n:,} {ending}" for ending, n in endings.most_common())
+
+
+def _names(files: Sequence[str]) -> str:
+    return listed(sorted({os.path.basename(file) for file in files}))
+
+
+def _remedy(files: Sequence[str]) -> str:
+    """Return the remedy for images of unsupported formats."""
+    heic = any(file.lower().endswith(HEIC) for file in files)
+    return ("`pip install cnnrecipes[heic]` reads HEIC; " if heic else "") + "convert them to JPEG or PNG"
