@@ -10,8 +10,11 @@ One file adds an architecture, in `models/families/` or outside of the package:
         return x
 
     register("mine", Architecture(features=features, options={"widths": (16, 32)}, source="unpublished", setting=CIFAR))
+
+The environment variable CNNRECIPES_PLUGINS lists modules outside of the package that the command line imports.
 """
 
+from cnnrecipes._support.plugins import import_plugins
 from cnnrecipes.models import families
 from cnnrecipes.models.architecture import (
     CIFAR,
@@ -29,6 +32,7 @@ from cnnrecipes.models.registry import ARCHITECTURES, find, register
 from cnnrecipes.models.stage import Backbone, Stage, stages
 
 families.load()
+import_plugins()
 
 __all__ = [
     "ARCHITECTURES",

@@ -155,8 +155,10 @@ class Model(Section):
         default="he_normal", description='as "glorot_uniform", "he_normal(0.5)" for half of it, "fixed(0.01)"'
     )
     pool: Literal["max", "average", "blur"] | None = None
-    head: Literal["average", "max", "classic"] | None = Field(
-        default=None, description="global average or maximum; classic: two layers of 4096 units with dropout"
+    head: str | None = Field(
+        default=None,
+        description="average or max: global pooling; classic: two layers of 4096 units with dropout; or a registered "
+        "head",
     )
     dropout: Fraction | None = Field(
         default=None, description="before the last layer; none: 0.5 in the classic head, 0 in the others"

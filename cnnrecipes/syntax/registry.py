@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic
 
-from cnnrecipes.errors import RegistrationError, one_line
+from cnnrecipes._support.plugins import import_plugins
+from cnnrecipes.errors import RegistrationError
 from cnnrecipes.syntax.call_syntax import Call, Kind, parse_call
-
-PLUGINS = "CNNRECIPES_PLUGINS"
 
 
 class Registry(Mapping[str, type[Kind]], Generic[Kind]):
@@ -91,21 +89,10 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
                 importlib.import_module(module.name)
-            _import_plugins()
+            import_plugins()
         except BaseException:
             self._discovered = False
             raise
-
-
-def _import_plugins() -> None:
-    for name in filter(None, map(str.strip, os.environ.get(PLUGINS, "").split(","))):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise RegistrationError(
-                f"cannot import the module {name!r} of {PLUGINS}: {one_line(error)}; correct the name, or add its "
-                "folder to PYTHONPATH"
-            ) from error
 
 
 def _path(cls: type[Call]) -> str:
