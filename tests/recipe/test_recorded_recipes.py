@@ -15,7 +15,7 @@ import cnnrecipes as cr
 from cnnrecipes.recipe.renamed_keys import RENAMED_KEYS
 from cnnrecipes.recipe.tables import TABLES
 from cnnrecipes.recipe.toml import read_toml
-from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs import checkpoint, verified_npz
 from cnnrecipes.runs.artifact import ENTRY
 from cnnrecipes.verify.resume_check import differences
 
@@ -49,13 +49,30 @@ def downgraded(tables: dict) -> dict:
     return {name: table for name, table in result.items() if table or name in ("data", "augment", "model", "train")}
 
 
+def of_first_format(document: dict) -> dict:
+    """The document of a checkpoint as it was written before there was a `TrainState`."""
+    state = document["state"]
+    parts = {
+        "position": {"epoch": state["epoch"], "step": state["step"]},
+        "record": {"seconds": state["epoch_seconds"]},
+        "history": {"rows": state["history"]},
+        "best": {"epoch": state["best_epoch"], "score": state["best_score"]},
+    }
+    return {
+        "recipe": downgraded(document["recipe"]),
+        "data": document["data"],
+        "steps_per_epoch": state["steps_per_epoch"],
+        "parts": parts,
+    }
+
+
 def record_under_old_keys(folder: Path) -> None:
     """Rewrite the recipes of a run folder: recipe.toml, checkpoints, and the artifact if there is one."""
     file = folder / "recipe.toml"
     file.write_text(tomli_w.dumps(downgraded(read_toml(file))))
     for path in checkpoint.found(folder):
-        found = checkpoint.read(path)
-        checkpoint.write(path, found.arrays, {**found.state, "recipe": downgraded(found.state["recipe"])})
+        arrays, document = verified_npz.read(path)
+        verified_npz.write(path, arrays, of_first_format(document))
     artifact = folder / "model.keras"
     with zipfile.ZipFile(artifact) as archive:
         entries = {item.filename: archive.read(item) for item in archive.infolist()}
@@ -156,7 +173,7 @@ def test_a_resume_accepts_changes_of_devices_and_logging_only(stopped, present):
     ],
 )
 def test_a_resume_refuses_other_changes_by_name(stopped, key, value):
-    with pytest.raises(cr.RunError, match=rf"{key} \(.* cannot change; the keys of devices and logging may"):
+    with pytest.raises(cr.RunError, match=rf"{key} \(.* cannot change; only keys of \[devices\] and \[logging\] can"):
         cr.resume(stopped, DATA, progress=False, **{key: value, "devices.on_oom": "halve"})
 
 
