@@ -59,6 +59,9 @@ optim-table:        ## the tables of docs/training.md from the schedules, optimi
 architectures-table:  ## docs/architectures.md from the architectures
 	$(VENV)/bin/python docs/architectures_table.py
 
+module-tree:        ## docs/modules.md from the docstrings of the modules
+	$(VENV)/bin/python docs/module_tree.py
+
 benchmark:          ## benchmarks/README.md's first table; TORCH is a Python that has torch==2.13.0
 	$(VENV)/bin/python benchmarks/train_step.py $(if $(TORCH),--torch-python $(TORCH))
 

@@ -48,6 +48,11 @@ def test_the_page_of_architectures_is_up_to_date():
     assert (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8") == made["page"]()
 
 
+def test_the_tree_of_modules_is_up_to_date():
+    made = runpy.run_path(str(ROOT / "docs" / "module_tree.py"))
+    assert (ROOT / "docs" / "modules.md").read_text(encoding="utf-8") == made["page"]()
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_pictures_and_no_logs(path, tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
