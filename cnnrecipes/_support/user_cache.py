@@ -9,13 +9,13 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-import sys
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from cnnrecipes._support import remote_files
 from cnnrecipes.errors import CNNRecipesWarning
@@ -27,10 +27,7 @@ def folder() -> Path:
     """Return the cache folder: CNNRECIPES_CACHE, or cnnrecipes/ in the platform's cache folder."""
     if os.environ.get("CNNRECIPES_CACHE"):
         return Path(os.environ["CNNRECIPES_CACHE"]).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "cnnrecipes"
-    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return Path(base or Path.home() / ".cache") / "cnnrecipes"
+    return user_cache_path("cnnrecipes", appauthor=False)
 
 
 def fingerprint(paths: Iterable[str], what: str = "") -> str:
