@@ -140,7 +140,7 @@ def _check_annotated(root: str, full: list[str]) -> None:
 
 
 def _mentioned(names: list[str]) -> dict[str, str]:
-    """name -> the split that it mentions beside something else, as "seg_train"."""
+    """Name -> the split that it mentions beside something else, as "seg_train"."""
     return {name: split for name in names if (split := split_within(name)[0])}
 
 
