@@ -21,22 +21,24 @@ from cnnrecipes.analysis.effective_field import plot_receptive_field
 from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.receptive_field import receptive_field
 
-# file -> what it shows
+# file -> content
 PICTURES = {
-    "diagram.svg": "the model by stages, with its links",
+    "diagram.svg": "block diagram by stages, with skip connections",
     "diagram.png": "the same",
-    "receptive_field.png": "what the last feature map's centre sees, in theory and in effect",
-    "activations.png": "deviation and dead channels of every layer, for the images",
-    "filters.png": "the first convolution's kernels",
-    "feature_maps.png": "what the first image gives in every stage",
+    "receptive_field.png": "theoretical and effective receptive field of the last feature map's centre",
+    "activations.png": "standard deviation and dead channels of every layer, for the images",
+    "filters.png": "kernels of the first convolution",
+    "feature_maps.png": "feature maps of the first image in every stage",
 }
 
 
 class Inspection(NamedTuple):
     """The results of `inspect`.
 
-    `stages` and `layers`: tables of costs, fields and activations. `files`: the pictures. `dead`: the layers with dead
-    channels, as `dead_channels` has them.
+    Attributes:
+        stages, layers: tables of cost, receptive field and activation statistics.
+        files: paths of the table and the plots.
+        dead: result of `dead_channels`.
     """
 
     stages: pd.DataFrame
@@ -48,25 +50,25 @@ class Inspection(NamedTuple):
 def inspect(
     model: keras.Model, folder: str | os.PathLike, images: np.ndarray | None = None, *, first: str = ""
 ) -> Inspection:
-    """Measure a model and draw it.
+    """Analyse a model and write a table and plots into a folder.
 
     Args:
-        model: functional or sequential, of fixed input size, trained or not.
-        folder: is made; gets layers.csv and `PICTURES`, in place of older ones of these names.
-        images: (N, H, W, C), on the scale that the model takes; None: 8 of uniform noise, 0..255.
-        first: which image the first of them is, for the title of its feature maps.
+        model: functional or sequential, with a fixed input shape, trained or not.
+        folder: created if missing; gets layers.csv and `PICTURES`, which overwrite earlier ones.
+        images: (N, H, W, C) in the model's input range; None: 8 images of uniform noise, 0..255.
+        first: description of the first image, for the title of its feature maps.
 
     Returns:
-        the tables: of stages, as `cost(model, by="stage")` with the receptive field at each stage's end; of layers,
-        as `cost(model)` with the receptive field and the activations' statistics.
+        the tables, of stages: `cost(model, by="stage")` with the receptive field at the end of each stage; of layers:
+        `cost(model)` with receptive field and activation statistics.
 
     Raises:
-        ModelError: a model without a graph or without a fixed size.
+        ModelError: a model without a graph or without a fixed input shape.
         DataError: images of another shape.
-        WriteError: the folder cannot be made or written to.
+        WriteError: the folder cannot be created or written.
 
     Warns:
-        UserWarning: names each layer with dead channels, says why they are, and what to do.
+        UserWarning: each layer with dead channels, with the reason and the remedy.
     """
     folder = make_folder(folder)
     about = f"{len(images)} images" if images is not None else "8 images of uniform noise"
