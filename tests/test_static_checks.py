@@ -1,4 +1,4 @@
-"""Static checks: ruff's rules and format for the whole repository, mypy's types for the package; `make lint` runs both."""
+"""Static checks: ruff on the whole repository, mypy on the package; `make lint` runs the same."""
 
 from __future__ import annotations
 
