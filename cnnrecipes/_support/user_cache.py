@@ -51,7 +51,7 @@ def _row_checksum(key: str, values: Sequence) -> int:
 
 
 def storable(text: str) -> str:
-    """Return text that is encodable as UTF-8: undecodable bytes of a file name become escapes such as \\udce4."""
+    r"""Return text that is encodable as UTF-8: undecodable bytes of a file name become escapes such as \udce4."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -73,10 +73,12 @@ class Table:
     def find(self, keys: Sequence[str]) -> dict[str, tuple]:
         """Return the cached rows by key; keys without a row (cache misses) are omitted."""
         found: dict[str, tuple] = {}
+        if self._database is None:
+            return found
         called = {storable(key): key for key in keys}
         keys = list(called)
         with self._done_without():
-            for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
+            for start in range(0, len(keys), 500):  # SQLite takes so many values at once
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
                 for key, *values, checksum in self._database.execute(

@@ -174,7 +174,7 @@ class Trainer:
         if train.early_stopping:
             chosen.append(EarlyStopping(state, train.early_stopping, self.say))
         if job.schedule.plateau:
-            chosen.append(ReduceOnPlateau(state, job.schedule))
+            chosen.append(ReduceOnPlateau(state, job.schedule, job.schedule.plateau.patience))
         if train.time_budget:
             pipeline = job.pipeline
             images = (pipeline.images_per_step, pipeline.images("validation"), pipeline.images("validation", "test"))

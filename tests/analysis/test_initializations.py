@@ -126,7 +126,7 @@ def test_the_picture_says_what_a_log_axis_cannot_show(frames, std):
 
 def test_no_activation_with_a_bound_is_said(frames):
     unbounded = frames["he_normal"].assign(dead=np.nan)
-    assert "no activation that has a floor" in plot_activation_statistics(unbounded).axes[1].texts[0].get_text()
+    assert "no activation with a floor" in plot_activation_statistics(unbounded).axes[1].texts[0].get_text()
 
 
 @pytest.mark.parametrize("frames", [{}, None, {"a": 1}, pd.DataFrame({"x": [1]})])

@@ -112,7 +112,7 @@ def test_an_absent_set_without_a_size_of_its_own_takes_the_recipes(offline):
 @pytest.mark.parametrize("data", ["./photos", "https://example.org/photos.zip", "photos.tar", "photos.csv", "arrays"])
 def test_data_of_unknown_classes_is_asked_for_them(offline, data):
     changes = {"data.name": data, "data.image_size": 32}
-    with pytest.raises(cr.DataError, match="is not on this machine, so that its classes are not known; .*classes"):
+    with pytest.raises(cr.DataError, match="is not on this machine, so its classes are unknown; .*classes"):
         subject.find("resnet20_photos", changes)
     found = subject.find("resnet20_photos", changes, classes=7)
     assert found.model.output_shape == (None, 7)

@@ -338,7 +338,7 @@ def test_copies_of_every_image_in_another_class_stop_the_check_and_the_training(
     for split in ("train", "val"):
         shutil.rmtree(photos / split / "tulip")
         shutil.copytree(photos / split / "rose", photos / split / "tulip")
-    _refused(photos, tmp_path, "every image has a copy in another class, as .*rose.*tulip")
+    _refused(photos, tmp_path, "every image has a copy in another class, for example .*rose.*tulip")
 
 
 def test_a_table_of_missing_files_is_refused_by_both(photos, tmp_path):

@@ -240,7 +240,7 @@ def test_junk_and_empty_folders_are_left_out_and_said(tmp_path):
 def test_images_of_kinds_that_are_not_read_are_counted_and_named(tmp_path):
     names = [f"cats/{i}.png" for i in range(5)] + ["dogs/1.png", "dogs/1.cr2", "cats/2.NEF", "cats/3.nef"]
     (finding,) = open_source(made(tmp_path, *names), SPEC).layout.left_out
-    assert finding.message.startswith("3 images of a kind that is not read: 2 .nef, 1 .cr2; left out; convert")
+    assert finding.message.startswith("3 images of an unsupported format: 2 .nef, 1 .cr2; left out; convert")
     assert finding.severity == "warning"
     assert len(finding.files) == 3
 
