@@ -172,7 +172,7 @@ def test_a_head_of_one_size_cannot_look_at_whole_images():
 
 
 def test_an_image_too_small_for_the_model_is_an_error():
-    with pytest.raises(ModelError, match="vgg11 pools an image of short side 16 away"):
+    with pytest.raises(ModelError, match="vgg11 reduces an image of short side 16 to nothing"):
         predictor.Scorer(of_size(32, 32, "vgg11", head="average"), "multi_scale([64, 16])")
 
 
