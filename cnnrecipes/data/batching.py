@@ -76,6 +76,7 @@ def training_batches(
     augmentation = augmentation or Augmentation.of(whole, statistics)
     framing = _framing(augmentation, image_shape(split, spec))
     last_step = whole.train.epochs * steps if last_step is None else last_step
+    order: Balanced | Permutations
     if spec.balance == "sampling":
         order = Balanced(split.labels, steps * distinct, seed)
     else:
@@ -98,7 +99,9 @@ def training_batches(
     if augmentation.in_step:
         batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
-        batches = _map(loaded, lambda epoch, key, *example: augmentation(*example, key, epoch), tf.data.AUTOTUNE)
+        batches = _map(
+            loaded, lambda epoch, key, images, labels: augmentation(images, labels, key, epoch), tf.data.AUTOTUNE
+        )
     return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -32,8 +32,9 @@ def inspect_source(source: Source, *, progress: bool = False, files_only: bool =
     """Return the inspection results of every image of a source; with `files_only`, none for images in memory."""
     inspected = {}
     for name, split in source.splits.items():
-        if _are_files(split):
-            found = inspect_files([split.images.items[position] for position in split.positions])
+        found: Iterable[FileInfo]
+        if (files := split.files()) is not None:
+            found = inspect_files(files)
         elif files_only:
             found = ()
         else:
@@ -133,7 +134,7 @@ def _emptied(source: Source, inspected: Inspections, but: str = "") -> list[str]
 
 
 def _are_files(split: Split) -> bool:
-    return isinstance(split.images, EncodedImages) and split.images.are_files
+    return not isinstance(split.images, ArrayImages) and split.images.are_files
 
 
 def _contradictions(source: Source, inspected: Inspections) -> list[str]:
@@ -171,5 +172,5 @@ def _has_contradicting_copy(source: Source) -> bool:
     return any(
         np.array_equal(first, split.read(i)[0])
         for split in source.splits.values()
-        for i in np.flatnonzero(split.labels != label)
+        for i in np.flatnonzero(split.labels != label).tolist()
     )

@@ -22,7 +22,7 @@ def stratified(labels: np.ndarray, shares: Mapping[str, float], seed: int) -> di
         split -> sorted positions (int64) into `labels`; "train" has at least one example of every class.
     """
     random = np.random.Generator(np.random.PCG64(seed))
-    parts = {name: [] for name in ("train", *shares)}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("train", *shares)}
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
         for name, share in shares.items():
@@ -154,4 +154,5 @@ def _fold(labels, groups, folds: int, number: int, seed: int) -> tuple[np.ndarra
         dealt = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
     else:
         dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
-    return [part.astype(np.int64) for part in list(dealt)[number]]
+    kept, taken = list(dealt)[number]
+    return kept.astype(np.int64), taken.astype(np.int64)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -205,9 +205,10 @@ class Artifact:
             DataError: a folder or a pattern matches no images.
             RecipeError, ModelError: as in `predict`.
         """
-        scorer, unreadable = tta_scorer(self, tta, average), {}
-        predictions = []
-        expanded = [str(file) for path in paths for file in image_paths(path) or [path]]
+        scorer = tta_scorer(self, tta, average)
+        predictions: list[Prediction] = []
+        unreadable: dict[str, str] = {}
+        expanded = [file for path in paths for file in image_paths(path) or [str(path)]]
         for files, images in self._chunks(expanded, unreadable):
             rows = self.softmax(images, scorer)
             predictions += [replace(self._name(row), file=file) for file, row in zip(files, rows, strict=True)]
@@ -215,11 +216,14 @@ class Artifact:
 
     def _predict_found(self, found: list[_Found], tta: str | Sequence[str] | None, average: str) -> list[Prediction]:
         """Predict files and arrays; warn about unreadable files of folders and patterns, raise DataError for others."""
-        predictions, unreadable, files = [], {}, 0
-        for are_files, some in itertools.groupby(found, key=lambda one: isinstance(one.item, (str, Path))):
-            some = list(some)
+        predictions: list[Prediction] = []
+        unreadable: dict[str, str] = {}
+        files = 0
+        for are_files, group in itertools.groupby(found, key=lambda one: isinstance(one.item, (str, Path))):
+            some = list(group)
             if not are_files:
-                predictions += self.predict([one.item for one in some], tta, average)
+                of_list = self.predict([one.item for one in some], tta, average)
+                predictions += cast("list[Prediction]", of_list)
                 continue
             more, bad = self.predict_files([one.item for one in some], tta, average)
             named = [why for one in some if one.named and (why := bad.get(str(one.item)))]
@@ -249,8 +253,9 @@ class Artifact:
                 some = paths[start : start + EVALUATION_BATCH]
                 found = dict(zip(some, pool.map(read, some), strict=True))
                 unreadable |= {path: why for path, why in found.items() if isinstance(why, str)}
-                if whole := [path for path in some if path not in unreadable]:
-                    yield whole, [found[path] for path in whole]
+                readable = [(path, image) for path in some if not isinstance(image := found[path], str)]
+                if readable:
+                    yield [path for path, _ in readable], [image for _, image in readable]
 
     def softmax(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
         """Return probabilities (N, classes) of images of any size, averaged over the views of `scorer` if given."""
@@ -290,7 +295,7 @@ class Artifact:
                 f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason(error)}"
             ) from None
 
-    def _fitted(self, images: list[np.ndarray]) -> np.ndarray:
+    def _fitted(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return the images, resized to the model's size, as (N, H, W, C) uint8."""
         return np.stack([self._fit(i) for i in images]) if images else np.empty((0, *self.input_shape), np.uint8)
 

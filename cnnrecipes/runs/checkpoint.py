@@ -206,7 +206,7 @@ def _named(variables: Mapping[str, Sequence[keras.Variable]]) -> dict[str, keras
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested tables as one flat dict with dotted keys."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in tables.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat

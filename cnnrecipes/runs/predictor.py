@@ -67,8 +67,9 @@ class Scorer:
     def _of(self, images: list[np.ndarray]) -> np.ndarray:
         outputs = []  # (N, classes) of each view
         for view in self.views:
-            if sides := self._sides(view):
-                outputs += [self._at(images, side) for side in sides]
+            sides = self._sides(view)
+            if self._whole is not None and sides:
+                outputs += [self._at(self._whole, images, side) for side in sides]
             else:
                 shown = [look(image, view, self.artifact.input_shape, self.artifact.recipe.data) for image in images]
                 outputs += [self.artifact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
@@ -82,7 +83,7 @@ class Scorer:
     def _sides(self, view: View) -> tuple[int, ...]:
         return view.whole_sides(min(self.artifact.input_shape[:2]))
 
-    def _at(self, images: list[np.ndarray], short_side: int) -> np.ndarray:
+    def _at(self, whole: Callable[[tf.Tensor], tf.Tensor], images: list[np.ndarray], short_side: int) -> np.ndarray:
         """Return logits (N, classes) of whole images at this short side, batched by shape.
 
         All batches of a shape have the same number of rows, the last one padded, so that the result for an image does
@@ -97,7 +98,7 @@ class Scorer:
                 some = places[start : start + count]
                 shown = [_resized(images[place], size) for place in some]
                 filled = np.stack(shown + shown[-1:] * (count - len(some)))
-                rows[some] = self._whole(tf.constant(filled)).numpy()[: len(some)]
+                rows[some] = whole(tf.constant(filled)).numpy()[: len(some)]
         return rows
 
 

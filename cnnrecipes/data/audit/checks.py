@@ -180,8 +180,8 @@ def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
         missing = [str(name) for name in counts.index[(counts[split] == 0) & (train > 0)]]
         if missing:
             yield Finding("warning", "class missing", f"{split} has no image of {listed(missing)}")
-    largest, smallest = train.idxmax(), train[train > 0].idxmin()
-    if train[largest] > UNEVEN * train[smallest]:
-        ratio = train[largest] / train[smallest]
-        message = f"{largest!r} has {ratio:.0f} times as many images as {smallest!r}; see data.balance"
+    some = train[train > 0]
+    ratio = some.max() / some.min()
+    if ratio > UNEVEN:
+        message = f"{some.idxmax()!r} has {ratio:.0f} times as many images as {some.idxmin()!r}; see data.balance"
         yield Finding("warning", "uneven classes", message)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
 import numpy as np
@@ -98,19 +98,18 @@ def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> Fi
     if isinstance(content, np.ndarray):
         digest = hashlib.blake2b(content.tobytes(), digest_size=16).hexdigest()
         return FileInfo(path, content.nbytes, modified, "array", digest=digest, **_seen(content))
-    known = {"size": len(content), "modified": modified}
-    known["digest"] = hashlib.blake2b(content, digest_size=16).hexdigest()
+    found = FileInfo(path, len(content), modified, digest=hashlib.blake2b(content, digest_size=16).hexdigest())
     try:
         header = read_header(content)
         if header.kind == "heic" and not HAS_HEIC:
-            known["modified"] = 0  # not cached, since a decoder may be installed later
-        known |= {"kind": header.kind, "mode": header.mode, "orientation": header.orientation}
+            found = replace(found, modified=0)  # not cached, since a decoder may be installed later
+        found = replace(found, kind=header.kind, mode=header.mode, orientation=header.orientation)
         image = decode(content, 3).numpy()
     except ValueError as error:
-        return FileInfo(path, **known, error=str(error))
+        return replace(found, error=str(error))
     except tf.errors.OpError as error:
-        return FileInfo(path, **known, error=reason(error))
-    return FileInfo(path, **known, **_seen(image))
+        return replace(found, error=reason(error))
+    return replace(found, **_seen(image))
 
 
 def _seen(image: np.ndarray) -> dict:

@@ -19,8 +19,10 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
 
 
+Kind = Literal["jpeg", "png", "gif", "bmp", "webp", "tiff", "jpeg2000", "pnm", "avif", "heic", "unknown"]
+
 # File signatures; AVIF and HEIC share a container format and are told apart by brand names.
-_SIGNATURES = {
+_SIGNATURES: dict[Kind, tuple[bytes, ...]] = {
     "jpeg": (b"\xff\xd8\xff",),
     "png": (b"\x89PNG\r\n\x1a\n",),
     "gif": (b"GIF87a", b"GIF89a"),
@@ -36,7 +38,7 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 class Header:
     """Metadata from an image header; width and height as stored, before EXIF rotation."""
 
-    kind: Literal["jpeg", "png", "gif", "bmp", "webp", "tiff", "jpeg2000", "pnm", "avif", "heic", "unknown"]
+    kind: Kind
     width: int = 0
     height: int = 0
     orientation: int = 1  # EXIF's 1 to 8
@@ -63,7 +65,7 @@ def read_header(content: bytes) -> Header:
     return header
 
 
-def kind_of(content: bytes) -> str:
+def kind_of(content: bytes) -> Kind:
     """Return the image format by the first 64 bytes; "unknown" if it is not an image."""
     for kind, signatures in _SIGNATURES.items():
         if content.startswith(signatures):
@@ -86,7 +88,8 @@ def _parse(content: bytes) -> Header:
         if kind in ("jpeg", "png", "webp", "tiff"):
             return {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}[kind](content)
         if kind == "gif":
-            return Header("gif", *struct.unpack("<HH", content[6:10]), mode="P")
+            width, height = struct.unpack("<HH", content[6:10])
+            return Header("gif", width, height, mode="P")
         if kind == "bmp":
             # The OS/2 header has 12 bytes and 16-bit dimensions.
             of_os2 = content[14:18] == b"\x0c\0\0\0"
