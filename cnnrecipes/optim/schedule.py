@@ -73,7 +73,8 @@ class Piece:
             raise RecipeError(f"{key} = '{duration}' is less than a step; make it longer")
         if within is not None and steps >= within:
             raise RecipeError(
-                f"{key} = '{duration}' is {steps} steps of a training of {self.total}; make it shorter, as '5%'"
+                f"{key} = '{duration}' is {steps} steps of a training of {self.total}; make it shorter, for example "
+                "'5%'"
             )
         return steps
 

@@ -30,7 +30,7 @@ def explain(item: Mapping[str, Any]) -> str:
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return f"{key} = {shown(item['input'])}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
     if item["type"] == "tuple_type":
-        message = f"give a list, as {json.dumps([item['input']], default=str)}"
+        message = f"give a list, for example {json.dumps([item['input']], default=str)}"
     return f"{key} = {shown(item['input'])}; {message[:1].lower() + message[1:]}"
 
 

@@ -70,7 +70,9 @@ class Recipe(Section):
         for key, value in dotted(changes).items():
             known = all_keys()
             if key in self.__class__.model_fields and key not in known:
-                raise RecipeError(f"{key} = {shown(value)} is a table; change a key of it, as {key}.{_first(key)}=...")
+                raise RecipeError(
+                    f"{key} = {shown(value)} is a table; change a key of it, for example {key}.{_first(key)}=..."
+                )
             if key not in known:
                 raise RecipeError(unknown_key(key))
             *parents, leaf = key.split(".")

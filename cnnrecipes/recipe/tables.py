@@ -228,7 +228,7 @@ class Optimizer(Section):
                 if getattr(self, key) is not None:
                     raise ValueError(
                         f"{key} = {getattr(self, key)} with optimizer.name = {self.name!r}, which averages the weights "
-                        f'itself; leave {key} out, or choose another optimizer, as "adamw"'
+                        f'itself; leave {key} out, or choose another optimizer, for example "adamw"'
                     )
         return self
 

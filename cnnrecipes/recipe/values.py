@@ -24,7 +24,7 @@ def image_size(value: Any) -> Any:
     sides = value if isinstance(value, (list, tuple)) else [value]
     whole = all(isinstance(side, int) and not isinstance(side, bool) and 4 <= side <= 10_000 for side in sides)
     if not whole or (len(sides) != 2 and sides is value):
-        raise ValueError("give pixels from 4 to 10000, as 64, or height and width, as [32, 48]")
+        raise ValueError("give pixels from 4 to 10000, for example 64, or height and width, for example [32, 48]")
     return tuple(sides) if sides is value and sides[0] != sides[1] else sides[0]
 
 

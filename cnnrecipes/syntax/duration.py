@@ -29,7 +29,7 @@ class Duration:
             return text
         match = re.match(PATTERN, text) if isinstance(text, str) else None
         if match is None:
-            raise ValueError('a duration is a text with its unit, as "5 epochs", "400 steps" or "10%"')
+            raise ValueError('a duration is a text with its unit, for example "5 epochs", "400 steps" or "10%"')
         amount, unit = float(match[1]), match[2] if match[2] == "%" else match[2].rstrip("s") + "s"
         if unit == "%" and amount > 100:
             raise ValueError("a share of the training is at most 100%")
@@ -69,7 +69,7 @@ class TimeSpan:
             return text
         match = re.match(TIME_PATTERN, text) if isinstance(text, str) else None
         if match is None or float(match[1]) == 0:
-            raise ValueError('a time is a text with its unit, as "90 s", "50 min" or "2 h"')
+            raise ValueError('a time is a text with its unit, for example "90 s", "50 min" or "2 h"')
         return cls(float(match[1]), match[2])
 
     @property

@@ -36,7 +36,7 @@ def check(spec: schema.Logging) -> None:
         # W&B leaves a folder "wandb" where it ran, which Python finds as a package without a file.
         if found is None or found.origin is None:
             raise TrainingError(
-                f"logging.loggers has {name!r}, which is not installed; `pip install {name}`, or take it from the list"
+                f"logging.loggers has {name!r}, which is not installed; `pip install {name}`, or leave it out"
             )
 
 
@@ -181,7 +181,7 @@ class WandbLogger(Logger):
                 config=self.whole.to_dict(),
             )
         except wandb.Error as error:
-            raise TrainingError(f"W&B does not begin ({error}); `wandb login`, or set WANDB_MODE=offline") from None
+            raise TrainingError(f"W&B cannot start ({error}); `wandb login`, or set WANDB_MODE=offline") from None
 
     def log(self, epoch, values):
         self.run.log(dict(values), step=epoch)
@@ -205,7 +205,7 @@ class MlflowLogger(Logger):
             mlflow.set_experiment(PROJECT)
             run = mlflow.start_run(run_id=number, run_name=None if number else self.folder.name)
         except mlflow.MlflowException as error:
-            raise TrainingError(f"MLflow does not begin ({error}); see to MLFLOW_TRACKING_URI") from None
+            raise TrainingError(f"MLflow cannot start ({error}); check MLFLOW_TRACKING_URI") from None
         remembered(self.folder, "mlflow", lambda: run.info.run_id)
         items = [(key, str(value)[:_CHARACTERS]) for key, value in flat(self.whole).items() if value != ""]
         # MLflow's parameters never change: a resumed training has them already.
@@ -245,7 +245,7 @@ def remembered(folder: Path, name: str, make: Callable[[], str] | None = None) -
             raise ValueError("it does not hold names of loggers and ids")
     except (ValueError, OSError) as error:
         raise RunError(
-            f"cannot read {str(path)!r} ({one_line(error)}); delete it, and the loggers begin a new run"
+            f"cannot read {str(path)!r} ({one_line(error)}); delete it, and the loggers start a new run"
         ) from None
     if name not in ids and make is not None:
         ids[name] = make()

@@ -103,7 +103,7 @@ def naming_full_disk(folder: Path) -> Iterator[None]:
         if not is_disk_full(error):
             raise
         raise TrainingError(
-            f"the disk of {str(folder)!r} is full; make room, then `cnnrecipes resume {folder}` goes on from the last "
+            f"the disk of {str(folder)!r} is full; free space, then `cnnrecipes resume {folder}` continues from the last "
             "checkpoint"
         ) from None
 

@@ -60,5 +60,5 @@ def test_an_extension_of_a_run_is_drawn_before_it_is_trained(digits_run, tmp_pat
     assert list(figure.axes[0].get_lines()[1].get_xdata()) == [done, done]
     assert lines(figure)[0][-1] == pytest.approx(done + 4, abs=0.1)
     assert (tmp_path / "x.png").is_file()
-    with pytest.raises(cr.RecipeError, match="learning rate belongs to schedule='constant'"):
+    with pytest.raises(cr.RecipeError, match="learning_rate is required for schedule='constant'"):
         plot_extension(digits_run, 4, schedule="constant")

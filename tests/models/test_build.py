@@ -62,7 +62,7 @@ def test_a_norm_of_ones_own_is_used_everywhere():
         ("resnet8", {"init": 0.1}, "init is 0.1; give a name"),
         ("resnet8", {"norm": lambda name: None}, "does not take gamma_initializer="),
         ("resnet8", {"widths": (32, 16, 8)}, "shortcut A adds channels and cannot make 32 into 16; take B or C"),
-        ("resnet8", {"depths": 3}, r"model.depths = 3; give a list, as \[3\]"),
+        ("resnet8", {"depths": 3}, r"model.depths = 3; give a list, for example \[3\]"),
         (None, {}, "the model is None; give an architecture's name"),
         ("alexnet", {}, "32x32 is less than 63x63"),
         ("alexnet", {"input_shape": (14, 14, 3), "stem": "cifar"}, "14x14 is less than 15x15"),

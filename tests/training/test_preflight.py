@@ -17,7 +17,7 @@ NO_MEMORY = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating te
 
 @pytest.mark.parametrize("error", [OSError(number, os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT)])
 def test_a_full_disk_says_how_to_go_on(error, tmp_path):
-    full = pytest.raises(TrainingError, match="the disk of .* is full; make room, then `cnnrecipes resume")
+    full = pytest.raises(TrainingError, match="the disk of .* is full; free space, then `cnnrecipes resume")
     with full, naming_full_disk(tmp_path):
         raise error
 

@@ -51,7 +51,7 @@ def _of_tf_config(text: str) -> Cluster | None:
         if not all(0 < int(worker.rpartition(":")[2]) < 2**16 for worker in workers):
             raise ValueError("a port is from 1 to 65535")
         if twice := sorted({worker for worker in workers if workers.count(worker) > 1}):
-            raise ValueError(f"{twice[0]} stands there twice")
+            raise ValueError(f"{twice[0]} is listed twice")
         if not 0 <= index < len(workers):
             raise ValueError(f"task {index} of {len(workers)} workers")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

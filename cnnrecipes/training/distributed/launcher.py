@@ -32,7 +32,7 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
         TrainingError: no command, or no workers.
     """
     if not arguments:
-        raise TrainingError("launch wants a command, as `cnnrecipes launch --workers 2 fit resnet8_digits`")
+        raise TrainingError("launch needs a command, for example `cnnrecipes launch --workers 2 fit resnet8_digits`")
     if workers < 1:
         raise TrainingError(f"{workers} workers cannot train; give at least 1")
     addresses = [f"localhost:{port}" for port in _free_ports(workers)]

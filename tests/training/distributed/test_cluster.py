@@ -34,7 +34,7 @@ def test_tf_config_names_the_workers_the_chief_first():
         (config(2), "task 2 of 2 workers"),
         (config(0, ["a", "b"]), "an address is host:port"),
         (config(0, ["a:1", "b:70000"]), "70000"),
-        (config(0, ["a:1", "a:1"]), "a:1 stands there twice"),
+        (config(0, ["a:1", "a:1"]), "a:1 is listed twice"),
         (config(0, ps=["a:1"]), "only workers, and a chief, train"),
     ],
 )
