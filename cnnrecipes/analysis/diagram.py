@@ -1,4 +1,4 @@
-"""A model's block diagram: a column a stage, a box a block, an arrow a link that skips it. All lengths are inches."""
+"""Block diagram of a model: one column per stage, one box per block, one arrow per skip connection. Lengths: inches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The single checks: each looks at one kind of trouble, and yields what it finds."""
+"""Individual checks of a data set: each yields the findings of one kind of problem."""
 
 from __future__ import annotations
 

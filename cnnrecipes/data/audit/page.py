@@ -1,4 +1,4 @@
-"""The page of pictures that goes with a check: every file that was found wanting, once, with all that was found."""
+"""HTML report of a data check: a picture of each file with findings, once, with all of its findings."""
 
 from __future__ import annotations
 

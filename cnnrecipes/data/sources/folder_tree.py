@@ -1,4 +1,4 @@
-"""A folder and what is below it, each level listed once: images, other files, and what is passed over."""
+"""Folder tree, each level listed once: images, other files, and ignored entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image files by a folder or a pattern, as `predict` takes them."""
+"""Image files in folders or matching a pattern, for `predict`."""
 
 from __future__ import annotations
 

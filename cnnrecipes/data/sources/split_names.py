@@ -1,4 +1,4 @@
-"""The names that people give to splits: `train`, `Training Set`, `val2017`, `test_images`, `dev`."""
+"""Usual names of splits: `train`, `Training Set`, `val2017`, `test_images`, `dev`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tf.data.Dataset of (image, label), held in memory so that any example of it can be read at any time."""
+"""A tf.data.Dataset of (image, label), read into memory for random access to its examples."""
 
 from __future__ import annotations
 

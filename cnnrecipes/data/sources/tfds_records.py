@@ -1,4 +1,4 @@
-"""Sets of TFDS that are larger than memory: examples read one by one from where they lie."""
+"""TFDS data sets larger than memory: random access to single examples in the record files."""
 
 from __future__ import annotations
 

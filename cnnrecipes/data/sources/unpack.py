@@ -1,4 +1,4 @@
-"""Unpack a zip or tar file that is not trusted: only regular files, only below one folder, only so many bytes."""
+"""Safe unpacking of untrusted zip and tar files: only regular files, only inside one folder, with a size limit."""
 
 from __future__ import annotations
 
