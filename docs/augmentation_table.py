@@ -9,7 +9,7 @@ from cnnrecipes.augment.operation import OPERATIONS, CropWhileDecoding, Mix
 from cnnrecipes.augment.views import VIEWS
 from cnnrecipes.syntax.call_syntax import Call
 
-HEAD = """# Augmentation and views
+HEAD = """# Data augmentation and test-time augmentation
 
 `augment.ops` in a recipe is a list of operations, applied in order; values are Python literals. This page is generated
 by `make augmentation-table`.
@@ -18,7 +18,7 @@ by `make augmentation-table`.
 [augment]
 ops = ["random_resized_crop(scale=[0.35, 1])", "flip_lr", "rand_augment(2, magnitude=9)", "mixup(0.2)", "cutmix"]
 repeats = 1        # copies of an image in a batch, each augmented independently
-device = "auto"    # "host": in the input pipeline; "accelerator": in the training step; "auto": there on a GPU
+device = "auto"    # "host": in the input pipeline; "accelerator": in the training step, which "auto" selects on a GPU
 ```
 
 The random draws of an image are a function of (seed, epoch, example): they do not depend on the rest of the batch, the
@@ -36,13 +36,14 @@ with Pillow. `fill` is a gray value, or `"mean"`: the mean color of the training
 |---|---|
 """
 VIEW_HEAD = """
-An operation that crops while decoding (`random_resized_crop`, `random_crop`) stands first; of a JPEG only the crop is
-decoded. Without one, images are resized and center-cropped as in validation.
-Mixing operations stand last; with several of them each image draws one. Images are mixed with their neighbor in the
-batch, the last three of an odd batch cyclically; the only image of a batch is unchanged.
-With mixing, the training accuracy is measured against the label with the larger weight.
+An operation that crops while decoding (`random_resized_crop`, `random_crop`) must be the first; only the crop of a JPEG
+is decoded. Without such an operation, images are resized and center-cropped as in validation.
 
-## Your own operation
+Mixing operations must be the last; if there are several, one of them is drawn for each image. Images are mixed with
+their neighbor in the batch (the last three of an odd batch cyclically); a batch of one image is unchanged. With mixing,
+the training accuracy is measured against the label with the larger weight.
+
+## Custom operation
 
 ```python
 # my_ops.py
@@ -62,11 +63,11 @@ class ChannelSwap(Operation):
         return tf.where(draws[:, 0, None, None, None] < self.probability, images[..., ::-1], images)
 ```
 
-After `import my_ops` a recipe can use `augment.ops = ["channel_swap(0.3)"]`. For the command line, list such modules in
-an environment variable, separated by commas: `CNNRECIPES_PLUGINS=my_ops PYTHONPATH=. cnnrecipes show-batch ...`.
+After `import my_ops`, a recipe can use `augment.ops = ["channel_swap(0.3)"]`. For the command line, list such modules
+in an environment variable, separated by commas: `CNNRECIPES_PLUGINS=my_ops PYTHONPATH=. cnnrecipes show-batch ...`.
 An operation that takes k random numbers per image sets `draws = k`.
 
-## Views: test-time augmentation
+## Test-time augmentation: views
 
 `cnnrecipes evaluate RUN --tta flip_lr --tta "shift(2)"`, `run.evaluate(tta=["flip_lr", "shift(2)"])`, and the same for
 `predict`: the predictions for several views of an image are averaged, as probabilities or (`average="logits"`) as

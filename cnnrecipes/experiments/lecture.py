@@ -264,14 +264,14 @@ def _norms_and_batches() -> tuple[Case, ...]:
 
 EXPERIMENTS = {
     "plain_and_residual": Experiment(
-        "Do deeper nets train worse than shallow ones, and do shortcuts mend it? (He et al. 2015, fig. 1 and 6)",
+        "Do deeper networks train worse than shallow ones, and do shortcuts fix it? (He et al. 2015, fig. 1 and 6)",
         "depth",
         _depths(),
         Setting(),
         plot_over_epochs,
     ),
     "norms_and_batches": Experiment(
-        "Which normalization stands small batches? (Wu & He 2018, fig. 1)",
+        "Which normalization works with small batches? (Wu & He 2018, fig. 1)",
         "batch size",
         _norms_and_batches(),
         Setting(images=3000, epochs=10),

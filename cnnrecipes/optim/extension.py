@@ -23,14 +23,14 @@ from cnnrecipes.syntax.call_syntax import Call
 from cnnrecipes.syntax.registry import Registry
 
 PlannedEpochs = Annotated[
-    int | None, Field(ge=1, description="planned epochs of the training before, if that was stopped early")
+    int | None, Field(ge=1, description="planned epochs of the original training, if it was stopped early")
 ]
 
 
 class Extension(Call):
     """Base class of extensions; `planned: PlannedEpochs = None` is a field of those that support early stopping."""
 
-    epoch: int = Field(ge=1, description="epoch after which it begins")
+    epoch: int = Field(ge=1, description="epoch after which the extension begins")
 
     @property
     def planned_epochs(self) -> int:

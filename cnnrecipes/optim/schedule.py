@@ -133,7 +133,9 @@ class Schedule(Call):
 class ValidationSchedule(Schedule):
     """Base class of schedules that reduce the learning rate when the validation does not improve."""
 
-    patience: int = Field(default=10, ge=1, description="epochs without a better validation before a reduction")
+    patience: int = Field(
+        default=10, ge=1, description="epochs without improvement of the validation before a reduction"
+    )
 
     def shape(self, piece: Piece) -> Shape:
         """Return the peak at every step; `training/callbacks/stopping.py` multiplies it by the reductions."""

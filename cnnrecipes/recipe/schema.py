@@ -150,7 +150,7 @@ def model_spec(model: str | Model, **options: Any) -> Model:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of recipe files, for editors; no key is required, since a file may use `extends`."""
     schema = Recipe.model_json_schema()
-    schema["properties"]["extends"] = {"type": "string", "description": "a recipe's name or path to start from"}
+    schema["properties"]["extends"] = {"type": "string", "description": "name or path of the recipe to extend"}
     schema.pop("required", None)
     for section in schema["$defs"].values():
         section.pop("required", None)

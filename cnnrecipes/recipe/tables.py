@@ -69,43 +69,49 @@ class Section(BaseModel):
 class Data(Section):
     """Data set, image size, splits and standardization."""
 
-    name: str = Field(description='"digits", a TFDS name as "cifar10", or a folder with one sub-folder a class')
+    name: str = Field(
+        description='"digits", a TFDS name, for example "cifar10", or a folder with one sub-folder per class'
+    )
     batch_size: int = Field(default=128, ge=1)
     image_size: ImageSize | None = Field(
-        default=None, description="in pixels: 64, or height and width, as [32, 48]; none: as stored"
+        default=None, description="in pixels: 64, or height and width, for example [32, 48]; none: as stored"
     )
-    channels: Literal[1, 3] | None = Field(default=None, description="1 gray, 3 RGB; none: as stored, photos as RGB")
+    channels: Literal[1, 3] | None = Field(
+        default=None, description="1: grayscale, 3: RGB; none: as stored, photos as RGB"
+    )
     resize: Literal["crop", "pad"] = Field(
-        default="crop", description="crop: short side, then centre crop; pad: the whole image, black borders"
+        default="crop",
+        description="crop: resize the short side, then center crop; pad: the whole image with black borders",
     )
     short_side: int | None = Field(
         default=None,
         ge=4,
-        description="what the short side is resized to before the centre crop; none: the short side of image_size",
+        description="length of the short side, in pixels, before the center crop; none: the short side of image_size",
     )
     standardize: Literal["train", "imagenet", "image", "none"] = Field(
         default="train",
-        description="mean and std of each channel over the training split, or ImageNet's; of each image; or not at all",
+        description="mean and standard deviation per channel: of the training split, of ImageNet, or of each image; "
+        "none: no standardization",
     )
     layout: Literal["auto", "splits", "classes"] = Field(
-        default="auto", description="what the sub-folders of a folder are; auto: found out, and asked where in doubt"
+        default="auto", description="meaning of a folder's sub-folders; auto: detected, an error if ambiguous"
     )
     cache: Literal["none", "memory", "disk"] = Field(
-        default="none", description="where decoded photos are kept for the next epochs; the batches stay the same"
+        default="none", description="cache of decoded photos for later epochs; the batches do not change"
     )
-    cache_gb: float = Field(default=4.0, gt=0, description="of decoded photos of a split, at most, in GiB")
-    validation: Fraction = Field(default=0.1, description="share held out where the source has no validation split")
-    test: Fraction = Field(default=0.0, description="share held out where the source has no test split")
+    cache_gb: float = Field(default=4.0, gt=0, description="maximum size of the cache of a split, in GiB")
+    validation: Fraction = Field(default=0.1, description="fraction split off if the data has no validation split")
+    test: Fraction = Field(default=0.0, description="fraction split off if the data has no test split")
     split: Literal["stratified", "content"] = Field(
         default="stratified",
-        description="stratified: shares of each class; content: by a hash, so that none moves later",
+        description="stratified: by class; content: by a hash of each image, so that adding images moves no other",
     )
     split_seed: int = Field(default=0, ge=0, lt=2**31)
-    folds: int | None = Field(default=None, ge=2, description="the validation split is one of so many folds")
-    fold: int = Field(default=0, ge=0, description="which one, from 0")
+    folds: int | None = Field(default=None, ge=2, description="number of folds; the validation split is one of them")
+    fold: int = Field(default=0, ge=0, description="number of the validation fold, from 0")
     balance: Literal["none", "class_weights", "sampling"] = Field(
         default="none",
-        description="what is done about classes of different sizes: weights in the loss, or equal shares",
+        description="for imbalanced classes: class weights in the loss, or class-balanced sampling",
     )
 
     @model_validator(mode="after")
@@ -134,25 +140,25 @@ class Augment(Section):
     """Random augmentation of training images: operations in order."""
 
     ops: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_operations)] = Field(
-        default=(), description='as ["pad_crop(4)", "flip_lr", "cutout(8)"]; docs/augmentation.md lists them'
+        default=(), description='for example ["pad_crop(4)", "flip_lr", "cutout(8)"]; docs/augmentation.md lists them'
     )
-    repeats: int = Field(
-        default=1, ge=1, description="how often an image stands in a batch, each time augmented otherwise"
-    )
+    repeats: int = Field(default=1, ge=1, description="copies of an image in a batch, each augmented independently")
     device: Literal["auto", "host", "accelerator"] = Field(
-        default="auto", description="where: on the CPU ahead of the training step, or in it; auto: in it on a GPU"
+        default="auto",
+        description="host: in the input pipeline on the CPU; accelerator: in the training step; auto: that on a GPU",
     )
 
 
 class Model(Section):
     """Architecture and its components; None selects the architecture's default."""
 
-    name: str = Field(description='an architecture, as "resnet20"')
-    norm: Norm | None = Field(default=None, description='normalization; "none" for a net without')
-    norm_groups: int = Field(default=8, ge=1, description='groups of norm "group"; divides every width')
+    name: str = Field(description='an architecture, for example "resnet20"; docs/architectures.md lists them')
+    norm: Norm | None = Field(default=None, description='normalization layers; "none": no normalization')
+    norm_groups: int = Field(default=8, ge=1, description='number of groups of norm "group"; must divide every width')
     activation: Activation = "relu"
     init: Annotated[str, AfterValidator(_readable_init)] = Field(
-        default="he_normal", description='as "glorot_uniform", "he_normal(0.5)" for half of it, "fixed(0.01)"'
+        default="he_normal",
+        description='for example "glorot_uniform", "he_normal(0.5)" (half the standard deviation) or "fixed(0.01)"',
     )
     pool: Literal["max", "average", "blur"] | None = None
     head: str | None = Field(
@@ -161,28 +167,34 @@ class Model(Section):
         "head",
     )
     dropout: Fraction | None = Field(
-        default=None, description="before the last layer; none: 0.5 in the classic head, 0 in the others"
+        default=None, description="dropout rate before the last layer; none: 0.5 in the classic head, 0 in the others"
     )
-    block_dropout: Fraction | None = Field(default=None, description="inside each residual block")
-    spatial_dropout: Fraction = Field(default=0.0, description="of whole channels, inside each block or after a stage")
+    block_dropout: Fraction | None = Field(default=None, description="dropout rate inside each residual block")
+    spatial_dropout: Fraction = Field(
+        default=0.0, description="dropout rate of whole channels, inside each residual block or after a stage"
+    )
     stem: Literal["cifar", "imagenet"] | None = None
-    variant: Literal["v1", "v1.5", "v2", "d"] | None = Field(default=None, description="of ResNets")
-    shortcut: Literal["A", "B", "C", "none"] | None = Field(default=None, description="of residual blocks")
+    variant: Literal["v1", "v1.5", "v2", "d"] | None = Field(default=None, description="ResNet variant")
+    shortcut: Literal["A", "B", "C", "none"] | None = Field(
+        default=None, description="shortcut type of residual blocks"
+    )
     zero_init_residual: bool | None = Field(
         default=None,
-        description="the last gamma of a residual block starts at 0 (Goyal et al. 2017, section 5.1), but at 1 where "
-        "shortcut A adds channels, which would never learn; none: true where blocks have such a gamma",
+        description="initialize the last gamma of a residual block to 0 (Goyal et al. 2017, section 5.1), or to 1 if "
+        "shortcut A adds channels, which would get no gradient; none: true if blocks have such a gamma",
     )
     branch_scale: Literal["skipinit", "none"] | None = Field(
         default=None,
-        description="learnable factors at the end of each residual branch, 0 at first (De & Smith 2020), but 1 where "
-        "shortcut A adds channels; none: skipinit with norm none",
+        description="learnable per-channel factors at the end of each residual branch, initialized to 0 (De & Smith "
+        "2020), or to 1 if shortcut A adds channels; none: skipinit with norm none",
     )
     stochastic_depth: Fraction = Field(
-        default=0.0, description="share of times the last block is skipped; growing linearly from the first"
+        default=0.0, description="probability of skipping the last block; increases linearly over the blocks"
     )
-    squeeze_excite: int | None = Field(default=None, ge=1, description="channels a unit inside; none: without")
-    depths: Depths | None = Field(default=None, description="blocks, or convolutions, of each stage")
+    squeeze_excite: int | None = Field(
+        default=None, ge=1, description="reduction ratio of squeeze-and-excitation; none: no squeeze-and-excitation"
+    )
+    depths: Depths | None = Field(default=None, description="number of blocks, or convolutions, of each stage")
     widths: Widths | None = Field(default=None, description="channels of each stage")
 
 
@@ -190,36 +202,48 @@ class Optimizer(Section):
     """Optimizer, weight decay, gradient clipping, learning rate schedule and weight averages."""
 
     name: Annotated[str, AfterValidator(_readable(OPTIMIZERS.parse))] = Field(
-        default="sgd", description='as "adamw", "lion", "muon(momentum=0.95)"; docs/training.md lists them'
+        default="sgd", description='for example "adamw", "lion" or "muon(momentum=0.95)"; docs/training.md lists them'
     )
-    learning_rate: float = Field(default=0.1, gt=0, description="the peak of the schedule")
+    learning_rate: float = Field(default=0.1, gt=0, description="peak learning rate of the schedule")
     scale_rate: Literal["none", "linear", "sqrt"] = Field(
-        default="none", description="times (data.batch_size / 256), or its square root"
+        default="none", description="multiply the learning rate by data.batch_size / 256, or by its square root"
     )
     layer_decay: float | None = Field(
-        default=None, gt=0, le=1, description="a layer's rate to that of the one after it; none: all learn alike"
+        default=None,
+        gt=0,
+        le=1,
+        description="ratio of a layer's learning rate to that of the next layer; none: one learning rate for all",
     )
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(default=5e-4, ge=0, description="of weights; of norms and biases only if decay_all")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum of sgd")
+    weight_decay: float = Field(default=5e-4, ge=0, description="weight decay; of norms and biases only if decay_all")
     decay: Literal["coupled", "decoupled"] | None = Field(
-        default=None, description="added to the gradient, or apart from it; none: coupled for sgd, as in PyTorch"
+        default=None,
+        description="coupled: added to the gradient; decoupled: applied to the weights; none: coupled for sgd, as in "
+        "PyTorch, decoupled for others",
     )
-    decay_all: bool = Field(default=False, description="weight decay on norms and biases too")
-    clip_norm: float | None = Field(default=None, gt=0, description="longest gradient, over all weights together")
-    clip_value: float | None = Field(default=None, gt=0, description="largest entry of a gradient")
+    decay_all: bool = Field(default=False, description="apply weight decay to norms and biases too")
+    clip_norm: float | None = Field(default=None, gt=0, description="maximum L2 norm of the gradient of all weights")
+    clip_value: float | None = Field(default=None, gt=0, description="maximum absolute value of a gradient element")
     schedule: Annotated[str, AfterValidator(_readable(SCHEDULES.parse))] = Field(
-        default="cosine", description="as \"trapezoid(cooldown='20%')\"; docs/training.md lists them"
+        default="cosine", description="for example \"trapezoid(cooldown='20%')\"; docs/training.md lists them"
     )
     warmup: Duration = Field(
-        default=Duration(0, "epochs"), description="linear, above 0 from the first step; not of one_cycle"
+        default=Duration(0, "epochs"), description="linear warm-up, above 0 from the first step; not with one_cycle"
     )
     extensions: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_extensions)] = Field(
-        default=(), description='how the schedule goes on after its end, as ["restart(40)"]; written by `extend`'
+        default=(),
+        description='extensions of the schedule, for example ["restart(40)"]; written by `extend`',
     )
     ema: float | None = Field(
-        default=None, gt=0, lt=1, description="decay of an average of the weights, which is then what is kept; as 0.999"
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay of an exponential moving average of the weights, which is then evaluated and saved; for "
+        "example 0.999",
     )
-    lookahead: int | None = Field(default=None, ge=1, description="steps between two looks back; none: without")
+    lookahead: int | None = Field(
+        default=None, ge=1, description="steps between updates of the Lookahead weights; none: no Lookahead"
+    )
 
     @model_validator(mode="after")
     def _averages_once(self):
@@ -240,49 +264,57 @@ class Train(Section):
     microbatches: int = Field(
         default=1,
         ge=1,
-        description="number of microbatches a batch is computed in, to need less memory; gradients are added up",
+        description="number of microbatches that a batch is split into, to need less memory; gradients are accumulated",
     )
     loss: Annotated[str, AfterValidator(_readable(LOSSES.parse))] = Field(
-        default="cross_entropy", description='as "binary_cross_entropy", "focal(gamma=2.0)"'
+        default="cross_entropy",
+        description='for example "binary_cross_entropy" or "focal(gamma=2.0)"; docs/training.md lists them',
     )
     label_smoothing: Fraction = 0.0
     early_stopping: int | None = Field(
-        default=None, ge=1, description="epochs without a better validation after which it ends; none: never"
+        default=None,
+        ge=1,
+        description="epochs without a better validation result after which the training stops; none: never",
     )
     monitor: Literal["accuracy", "loss"] = Field(
-        default="accuracy", description="what of the validation is better: accuracy, then loss; or loss alone"
+        default="accuracy",
+        description="validation metric that selects the best epoch: accuracy, then loss; or loss alone",
     )
     artifact: Literal["best", "last"] = Field(
-        default="best", description="the weights that are kept: those of the best validation, or the last epoch's"
+        default="best", description="weights that are saved: those of the best epoch, or of the last"
     )
     start_from: str | None = Field(
-        default=None, description="a run, a checkpoint of one, or a model.keras, whose weights are the first"
+        default=None, description="initial weights: a run, a checkpoint of a run, or a model.keras"
     )
     seed: int = Field(default=0, ge=0, lt=2**31)
-    deterministic: bool = Field(default=False, description="bit-equal runs, also on a GPU, where that costs speed")
+    deterministic: bool = Field(default=False, description="bit-exact runs on a GPU too, at lower speed")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="of the layers' arithmetic; auto: what the GPU is quick with, float32 on a CPU"
+        default="auto",
+        description="compute dtype of the layers; auto: the one with Tensor Cores on the GPU, float32 on a CPU",
     )
-    xla: bool | None = Field(default=None, description="compile the step with XLA; none: where it helps, on GPUs")
-    sync_batch_norm: bool = Field(default=False, description="batch statistics over all devices, not of each")
+    xla: bool | None = Field(default=None, description="compile the training step with XLA; none: on GPUs only")
+    sync_batch_norm: bool = Field(
+        default=False, description="batch norm statistics over all devices instead of per device"
+    )
     time_budget: TimeSpan | None = Field(
-        default=None, description='ends within it, the schedule fitted to it; as "50 min"'
+        default=None, description='maximum time of the training, to which the schedule is fitted; for example "50 min"'
     )
 
 
 class Devices(Section):
-    """Devices, steps per execution and what follows from running out of memory."""
+    """Devices, steps per execution and the behavior when memory runs out."""
 
     resumable: ClassVar[bool] = True
 
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = Field(
-        default="auto", description="devices: one, all GPUs of the machine, or many machines; auto: those there are"
+        default="auto",
+        description="one device, all GPUs of the machine, or several machines; auto: all available devices",
     )
     steps_per_execution: int | None = Field(
-        default=None, ge=1, description="steps that TensorFlow makes in a row; none: as many as take 0.2 s"
+        default=None, ge=1, description="training steps per call of TensorFlow; none: as many as take 0.2 s"
     )
     on_oom: Literal["stop", "halve"] = Field(
-        default="stop", description="when memory runs out: stop, or go on with batches in twice as many parts"
+        default="stop", description="when memory runs out: stop, or continue with twice as many microbatches"
     )
 
 
@@ -292,7 +324,8 @@ class Logging(Section):
     resumable: ClassVar[bool] = True
 
     checkpoint_every: TimeSpan | Duration = Field(
-        default=TimeSpan(1, "min"), description='as "5 min", "500 steps"; there is one at the end as well'
+        default=TimeSpan(1, "min"),
+        description='for example "5 min" or "500 steps"; a checkpoint is also written at the end',
     )
     loggers: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], Field(strict=False)] = ("tensorboard",)
 

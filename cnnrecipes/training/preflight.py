@@ -103,8 +103,8 @@ def naming_full_disk(folder: Path) -> Iterator[None]:
         if not is_disk_full(error):
             raise
         raise TrainingError(
-            f"the disk of {str(folder)!r} is full; free space, then `cnnrecipes resume {folder}` continues from the last "
-            "checkpoint"
+            f"the disk of {str(folder)!r} is full; free space, then `cnnrecipes resume {folder}` continues from the "
+            "last checkpoint"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""How a training starts: drawn weights, given weights, or a checkpoint."""
+"""Start of a training: random weights, given weights, or a checkpoint."""
 
 from __future__ import annotations
 

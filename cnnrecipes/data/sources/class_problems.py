@@ -1,4 +1,4 @@
-"""Classes without images: problems that prevent training, and classes that a split does not measure."""
+"""Classes without images: problems that prevent training, and classes missing in a split."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     threshold: float | None = Field(
-        default=None, ge=0, lt=1, description="labels above it become 1, others 0; none: labels are shares"
+        default=None, ge=0, lt=1, description="labels above it become 1, all others 0; none: soft labels"
     )
 
     def targets(self, labels: tf.Tensor) -> tf.Tensor:

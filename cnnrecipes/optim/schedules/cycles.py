@@ -21,9 +21,9 @@ else:
 
 @schedule("one_cycle")
 class OneCycle(Schedule):
-    """Rise, then decay, along cosines (Smith & Topin 2017, "Super-convergence"), as PyTorch's OneCycleLR."""
+    """Rise, then decay, along cosines (Smith & Topin 2017, "Super-convergence"), like PyTorch's OneCycleLR."""
 
-    rise: float = Field(default=0.3, gt=0, lt=1, description="share of the training in which it rises")
+    rise: float = Field(default=0.3, gt=0, lt=1, description="share of the training in which the learning rate rises")
     start_ratio: float = Field(default=25.0, gt=1, description="the peak divided by the initial rate")
     end_ratio: float = Field(default=1e4, gt=1, description="the initial rate divided by the final rate")
 

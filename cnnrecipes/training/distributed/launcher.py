@@ -1,4 +1,4 @@
-"""Several workers on one machine: the same command once a worker, each told by TF_CONFIG which one it is."""
+"""Launcher of several workers on one machine: one process per worker, with its index in TF_CONFIG."""
 
 from __future__ import annotations
 
