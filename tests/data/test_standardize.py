@@ -1,4 +1,4 @@
-"""Standardization by name: what the model does is what the statistics say."""
+"""Standardization: the model's layer matches the statistics of the training split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def of(kind, images=IMAGES):
 
 
 @pytest.mark.parametrize("kind", ["train", "imagenet", "image", "none"])
-def test_the_model_standardizes_as_the_statistics_do(kind, tmp_path):
+def test_model_standardizes_like_the_statistics(kind, tmp_path):
     found = of(kind)
     model = cr.build("resnet8", input_shape=(16, 16, 3), classes=2, **found.for_model)
     inner = model.get_layer("standardize").output if kind != "none" else model.inputs[0]
@@ -36,7 +36,7 @@ def test_the_model_standardizes_as_the_statistics_do(kind, tmp_path):
     np.testing.assert_array_equal(again(IMAGES), model(IMAGES))
 
 
-def test_the_values_are_what_their_names_say():
+def test_statistics_have_the_named_values():
     assert (of("imagenet").mean, of("imagenet").std) == IMAGENET
     own = of("image").standardize(IMAGES)
     np.testing.assert_allclose(own.mean((1, 2, 3)), 0, atol=1e-5)
@@ -44,13 +44,13 @@ def test_the_values_are_what_their_names_say():
     np.testing.assert_allclose(of("train").mean, IMAGES.mean((0, 1, 2)))
 
 
-def test_imagenets_constants_are_of_colour():
+def test_imagenet_statistics_require_three_channels():
     with pytest.raises(DataError, match="'imagenet' is of 3 channels, the images have 1"):
         of("imagenet", IMAGES[..., :1])
 
 
 @pytest.mark.parametrize("kind", ["imagenet", "image", "none"])
-def test_training_goes_through(kind, tmp_path):
+def test_training_works_with_every_standardization(kind, tmp_path):
     changes = {"model.name": "resnet8", "data.batch_size": 5, "train.epochs": 1, "optimizer.warmup": "0 epochs"}
     changes |= {
         "data.image_size": 16,
@@ -63,7 +63,7 @@ def test_training_goes_through(kind, tmp_path):
     assert run.evaluate(data, "validation")["accuracy"] == run.metrics["validation"]["accuracy"]
 
 
-def test_statistics_of_unchanged_files_are_remembered(flowers, monkeypatch):
+def test_statistics_of_unchanged_files_are_cached(flowers, monkeypatch):
     spec = Data(name="x", image_size=8, validation=0.9)
     split = open_source(flowers, spec).split("train")
     first = split_statistics(split, spec)
