@@ -323,7 +323,7 @@ def test_report_is_never_written_into_the_data_set(photos, monkeypatch):
     assert state(photos) == before
 
 
-def _assert_refused(photos, tmp_path, words):
+def _refused(photos, tmp_path, words):
     """Both `check_data` and `fit` refuse the data, with the same message."""
     report = cr.check_data(photos, progress=False)
     assert not report.trainable
@@ -339,7 +339,7 @@ def test_copies_of_every_image_in_another_class_are_refused(photos, tmp_path):
     for split in ("train", "val"):
         shutil.rmtree(photos / split / "tulip")
         shutil.copytree(photos / split / "rose", photos / split / "tulip")
-    _assert_refused(photos, tmp_path, "every image has a copy in another class, as .*rose.*tulip")
+    _refused(photos, tmp_path, "every image has a copy in another class, as .*rose.*tulip")
 
 
 def test_table_of_missing_files_is_refused(photos, tmp_path):
@@ -349,13 +349,13 @@ def test_table_of_missing_files_is_refused(photos, tmp_path):
         for i in range(12)
     ]
     (photos / "t.csv").write_text("path,label\n" + "\n".join(rows))
-    _assert_refused(photos / "t.csv", tmp_path, "no training image of class 'rose'.*1[12] files cannot be read.*No such file")
+    _refused(photos / "t.csv", tmp_path, "no training image of class 'rose'.*1[12] files cannot be read.*No such file")
 
 
 def test_ambiguous_layout_is_refused_until_the_layout_is_given(photos, tmp_path):
     (photos / "train").rename(photos / "one")
     (photos / "val").rename(photos / "two")
-    _assert_refused(photos, tmp_path, "one, two in .* hold the same sub-folders")
+    _refused(photos, tmp_path, "one, two in .* hold the same sub-folders")
     assert cr.check_data(photos, layout="classes").counts["train"].to_dict() == {"one": 24, "two": 8}
 
 
@@ -481,7 +481,7 @@ def test_groups_in_two_splits_are_reported_as_leaking(photos):
 def test_arrays_with_every_image_in_two_classes_are_refused(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (10, 40, 40, 3), dtype=np.uint8)
     twice = (np.concatenate([images, images]), np.repeat([0, 1], 10))
-    _assert_refused(twice, tmp_path, r"'image 0' \(0\) and 'image 10' \(1\)")
+    _refused(twice, tmp_path, r"'image 0' \(0\) and 'image 10' \(1\)")
 
 
 def test_arrays_are_checked_for_duplicates_and_constant_images():
