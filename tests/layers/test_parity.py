@@ -42,7 +42,7 @@ def built(kind: str, inputs: int, width: int, stride: int, height: int, breadth:
 
 
 def weight_of(model: keras.Model, name: str) -> keras.Variable:
-    """Our variable for PyTorch's name of a parameter, for example "downsample.0.weight", or "weight" of a single layer."""
+    """Our variable for a PyTorch parameter, for example "downsample.0.weight", or "weight" of a single layer."""
     *module, part = name.split(".")
     if not module:
         layer = "it"
