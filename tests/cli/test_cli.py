@@ -1,4 +1,4 @@
-"""The command line, as a user runs it."""
+"""The command line: commands, options, help, exit status and error messages."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def command(*arguments, cwd=None):
 
 
 def inside(monkeypatch, *arguments):
-    """Run the command line in this process; its exit status."""
+    """Run the command line in this process; return its exit status."""
     monkeypatch.setattr(sys, "argv", ["cnnrecipes", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         app.main()
     return caught.value.code or 0
 
 
-def test_the_whole_way_in_an_empty_folder(tmp_path):
+def test_fit_and_predict_in_an_empty_folder(tmp_path):
     fitted = command(
         "fit", "resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs", "data.test=0.5", cwd=tmp_path
     )
@@ -47,7 +47,7 @@ def test_the_whole_way_in_an_empty_folder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "a.png"}
 
 
-def test_inspect_prints_the_stages_and_writes_the_pictures(tmp_path):
+def test_inspect_prints_the_stages_and_writes_the_figures(tmp_path):
     done = command("inspect", "resnet8", "model.norm=group", "data.image_size=16", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "16x16x16" in done.stdout
@@ -57,10 +57,10 @@ def test_inspect_prints_the_stages_and_writes_the_pictures(tmp_path):
     assert done.stdout.count("wrote ") == len(list((tmp_path / "inspect" / "resnet8").iterdir())) == 7
 
 
-def test_an_experiment_says_what_it_asks_and_found(tmp_path):
+def test_experiment_prints_its_question_and_results(tmp_path):
     small = ("data=digits", "pixels=8", "images=60", "epochs=1")
     done = command("experiment", "plain_and_residual", *small, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr  # of trainings so short TensorFlow says that it traces often
+    assert done.returncode == 0, done.stderr  # TensorFlow warns of retracing in trainings this short
     assert "Do deeper nets train worse" in done.stdout
     kinds = [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("plain ", "residual "))]
     assert kinds == ["plain", "plain", "residual", "residual"]
@@ -73,18 +73,18 @@ def test_list_shows_every_recipe(monkeypatch, capsys):
     assert all(name in shown for name in catalog.names())
 
 
-def test_show_is_a_recipe_again(monkeypatch, capsys):
+def test_show_prints_a_valid_recipe(monkeypatch, capsys):
     assert inside(monkeypatch, "show", "resnet20_cifar", "train.epochs=3", "model.norm=group") == 0
     tables = tomllib.loads(capsys.readouterr().out)
     assert (tables["train"]["epochs"], tables["model"]["norm"]) == (3, "group")
 
 
-def test_schema_is_one(monkeypatch, capsys):
+def test_schema_is_a_json_schema_of_recipes(monkeypatch, capsys):
     assert inside(monkeypatch, "schema") == 0
     jsonschema.validate(read_toml(catalog.find("resnet8_digits")), json.loads(capsys.readouterr().out))
 
 
-def test_views_are_averaged_and_the_gain_is_printed(monkeypatch, capsys, digits_run, tmp_path):
+def test_evaluate_and_predict_with_tta(monkeypatch, capsys, digits_run, tmp_path):
     views = ("--tta", "shift(1)", "--tta", "centre(9)", "--average", "logits")
     assert inside(monkeypatch, "evaluate", digits_run.folder, *views) == 0
     plain, averaged = capsys.readouterr().out.splitlines()
@@ -117,7 +117,7 @@ def test_evaluate_and_predict_a_run(monkeypatch, capsys, digits_run, tmp_path):
         ("show", ["recipe", "KEY=VALUE"]),
     ],
 )
-def test_help_says_what_to_give(monkeypatch, capsys, name, words):
+def test_help_describes_arguments_and_options(monkeypatch, capsys, name, words):
     assert inside(monkeypatch, name, "--help") == 0
     shown = capsys.readouterr().out
     assert all(word.lower() in shown.lower() for word in words)
@@ -144,7 +144,7 @@ def test_help_says_what_to_give(monkeypatch, capsys, name, words):
         (["experiment", "plain_and_residual", "workdir=x"], "unknown setting 'workdir'"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_status_2(monkeypatch, capsys, arguments, words):
+def test_user_error_is_one_line_and_exit_status_2(monkeypatch, capsys, arguments, words):
     assert inside(monkeypatch, *arguments) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -152,20 +152,20 @@ def test_a_users_mistake_is_one_line_and_status_2(monkeypatch, capsys, arguments
     assert words in lines[0]
 
 
-def test_the_installed_script_reports_a_mistake_without_a_traceback():
+def test_installed_script_reports_an_error_without_traceback():
     result = command("fit", "resnet20_cifr")
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
 
 
-def test_version(monkeypatch, capsys):
+def test_version_is_printed(monkeypatch, capsys):
     import cnnrecipes
 
     assert inside(monkeypatch, "--version") == 0
     assert capsys.readouterr().out.strip() == f"cnnrecipes {cnnrecipes.__version__}"
 
 
-def test_a_quiet_fit_prints_its_named_folder_and_predict_takes_folders(tmp_path, monkeypatch, capsys):
-    """So that a program can go on with what a training wrote."""
+def test_quiet_fit_prints_its_folder_and_predict_accepts_folders(tmp_path, monkeypatch, capsys):
+    """The output of a training is machine-readable."""
     asked = ("train.epochs=1", "data.batch_size=512", "--workdir", tmp_path, "--name", "mine", "--quiet")
     assert inside(monkeypatch, "fit", "resnet8_digits", *asked) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'mine'}\n"
@@ -185,8 +185,8 @@ def test_a_quiet_fit_prints_its_named_folder_and_predict_takes_folders(tmp_path,
     assert "c.png" in error
 
 
-def test_a_folder_is_measured_whole_on_the_command_line(digits_run, tmp_path, monkeypatch, capsys):
-    """Two of the ten classes, in another order than the run has them."""
+def test_evaluate_accepts_a_folder_of_images(digits_run, tmp_path, monkeypatch, capsys):
+    """Two of the ten classes, in another order than in the run."""
     for name in ("7", "3"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for i in range(3):

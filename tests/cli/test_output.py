@@ -1,4 +1,4 @@
-"""`--json` prints one JSON document to stdout, messages go to stderr; `-q` prints results only, `-v` logs too."""
+"""`--json` prints one JSON document to stdout and messages to stderr; `-q` prints results only, `-v` adds logs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_evaluate_and_predict_as_json(inside, digits_run, tmp_path):
 
 def test_experiment_as_json(inside, monkeypatch):
     def run(name, *, workdir, progress, **setting):
-        print("epoch 1/1" if progress else "")  # as a training does
+        print("epoch 1/1" if progress else "")  # like a training
         row = {"loss": 2.0, "accuracy": 0.25, "val_loss": math.nan, "val_accuracy": 0.5, "epoch": setting["epochs"]}
         return pd.DataFrame([{"kind": "plain", "size": size, **row} for size in (20, 56)])
 
@@ -124,17 +124,17 @@ def test_resume_check_as_json(inside, monkeypatch, equal):
     assert (out.count("\n"), err) == (1, "")
 
 
-def test_numbers_that_json_does_not_have_become_null(capsys):
+def test_nonfinite_numbers_become_null_in_json(capsys):
     output.print_json({"loss": math.nan, "n": np.int64(3), "values": (np.float32(0.5), math.inf), "path": Path("a")})
     assert json.loads(capsys.readouterr().out) == {"loss": None, "n": 3, "values": [0.5, None], "path": "a"}
 
 
-def test_an_error_leaves_stdout_empty(inside):
+def test_error_leaves_stdout_empty(inside):
     status, out, err = inside("inspect", "resnet21", "--json")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
 
 
-def test_quiet_prints_results_only_before_or_after_the_command(inside, photos):
+def test_quiet_is_accepted_before_or_after_the_command(inside, photos):
     assert inside("-q", "plot-schedule", "resnet8_digits") == (0, "schedule.png\n", "")
     assert inside("plot-schedule", "resnet8_digits", "-q") == (0, "schedule_2.png\n", "")
     assert inside("plot-schedule", "resnet8_digits") == (0, "wrote schedule_3.png\n", "")
@@ -150,12 +150,12 @@ def test_verbose_prints_the_traceback_of_an_error(arguments):
     assert done.stderr.splitlines()[-1].startswith("cnnrecipes: unknown recipe 'resnet21'")
 
 
-def test_verbose_shows_the_logs_of_tensorflow(digits_run):
+def test_verbose_shows_tensorflow_logs(digits_run):
     assert "port.cc" in command("evaluate", digits_run.folder, "-v").stderr
     assert command("evaluate", digits_run.folder).stderr == ""
 
 
-def test_launch_passes_options_on_to_the_workers(tmp_path):
+def test_launch_passes_options_to_the_workers(tmp_path):
     asked = ("resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs", "--workdir", tmp_path, "--name", "one")
     done = command("-q", "launch", "--workers", "1", "fit", *asked)
     assert done.stdout == f"{tmp_path / 'one'}\n", done.stderr
@@ -165,7 +165,7 @@ def test_launch_passes_options_on_to_the_workers(tmp_path):
 
 
 def command(*arguments):
-    """Run the command line in another process, with TensorFlow's log as it is by default."""
+    """Run the command line in a subprocess, with TensorFlow's default log level."""
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     program = [sys.executable, "-m", "cnnrecipes", *map(str, arguments)]
     return subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
