@@ -86,7 +86,7 @@ def test_nested_model_has_the_cost_of_the_model_alone():
     inner = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), include_top=False)
     outer = keras.Sequential([keras.Input((32, 32, 3)), inner, keras.layers.Flatten()])
     assert cost(outer).attrs["multiply_adds"] == cost(inner).attrs["multiply_adds"]
-    assert cost(outer).attrs["parameters"] == cost(inner).attrs["parameters"] == 2_223_872  # torchvision, without the head
+    assert cost(outer).attrs["parameters"] == cost(inner).attrs["parameters"] == 2_223_872  # torchvision, no head
 
 
 @pytest.mark.parametrize(
