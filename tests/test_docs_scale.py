@@ -31,14 +31,14 @@ def step(gpu: str, gpus: int, batch: int, bandwidth: float | None = None) -> flo
     return batch / gpus / RATE[gpu] + (all_reduce(gpus, bandwidth) if bandwidth else 0)
 
 
-def computing():
+def compute_rows():
     for gpus, batch in CASES:
         steps = N // batch
         both = " | ".join(f"{1e3 * step(gpu, gpus, batch):.1f} | {gpus * RATE[gpu]:,.0f}" for gpu in RATE)
         yield f"| {gpus} | {batch:,} | {batch // gpus} | {steps:,} | {steps * EPOCHS:,} | {both} |"
 
 
-def adding():
+def reduce_rows():
     for gpus, batch, gbit in ((8, 1024, None), (64, 8192, 400), (64, 8192, 100), (64, 8192, 25)):
         cells = []
         for gpu in RATE:
@@ -50,7 +50,7 @@ def adding():
         yield f"| {gpus} | {f'{gbit} Gbit/s' if gbit else 'NVLink'} | {times} | {' | '.join(cells)} |"
 
 
-def feeding():
+def input_rows():
     for gpus, batch in CASES[:2]:
         for gpu, rate in RATE.items():
             images, sent = gpus * rate, batch / gpus * IMAGE
@@ -59,7 +59,7 @@ def feeding():
             yield f"| {gpus} {gpu} | {' | '.join(cells)} | {1e3 * sent / 32e9:.1f} |"
 
 
-def together():
+def time_rows():
     for gpus, batch, gbit in ((1, 256, None), (8, 1024, None), (64, 8192, 400), (64, 8192, 100), (64, 8192, 25)):
         seconds = []
         for gpu in RATE:
@@ -70,7 +70,7 @@ def together():
         yield f"| {gpus} |{link}| {times} |"
 
 
-@pytest.mark.parametrize("rows", [computing, adding, feeding, together], ids=lambda rows: rows.__name__)
+@pytest.mark.parametrize("rows", [compute_rows, reduce_rows, input_rows, time_rows], ids=lambda rows: rows.__name__)
 def test_table_matches_its_formulas(rows):
     for row in rows():
         assert row in PAGE, row

@@ -55,7 +55,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def given(kind: str, folder: Path):
+def data_of_kind(kind: str, folder: Path):
     """A data argument of the given kind."""
     if kind == "folder":
         return str(folder)
@@ -70,7 +70,7 @@ def given(kind: str, folder: Path):
 
 
 @contextlib.contextmanager
-def watched(monkeypatch):
+def tracked_images(monkeypatch):
     """Collect weak references to the images and decoded caches created within the context."""
     found = []
 
@@ -88,7 +88,7 @@ def watched(monkeypatch):
     yield found
 
 
-def descriptors() -> int:
+def open_descriptors() -> int:
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("there is no /proc/self/fd to count open files in")
     return len(os.listdir("/proc/self/fd"))
@@ -99,7 +99,7 @@ def alive(found: list[weakref.ref]) -> list[str]:
     return [repr(type(reference())) for reference in found if reference() is not None]
 
 
-def failing(monkeypatch, error: BaseException | None) -> None:
+def fail_during_training(monkeypatch, error: BaseException | None) -> None:
     if error is not None:
 
         def on_train_batch_end(self, batch, logs=None):
@@ -125,10 +125,10 @@ def test_fit_releases_all_images_and_caches(monkeypatch, folder, tmp_path, kind,
         expected = contextlib.nullcontext() if ENDS[end] is None else pytest.raises((type(ENDS[end]), cr.Interrupted))
         with expected:
             changes = {"data.cache": cache, "devices.steps_per_execution": 1}
-            cr.fit(RECIPE, data=given(kind, folder), workdir=tmp_path, progress=False, **changes)
+            cr.fit(RECIPE, data=data_of_kind(kind, folder), workdir=tmp_path, progress=False, **changes)
 
-    with watched(monkeypatch) as found:
-        failing(monkeypatch, ENDS[end])
+    with tracked_images(monkeypatch) as found:
+        fail_during_training(monkeypatch, ENDS[end])
         train()
         if ENDS[end] is not None:
             ENDS[end].__traceback__ = ENDS[end].__context__ = None  # it refers to every frame
@@ -141,14 +141,14 @@ def test_number_of_open_files_is_constant_over_fits(folder, tmp_path, cache):
     counts = []
     for _ in range(3):
         cr.fit(RECIPE, data=str(folder), workdir=tmp_path, progress=False, **{"data.cache": cache})
-        counts.append(descriptors())
+        counts.append(open_descriptors())
     assert counts[1:] == counts[:1] * 2
 
 
 def test_tfds_images_are_released(monkeypatch, shared):
     if not (shared / "tfds" / "cifar10").is_dir():
         pytest.skip("cifar10 of TFDS is not in the shared data")
-    with watched(monkeypatch) as found:
+    with tracked_images(monkeypatch) as found:
         recipe = RECIPE.change(**{"data.name": "cifar10", "data.image_size": 32})
         with sources.open_source("cifar10", recipe.data) as source:
             next(iter(batching.evaluation_batches(source.split("validation"), recipe.data, 10)))
@@ -158,7 +158,7 @@ def test_tfds_images_are_released(monkeypatch, shared):
 
 def test_evaluate_predict_and_plot_batch_release_images(monkeypatch, tmp_path):
     run = cr.fit(RECIPE, data=noise(), workdir=tmp_path, progress=False)
-    with watched(monkeypatch) as found:
+    with tracked_images(monkeypatch) as found:
         run.evaluate(data=noise(), split="train")
         run.predict(list(noise(3)[0]))
         cr.analysis.plot_batch(RECIPE, data=noise(), images=2)
@@ -177,7 +177,7 @@ def batches(cache: str = "none", data=None):
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
 def test_deleted_dataset_releases_its_images_without_gc(monkeypatch, folder, cache, use):
     """Immediately, without the cyclic garbage collector."""
-    with watched(monkeypatch) as found:
+    with tracked_images(monkeypatch) as found:
         data = noise() if cache == "none" else str(folder)
         _, dataset = batches(cache, data)
         gc.collect()
@@ -262,9 +262,9 @@ def test_closed_cache_still_decodes_but_stores_nothing(on_disk):
     images = decoded_cache.DecodedImages(lambda i: np.full((4, 4, 1), i, np.uint8), limit=10**6, on_disk=on_disk)
     for i in (1, 2, 1):
         assert images(i)[0, 0, 0] == i
-    before = descriptors()
+    before = open_descriptors()
     images.close()
-    assert descriptors() == before - on_disk
+    assert open_descriptors() == before - on_disk
     for i in (1, 2, 3, 3):
         assert images(i)[0, 0, 0] == i
     assert images._kept == {}

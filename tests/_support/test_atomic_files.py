@@ -27,7 +27,7 @@ COMMANDS = {
 }
 
 
-def inside(monkeypatch, *arguments):
+def run_cli(monkeypatch, *arguments):
     """Run the command line in this process; return its exit status."""
     monkeypatch.setattr(sys, "argv", ["cnnrecipes", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
@@ -59,14 +59,14 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
-def filled(name, folder, photos):
+def arguments_of(name, folder, photos):
     return [argument.format(folder, photos=photos) for argument in COMMANDS[name]]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_path_below_a_file_is_reported_in_one_line(monkeypatch, capsys, tmp_path, photos, name):
     (tmp_path / "file").write_text("mine")
-    assert inside(monkeypatch, *filled(name, tmp_path / "file", photos)) == 2
+    assert run_cli(monkeypatch, *arguments_of(name, tmp_path / "file", photos)) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert str(tmp_path / "file") in said
@@ -78,7 +78,7 @@ def test_path_below_a_file_is_reported_in_one_line(monkeypatch, capsys, tmp_path
 @pytest.mark.parametrize("name", COMMANDS)
 def test_full_disk_is_reported_in_one_line_and_leaves_no_partial_files(monkeypatch, capsys, small_disk, photos, name):
     (small_disk / "fill").write_bytes(b"0" * 12288)
-    assert inside(monkeypatch, *filled(name, small_disk, photos)) == 2
+    assert run_cli(monkeypatch, *arguments_of(name, small_disk, photos)) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert "No space left on device" in said or "make room" in said
     assert str(small_disk) in said
@@ -86,7 +86,7 @@ def test_full_disk_is_reported_in_one_line_and_leaves_no_partial_files(monkeypat
 
 
 def test_missing_folder_is_reported_with_a_remedy(monkeypatch, capsys, tmp_path):
-    assert inside(monkeypatch, "show-batch", *DIGITS, "--output", tmp_path / "none" / "batch.png") == 2
+    assert run_cli(monkeypatch, "show-batch", *DIGITS, "--output", tmp_path / "none" / "batch.png") == 2
     assert "No such file or directory; create the folder first" in capsys.readouterr().err
 
 
@@ -132,14 +132,14 @@ def test_folder_without_write_permission_is_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["show-batch", "plot-schedule", "inspect", "check-data"])
 def test_existing_output_is_not_overwritten_without_overwrite(monkeypatch, capsys, tmp_path, photos, name):
-    arguments = filled(name, tmp_path, photos)
-    assert inside(monkeypatch, *arguments) == 0
+    arguments = arguments_of(name, tmp_path, photos)
+    assert run_cli(monkeypatch, *arguments) == 0
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     capsys.readouterr()
-    assert inside(monkeypatch, *arguments) == 2
+    assert run_cli(monkeypatch, *arguments) == 2
     assert "exists already; give another path, or --overwrite" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
-    assert inside(monkeypatch, *arguments, "--overwrite") == 0
+    assert run_cli(monkeypatch, *arguments, "--overwrite") == 0
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     assert all(after[path] > before[path] for path in before)
 
@@ -147,8 +147,8 @@ def test_existing_output_is_not_overwritten_without_overwrite(monkeypatch, capsy
 def test_default_outputs_are_numbered_and_reported(monkeypatch, capsys, tmp_path, photos):
     monkeypatch.chdir(tmp_path)
     for _ in range(3):
-        assert inside(monkeypatch, "plot-schedule", *DIGITS) == 0
-        assert inside(monkeypatch, "check-data", photos) == 0
+        assert run_cli(monkeypatch, "plot-schedule", *DIGITS) == 0
+        assert run_cli(monkeypatch, "check-data", photos) == 0
     assert {path.name for path in tmp_path.glob("*.png")} == {"schedule.png", "schedule_2.png", "schedule_3.png"}
     assert {path.name for path in (tmp_path / "check").iterdir()} == {"photos", "photos_2", "photos_3"}
     assert "wrote schedule_3.png" in capsys.readouterr().out

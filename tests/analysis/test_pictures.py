@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from legible import assert_legend_shows_the_lines, assert_legible
+from legible import assert_legend_matches_lines, assert_legible
 from PIL import Image
 
 import cnnrecipes as cr
@@ -54,10 +54,10 @@ def test_activation_plot_has_a_title_and_matching_legends(frame, nets, both):
     above, below = figure.axes
     assert title(figure) == "Size of activations over depth"
     assert len(above.get_legend().get_lines()) == nets
-    assert_legend_shows_the_lines(above)
+    assert_legend_matches_lines(above)
     if both:
         assert len(below.get_legend().get_lines()) == 2 * nets
-        assert_legend_shows_the_lines(below)
+        assert_legend_matches_lines(below)
     else:  # the axis label suffices
         assert below.get_legend() is None
         assert below.get_ylabel() == "share of dead channels"
@@ -115,7 +115,7 @@ def test_receptive_field_plot_is_legible(model):
 def test_schedule_plot_labels_its_mark_and_is_legible():
     figure = plot_schedule("resnet20_cifar", steps_per_epoch=10, mark_epoch=6)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["extended after epoch 6"]
-    assert_legend_shows_the_lines(figure.axes[0])
+    assert_legend_matches_lines(figure.axes[0])
     assert len({axes.get_ylabel() for axes in figure.axes}) == 2
     assert_legible(figure)
 
@@ -169,7 +169,7 @@ def test_history_plot_has_integer_epochs_and_two_colors(epochs):
     values = np.linspace(0.2, 0.9, epochs)
     columns = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), values)
     figure = plot_history(pd.DataFrame({"epoch": range(1, epochs + 1), **columns}))
-    assert_legend_shows_the_lines(figure.axes[0])
+    assert_legend_matches_lines(figure.axes[0])
     assert_legible(figure)
     for axes in figure.axes:
         assert len({line.get_color() for line in axes.lines}) == 2
@@ -188,4 +188,4 @@ def test_experiment_plot_is_legible_and_titled_with_its_question(name):
     figure = lecture.picture(experiment, pd.DataFrame(rows))
     assert title(figure).replace("\n", " ") == experiment.question
     assert_legible(figure)
-    assert_legend_shows_the_lines(figure.axes[1])
+    assert_legend_matches_lines(figure.axes[1])

@@ -16,7 +16,7 @@ from cnnrecipes.recipe.schema import Data
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
 
 
-def of(kind, images=IMAGES):
+def statistics_of(kind, images=IMAGES):
     spec = Data(name="x", validation=0.0, standardize=kind)
     split = open_source((images, np.arange(20) % 2), spec).split("train")
     return split_statistics(split, spec)
@@ -24,7 +24,7 @@ def of(kind, images=IMAGES):
 
 @pytest.mark.parametrize("kind", ["train", "imagenet", "image", "none"])
 def test_model_standardizes_like_the_statistics(kind, tmp_path):
-    found = of(kind)
+    found = statistics_of(kind)
     model = cr.build("resnet8", input_shape=(16, 16, 3), classes=2, **found.for_model)
     inner = model.get_layer("standardize").output if kind != "none" else model.inputs[0]
     import keras
@@ -37,16 +37,16 @@ def test_model_standardizes_like_the_statistics(kind, tmp_path):
 
 
 def test_statistics_have_the_named_values():
-    assert (of("imagenet").mean, of("imagenet").std) == IMAGENET
-    own = of("image").standardize(IMAGES)
+    assert (statistics_of("imagenet").mean, statistics_of("imagenet").std) == IMAGENET
+    own = statistics_of("image").standardize(IMAGES)
     np.testing.assert_allclose(own.mean((1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(own.std((1, 2, 3)), 1, atol=1e-4)
-    np.testing.assert_allclose(of("train").mean, IMAGES.mean((0, 1, 2)))
+    np.testing.assert_allclose(statistics_of("train").mean, IMAGES.mean((0, 1, 2)))
 
 
 def test_imagenet_statistics_require_three_channels():
     with pytest.raises(DataError, match="'imagenet' is of 3 channels, the images have 1"):
-        of("imagenet", IMAGES[..., :1])
+        statistics_of("imagenet", IMAGES[..., :1])
 
 
 @pytest.mark.parametrize("kind", ["imagenet", "image", "none"])

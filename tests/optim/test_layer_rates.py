@@ -11,7 +11,7 @@ from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim.layer_rates import layer_rates, layers_after
 
 
-def depths(name, **options):
+def weight_layers_after(name, **options):
     """Layer name -> number of weight layers after it, which is the same for all variables of a layer."""
     # Few pixels and constant weights: only the graph matters.
     model = cr.build(name, input_shape=(32, 32, 3), classes=10, init="fixed(0.01)", **options)
@@ -31,7 +31,7 @@ RESIDUAL = [name for name in models.ARCHITECTURES if name.startswith(("resnet", 
 @pytest.mark.parametrize("name", RESIDUAL)
 def test_shortcut_has_the_depth_of_the_last_convolution_of_its_block(name):
     """Its convolution and its norm have as many weight layers after them as the last convolution of the block."""
-    found = depths(name)
+    found = weight_layers_after(name)
     shortcuts = [layer.removesuffix("_shortcut_conv") for layer in found if layer.endswith("_shortcut_conv")]
     for block in shortcuts:
         last = max(layer for layer in found if layer.startswith(f"{block}_conv"))
@@ -64,7 +64,7 @@ def test_shortcut_has_the_depth_of_the_last_convolution_of_its_block(name):
     ],
 )  # fmt: skip
 def test_stem_squeeze_excite_and_head_are_counted(name, options, expected):
-    found = depths(name, **options)
+    found = weight_layers_after(name, **options)
     assert {layer: found[layer] for layer in expected} == expected
 
 

@@ -60,7 +60,7 @@ def recipe_sgd(learning_rate, *, nesterov=False, **options):
     return RecipeOptimizer(SGD(nesterov=nesterov), learning_rate, **options)
 
 
-def fitted(cls, *, strategy=None, scaled=False, **options):
+def fitted_weights(cls, *, strategy=None, scaled=False, **options):
     """The weights after some training steps on noise."""
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
@@ -86,14 +86,14 @@ def fitted(cls, *, strategy=None, scaled=False, **options):
 )
 def test_sgd_without_weight_decay_matches_keras(options):
     np.testing.assert_allclose(
-        fitted(recipe_sgd, **options), fitted(keras.optimizers.SGD, **options), rtol=1e-6, atol=1e-7
+        fitted_weights(recipe_sgd, **options), fitted_weights(keras.optimizers.SGD, **options), rtol=1e-6, atol=1e-7
     )
 
 
 def test_mirrored_strategy_matches_the_default_strategy():
     options = {"momentum": 0.9, "nesterov": True, "coupled_decay": 0.1}
-    mirrored = fitted(recipe_sgd, strategy=tf.distribute.MirroredStrategy(["CPU:0"]), **options)
-    np.testing.assert_allclose(mirrored, fitted(recipe_sgd, **options), rtol=1e-6, atol=1e-7)
+    mirrored = fitted_weights(recipe_sgd, strategy=tf.distribute.MirroredStrategy(["CPU:0"]), **options)
+    np.testing.assert_allclose(mirrored, fitted_weights(recipe_sgd, **options), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])

@@ -47,7 +47,7 @@ def validation(model, spec) -> np.ndarray:
     return softmax(logits[: len(split)])
 
 
-def in_order(prediction: cr.Prediction, class_names) -> list[float]:
+def in_class_order(prediction: cr.Prediction, class_names) -> list[float]:
     return [prediction.probabilities[name] for name in class_names]
 
 
@@ -55,7 +55,7 @@ def in_order(prediction: cr.Prediction, class_names) -> list[float]:
 def test_predictions_are_bit_identical_to_validation(digits_run, artifact, images, chunk):
     """One by one, in lists of odd lengths, and all at once."""
     chunks = [list(images[i : i + chunk]) for i in range(0, len(images), chunk)]
-    predicted = [in_order(p, artifact.class_names) for part in chunks for p in artifact.predict(part)]
+    predicted = [in_class_order(p, artifact.class_names) for part in chunks for p in artifact.predict(part)]
     assert np.array_equal(np.float32(predicted), validation(artifact.model, digits_run.recipe.data))
 
 
@@ -86,7 +86,7 @@ def test_photo_file_predictions_are_bit_identical_to_validation(flowers, tmp_pat
     Artifact(model, recipe, source.class_names).save(tmp_path / "model.keras")
     artifact, split = cr.load(tmp_path / "model.keras"), source.split("validation")
     paths = [split.images.items[i] for i in split.positions]
-    predicted = [in_order(p, source.class_names) for p in artifact.predict(paths)]
+    predicted = [in_class_order(p, source.class_names) for p in artifact.predict(paths)]
     assert np.array_equal(np.float32(predicted), validation(artifact.model, recipe.data))
 
 

@@ -29,7 +29,7 @@ def state(step: int) -> TrainState:
     return TrainState(steps_per_epoch=100, step=step, history=[{"loss": 0.1 + 0.2, "accuracy": 1e-300}])
 
 
-def run_with(folder: Path, *steps: int) -> Path:
+def run_with_checkpoints(folder: Path, *steps: int) -> Path:
     """A run folder with checkpoints at the given steps."""
     (folder / FOLDER).mkdir(exist_ok=True)
     for step in steps:
@@ -39,7 +39,7 @@ def run_with(folder: Path, *steps: int) -> Path:
 
 
 def test_temporary_files_of_a_killed_writer_are_deleted(tmp_path):
-    folder = run_with(tmp_path) / FOLDER
+    folder = run_with_checkpoints(tmp_path) / FOLDER
     for name in (".123.step_000000005.npz", ".123.best.npz", "best.npz"):
         (folder / name).touch()
     checkpoint.Writer(tmp_path)
@@ -48,7 +48,7 @@ def test_temporary_files_of_a_killed_writer_are_deleted(tmp_path):
 
 @pytest.mark.parametrize("kept", [0, 1, 30, 100, -1])
 def test_truncated_checkpoint_falls_back_to_the_previous_one(tmp_path, kept):
-    newest = run_with(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
+    newest = run_with_checkpoints(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
     newest.write_bytes(newest.read_bytes()[:kept])
     said = []
     assert checkpoint.newest(tmp_path, said.append).state.step == 5
@@ -64,7 +64,7 @@ def test_newest_is_none_without_checkpoints(tmp_path):
 
 
 def test_writer_keeps_the_two_newest_checkpoints(tmp_path):
-    writer = checkpoint.Writer(run_with(tmp_path))
+    writer = checkpoint.Writer(run_with_checkpoints(tmp_path))
     for step in range(5):
         writer.write(ARRAYS, state(step), FINGERPRINT)
     writer.finish()
@@ -92,14 +92,14 @@ def test_capture_copies_the_values(tmp_path):
     variable = keras.Variable(np.zeros(1000))
     arrays = checkpoint.capture({"model": [variable]})
     variable.assign_add(np.ones(1000))
-    writer = checkpoint.Writer(run_with(tmp_path))
+    writer = checkpoint.Writer(run_with_checkpoints(tmp_path))
     writer.write(arrays, state(1), FINGERPRINT)
     writer.finish()
     assert (checkpoint.newest(tmp_path).arrays["model/00000"] == 0).all()
 
 
 def test_writer_killed_at_any_time_leaves_a_valid_checkpoint(tmp_path):
-    folder = run_with(tmp_path)
+    folder = run_with_checkpoints(tmp_path)
     program = textwrap.dedent(
         f"""
         import numpy as np, pathlib
@@ -129,7 +129,7 @@ def test_writer_killed_at_any_time_leaves_a_valid_checkpoint(tmp_path):
 
 def test_full_disk_is_reported_and_the_last_checkpoint_kept(tmp_path, monkeypatch):
     said = []
-    writer = checkpoint.Writer(run_with(tmp_path), said.append)
+    writer = checkpoint.Writer(run_with_checkpoints(tmp_path), said.append)
     writer.write(ARRAYS, state(1), FINGERPRINT)
     writer.finish()
     full = type("usage", (), {"free": 100})
@@ -151,7 +151,7 @@ def test_full_disk_is_reported_and_the_last_checkpoint_kept(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("place", ["directory", "digest", "name"])
 def test_flipped_bit_falls_back_to_the_previous_checkpoint(tmp_path, place):
-    newest = run_with(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
+    newest = run_with_checkpoints(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
     whole = newest.read_bytes()
     index = {"directory": whole.rindex(b"PK\1\2") + 10, "digest": len(whole) - 1, "name": whole.rindex(b"counters")}
     newest.write_bytes(whole[: index[place]] + bytes([whole[index[place]] ^ 4]) + whole[index[place] + 1 :])
@@ -163,7 +163,7 @@ def test_flipped_bit_falls_back_to_the_previous_checkpoint(tmp_path, place):
 
 def test_checkpoint_without_digest_is_refused_with_a_remedy(tmp_path):
     """As written by versions before digests."""
-    np.savez(run_with(tmp_path) / FOLDER / "step_000000010.npz", a=np.zeros(3))
+    np.savez(run_with_checkpoints(tmp_path) / FOLDER / "step_000000010.npz", a=np.zeros(3))
     with pytest.raises(RunError, match=r"before digests.*resume it with that version.*train\.start_from"):
         checkpoint.newest(tmp_path)
 
@@ -180,7 +180,7 @@ def test_checkpoint_of_the_format_before_train_state_is_read(tmp_path):
         "budget": {"used": 9.5, "per_image": 0.25, "measured": True, "ended": False},
     }
     recipe = {"name": "x", "train": {"epochs": 3, "learning_rate": 0.1, "early_stopping": 3, "loggers": ["wandb"]}}
-    path = run_with(tmp_path) / FOLDER / "step_000000025.npz"
+    path = run_with_checkpoints(tmp_path) / FOLDER / "step_000000025.npz"
     verified_npz.write(path, ARRAYS, {"recipe": recipe, "data": {"n": 1}, "steps_per_epoch": 10, "parts": parts})
     found = checkpoint.newest(tmp_path)
     assert found.state == TrainState(
@@ -202,7 +202,7 @@ def test_checkpoint_of_the_format_before_train_state_is_read(tmp_path):
 
 
 def test_checkpoint_of_another_recipe_or_data_names_the_difference(tmp_path):
-    found = checkpoint.newest(run_with(tmp_path, 5))
+    found = checkpoint.newest(run_with_checkpoints(tmp_path, 5))
     found.require(dataclasses.replace(FINGERPRINT, recipe={**FINGERPRINT.recipe, "logging": {"loggers": ["wandb"]}}))
     with pytest.raises(RunError, match=r"another training: train\.epochs was 3 and is 4; use the same recipe"):
         found.require(dataclasses.replace(FINGERPRINT, recipe={**FINGERPRINT.recipe, "train": {"epochs": 4}}))

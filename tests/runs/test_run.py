@@ -116,7 +116,7 @@ def test_invalid_input_of_predict_raises(digits_run, given, words):
         digits_run.predict(given)
 
 
-def damaged(path, how):
+def damage(path, how):
     content = path.read_bytes()
     if how == "truncated":
         path.write_bytes(content[: len(content) // 2])
@@ -138,7 +138,7 @@ def damaged(path, how):
 def test_corrupt_artifact_raises_with_its_name(digits_run, tmp_path, how):
     path = tmp_path / "model.keras"
     shutil.copy(digits_run.folder / "model.keras", path)
-    damaged(path, how)
+    damage(path, how)
     with pytest.raises(cr.CNNRecipesError, match=r"model\.keras"):
         cr.load(path)
 

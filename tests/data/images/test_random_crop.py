@@ -43,7 +43,7 @@ def test_random_resized_crop_is_the_resampled_box(hymenoptera):
         )
 
 
-def coverage(length, size):
+def area_weights(length, size):
     """(size, length): the share of each pixel in each of `size` equal parts."""
     edges = np.arange(size + 1) * length / size
     starts = np.arange(length)
@@ -54,7 +54,7 @@ def coverage(length, size):
 @pytest.mark.parametrize("shape", [(100, 100), (33, 90), (64, 32), (320, 77)])
 def test_downsampling_averages_over_areas(shape):
     part = RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    expected = np.einsum("hr,rcx,wc->hwx", coverage(shape[0], 32), part.astype(float), coverage(shape[1], 32))
+    expected = np.einsum("hr,rcx,wc->hwx", area_weights(shape[0], 32), part.astype(float), area_weights(shape[1], 32))
     assert np.abs(random_crop.resample(tf.constant(part), (32, 32)).numpy() - expected).max() < 0.502
 
 

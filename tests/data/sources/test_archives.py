@@ -44,7 +44,7 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "archives"
 
 
-def packed(path, files=FILES, links=()):
+def pack(path, files=FILES, links=()):
     """Write an archive of these files; links are (name, target, kind), where kind is "symlink" or "hardlink"."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -67,7 +67,7 @@ def packed(path, files=FILES, links=()):
     return path
 
 
-def kept(home):
+def entries(home):
     return sorted(name for name in os.listdir(home) if not name.endswith(".lock"))
 
 
@@ -75,7 +75,7 @@ def kept(home):
     "name", ["photos.zip", "photos.tar", "photos.tar.gz", "PHOTOS.TGZ", "photos.tar.xz", "photos.tar.bz2"]
 )
 def test_archive_is_read_like_its_folder(tmp_path, name, own_cache):
-    path = packed(tmp_path / name.lower())
+    path = pack(tmp_path / name.lower())
     path = path.rename(tmp_path / name)
     source = open_source(path, SPEC)
     assert source.class_names == ("cats", "dogs")
@@ -92,9 +92,9 @@ def test_archive_is_read_like_its_folder(tmp_path, name, own_cache):
 
 
 def test_archive_is_unpacked_once_and_again_if_a_file_is_missing(tmp_path, own_cache, monkeypatch):
-    path = packed(tmp_path / "a.zip")
+    path = pack(tmp_path / "a.zip")
     folder = unpack_archive(str(path))
-    assert len(kept(own_cache)) == 1
+    assert len(entries(own_cache)) == 1
     with monkeypatch.context() as patch:
         patch.setattr(unpack_cache, "unpack", lambda *args, **kwargs: pytest.fail("unpacked again"))
         assert unpack_archive(str(path)) == folder
@@ -102,12 +102,12 @@ def test_archive_is_unpacked_once_and_again_if_a_file_is_missing(tmp_path, own_c
     os.unlink(os.path.join(folder, "dataset/training_set/cats/1.png"))
     assert unpack_archive(str(tmp_path / "other.zip")) == folder
     assert os.path.isfile(os.path.join(folder, "dataset/training_set/cats/1.png"))
-    packed(tmp_path / "other.zip", {"a/1.png": b"1"})
+    pack(tmp_path / "other.zip", {"a/1.png": b"1"})
     assert unpack_archive(str(tmp_path / "other.zip")) != folder
 
 
 def test_partial_unpacking_of_a_killed_process_is_not_used(tmp_path, own_cache):
-    path = packed(tmp_path / "a.zip", {f"a/{i}.png": os.urandom(1000) for i in range(5000)})
+    path = pack(tmp_path / "a.zip", {f"a/{i}.png": os.urandom(1000) for i in range(5000)})
     program = f"import cnnrecipes.data.sources.archive as a; print(1, flush=True); a.unpack_archive({str(path)!r})"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     process.stdout.readline()
@@ -116,12 +116,12 @@ def test_partial_unpacking_of_a_killed_process_is_not_used(tmp_path, own_cache):
         time.sleep(0.002)
     process.kill()
     process.wait()
-    (half,) = kept(own_cache)
+    (half,) = entries(own_cache)
     assert ".partial-" in half
     folder = unpack_archive(str(path))
     assert len(os.listdir(os.path.join(folder, "a"))) == 5000
-    assert len(kept(own_cache)) == 1
-    assert half not in kept(own_cache)
+    assert len(entries(own_cache)) == 1
+    assert half not in entries(own_cache)
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
@@ -129,26 +129,26 @@ def test_partial_unpacking_of_a_killed_process_is_not_used(tmp_path, own_cache):
     "name", ["../out.png", "a/../../out.png", "/tmp/out.png", "..\\out.png", "C:\\out.png", "C:/out.png"]
 )
 def test_member_path_outside_the_folder_is_refused(tmp_path, own_cache, kind, name):
-    path = packed(tmp_path / kind, {"a/1.png": b"1", name: b"2"})
+    path = pack(tmp_path / kind, {"a/1.png": b"1", name: b"2"})
     with pytest.raises(DataError, match="which leads out of its folder; it is not unpacked"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
     assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.parametrize(("kind", "link"), [("a.zip", "symlink"), ("a.tar", "symlink"), ("a.tar", "hardlink")])
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/passwd"])
 def test_link_target_outside_the_folder_is_refused(tmp_path, own_cache, kind, link, target):
-    path = packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])
+    path = pack(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])
     with pytest.raises(DataError, match="which leads out of its folder"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
 @pytest.mark.parametrize(("kind", "link"), [("a.zip", "symlink"), ("a.tar", "symlink"), ("a.tar", "hardlink")])
 def test_link_inside_the_archive_becomes_a_copy(tmp_path, kind, link):
     target = "1.png" if link == "symlink" else "a/1.png"
-    folder = unpack_archive(str(packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])))
+    folder = unpack_archive(str(pack(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])))
     copy = os.path.join(folder, "a", "2.png")
     assert not os.path.islink(copy)
     with open(copy, "rb") as file:
@@ -167,20 +167,20 @@ def test_device_files_are_refused(tmp_path):
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz"])
 def test_zip_bomb_is_refused_before_it_fills_the_disk(tmp_path, own_cache, monkeypatch, kind):
     monkeypatch.setattr(unpack, "ALWAYS_ALLOWED", 2**20)
-    path = packed(tmp_path / kind, {f"a/{i}.png": bytes(2**20) for i in range(20)})
+    path = pack(tmp_path / kind, {f"a/{i}.png": bytes(2**20) for i in range(20)})
     assert path.stat().st_size * unpack.MAX_GROWTH < 20 * 2**20
     with pytest.raises(DataError, match="more than 100 times its size.*zip bomb"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
 def test_archive_larger_than_the_free_disk_space_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     with pytest.raises(DataError, match="more than is free.*CNNRECIPES_CACHE"):
-        open_source(packed(tmp_path / "a.zip"), SPEC)
+        open_source(pack(tmp_path / "a.zip"), SPEC)
 
 
-def damaged(path):
+def truncate(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = b""
     path.write_bytes(content)
@@ -200,19 +200,19 @@ def test_invalid_archive_is_named(tmp_path, own_cache, name, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name}.*{words}"):
         open_source(tmp_path / name, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz", "a.tar"])
 def test_truncated_archive_raises_and_leaves_no_files(tmp_path, own_cache, kind):
-    path = damaged(packed(tmp_path / kind, {f"a/{i}.png": os.urandom(5000) for i in range(20)}))
+    path = truncate(pack(tmp_path / kind, {f"a/{i}.png": os.urandom(5000) for i in range(20)}))
     with pytest.raises(DataError, match="is damaged|is no zip"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
 def test_mistyped_archive_suggests_the_nearest(tmp_path):
-    packed(tmp_path / "photos.zip")
+    pack(tmp_path / "photos.zip")
     with pytest.raises(DataError, match="does not exist.*did you mean '.*/photos.zip'"):
         open_source(str(tmp_path / "photo.zip"), SPEC)
 
@@ -221,7 +221,7 @@ def test_unwritable_cache_folder_raises(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot unpack.*CNNRECIPES_CACHE"):
-        open_source(packed(tmp_path / "a.zip"), SPEC)
+        open_source(pack(tmp_path / "a.zip"), SPEC)
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def server(tmp_path):
 
 def test_url_is_downloaded_once(server, own_cache, capsys):
     address, folder, asked = server
-    packed(folder / "a.zip")
+    pack(folder / "a.zip")
     for way in ("/a.zip", "/away?id=3"):
         source = open_source(address + way, SPEC, progress=True)
         assert source.name == address + way
@@ -265,17 +265,17 @@ def test_url_is_downloaded_once(server, own_cache, capsys):
         assert f"downloading {address}{way}" in capsys.readouterr().out
         open_source(address + way, SPEC)
     assert asked == ["/a.zip", "/away?id=3", "/a.zip"]
-    assert len(kept(own_cache)) == 2
+    assert len(entries(own_cache)) == 2
 
 
 def test_checksum_of_a_download_is_verified(server, own_cache):
     address, folder, _ = server
-    digest = hashlib.sha256(packed(folder / "a.zip").read_bytes()).hexdigest()
+    digest = hashlib.sha256(pack(folder / "a.zip").read_bytes()).hexdigest()
     assert open_source(f"{address}/a.zip#sha256={digest}", SPEC).class_names == ("cats", "dogs")
-    before = kept(own_cache)
+    before = entries(own_cache)
     with pytest.raises(DataError, match=f"has the SHA-256 {digest}, and was to have {'0' * 64}"):
         open_source(f"{address}/a.zip#sha256={'0' * 64}", SPEC)
-    assert kept(own_cache) == before
+    assert entries(own_cache) == before
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_failed_download_leaves_no_files(server, own_cache, way, words):
     (folder / "page.zip").write_text("<html>Sign in</html>")
     with pytest.raises(DataError, match=words):
         open_source(address + way, SPEC)
-    assert not own_cache.exists() or kept(own_cache) == []
+    assert not own_cache.exists() or entries(own_cache) == []
 
 
 def test_unreachable_address_raises(tmp_path):

@@ -128,7 +128,7 @@ def test_invalid_data_raises_with_a_remedy(data, words):
         read(data)
 
 
-def heard(images, labels=LABELS, **options):
+def read_with_messages(images, labels=LABELS, **options):
     """The training images and labels, and the messages."""
     said = []
     _, pools = read((images, labels), say=said.append, **options)
@@ -137,17 +137,17 @@ def heard(images, labels=LABELS, **options):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_floats_in_0_to_1_are_scaled_to_the_original_bytes(dtype):
-    found, _, said = heard((IMAGES / 255).astype(dtype))
+    found, _, said = read_with_messages((IMAGES / 255).astype(dtype))
     np.testing.assert_array_equal(found, IMAGES)
     assert said == [f"the train images are {dtype} 0..1: taken times 255 and rounded"]
 
 
 def test_fractions_in_0_to_255_are_rounded_with_a_message():
     values = np.random.default_rng(1).uniform(0, 255, IMAGES.shape)
-    found, _, said = heard(values)
+    found, _, said = read_with_messages(values)
     np.testing.assert_array_equal(found, np.rint(values))
     assert said == ["the train images are float64 0..255 with fractions: rounded to whole numbers"]
-    assert heard(IMAGES.astype(np.float32))[2] == []
+    assert read_with_messages(IMAGES.astype(np.float32))[2] == []
 
 
 def test_value_range_is_shared_by_all_splits():
@@ -161,7 +161,7 @@ def test_value_range_is_shared_by_all_splits():
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64"])
 def test_masks_of_0_and_1_are_kept_with_a_warning(dtype):
-    found, _, said = heard((IMAGES > 99).astype(dtype))
+    found, _, said = read_with_messages((IMAGES > 99).astype(dtype))
     assert found.max() == 1
     assert len(said) == 1
     assert said[0].startswith("warning: the train images look like 0..1")

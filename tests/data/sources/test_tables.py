@@ -31,7 +31,7 @@ def rows(tmp_path):
     return pd.DataFrame(table, columns=["file", "Label", "patient", "split"])
 
 
-def written(rows, path):
+def save_table(rows, path):
     if path.suffix == ".parquet":
         rows.to_parquet(path)
     else:
@@ -41,7 +41,7 @@ def written(rows, path):
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
 def test_table_has_paths_labels_and_splits(rows, tmp_path, kind):
-    path = written(rows, tmp_path / f"my table.{kind}")
+    path = save_table(rows, tmp_path / f"my table.{kind}")
     source = open_source(path if kind == "csv" else str(path), SPEC)
     assert source.class_names == ("a", "b", "c")
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 18, "validation": 6}
@@ -59,7 +59,7 @@ def test_data_frame_paths_are_relative_to_the_working_folder(rows, tmp_path, mon
 
 
 def test_groups_are_not_divided_between_splits(rows, tmp_path):
-    source = open_source(written(rows.drop(columns="split"), tmp_path / "t.csv"), SPEC)
+    source = open_source(save_table(rows.drop(columns="split"), tmp_path / "t.csv"), SPEC)
     patients = {name: set(rows.patient[split.positions]) for name, split in source.splits.items()}
     assert not patients["train"] & patients["validation"]
     assert 0.1 < len(source.split("validation")) / 24 < 0.4
@@ -67,7 +67,7 @@ def test_groups_are_not_divided_between_splits(rows, tmp_path):
 
 @pytest.mark.parametrize("labels", [[3, 1, 2] * 8, [3.0, 1.0, 2.0] * 8])
 def test_labels_may_be_numbers(rows, tmp_path, labels):
-    source = open_source(written(rows.assign(Label=labels), tmp_path / "t.csv"), SPEC)
+    source = open_source(save_table(rows.assign(Label=labels), tmp_path / "t.csv"), SPEC)
     assert source.class_names == ("1", "2", "3")
 
 
@@ -87,7 +87,7 @@ def test_labels_may_be_numbers(rows, tmp_path, labels):
 )
 def test_invalid_table_raises_with_a_remedy(rows, tmp_path, change, words):
     with pytest.raises(DataError, match=rf"'.*t\.csv'.*{words}"):
-        open_source(written(change(rows), tmp_path / "t.csv"), SPEC)
+        open_source(save_table(change(rows), tmp_path / "t.csv"), SPEC)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_fit_quarantines_missing_files(rows, tmp_path):
     changes = {"data.image_size": 8, "data.batch_size": 6, "model.name": "resnet8", "train.epochs": 1}
     run = cr.fit(
         "resnet20_photos",
-        data=written(rows, tmp_path / "t.csv"),
+        data=save_table(rows, tmp_path / "t.csv"),
         workdir=tmp_path / "runs",
         progress=False,
         **changes,
@@ -124,7 +124,7 @@ def test_fit_quarantines_missing_files(rows, tmp_path):
 
 
 def test_group_in_two_splits_is_refused_by_open_source_and_check_data(rows, tmp_path):
-    path = written(rows.assign(patient=[f"p{i // 4}" for i in range(24)]), tmp_path / "t.csv")
+    path = save_table(rows.assign(patient=[f"p{i // 4}" for i in range(24)]), tmp_path / "t.csv")
     with pytest.raises(DataError, match="1 group in two splits, for example 'p4' in train and validation"):
         open_source(path, SPEC)
     report = cr.check_data(path)
@@ -136,7 +136,7 @@ def test_group_in_two_splits_is_refused_by_open_source_and_check_data(rows, tmp_
 
 def test_backslashes_are_separators_on_every_system(rows, tmp_path):
     backslashed = rows.assign(file=rows.file.str.replace("/", "\\"))
-    for split, some in open_source(written(backslashed, tmp_path / "t.csv"), SPEC).splits.items():
+    for split, some in open_source(save_table(backslashed, tmp_path / "t.csv"), SPEC).splits.items():
         assert all(os.path.isfile(path) for path in some.images.items), split
     assert cr.check_data(tmp_path / "t.csv").trainable
 
@@ -144,32 +144,32 @@ def test_backslashes_are_separators_on_every_system(rows, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="a backslash is no part of a name there")
 def test_existing_file_with_a_backslash_in_its_name_is_found(rows, tmp_path):
     (tmp_path / "odd\\name.png").write_bytes((tmp_path / rows.file[0]).read_bytes())
-    source = open_source(written(rows.assign(file=["odd\\name.png", *rows.file[1:]]), tmp_path / "t.csv"), SPEC)
+    source = open_source(save_table(rows.assign(file=["odd\\name.png", *rows.file[1:]]), tmp_path / "t.csv"), SPEC)
     assert source.split("train").images.items[0] == str(tmp_path / "odd\\name.png")
 
 
 def test_split_column_accepts_common_split_names(rows, tmp_path):
     table = rows.assign(split=["Training" if i < 15 else "dev" if i < 18 else "test_set" for i in range(24)])
-    source = open_source(written(table, tmp_path / "t.csv"), SPEC)
+    source = open_source(save_table(table, tmp_path / "t.csv"), SPEC)
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 15, "validation": 3, "test": 6}
 
 
 def test_file_with_two_labels_is_reported_as_a_duplicate(rows, tmp_path):
     twice = pd.concat([rows, rows.iloc[:1].assign(Label="b")])
-    report = cr.check_data(written(twice, tmp_path / "t.csv"))
+    report = cr.check_data(save_table(twice, tmp_path / "t.csv"))
     (finding,) = [one for one in report.findings if one.kind == "copies in different classes"]
     assert [os.path.basename(file) for file in finding.files] == ["0.png", "0.png"]
 
 
 def test_mistyped_table_suggests_the_nearest(rows, tmp_path):
-    written(rows, tmp_path / "labels.csv")
+    save_table(rows, tmp_path / "labels.csv")
     with pytest.raises(DataError, match="No such file.*did you mean '.*/labels.csv'"):
         open_source(tmp_path / "label.csv", SPEC)
 
 
 def test_check_data_reports_missing_files_of_a_table(rows, tmp_path):
     (tmp_path / rows.file[5]).unlink()
-    report = cr.check_data(written(rows, tmp_path / "t.csv"))
+    report = cr.check_data(save_table(rows, tmp_path / "t.csv"))
     assert list(report.unreadable) == [str(tmp_path / rows.file[5])]
     assert report.counts["train"].sum() == 17
 
