@@ -58,9 +58,9 @@ def test_filter_tiles_show_the_scaled_kernels(channels):
 def test_kernel_of_many_channels_is_a_row_with_a_common_scale():
     kernel = kernels(1, 1, 20, 4)
     figure = plot_filters(convolution(kernel))
-    centres = pixels(figure)[13::29, 13::29, 0]
+    centers = pixels(figure)[13::29, 13::29, 0]
     expected = 0.5 + kernel[0, 0].T / (2 * np.abs(kernel[0, 0]).max(axis=0)[:, None])
-    np.testing.assert_allclose(centres, expected[:, :16], rtol=1e-6)
+    np.testing.assert_allclose(centers, expected[:, :16], rtol=1e-6)
     assert "rows: all 4 kernels; columns: the first 16 channels" in words(figure)[0]
 
 

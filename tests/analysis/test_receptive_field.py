@@ -102,10 +102,10 @@ def test_gradient_is_nonzero_exactly_in_the_theoretical_field(name):
     rows, columns = np.nonzero(field)
     for seen, axis in ((rows, 0), (columns, 1)):
         unit = (last["output_shape"][axis + 1] - 1) // 2
-        centre = unit * last["stride"][axis] + last["centre"][axis]
+        center = unit * last["stride"][axis] + last["centre"][axis]
         reach = (last["size"][axis] - 1) / 2
-        assert seen.min() == max(centre - reach, 0)
-        assert seen.max() == min(centre + reach, field.shape[axis] - 1)
+        assert seen.min() == max(center - reach, 0)
+        assert seen.max() == min(center + reach, field.shape[axis] - 1)
 
 
 def test_squeeze_and_excitation_sees_the_whole_image():

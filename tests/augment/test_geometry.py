@@ -38,9 +38,9 @@ def test_affine_maps_match_pillow(kind, how):
         "translate": affine.translation(tf.constant(amounts * 5), tf.constant(amounts * -3.3)),
     }[kind].numpy()
     ours = affine.affine(tf.constant(IMAGES), tf.constant(maps), BLACK, how).numpy()
-    centre = np.full(2, 31 / 2)  # integer coordinates are the corners of Pillow's pixels and the centers of ours
+    center = np.full(2, 31 / 2)  # integer coordinates are the corners of Pillow's pixels and the centers of ours
     for image, found, matrix in zip(IMAGES, ours, maps.astype(float), strict=True):
-        shift = matrix[:, 2] + centre - matrix[:, :2] @ centre
+        shift = matrix[:, 2] + center - matrix[:, :2] @ center
         data = (*matrix[0, :2], shift[0], *matrix[1, :2], shift[1])
         theirs = np.asarray(Image.fromarray(image).transform((31, 31), Image.AFFINE, data, Image.Resampling[how]))
         # Pixels half way between two others, or outside by less than one, may be rounded differently.

@@ -41,11 +41,11 @@ def test_flip_lr_mirrors_below_the_probability():
 
 @pytest.mark.parametrize(("size", "fill"), [(3, "mean"), (4, 0), (1, 255)])
 def test_cutout_covers_one_clipped_square(size, fill):
-    centres = np.random.default_rng(1).integers(0, (6, 7), (25, 2))
-    draws = tf.constant((centres + 0.5) / (6, 7), tf.float32)
+    centers = np.random.default_rng(1).integers(0, (6, 7), (25, 2))
+    draws = tf.constant((centers + 0.5) / (6, 7), tf.float32)
     op = parse(f"cutout({size}, fill={fill!r})")
     result = op.apply(tf.constant(IMAGES), draws, MEAN).numpy()
-    for image, (row, column), covered in zip(IMAGES, centres, result, strict=True):
+    for image, (row, column), covered in zip(IMAGES, centers, result, strict=True):
         top, left = row - size // 2, column - size // 2
         expected = image.copy()
         expected[max(top, 0) : top + size, max(left, 0) : left + size] = np.round(MEAN) if fill == "mean" else fill

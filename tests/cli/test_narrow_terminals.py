@@ -104,9 +104,9 @@ def test_bar_is_visible_on_white_and_black_backgrounds():
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="truecolor")
     progress = bar(console)
     progress.add_task("x", total=2, completed=1)
-    colours = {segment.style.color.get_truecolor() for segment in console.render(progress) if "━" in segment.text}
-    assert len(colours) == 2  # the completed part, and the rest
-    for red, green, blue in colours:
+    colors = {segment.style.color.get_truecolor() for segment in console.render(progress) if "━" in segment.text}
+    assert len(colors) == 2  # the completed part, and the rest
+    for red, green, blue in colors:
         luminance = sum(
             weight * ((c / 255 + 0.055) / 1.055) ** 2.4
             for weight, c in zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)

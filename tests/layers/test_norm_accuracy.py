@@ -21,9 +21,9 @@ def exact(kind, x, upstream, gamma, beta):
     groups = {"layer": 1, "group": GROUPS}.get(kind, c)
     axes = (0, 1, 2, 4) if kind == "batch" else (1, 2, 4)
     grouped, slope = (array.reshape(n, h, w, groups, c // groups) for array in (x, upstream * gamma))
-    centred = grouped - grouped.mean(axes, keepdims=True)
-    inverse = ((centred**2).mean(axes, keepdims=True) + EPSILON) ** -0.5
-    xhat = centred * inverse
+    centered = grouped - grouped.mean(axes, keepdims=True)
+    inverse = ((centered**2).mean(axes, keepdims=True) + EPSILON) ** -0.5
+    xhat = centered * inverse
     dx = inverse * (slope - slope.mean(axes, keepdims=True) - xhat * (slope * xhat).mean(axes, keepdims=True))
     xhat = xhat.reshape(x.shape)
     results = [gamma * xhat + beta, dx.reshape(x.shape), (upstream * xhat).sum((0, 1, 2)), upstream.sum((0, 1, 2))]

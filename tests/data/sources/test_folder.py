@@ -179,7 +179,7 @@ def test_all_layout_problems_are_reported_together(tmp_path):
 
 
 @pytest.mark.parametrize("test", ["test1/1.png", "test/unknown/1.png", "test/images/1.png", "test/test/1.png", "test/"])
-def test_unlabelled_test_folder_is_ignored_with_a_warning(tmp_path, test):
+def test_unlabeled_test_folder_is_ignored_with_a_warning(tmp_path, test):
     source = open_source(make_files(tmp_path, "train/cats/1.png", "train/dogs/1.png", test), SPEC)
     assert splits(source) == {"train": CATS_DOGS}
     (finding,) = source.layout.left_out
