@@ -43,9 +43,10 @@ test-pythons:       ## the wheel, and the fast tests with it, on each of PYTHONS
 	    || failed="$$failed $$version"; \
 	done; test -z "$$failed" || { echo "failed on Python$$failed"; exit 1; }
 
-lint:               ## what ruff has to say
+lint:               ## the static checks of tests/test_static_checks.py
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 recipes-table:      ## recipes/README.md from the recipes
 	$(VENV)/bin/python docs/recipes_table.py

@@ -81,7 +81,7 @@ def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **
     """
     run = Run.open(run).require_unfinished()
     start = find_start(resumed_recipe(run, changes), run=run, say=console.say if progress else console.silent)
-    return _train(start, data, progress=progress)
+    return _train(start, data, workdir=run.folder.parent, progress=progress)
 
 
 def extend(
@@ -122,9 +122,7 @@ def extend(
 
 
 @collect_garbage_afterwards
-def _train(
-    start: Start, data: Any, *, workdir: str | Path | None = None, name: str | None = None, progress: bool = True
-) -> Run:
+def _train(start: Start, data: Any, *, workdir: str | Path, name: str | None = None, progress: bool = True) -> Run:
     """Open devices and data, build the job, which finds all errors, and only then open the run folder and train."""
     started = time.monotonic()
     preflight.check(start.recipe)

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 HEAD = """# The modules
 
-One line a module, its docstring's first; `tests/test_rooms.py` has the order in which the folders may import each other,
+One line a module, its docstring's first; `tests/test_rooms.py` has the order in which folders may import each other,
 CONTRIBUTING.md what is in each folder and how to add to it. Written by `make module-tree`.
 
 ```

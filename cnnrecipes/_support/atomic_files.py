@@ -30,14 +30,14 @@ def is_utf8(path: object) -> bool:
     return True
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file atomically: `write` receives a temporary path in the same folder, which is then renamed to `path`.
 
     If the process is killed, an existing file is unchanged; if the write fails, the temporary file is deleted too.
 
     Args:
         path: file to create or overwrite.
-        write: function that writes the content to the path it receives.
+        write: function that writes the content to the path it receives; its result is ignored.
 
     Raises:
         WriteError: the file cannot be written; the message has the path, the reason and a remedy.
@@ -127,5 +127,5 @@ def explained(path: str | os.PathLike) -> Iterator[None]:
         raise
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        remedy = _REMEDIES.get(error.errno, "give another path, in a folder that can be written to")
+        remedy = _REMEDIES.get(error.errno or 0, "give another path, in a folder that can be written to")
         raise WriteError(f"cannot write {str(path)!r}: {why}; {remedy}", error.errno, why) from None

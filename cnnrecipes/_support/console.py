@@ -21,9 +21,9 @@ _JOINERS = "\u200c\u200d"
 
 
 def printable(text: object) -> str:
-    """Return text for one terminal line, with control, bidirectional and undecodable characters escaped.
+    r"""Return text for one terminal line, with control, bidirectional and undecodable characters escaped.
 
-    Every name from data, a file or a model is printed through this function: a class named "\\x1b[2J" would clear the
+    Every name from data, a file or a model is printed through this function: a class named "\x1b[2J" would clear the
     screen, and U+202E would reverse the text after it. Joiners, which Persian and emoji need, are kept.
     """
     return "".join(
@@ -88,7 +88,7 @@ def _without_logs() -> Iterator[None]:
         sys.stderr.flush()
     with tempfile.TemporaryFile() as written:
         os.dup2(written.fileno(), 2)
-        shown = _LOGGED
+        shown: re.Pattern[bytes] | None = _LOGGED
         try:
             yield
         except BaseException:

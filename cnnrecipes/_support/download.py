@@ -70,8 +70,8 @@ def _check(answer: requests.Response, address: str, checksum: str, folder: Path)
         )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return the message of the root cause, without urllib3's object representations."""
-    while error.__context__ is not None or error.__cause__ is not None:
-        error = error.__cause__ or error.__context__
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
     return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -22,6 +22,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
     """Meta path finder that imports the custom layers right after Keras, once; other finders locate Keras itself."""
 
     def find_spec(self, fullname, path=None, target=None):
+        """Return the spec of Keras with a loader that imports the layers too; None for other modules."""
         if fullname != "keras":
             return None
         sys.meta_path.remove(self)
@@ -34,5 +35,5 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
             execute(module)
             importlib.import_module(LAYERS)
 
-        spec.loader.exec_module = execute_and_register
+        spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]  # of this one loader
         return spec

@@ -12,7 +12,8 @@ class _LazyModule:
     __slots__ = ("_found", "_name")
 
     def __init__(self, name: str):
-        self._name, self._found = name, None
+        self._name = name
+        self._found: ModuleType | None = None
 
     def _module(self) -> ModuleType:
         if self._found is None:
@@ -30,7 +31,14 @@ class _LazyModule:
 
 
 def lazy_module(name: str) -> Any:
-    """Return a proxy of a module, for example `tf = lazy_module("tensorflow")`, that imports it when first used.
+    """Return a proxy that imports a module when first used.
+
+    Type checkers see the module itself if its import for them stands beside it:
+
+        if TYPE_CHECKING:
+            import tensorflow as tf
+        else:
+            tf = lazy_module("tensorflow")
 
     Every access is forwarded, so that attributes replaced later (`monkeypatch.setattr`) are seen.
 

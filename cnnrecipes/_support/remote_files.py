@@ -58,7 +58,8 @@ def nearest(path: str) -> str:
     """Return " (did you mean ...?)" with similar existing paths for a local path that does not exist, or ""."""
     if is_remote(path):
         return ""
-    parts, below = Path(path), []
+    parts = Path(path)
+    below: list[str] = []
     while not os.path.isdir(parts.parent or "."):
         if parts == parts.parent:
             return ""

@@ -9,13 +9,13 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-import sys
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from cnnrecipes._support import remote_files
 from cnnrecipes.errors import CNNRecipesWarning
@@ -27,10 +27,7 @@ def folder() -> Path:
     """Return the cache folder: CNNRECIPES_CACHE, or cnnrecipes/ in the platform's cache folder."""
     if os.environ.get("CNNRECIPES_CACHE"):
         return Path(os.environ["CNNRECIPES_CACHE"]).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "cnnrecipes"
-    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return Path(base or Path.home() / ".cache") / "cnnrecipes"
+    return user_cache_path("cnnrecipes", appauthor=False)
 
 
 def fingerprint(paths: Iterable[str], what: str = "") -> str:
@@ -54,7 +51,7 @@ def _row_checksum(key: str, values: Sequence) -> int:
 
 
 def storable(text: str) -> str:
-    """Return text that is encodable as UTF-8: undecodable bytes of a file name become escapes such as \\udce4."""
+    r"""Return text that is encodable as UTF-8: undecodable bytes of a file name become escapes such as \udce4."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -76,10 +73,12 @@ class Table:
     def find(self, keys: Sequence[str]) -> dict[str, tuple]:
         """Return the cached rows by key; keys without a row (cache misses) are omitted."""
         found: dict[str, tuple] = {}
+        if self._database is None:
+            return found
         called = {storable(key): key for key in keys}
         keys = list(called)
         with self._done_without():
-            for start in range(0, len(keys) if self._database else 0, 500):  # SQLite takes so many values at once
+            for start in range(0, len(keys), 500):  # SQLite takes so many values at once
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
                 for key, *values, checksum in self._database.execute(

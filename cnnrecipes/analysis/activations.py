@@ -17,7 +17,7 @@ L = keras.layers
 
 COLUMNS = ("layer", "type", "kind", "stage", "mean", "std", "zero", "dead", "saturated", "nonfinite")
 
-# These move or drop values and compute none.
+# Layers that only move or drop values.
 _MOVES = (
     *(L.InputLayer, L.Identity, L.Flatten, L.Reshape, L.Permute, L.RepeatVector),
     *(L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D, L.Cropping1D, L.Cropping2D, L.Cropping3D),
@@ -27,11 +27,11 @@ _MERGES = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Con
 
 
 class Range(NamedTuple):
-    """The bounds of an activation's values; None where it has none."""
+    """Bounds of an activation's values; `ceiling` is None if it is unbounded above."""
 
     floor: float
     ceiling: float | None = None
-    rectifies: bool = False  # reaches its floor exactly, and is meant to
+    rectifies: bool = False  # True: values exactly at the floor are intended
 
 
 RANGES = {
@@ -50,31 +50,31 @@ def activation_statistics(model: keras.Model, images: Any, training: bool = True
     """Return the activation statistics of a model for one batch, a row per layer call in order of computation.
 
     Layers that only move or drop values (inputs, identities, padding, reshaping, dropout) have no row.
-    The model stays as it was: moving statistics and random states are put back.
+    Moving statistics and random states of the model are restored afterwards.
 
-    | column        | what                                                                                        |
+    | column        | content                                                                                     |
     |---------------|---------------------------------------------------------------------------------------------|
     | layer, stage  | names; "outer/inner" inside a nested model                                                  |
     | type          | the layer's class, or the function of an activation layer                                   |
-    | kind          | weighted (convolution, dense), norm, activation, merge (as Add) or other (as pooling)       |
-    | mean, std     | over all finite values, whatever image, position and channel; NaN if there is none          |
+    | kind          | weighted (convolution, dense), norm, activation, merge (e.g. Add) or other (e.g. pooling)   |
+    | mean, std     | over all finite values of all images, positions and channels; NaN if there is none          |
     | zero          | share of values that are exactly 0                                                          |
     | dead          | share of channels at the activation's floor for every image and position: 0 exactly for     |
-    |               | relu, within 1 % for sigmoid, tanh, elu, celu, selu. NaN where there is no floor (gelu)     |
+    |               | relu, within 1 % for sigmoid, tanh, elu, celu, selu. NaN without a floor (gelu)             |
     | saturated     | share of values within 1 % of a bound: 0 and 1 for sigmoid, +-1 for tanh, -1 for elu, 6 for |
-    |               | relu6. NaN where there is none; relu's zeros are not counted, they are in `zero`            |
+    |               | relu6. NaN without bounds; zeros of relu are counted in `zero` only                         |
     | nonfinite     | share of values that are infinite or NaN                                                    |
 
     `dead` and `saturated` are also given for a convolution or dense layer that has its activation built in.
 
     Args:
-        images: (N, H, W, C), 0..255, or whatever the model takes. All activations are held at once: a few dozen
-            images do.
-        training: as in training: norms use the batch's statistics, dropout drops.
+        images: (N, H, W, C) in the model's input range, usually 0..255. All activations are held in memory at once; a
+            few dozen images suffice.
+        training: training mode: batch normalization uses the batch's statistics, dropout is active.
 
     Raises:
         ModelError: a model without a graph of layers, or with several inputs.
-        DataError: images of another shape, or none.
+        DataError: no images, or images of another shape.
     """
     found = calls(model)
     images = batch_for(model, images)
@@ -94,7 +94,7 @@ def activation_statistics(model: keras.Model, images: Any, training: bool = True
 
 def _row(call: Call, stage: str, value: Any) -> dict[str, Any]:
     values = keras.ops.convert_to_numpy(value)
-    if values.dtype.kind != "f":  # bfloat16, which NumPy does not compute with
+    if values.dtype.kind != "f":  # bfloat16, which NumPy does not support
         values = values.astype("float32")
     finite = np.isfinite(values)
     used = values if finite.all() else values[finite]
@@ -104,7 +104,7 @@ def _row(call: Call, stage: str, value: Any) -> dict[str, Any]:
         "type": activation(call) or type(call.layer).__name__,
         "kind": _kind(call),
         "stage": stage,
-        # Sums of float32 squares would overflow above 1e19.
+        # float64, since sums of squares in float32 overflow for values above 1e19.
         "mean": np.mean(used, dtype="float64") if used.size else np.nan,
         "std": np.std(used, dtype="float64") if used.size else np.nan,
         "zero": np.mean(values == 0),
@@ -115,13 +115,13 @@ def _row(call: Call, stage: str, value: Any) -> dict[str, Any]:
 
 
 def _dead(values: np.ndarray, bounds: Range) -> float:
-    """The share of channels, on the last axis, that are at the floor everywhere."""
+    """Return the share of channels (last axis) that are at the floor for every image and position."""
     low = values <= bounds.floor + (0.0 if bounds.rectifies else _margin(bounds))
     return float(low.reshape(-1, values.shape[-1]).all(axis=0).mean())
 
 
 def _saturated(values: np.ndarray, bounds: Range) -> float:
-    """The share of values within 1 % of a bound that is not meant to be reached; NaN without such a bound."""
+    """Return the share of values within 1 % of a bound, except for the floor of a rectifier; NaN without a bound."""
     if bounds.rectifies and bounds.ceiling is None:
         return np.nan
     near = np.zeros(values.shape, bool)
@@ -137,7 +137,7 @@ def _margin(bounds: Range) -> float:
 
 
 def _range(layer: Any) -> Range | None:
-    """The bounds of a layer's activation; None if its values have no floor, or are not those of an activation."""
+    """Return the bounds of a layer's activation; None if it has no floor or is not an activation."""
     if isinstance(layer, L.ReLU):
         ceiling = layer.max_value
         return None if layer.negative_slope else Range(0.0, ceiling if ceiling is None else float(ceiling), True)

@@ -11,11 +11,11 @@ from cnnrecipes.errors import DataError, ModelError
 
 
 def batch_for(model: keras.Model, images: Any) -> np.ndarray:
-    """Images (N, H, W, C) as an array of the type that the model's input has.
+    """Return images (N, H, W, C) as an array with the dtype of the model's input.
 
     Raises:
         ModelError: a model with several inputs.
-        DataError: not numbers, an empty batch, or another shape than the model's input has.
+        DataError: not numbers, an empty batch, or a shape that does not match the model's input.
     """
     if len(model.inputs) != 1:
         raise ModelError(f"{model.name} has {len(model.inputs)} inputs; give a model with one, the images")
@@ -31,11 +31,13 @@ def batch_for(model: keras.Model, images: Any) -> np.ndarray:
 
 
 def numbers(images: Any) -> np.ndarray:
-    """Images, as an array, a tensor or nested lists, as an array. Raises DataError if they are not numbers."""
+    """Convert images (array, tensor or nested lists) to an array. Raise DataError if they are not numbers."""
     try:
         array = np.asarray(images)
     except (TypeError, ValueError) as error:
-        raise DataError(f"images cannot be made an array ({error}); give one size and type to all") from error
+        raise DataError(
+            f"images cannot be converted to an array ({error}); give images of one size and type"
+        ) from error
     if array.dtype.kind not in "buif" and array.dtype.name != "bfloat16":
-        raise DataError(f"images of type {array.dtype} are no numbers; give uint8 or float32, as (N, H, W, C)")
+        raise DataError(f"images of type {array.dtype} are not numbers; give uint8 or float32, as (N, H, W, C)")
     return array

@@ -24,7 +24,7 @@ from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 
 TILE = 1.15  # inches
-_SAMPLE = 256  # images that the mean colour is taken of; a training takes all
+_SAMPLE = 256  # number of images for the mean colour; training uses all
 
 
 def plot_batch(
@@ -39,18 +39,18 @@ def plot_batch(
 ) -> Figure:
     """Plot the first images of a training step before and after augmentation, with their labels.
 
-    Files that cannot be read are left out, as in a training, with a warning that names the first.
+    Unreadable files are left out, as in training, with a warning that names the first.
 
     Args:
-        recipe: as for `fit`, and `data` and `changes` with it.
-        step: which step of the training, from 0.
-        images: how many of its images.
-        per_op: a row for each operation alone, instead of one for all of them in order.
-        path: where to write the picture, too; .png, .svg or .pdf.
+        recipe, data, changes: see `fit`.
+        step: global training step, from 0.
+        images: number of images to show.
+        per_op: draw one row per operation, applied alone, instead of one row for all operations in order.
+        path: file to write the figure to (.png, .svg or .pdf); None: not written.
 
     Raises:
-        RecipeError: a step that the training does not have; fewer than one image.
-        CNNRecipesError: the recipe or the data is not as it should be.
+        RecipeError: the training has no such step, or `images` is below 1.
+        CNNRecipesError: the recipe is invalid, or the data cannot be read.
     """
     path = path and drawable(path)
     recipe = catalog.load(recipe).change(**changes)
@@ -67,9 +67,7 @@ def plot_batch(
             raise RecipeError(f"images is {images}; show at least one")
         mean = _mean_colour(source, recipe)
         rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
-    title = (
-        f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and what the network sees of them"
-    )
+    title = f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and the network's input"
     figure = _draw(title, names, rows, source.class_names)
     if path:
         save(figure, path)
@@ -77,7 +75,7 @@ def plot_batch(
 
 
 def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
-    """Near the training split's, from its first images."""
+    """Return approximate statistics of the training split, from its first images."""
     found = []
     for shown, _, weights in batching.arrays(source.split("train"), recipe.data, 1):
         found.append(shown[weights > 0])
@@ -88,7 +86,7 @@ def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
 
 
 def _step(source: Source, recipe: Recipe, mean: Statistics, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one step, the first `count` of them."""
+    """Return the first `count` images and labels of a training step."""
     train, classes = source.split("train"), len(source.class_names)
     with naming_unreadable(source, recipe.data):
         batches = batching.training_batches(train, recipe, mean, classes, first_step=step, last_step=step + 1)
@@ -110,7 +108,7 @@ def _draw(
             axes.imshow(shades(image), vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(label_lines(label, class_names, TILE, 8), size=8, pad=2)
             axes.set(xticks=[], yticks=[])
-        # An operation breaks before its parameters, a list between its operations.
+        # Break the line of a single operation before its parameters, of several between them.
         text = name.replace("(", "\n(", 1) if per_line else name.replace(" ", "\n")
         line[0].set_ylabel(text if len(name) > 24 else name, size=8, rotation=0, ha="right", va="center")
     return figure

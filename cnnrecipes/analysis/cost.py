@@ -25,27 +25,28 @@ _PRODUCTS = ("Dot", "Einsum", "Matmul", "Tensordot")
 
 
 def cost(model: keras.Model, by: str = "layer") -> pd.DataFrame:
-    """The cost of one image, of any functional or sequential model; nested models are opened.
+    """Return the cost of a functional or sequential model for one image; nested models are included.
 
-    Multiply-adds are counted as torchvision and fvcore do: products of convolutions and dense layers; biases,
-    normalizations, activations, pooling and additions count 0. Parameters are the weights made to be trained, frozen
-    or not, as published counts have them, without moving statistics; each counts at its first call. Activation bytes
-    are those of each call's output in its own dtype; their sum is about what a training step keeps per image.
+    Multiply-adds are counted as in torchvision and fvcore: the products of convolutions and dense layers; biases,
+    normalizations, activations, pooling and additions count 0. Parameters are trainable weights, frozen or not, without
+    moving statistics, as in published counts; shared ones count at their first call. Activation bytes are the size of
+    each call's output in its dtype; their sum approximates the memory of a training step per image.
 
     Args:
-        by: "layer", a row a layer call; or "stage", a row a stage, and one more named "total".
+        model: functional or sequential, with a fixed input shape.
+        by: "layer" for one row per layer call, or "stage" for one row per stage and a row "total".
 
     Returns:
         by layer: layer, type, stage, output_shape (None, H, W, C), parameters, multiply_adds, activation_bytes.
-        By stage, with the stage as index: layers (their number), output_shape of its last, and the three counts.
-        `.attrs` of both has the three totals.
+        By stage, with the stage as index: number of layers, output_shape of the last one, and the three counts.
+        `.attrs` has the three totals.
 
     Raises:
         UnknownNameError: another `by`.
-        ModelError: a model without a graph, or built without a fixed input shape.
+        ModelError: a model without a graph, or without a fixed input shape.
 
     Warns:
-        UserWarning: names layers with matrices or products that are not counted, as attention.
+        UserWarning: layers whose products are not counted, for example attention.
     """
     if by not in ("layer", "stage"):
         raise UnknownNameError("grouping of costs", by, ("layer", "stage"))
@@ -64,7 +65,7 @@ def cost(model: keras.Model, by: str = "layer") -> pd.DataFrame:
 
 
 def multiply_adds(call: Call) -> int:
-    """Multiply-adds of one call for one image; 0 for a layer that is neither a convolution nor dense."""
+    """Return the multiply-adds of a call for one image; 0 except for convolutions and dense layers."""
     counter = _counter(call.layer)
     return counter(call) if counter else 0
 
@@ -98,9 +99,9 @@ def _counter(layer: Any) -> Callable[[Call], int] | None:
     if isinstance(layer, _SEPARABLE):
         kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
         return lambda call: _positions(call.output_shape, layer) * sum(math.prod(k.shape) for k in kernels)
-    if isinstance(layer, _TRANSPOSED):  # each input pixel is spread by the whole kernel
+    if isinstance(layer, _TRANSPOSED):  # each input pixel is multiplied by the whole kernel
         return lambda call: _positions(call.input_shapes[0], layer) * math.prod(layer.kernel.shape)
-    if isinstance(layer, (*_CONVS, *_DEPTHWISE)):  # the kernel of a grouped one has Cin / groups channels
+    if isinstance(layer, (*_CONVS, *_DEPTHWISE)):  # the kernel of a grouped convolution has Cin / groups channels
         return lambda call: _positions(call.output_shape, layer) * math.prod(layer.kernel.shape)
     if isinstance(layer, keras.layers.Dense):
         return lambda call: math.prod(call.output_shape[1:-1]) * math.prod(layer.kernel.shape)
@@ -108,18 +109,18 @@ def _counter(layer: Any) -> Callable[[Call], int] | None:
 
 
 def _positions(shape: tuple[int, ...], layer: Any) -> int:
-    """Pixels of a feature map, (N, H, W, C) or (N, C, H, W) as the layer has it."""
+    """Return the number of positions of a feature map in the layer's data format."""
     return math.prod(shape[1:-1] if layer.data_format == "channels_last" else shape[2:])
 
 
 def _multiplies(layer: Any) -> bool:
-    """Return whether a layer without a counter looks like a matrix multiplication."""
+    """Return True if a layer without a counter probably multiplies matrices."""
     if isinstance(layer, keras.layers.Embedding):
         return False
     return type(layer).__name__ in _PRODUCTS or any(len(w.shape) > 1 for w in getattr(layer, "weights", ()))
 
 
 def _bytes(dtype: str) -> int:
-    """Bytes of one value; numpy knows no bfloat16, and a bool is stored in a byte."""
+    """Return the bytes per value; NumPy does not support bfloat16, and a bool takes one byte."""
     bits = re.search(r"\d+", dtype)
     return int(bits[0]) // 8 if bits else 1

@@ -17,56 +17,57 @@ from cnnrecipes.analysis.words import activation
 
 COLUMNS = ("layer", "dead", "channels", "reason", "remedy")
 
-# A scale of 0 hides the layers before it from the first gradient only; each step uncovers what one of them hides.
+# A scale of 0 blocks the gradient of the layers before it in the first step only; each step unblocks one of them.
 MOST_STEPS = 4
 STEP = 0.01
 
 
 def dead_channels(model: keras.Model, images: Any) -> pd.DataFrame:
-    """The layers with weights that have dead channels; a row a layer, none for a sound model.
+    """Find dead channels; one row per layer that has some, no row for a healthy model.
 
-    A channel is dead if a layer's output has the same value in it for every image and position, and the gradient of a
-    random function of the model's output by its weights is exactly 0: no step of any optimizer moves it. So is one
-    that shortcut A pads with zeros beside a branch whose last gamma is 0, in front of a ReLU. A channel that is merely
-    negative for these images, or hidden by a scale of 0 for the first step, is not dead: the model's weights are moved
-    a few steps along their gradients, in which a channel has to stay dead, and put back.
+    A channel is dead if its output is the same for every image and position and the gradient of its weights is exactly
+    0, so that no optimizer step changes it. Example: a channel that shortcut A pads with zeros, before a ReLU, beside a
+    branch whose last gamma is 0. A channel that is only negative for these images, or blocked by a scale of 0 in the
+    first step, is not dead: the channel must stay dead while the weights take a few gradient steps. The weights are
+    restored afterwards.
 
     Args:
-        images: (N, H, W, C), on the scale that the model takes; at least 2.
+        model: functional or sequential.
+        images: (N, H, W, C) in the model's input range; at least 2.
 
     Returns:
-        columns layer; dead, the number of dead channels, of `channels`; reason; remedy.
+        columns layer; dead, the number of dead channels; channels; reason; remedy.
 
     Raises:
         ModelError: a model without a graph of layers, or with several inputs.
-        DataError: images of another shape, or none.
+        DataError: no images, or images of another shape.
     """
     found = calls(model)
     images = batch_for(model, images)
-    with _put_back(model):
-        dead, gradients = _still(found, images, model.trainable_variables)
+    with _restored_variables(model):
+        dead, gradients = _dead_masks(found, images, model.trainable_variables)
         for _ in range(MOST_STEPS):
             if not dead:
                 break
             _step(gradients)
-            after, gradients = _still(found, images, model.trainable_variables)
+            after, gradients = _dead_masks(found, images, model.trainable_variables)
             dead = {place: mask & after[place] for place, mask in dead.items() if place in after}
     rows = [_row(found, place, mask) for place, mask in dead.items() if mask.any()]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def dead_channel_warnings(frame: pd.DataFrame) -> list[str]:
-    """A sentence for each row of `dead_channels`."""
+    """Return a warning message for each row of `dead_channels`."""
     return [
         f"{row.layer}: {row.dead} of {row.channels} channels are dead: {row.reason}; {row.remedy}"
         for row in frame.itertuples()
     ]
 
 
-def _still(
+def _dead_masks(
     found: Sequence[Call], images: np.ndarray, variables: Sequence[keras.Variable]
 ) -> tuple[dict[int, np.ndarray], list[tuple[keras.Variable, np.ndarray]]]:
-    """For each call with weights, which channels are constant and get no gradient, if any; and the gradients."""
+    """Return call -> mask of constant channels without gradient, and the gradients of all variables."""
     constant: dict[int, np.ndarray] = {}
     with tf.GradientTape() as tape:
         for place, (call, value) in enumerate(run(found, images, training=True)):
@@ -87,12 +88,12 @@ def _still(
 
 
 def _by_channel(moved: np.ndarray, channels: int) -> np.ndarray:
-    """(C,) or (1,): whether any weight of a channel moves; of all together where the last axis is not the channels."""
+    """Return whether any weight of a channel moves, (C,); (1,) if the last axis is not the channels."""
     return moved.reshape(-1, channels).any(0) if moved.shape[-1:] == (channels,) else np.array([moved.any()])
 
 
 def _constant(value: Any) -> np.ndarray:
-    """(C,): which channels, on the last axis, have one value everywhere."""
+    """Return the mask (C,) of channels (last axis) with one value everywhere."""
     values = _float(value)
     values = values.reshape(-1, values.shape[-1])
     return (values == values[:1]).all(0)
@@ -103,15 +104,15 @@ def _float(value: Any) -> np.ndarray:
 
 
 def _step(gradients: Sequence[tuple[keras.Variable, np.ndarray]]) -> None:
-    """Move each weight along its gradient, the largest entry by STEP."""
+    """Take a gradient step in which the largest entry of each variable changes by STEP."""
     for variable, gradient in gradients:
         if largest := np.abs(gradient).max(initial=0.0):
             variable.assign_sub((STEP / largest * gradient).astype("float32"))
 
 
 @contextlib.contextmanager
-def _put_back(model: keras.Model) -> Iterator[None]:
-    """The model's weights, moving statistics and random states are afterwards what they were."""
+def _restored_variables(model: keras.Model) -> Iterator[None]:
+    """Restore the model's weights, moving statistics and random states on exit."""
     kept = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.variables]
     try:
         yield
@@ -135,7 +136,7 @@ def _row(found: Sequence[Call], place: int, mask: np.ndarray) -> dict[str, Any]:
         "remedy": (
             'start its gamma at "ones" where the shortcut beside it is 0 (zeros padded, or none)'
             if gamma
-            else "start its weights otherwise, or take an activation whose gradient is nowhere 0, as leaky_relu"
+            else "initialize its weights differently, or use an activation whose gradient is never 0: leaky_relu"
         ),
     }
 
@@ -146,7 +147,7 @@ def _channels(weight: keras.Variable, mask: np.ndarray) -> np.ndarray:
 
 
 def _next_activation(found: Sequence[Call], place: int) -> Call | None:
-    """The first activation that a call's output meets."""
+    """Return the first activation behind a call."""
     reached = {place}
     for i, call in enumerate(found):
         if reached.intersection(call.sources):

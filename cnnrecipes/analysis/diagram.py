@@ -1,4 +1,4 @@
-"""A model's block diagram: a column a stage, a box a block, an arrow a link that skips it. All lengths are inches."""
+"""Block diagram of a model: one column per stage, one box per block, one arrow per link; lengths in inches."""
 
 from __future__ import annotations
 
@@ -17,43 +17,44 @@ from matplotlib.path import Path as Curve
 from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.analysis.outline import Block, Stage, outline
 
-POINTS = 9  # of the text in boxes
+POINTS = 9  # font size in boxes
 LINE = 0.175  # height of a line of text
-CHARACTER = 0.072  # width of one, on average
-WRAP = 34  # characters of a line, at most
+CHARACTER = 0.072  # average width of a character
+WRAP = 34  # maximum characters of a line
 GAP = 0.24  # between boxes
-PAD = 0.09  # in boxes, around the text
-SIDE = 0.16  # between a box and its column's frame
-BULGE = 0.34  # how far a link swings out
-HEADER = 0.8  # of a column: its name, its output size and the arrow into its first block
-FOOTER = 0.72  # under a column: what it costs
+PAD = 0.09  # between a box and its text
+SIDE = 0.16  # between a box and the frame of its column
+BULGE = 0.34  # horizontal extent of a link
+HEADER = 0.8  # height above a column's blocks: its name, output size and first arrow
+FOOTER = 0.72  # height below a column's blocks: its cost
 TITLE = 0.62
 LEGEND = 0.3
-ROW = 11.0  # width of a page; what is wider goes on in another row
+ROW = 11.0  # width of a row; wider models are drawn in several rows
 
 INK, QUIET, LINK = "#222222", "#555555", "#c8511b"
 FILLS = {"linked": "#dcebf7", "conv": "#e6f2e0", "pool": "#fdf0d5", "dense": "#ece4f5", "other": "#eeeeee"}
 
 
 def diagram(model: keras.Model, path: str | os.PathLike | None = None) -> Figure:
-    """Draw a functional or sequential model, its stages from left to right, each with its blocks from top to bottom.
+    """Draw a block diagram of a model: stages from left to right, the blocks of a stage from top to bottom.
 
-    A stage says the size of its output (height x width x channels), its parameters and its multiply-adds for one
-    image. Stages are read from the layers' names or, where these do not tell, from the sizes of the feature maps;
-    blocks from the graph. Equal blocks in a row are one box marked "x 35".
+    Each stage has its output size (height x width x channels), parameters, and multiply-adds for one image. Stages are
+    derived from layer names, or from feature map sizes if the names have no stages; blocks from the graph. Consecutive
+    equal blocks are one box marked "x 35".
 
     Args:
-        path: also write it there, as .svg or .png.
+        model: functional or sequential, with a fixed input shape.
+        path: file to write the figure to (.svg or .png); None: not written.
 
     Raises:
-        ModelError: a model without a graph or without a fixed input shape, or a bad suffix.
-        WriteError: a path that cannot be written.
+        ModelError: a model without a graph or without a fixed input shape, or an unsupported suffix.
+        WriteError: the path cannot be written.
     """
     path = path and drawable(path, (".svg", ".png"))
     stages = outline(model)
     rows = _rows(stages)
     inner = [max(_height(stage.blocks) for stage in row) for row in rows]
-    # A narrow model still needs room for its title and legend.
+    # The title and the legend need a minimum width.
     width = max([GAP + sum(_width(stage) + GAP for stage in row) for row in rows] + [7.5])
     height = TITLE + sum(inner) + len(rows) * (HEADER + FOOTER) + LEGEND
     figure = Picture(figsize=(width, height), dpi=150)
@@ -71,14 +72,14 @@ def diagram(model: keras.Model, path: str | os.PathLike | None = None) -> Figure
 
 
 def _rows(stages: Sequence[Stage]) -> list[list[Stage]]:
-    """Stages in as few rows as a page allows, about equally wide."""
+    """Distribute stages over as few rows as possible, of about equal width."""
     total = sum(_width(stage) + GAP for stage in stages)
     share = total / math.ceil(total / ROW)
     rows: list[list[Stage]] = [[]]
     done = 0.0
     for stage in stages:
         wide = _width(stage) + GAP
-        # A row ends where the middle of the next stage lies beyond its share.
+        # Start a new row if the middle of the next stage exceeds the row's share.
         if rows[-1] and done + wide / 2 > share * len(rows):
             rows.append([])
         rows[-1].append(stage)
@@ -117,13 +118,13 @@ def _column(axes: Any, stage: Stage, left: float, top: float, depth: float) -> N
 
 
 def _draw(axes: Any, block: Block, middle: float, top: float, width: float) -> None:
-    """A box with its lines of text, its link and its number of repeats."""
+    """Draw a block: a box with its lines of text, its link and its number of repeats."""
     height, left = _block_height(block), middle - width / 2
-    if block.repeats > 1:  # a stack of cards
+    if block.repeats > 1:  # drawn as a stack of boxes
         _box(axes, left + 0.05, top + 0.05, width, height, "white", "#999999")
     _box(axes, left, top, width, height, FILLS[_kind(block)], "#777777")
     lines = _text(block)
-    # Many branches read as a list.
+    # Several branches are a left-aligned list.
     x, side = (left + PAD, "left") if block.lines[0].endswith("branches:") else (middle, "center")
     for i, (line, color) in enumerate(lines):
         y = top + PAD + LINE * (i + 0.5)
@@ -137,7 +138,7 @@ def _draw(axes: Any, block: Block, middle: float, top: float, width: float) -> N
 
 
 def _link(axes: Any, middle: float, right: float, top: float, end: float) -> None:
-    """An arrow from the line into a box, around it, to its last line of text, where branches merge."""
+    """Draw an arrow around a box, from its input to its last line of text, where the branches merge."""
     start, out = top - GAP / 2, right + BULGE
     points = [(middle, start), (right - 0.1, start), (out, start), (out, end), (right, end)]
     codes = [Curve.MOVETO, Curve.LINETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4]
@@ -158,7 +159,7 @@ def _title(axes: Any, model: keras.Model, stages: Sequence[Stage], height: float
 
 
 def _text(block: Block) -> list[tuple[str, str]]:
-    """The lines of a block, wrapped, each with its color; what is on the link stands before the merge."""
+    """Return the wrapped lines of a block with their colors; the layers of the link precede the merge."""
     colored = [(line, INK) for line in block.lines]
     if block.link:
         colored.insert(-1, (f"link: {block.link}", LINK))
@@ -166,7 +167,7 @@ def _text(block: Block) -> list[tuple[str, str]]:
 
 
 def _wrap(line: str) -> list[str]:
-    """A line of text broken between layers, never inside one."""
+    """Wrap a line of text between layers, never inside the text of one layer."""
     kept = re.sub(r"(?<![,>:|]) ", "\N{NO-BREAK SPACE}", line)
     indent = "   " if line.startswith("- ") else ""
     parts = textwrap.wrap(kept, WRAP, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
@@ -199,9 +200,9 @@ def _height(blocks: Sequence[Block]) -> float:
 
 
 def _short(count: int) -> str:
-    """A count in three digits: "25.6 M"."""
+    """Return a count with three significant digits: "25.6 M"."""
     for unit, name in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
-        # From here on three digits round to the unit, as 999,500 to 1.00 M.
+        # From 999,500 on, three digits round up to the next unit: 1.00 M.
         if count >= 0.9995 * unit:
             return f"{count / unit:#.3g}".rstrip(".") + name
     return str(count)

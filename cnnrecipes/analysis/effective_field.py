@@ -18,7 +18,7 @@ from cnnrecipes.analysis.grouping import is_map
 from cnnrecipes.analysis.receptive_field import geometry, read
 from cnnrecipes.errors import ModelError, UnknownNameError
 
-# A pixel belongs to the effective field above 1 - 95.45 % of the peak: two deviations, as Luo et al. 2016 count.
+# Threshold relative to the peak: 1 - 95.45 %, two standard deviations (Luo et al. 2016).
 EFFECTIVE = 1 - 0.9545
 
 
@@ -27,19 +27,20 @@ def effective_receptive_field(
 ) -> np.ndarray:
     """Compute the effective receptive field of the centre unit of a feature map (Luo et al. 2016, arXiv:1701.04128).
 
-    The gradient of the centre unit, summed over channels, with respect to the images, in inference mode; its
-    absolute value averaged over images and channels. Norms whose scales are all 0 count with scales of 1: in a fresh
-    residual net each block ends in one, and until it is trained the net would seem to see through its shortcuts alone.
+    It is the absolute gradient of the centre unit, summed over channels, with respect to the images, in inference mode,
+    averaged over images and image channels. Normalization scales that are all 0 are set to 1 meanwhile: each block of
+    an untrained residual network ends in one, and only its shortcuts would be visible.
 
     Args:
-        layer: name of the layer, its last call counts; None: the last feature map before the head.
-        images: (N, H, W, C), on the scale that the model takes; None: 8 of uniform noise, 0..255.
+        model: functional or sequential, with a fixed input shape.
+        layer: name of a layer, of which the last call is used; None: the last feature map before the head.
+        images: (N, H, W, C) in the model's input range; None: 8 images of uniform noise, 0..255.
 
     Returns:
-        (H, W), float32, the largest value 1; all zeros if the unit reacts to nothing.
+        (H, W), float32, with maximum 1; all zeros if the gradient is 0.
 
     Raises:
-        ModelError: as `receptive_field`, or a layer without a feature map, or images of another shape.
+        ModelError: see `receptive_field`; or a layer without a feature map, or images of another shape.
         UnknownNameError: no such layer.
     """
     import tensorflow as tf
@@ -48,7 +49,7 @@ def effective_receptive_field(
     target = _target(found, layer)
     images = tf.convert_to_tensor(_images(model, images), dtype="float32")
     row, column = ((n - 1) // 2 for n in found[target].output_shape[1:3])
-    with _awake(model), tf.GradientTape() as tape:
+    with _unit_scales(model), tf.GradientTape() as tape:
         tape.watch(images)
         _, value = next(itertools.islice(run(found, images), target, None))
         unit = tf.reduce_sum(tf.cast(value[:, row, column, :], "float32"))
@@ -62,15 +63,15 @@ def plot_receptive_field(
     images: np.ndarray | None = None,
     path: str | os.PathLike | None = None,
 ) -> Figure:
-    """The effective field of the centre unit of a layer, and the box of its theoretical one.
+    """Plot the effective receptive field of the centre unit of a layer, with a box for the theoretical one.
 
     Args:
-        layer, images: as `effective_receptive_field` has them.
-        path: also write it there, as .png, .svg or .pdf.
+        model, layer, images: see `effective_receptive_field`.
+        path: file to write the figure to (.png, .svg or .pdf); None: not written.
 
     Raises:
-        ModelError: as `effective_receptive_field`, or a bad suffix.
-        WriteError: a path that cannot be written.
+        ModelError: see `effective_receptive_field`; or an unsupported suffix.
+        WriteError: the path cannot be written.
         UnknownNameError: no such layer.
     """
     path = path and drawable(path)
@@ -83,9 +84,9 @@ def plot_receptive_field(
     figure = Picture(figsize=(6.4, 6.2), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(field, cmap="magma", vmin=0, vmax=1)
-    # Half a pixel out: the middle of pixel (0, 0) is at (0, 0).
+    # Offset by half a pixel: imshow places the centre of pixel (0, 0) at (0, 0).
     axes.add_patch(Rectangle((corner[1] - 0.5, corner[0] - 0.5), size[1], size[0], fill=False, lw=2, ec="#1696d2"))
-    # The box is shown whole; what stands beside the image is padding.
+    # The axes include the whole box; the area outside of the image is padding.
     axes.set_facecolor("#d9d9d9")
     axes.set_xlim(*_limits(corner[1], size[1], field.shape[1]))
     axes.set_ylim(*reversed(_limits(corner[0], size[0], field.shape[0])))
@@ -98,26 +99,26 @@ def plot_receptive_field(
 
 
 def effective_size(field: np.ndarray) -> float:
-    """The edge, in pixels, of a square as large as the part of an effective field above 4.55 % of its peak."""
+    """Return the side, in pixels, of a square with the area of the field above 4.55 % of its peak."""
     return float(np.sqrt(np.count_nonzero(field > EFFECTIVE * field.max())))
 
 
 @contextlib.contextmanager
-def _awake(model: keras.Model) -> Iterator[None]:
-    """Scales that are all 0 are 1 in here."""
+def _unit_scales(model: keras.Model) -> Iterator[None]:
+    """Set normalization scales that are all 0 to 1, and restore them on exit."""
     scales = [w for w in model.weights if w.name == "gamma" or (w.name == "kernel" and len(w.shape) == 1)]
-    asleep = [w for w in scales if not np.any(keras.ops.convert_to_numpy(w))]
-    for scale in asleep:
+    zero = [w for w in scales if not np.any(keras.ops.convert_to_numpy(w))]
+    for scale in zero:
         scale.assign(keras.ops.ones_like(scale))
     try:
         yield
     finally:
-        for scale in asleep:
+        for scale in zero:
             scale.assign(keras.ops.zeros_like(scale))
 
 
 def _limits(corner: float, size: float, pixels: int) -> tuple[float, float]:
-    """An axis that holds image and box, with a rim."""
+    """Return axis limits that contain the image and the box, with a margin."""
     first, last = min(corner, 0), max(corner + size, pixels)
     rim = 0.03 * (last - first)
     return first - 0.5 - rim, last - 0.5 + rim
@@ -133,7 +134,7 @@ def _title(model: keras.Model, call: Call, field: np.ndarray, size: Sequence[flo
 
 
 def _target(found: Sequence[Call], layer: str | None) -> int:
-    """The place of a layer's last call, or of the last feature map."""
+    """Return the index of a layer's last call, or of the last feature map."""
     if layer is None:
         maps = [i for i, call in enumerate(found) if call.sources and is_map(call.output_shape)]
         if not maps:

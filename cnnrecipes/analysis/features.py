@@ -21,26 +21,27 @@ from cnnrecipes.errors import DataError, ModelError, UnknownNameError, nearest
 
 L = keras.layers
 
-# More kernels or maps than this cannot be told apart on a page.
+# With more kernels or maps than this, they are too small on a page.
 _MOST_KERNELS = 256
 _MOST_MAPS = 400
 _COLUMNS = 16
 
 
 def plot_filters(model: keras.Model, layer: str | None = None, path: str | os.PathLike | None = None) -> Figure:
-    """The kernels of a convolution as small images, each scaled to its own largest weight; mid-gray is 0.
+    """Plot the kernels of a convolution as small images, each scaled to its own largest weight; mid-gray is 0.
 
-    Kernels over 3 channels are in colour: channel 0 is red, 1 green, 2 blue. Those over 1 channel, and depthwise ones,
-    are gray. Of others each channel has a tile, in a row for each kernel: at most 16 channels of 16 kernels.
+    Kernels over 3 channels are in colour (red, green, blue); kernels over 1 channel and depthwise kernels are gray. For
+    other kernels each row shows the channels of one kernel: at most 16 channels of 16 kernels.
 
     Args:
-        layer: name of a 2D convolution; None: the model's first.
-        path: also write it there, as .png, .svg or .pdf.
+        model: functional or sequential.
+        layer: name of a 2D convolution; None: the first one.
+        path: file to write the figure to (.png, .svg or .pdf); None: not written.
 
     Raises:
         UnknownNameError: no such layer.
-        ModelError: a layer that is no 2D convolution, a model without any or without graph; a bad suffix.
-        WriteError: a path that cannot be written.
+        ModelError: the layer is not a 2D convolution, or the model has none or no graph; an unsupported suffix.
+        WriteError: the path cannot be written.
     """
     path = path and drawable(path)
     call = _convolution(model, layer)
@@ -67,29 +68,30 @@ def plot_feature_maps(
     *,
     about: str = "",
 ) -> Figure:
-    """Plot feature maps of one image in inference mode: for each layer the channels of the strongest response.
+    """Plot feature maps of one image in inference mode: the channels of each layer with the highest mean response.
 
-    These are the channels of the highest mean, the highest first, with their numbers. Each map goes from its own
-    smallest value (dark) to its own largest (bright); one that is the same everywhere is dark.
+    Channels are in descending order of their mean, with their numbers. Each map is scaled from its smallest value
+    (dark) to its largest (bright); a constant map is dark.
 
     Args:
-        image: (H, W, C), 0..255, or whatever the model takes.
-        layers: names of layers with feature maps; of one that is called several times, its last call. None: the last
-            map of each stage that has more than one pixel.
-        channels: at most so many of each layer.
-        path: also write it there, as .png, .svg or .pdf.
-        about: which image it is, for the line above it.
+        model: functional or sequential.
+        image: (H, W, C) in the model's input range, usually 0..255.
+        layers: names of layers with feature maps; the last call of each is used. None: the last map of each stage with
+            more than one pixel.
+        channels: maximum number of channels per layer.
+        path: file to write the figure to (.png, .svg or .pdf); None: not written.
+        about: description of the image, for its heading.
 
     Raises:
         DataError: an image of another shape.
         UnknownNameError: no such layer.
-        ModelError: a layer without feature maps, a model without graph, no or too many maps; a bad suffix.
-        WriteError: a path that cannot be written.
+        ModelError: a layer without feature maps, a model without a graph, no or too many maps; an unsupported suffix.
+        WriteError: the path cannot be written.
     """
     path = path and drawable(path)
     found, image = calls(model), numbers(image)
     if image.ndim != 3:
-        raise DataError(f"one image (H, W, C) is wanted, got the shape {image.shape}")
+        raise DataError(f"expected one image (H, W, C), got the shape {image.shape}; give one without a batch axis")
     batch = batch_for(model, image[None])
     places = _last_maps(found) if layers is None else [_place(found, name) for name in _listed(layers)]
     _check_number(len(places), channels)
@@ -113,7 +115,7 @@ def _check_number(layers: int, channels: int) -> None:
 
 
 def _labelled_maps(found: Sequence[Call], places: Sequence[int], batch: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Of each place a label, as "stage2 16x16x32", and its maps (H, W, C) of the first image."""
+    """Return the label, for example "stage2 16x16x32", and the maps (H, W, C) of the first image for each call."""
     maps = {}
     for place, (_, value) in enumerate(run(found[: max(places) + 1], batch)):
         if place in places:
@@ -127,16 +129,16 @@ def _convolution(model: keras.Model, name: str | None) -> Call:
     convolutions = {c.name: c for c in found if isinstance(c.layer, (L.Conv2D, L.DepthwiseConv2D))}
     if name is None:
         if not convolutions:
-            raise ModelError(f"{model.name} has no 2D convolution, so no filters to show")
+            raise ModelError(f"{model.name} has no 2D convolution and so no filters; give a convolutional model")
         return next(iter(convolutions.values()))
     if name not in convolutions:
         kind = type(found[_place(found, name, maps=False)].layer).__name__
-        raise ModelError(f"layer {name!r} is a {kind}, no 2D convolution{nearest(name, convolutions)}")
+        raise ModelError(f"layer {name!r} is a {kind}, not a 2D convolution{nearest(name, convolutions)}")
     return convolutions[name]
 
 
 def _kernel_tiles(call: Call) -> tuple[np.ndarray, int, str]:
-    """Brightness (K, H, W, 1 or 3) of the tiles to show of a convolution, how many in a row, and what they are."""
+    """Return the brightness (K, H, W, 1 or 3) of a convolution's tiles, the number of columns and a description."""
     kernels = np.moveaxis(keras.ops.convert_to_numpy(call.layer.kernel).astype("float32"), -1, 0)
     what = "{} kernels of {}x{}x{}".format(*kernels.shape)
     if isinstance(call.layer, L.DepthwiseConv2D):  # (multiplier, H, W, C): a kernel sees one channel
@@ -163,19 +165,21 @@ def _listed(layers: str | Sequence[str]) -> Sequence[str]:
 
 
 def _place(found: Sequence[Call], name: str, *, maps: bool = True) -> int:
-    """The place of a layer's last call; with `maps` it gives feature maps."""
+    """Return the index of a layer's last call. Raise ModelError if `maps` is true and it has no feature maps."""
     places = [i for i, call in enumerate(found) if call.name == name]
     if not places:
         raise UnknownNameError("layer", name, {call.name for call in found})
     call = found[places[-1]]
     if maps and len(call.output_shape) != 4:
         kind = type(call.layer).__name__
-        raise ModelError(f"layer {name!r} is a {kind} and gives {call.output_shape}, no feature maps (None, H, W, C)")
+        raise ModelError(
+            f"layer {name!r} is a {kind} with the output {call.output_shape}, not feature maps (None, H, W, C)"
+        )
     return places[-1]
 
 
 def _last_maps(found: Sequence[Call]) -> list[int]:
-    """The places of the last feature map of each stage; images and what only scales or pads them are none."""
+    """Return the indices of the last feature map of each stage, except for scaled or padded images."""
     none = (L.InputLayer, L.Normalization, L.Rescaling, L.ZeroPadding2D)
     last = {
         stage: i

@@ -1,4 +1,4 @@
-"""A model as a flat list of its layer calls; nested models are opened. The one place that reads Keras' graph."""
+"""Keras graph of a model as a flat list of layer calls, including those of nested models."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cnnrecipes.errors import ModelError
 
 
 class Call(NamedTuple):
-    """One call of one layer. Shapes are Keras', without values for unknown sizes: (None, H, W, C)."""
+    """One call of one layer; unknown dimensions of shapes are None: (None, H, W, C)."""
 
-    name: str  # the layer's; "outer/inner" inside a nested model
+    name: str  # name of the layer; "outer/inner" inside a nested model
     layer: keras.layers.Layer
-    sources: tuple[int, ...]  # places of the inputs in the list
+    sources: tuple[int, ...]  # indices of the calls that compute the inputs
     input_shapes: tuple[tuple[int | None, ...], ...]
     output_shape: tuple[int | None, ...]
     node: Any  # Keras' record of the call
@@ -27,10 +27,10 @@ class Call(NamedTuple):
 
 
 def calls(model: keras.Model) -> list[Call]:
-    """Every layer call of a functional or sequential model, inputs before what uses them.
+    """Return the layer calls of a functional or sequential model in topological order.
 
     Raises:
-        ModelError: a subclassed model, which has no graph to read, or one that was never built.
+        ModelError: a subclassed model, which has no graph, or a model that is not built.
     """
     if not isinstance(model, keras.Model):
         raise ModelError(f"expected a keras.Model, got {type(model).__name__}")
@@ -40,9 +40,9 @@ def calls(model: keras.Model) -> list[Call]:
 
 
 def run(found: Sequence[Call], images: Any, *, training: bool = False) -> Iterator[tuple[Call, Any]]:
-    """Run a model's `calls` on a batch (N, H, W, C), eagerly; each call with what it gives, in order.
+    """Run a model's `calls` eagerly on a batch (N, H, W, C); yield each call with its output.
 
-    A value can be watched by a gradient tape of the caller. Layers with several outputs are not supported.
+    The caller may record them with a gradient tape. Layers with several outputs are not supported.
     """
     made: list[Any] = []
     for call in found:
@@ -60,14 +60,14 @@ def run(found: Sequence[Call], images: Any, *, training: bool = False) -> Iterat
 
 
 def parameters(layer: Any) -> list[keras.Variable]:
-    """The weights of a layer that are made to be trained, also while it is frozen; no moving statistics or seeds."""
+    """Return the trainable weights of a layer, also while it is frozen, without moving statistics and seeds."""
     if not isinstance(layer, keras.layers.Layer):
         return []
     return [weight for part in layer._flatten_layers() for weight in part._trainable_variables]
 
 
 def _collect(model: keras.Model, prefix: str, places: dict[int, int], found: list[Call]) -> None:
-    """Append the calls of `model`; `places` maps the ids of tensors that are already made to where they were made."""
+    """Append the calls of `model`; `places` maps ids of tensors to the index of the call that computes them."""
     graph = model._functional if isinstance(model, keras.Sequential) else model
     if not isinstance(graph, keras.Model) or not hasattr(graph, "_nodes_by_depth"):
         raise ModelError(f"{model.name} has no graph of layers; give a functional or a built sequential model")

@@ -1,4 +1,4 @@
-"""Grouping of layer calls into stages, by layer name or else by feature map size."""
+"""Grouping of layer calls into stages, by layer name or by feature map size."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import keras
 from cnnrecipes.analysis.graph import Call
 from cnnrecipes.errors import ModelError
 
-# More stages by name than this are blocks, as EfficientNet's "block1a" to "block7d".
+# More names than this are blocks rather than stages, for example "block1a" to "block7d" of EfficientNet.
 MOST_STAGES = 12
 
 
 def stages(found: Sequence[Call]) -> list[str]:
-    """The stage of every call of `calls(model)`.
+    """Return the stage of every call of `calls(model)`.
 
-    By name, "stage2" of "stage2_block1_conv1", if each name's calls stand together and at least one has several.
-    Else by the output's size, "28x28"; what has no size or one pixel only is of its source's stage, or of "head"
-    behind the last feature map. Inputs are "input".
+    By layer name ("stage2" for "stage2_block1_conv1") if the calls of each stage are consecutive and a stage has
+    several calls. Otherwise by output size ("28x28"); calls without a size or with one pixel belong to the stage of
+    their input, or to "head" after the last feature map. Inputs are "input".
     """
     named = [call.stage for call in found]
     runs = [name for name, _ in groupby(named)]
@@ -29,17 +29,17 @@ def stages(found: Sequence[Call]) -> list[str]:
 
 
 def require_sizes(model: keras.Model, found: Sequence[Call]) -> None:
-    """Raise ModelError where a size of an activation is unknown."""
+    """Raise ModelError if the size of an activation is unknown."""
     for call in found:
         if any(None in tensor.shape[1:] for tensor in call.node.output_tensors):
             raise ModelError(
                 f"{model.name}: layer {call.name!r} has the output shape {call.output_shape}; "
-                "build the model with a fixed input shape, as (224, 224, 3)"
+                "build the model with a fixed input shape, for example (224, 224, 3)"
             )
 
 
 def is_map(shape: Sequence[int | None]) -> bool:
-    """Return whether a shape is (N, H, W, C) with more than one pixel."""
+    """Return True for a shape (N, H, W, C) with more than one pixel."""
     return len(shape) == 4 and tuple(shape[1:3]) != (1, 1)
 
 
@@ -55,7 +55,7 @@ def _by_size(found: Sequence[Call]) -> list[str]:
             labels.append("{}x{}".format(*call.output_shape[1:3]))
         else:
             labels.append(labels[call.sources[0]])
-    # Padding makes a size of its own, which is no stage: it is of the layer it pads for.
+    # Padding has a size of its own, but belongs to the stage of the layer that uses it.
     for i, call in reversed(list(enumerate(found))):
         if isinstance(call.layer, keras.layers.ZeroPadding2D):
             labels[i] = next((labels[k] for k in range(i + 1, len(found)) if i in found[k].sources), labels[i])

@@ -27,25 +27,26 @@ def compare_initializations(
     seed: int = 0,
     **options: Any,
 ) -> dict[str, pd.DataFrame]:
-    """The activation statistics of an untrained net for several initializations.
+    """Compute the activation statistics of an untrained network for several weight initializations.
 
-    Where ReLU follows every layer, a layer multiplies the standard deviation by sqrt(fan_in / 2) times that of its
-    weights (He et al. 2015b, eq. 8): 1 for "he_normal", f for "he_normal(f)". Zero padding takes some percent away.
+    With ReLU after every layer, a layer multiplies the standard deviation by sqrt(fan_in / 2) times that of its weights
+    (He et al. 2015b, eq. 8): by 1 for "he_normal", by f for "he_normal(f)"; slightly less with zero padding.
 
     Args:
-        architecture: a name of `cnnrecipes.models`; a net without norms shows the effect.
-        kinds: initializations, as `layers.initializer` names them. All draw the same numbers, scaled.
-        images: (N, H, W, C), 0..255, standardized by their own mean and deviation; None: 16 of uniform noise, 32x32.
-        norm: of the architecture.
-        seed: of the weights and of the noise.
-        options: other options of `cnnrecipes.build`, as `activation="tanh"`.
+        architecture: a name of `cnnrecipes.models`; the effect is visible without normalization.
+        kinds: initializations (see `layers.initializer`); all use the same random numbers, scaled.
+        images: (N, H, W, C), 0..255, standardized by their own mean and standard deviation; None: 16 images of uniform
+            noise, 32x32.
+        norm: normalization of the architecture.
+        seed: seed of the weights and of the noise.
+        options: other options of `cnnrecipes.build`, for example `activation="tanh"`.
 
     Returns:
-        initialization -> the frame of `activation_statistics`.
+        initialization -> frame of `activation_statistics`.
 
     Raises:
-        DataError: images of another shape, or none.
-        CNNRecipesError: no such architecture, initialization or option.
+        DataError: no images, or images of another shape.
+        CNNRecipesError: an unknown architecture, initialization or option.
     """
     images = np.random.default_rng(seed).uniform(0, 255, (16, 32, 32, 3)) if images is None else numbers(images)
     if images.ndim != 4 or not images.size:
@@ -67,7 +68,7 @@ def compare_initializations(
 
 
 def _seeded(kind: str, seed: int) -> Callable[[], keras.Initializer]:
-    """The factory of an initialization whose layers draw from `seed`, each its own numbers, the same for every kind."""
+    """Return an initializer factory with a new seed for each layer, the same seeds for every kind."""
     make, generator = initializer(kind), np.random.default_rng(seed)
 
     def made() -> keras.Initializer:

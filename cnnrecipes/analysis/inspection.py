@@ -24,14 +24,14 @@ from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.analysis.subject import Subject
 from cnnrecipes.errors import CNNRecipesWarning
 
-# file -> what it shows
+# file -> content
 PICTURES = {
-    "diagram.svg": "the model by stages, with its links",
+    "diagram.svg": "block diagram by stages, with skip connections",
     "diagram.png": "the same",
-    "receptive_field.png": "what the last feature map's centre sees, in theory and in effect",
-    "activations.png": "deviation and dead channels of every layer, for the images",
-    "filters.png": "the first convolution's kernels",
-    "feature_maps.png": "what the first image gives in every stage",
+    "receptive_field.png": "theoretical and effective receptive field of the last feature map's centre",
+    "activations.png": "standard deviation and dead channels of every layer, for the images",
+    "filters.png": "kernels of the first convolution",
+    "feature_maps.png": "feature maps of the first image in every stage",
 }
 FILES = ("layers.csv", *PICTURES)
 
@@ -42,8 +42,8 @@ class Inspection(NamedTuple):
     Attributes:
         stages: costs and receptive fields, one row per stage.
         layers: costs, receptive fields and activation statistics, one row per layer call.
-        files: the written files.
-        dead: the layers with dead channels, as of `dead_channels`.
+        files: paths of the table and the plots.
+        dead: result of `dead_channels`.
         note: the reason for noise in place of images, and the remedy; "" if there are images.
     """
 
@@ -66,28 +66,28 @@ def inspect(
     *,
     first: str = "",
 ) -> Inspection:
-    """Measure a model and draw it.
+    """Analyse a model and write a table and plots into a folder.
 
     Args:
-        model: a functional or sequential model of fixed input size, trained or not; the name of a recipe or an
+        model: functional or sequential, with a fixed input shape, trained or not; the name of a recipe or an
             architecture, or the path of a run, which bring their images; or what `subject.find` returns for these.
-        folder: created if missing; receives `FILES`, in place of older ones of these names.
-        images: (N, H, W, C), on the scale that the model takes; None: those of the recipe or the run, or 8 of uniform
+        folder: created if missing; gets `FILES`, which overwrite earlier ones.
+        images: (N, H, W, C) in the model's input range; None: those of the recipe or the run, or 8 images of uniform
             noise, 0..255.
         first: description of the first image, for the title of its feature maps.
 
     Returns:
-        the tables: of stages, as `cost(model, by="stage")` with the receptive field at each stage's end; of layers,
-        as `cost(model)` with the receptive field and the activations' statistics.
+        the tables, of stages: `cost(model, by="stage")` with the receptive field at the end of each stage; of layers:
+        `cost(model)` with receptive field and activation statistics.
 
     Raises:
         CNNRecipesError: there is no recipe, architecture or run of this name.
-        ModelError: a model without a graph or without a fixed size.
+        ModelError: a model without a graph or without a fixed input shape.
         DataError: images of another shape.
-        WriteError: the folder cannot be made or written to.
+        WriteError: the folder cannot be created or written.
 
     Warns:
-        CNNRecipesWarning: a layer has dead channels; with the reason and the remedy.
+        CNNRecipesWarning: each layer with dead channels, with the reason and the remedy.
     """
     note = ""
     if isinstance(model, (str, Path)):

@@ -1,4 +1,4 @@
-"""A sheet of feature maps: the image on top, below it a block of maps for each layer. Measures are inches."""
+"""Figure of feature maps: the image on top, below it a block of maps per layer; lengths in inches."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COLUMNS = 16
 WIDTH = 12.0
 MARGIN, GAP = 0.15, 0.06
 TITLE = 0.6
-HEADING, NUMBER = 0.34, 0.17  # room for the name above a layer's maps, and for the number above a map
-IMAGE = 1.9  # the height of the image, at most
+HEADING, NUMBER = 0.34, 0.17  # heights of the name above a layer's maps and of the number above a map
+IMAGE = 1.9  # maximum height of the image
 
 
 def draw(
@@ -28,14 +28,14 @@ def draw(
     layers: Sequence[tuple[str, np.ndarray]],
     channels: int,
 ) -> Figure:
-    """The sheet.
+    """Draw the figure.
 
     Args:
-        title: a line in bold type, and one below it.
-        heading: what stands above the image in bold type, and behind it.
+        title: a line in bold type, and a second line.
+        heading: text above the image: in bold type, and after it in regular type.
         image: (H, W, 3), values 0..1.
-        layers: what stands above a layer's maps, and its maps (H, W, C).
-        channels: at most so many maps of a layer, those of the highest mean.
+        layers: heading and maps (H, W, C) of each layer.
+        channels: maximum number of maps per layer, those with the highest mean.
     """
     aspect = image.shape[0] / image.shape[1]
     columns = min(COLUMNS, channels)
@@ -47,24 +47,24 @@ def draw(
     _text(axes, MARGIN, 0.27, printable(title[0]), 12, weight="bold")
     _text(axes, MARGIN, 0.52, title[1], 9)
     top = TITLE + HEADING
-    said = _text(axes, MARGIN, top - 0.09, heading[0], 10, weight="bold")
-    behind = {"xycoords": said, "xytext": (12, 0), "textcoords": "offset points", "va": "bottom"}
+    heading_text = _text(axes, MARGIN, top - 0.09, heading[0], 10, weight="bold")
+    behind = {"xycoords": heading_text, "xytext": (12, 0), "textcoords": "offset points", "va": "bottom"}
     axes.annotate(printable(heading[1]), (1, 0), size=9, **behind)
     height = min(IMAGE, (across - 2 * MARGIN) * aspect)
     _picture(axes, image, MARGIN, top, height / aspect, height)
     top += height
     for label, maps in layers:
         _text(axes, MARGIN, top + 0.25, label, 10, weight="bold")
-        # Maps have the shape of the image, but for rounding.
+        # Maps have the aspect ratio of the image, except for rounding.
         top = _block(axes, maps, channels, columns, top + HEADING, width, width * aspect)
     figure.set_size_inches(across, top + MARGIN)
-    # Last, since each picture sets limits of its own: an inch of the sheet is a unit.
+    # After all pictures, since each imshow changes the limits: one unit is one inch.
     axes.set(xlim=(0, across), ylim=(top + MARGIN, 0), aspect="auto")
     return figure
 
 
 def _block(axes: Any, maps: np.ndarray, channels: int, columns: int, top: float, width: float, height: float) -> float:
-    """The maps of the highest mean, in lines of `columns`; returns where they end."""
+    """Draw the maps with the highest mean in rows of `columns`; return the position of their lower end."""
     best = np.argsort(-maps.mean(axis=(0, 1)), kind="stable")[:channels]
     pitch = NUMBER + height + GAP
     for k, channel in enumerate(best):

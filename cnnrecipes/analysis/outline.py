@@ -1,7 +1,7 @@
 """Outline of a model as stages and blocks, derived from its graph.
 
-A call that every path goes through cuts the graph. Between two cuts lies either nothing or a block of branches, which
-the second cut merges. A branch is cut up the same way.
+A call on every path through the graph is a cut. Between two cuts there is either nothing or a block of branches, which
+the second cut merges. Branches are divided recursively.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from cnnrecipes.analysis.words import is_norm, opens_line, words
 
 
 class Block(NamedTuple):
-    """A box of the diagram: lines of text, and a link around it where a branch skips it."""
+    """A box of the diagram: lines of text, and a link if a branch skips it."""
 
-    lines: tuple[str, ...]  # top to bottom, each "3x3 conv 64, norm, relu"; the last one of a linked block merges
-    link: str | None = None  # what is on the link, "" for nothing (the identity); None: no link
+    lines: tuple[str, ...]  # for example "3x3 conv 64, norm, relu"; the last line of a linked block is the merge
+    link: str | None = None  # layers of the link, "" for the identity; None: no link
     repeats: int = 1
 
 
@@ -30,14 +30,14 @@ class Stage(NamedTuple):
     """Consecutive blocks."""
 
     name: str
-    output: str  # "16x16x32", or "10" behind the last feature map
+    output: str  # "16x16x32", or "10" after the last feature map
     blocks: tuple[Block, ...]
     parameters: int
     multiply_adds: int
 
 
 class _Item(NamedTuple):
-    """A block, the places of its calls, and the place of the one that tells its stage."""
+    """A block, the indices of its calls, and the index of the call that determines its stage."""
 
     block: Block
     places: tuple[int, ...]
@@ -45,10 +45,10 @@ class _Item(NamedTuple):
 
 
 def outline(model: keras.Model) -> list[Stage]:
-    """The stages of a model and their blocks, equal neighbours collapsed.
+    """Return the stages of a model with their blocks; consecutive equal blocks are merged.
 
     Raises:
-        ModelError: a model without a graph, or built without a fixed input shape.
+        ModelError: a model without a graph, or without a fixed input shape.
     """
     found, costs = calls(model), cost(model)
     labels = _labels(found)
@@ -63,21 +63,21 @@ def outline(model: keras.Model) -> list[Stage]:
 
 
 def _labels(found: Sequence[Call]) -> list[str]:
-    """The stages, with what precedes the first layer that works as "input", and what follows the last map as "head"."""
+    """Return the stages, with "input" before the first layer with multiply-adds and "head" after the last map."""
     labels = stages(found)
     last_map = max((i for i, call in enumerate(found) if is_map(call.output_shape)), default=-1)
     first = next((i for i, call in enumerate(found) if multiply_adds(call)), len(found))
-    while first and words(found[first - 1]) == "":  # the padding in front of the first layer
+    while first and words(found[first - 1]) == "":  # padding before the first layer
         first -= 1
     return ["input" if i < first else "head" if i > last_map else label for i, label in enumerate(labels)]
 
 
 def _items(found: Sequence[Call], places: Sequence[int]) -> list[_Item]:
-    """The blocks of a part of the graph that has one end, its last place. Sources outside are its beginning."""
+    """Return the blocks of a subgraph that ends at its last call; its inputs are the sources outside of it."""
     items: list[_Item] = []
     inside = set(places)
     last_user = {source: place for place in places for source in found[place].sources}
-    # What comes from outside is used up to here, what came before the call at hand up to `furthest`.
+    # Last call that uses an input of the subgraph or the output of an earlier call.
     furthest = max(place for place in places if not inside.issuperset(found[place].sources or (-1,)))
     between: list[int] = []
     for place in places:
@@ -91,14 +91,14 @@ def _items(found: Sequence[Call], places: Sequence[int]) -> list[_Item]:
 
 
 def _append(items: list[_Item], found: Sequence[Call], between: list[int], place: int) -> None:
-    """Add the cut at `place`, and the calls between it and the cut before it."""
+    """Add the cut at `place` and the calls between it and the previous cut."""
     call, text = found[place], words(found[place])
     if between or len(call.sources) > 1:
         items.append(_Item(_branched(found, between, place), (*between, place), place))
         return
     follows = not opens_line(call)
     if items and items[-1].block.link is not None:
-        follows &= not is_norm(call)  # a norm behind a merge begins the next block (pre-activation)
+        follows &= not is_norm(call)  # a norm after a merge begins the next block (pre-activation)
     if items and follows:
         block, places, key = items[-1]
         *lines, last = block.lines or ("",)
@@ -109,24 +109,24 @@ def _append(items: list[_Item], found: Sequence[Call], between: list[int], place
 
 
 def _branched(found: Sequence[Call], between: list[int], merge: int) -> Block:
-    """The block of the branches that end in `merge`."""
+    """Return the block of the branches that end in `merge`."""
     branches = [_ancestors(found, set(between), source) for source in found[merge].sources]
     name = {"Concatenate": "concat"}.get(type(found[merge].layer).__name__, words(found[merge]))
-    if sum(map(len, branches)) != len(set().union(*branches)):  # they share layers, as NASNet's cells
+    if sum(map(len, branches)) != len(set().union(*branches)):  # the branches share layers, for example in NASNet
         return Block((f"cell of {len(between)} layers", f"{len(branches)} branches, {name}"))
     texts = [_lines(found, branch) for branch in branches]
     link, *others = sorted(texts, key=len)
     if len(others) != 1 or (link and name == "concat"):
-        return Block((f"{len(texts)} branches:", *map(_in_short, texts), name))
+        return Block((f"{len(texts)} branches:", *map(_summary, texts), name))
     if name == "multiply" and any(line.startswith("global") for line in others[0]):
         return Block(("squeeze and excite",))
     return Block((*others[0], name), ", ".join(link))
 
 
-def _in_short(lines: tuple[str, ...]) -> str:
-    """A branch among many as one line: its layers without their norms and activations."""
+def _summary(lines: tuple[str, ...]) -> str:
+    """Return a branch as one line: its layers without norms and activations."""
     text = " > ".join(line.partition(",")[0] for line in lines) or "identity"
-    return "- " + text.replace(": > - ", ": ").replace(" > - ", " | ")  # branches in the branch
+    return "- " + text.replace(": > - ", ": ").replace(" > - ", " | ")  # nested branches
 
 
 def _lines(found: Sequence[Call], branch: set[int]) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ def _lines(found: Sequence[Call], branch: set[int]) -> tuple[str, ...]:
 
 
 def _ancestors(found: Sequence[Call], inside: set[int], place: int) -> set[int]:
-    """A place and all that it is made of, of those inside."""
+    """Return the index of a call and of its ancestors among `inside`."""
     reached, todo = set(), [place]
     while todo:
         here = todo.pop()
@@ -151,17 +151,17 @@ def _ancestors(found: Sequence[Call], inside: set[int], place: int) -> set[int]:
 
 
 def _collapse(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Depthwise convolutions with the 1x1 behind them in one block; then equal neighbours as one that repeats."""
+    """Merge depthwise convolutions with the following 1x1, then consecutive equal blocks."""
     made: list[Block] = []
     for block in blocks:
-        if made and made[-1].link is block.link is None and _goes_on(made[-1].lines, block.lines[0]):
+        if made and made[-1].link is block.link is None and _continues(made[-1].lines, block.lines[0]):
             made[-1] = Block(made[-1].lines + block.lines)
         else:
             made.append(block)
     return tuple(block._replace(repeats=len(list(group))) for block, group in groupby(made))
 
 
-def _goes_on(lines: tuple[str, ...], line: str) -> bool:
+def _continues(lines: tuple[str, ...], line: str) -> bool:
     if "depthwise" not in lines[0] or any(part.startswith("1x1") for part in lines):
         return False
     return line.startswith("1x1 conv") or line == "squeeze and excite"

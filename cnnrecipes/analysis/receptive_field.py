@@ -18,7 +18,7 @@ _MARGINS = (keras.layers.ZeroPadding2D, keras.layers.Cropping2D)
 
 
 class Span(NamedTuple):
-    """Along one axis, unit i sees the pixels from i * stride + first to i * stride + last, both included."""
+    """Receptive field along one axis: unit i sees pixels i * stride + first to i * stride + last, inclusive."""
 
     stride: float
     first: float
@@ -26,25 +26,25 @@ class Span(NamedTuple):
 
     @property
     def size(self) -> float:
-        """Pixels, those of the padding too."""
+        """Number of pixels, including padding."""
         return _plain(self.last - self.first + 1)
 
 
 def receptive_field(model: keras.Model) -> pd.DataFrame:
-    """The theoretical receptive field of every layer call (Araujo et al. 2019, "Computing receptive fields of CNNs").
+    """Compute the theoretical receptive field of every layer call (Araujo et al. 2019).
 
-    Where branches meet, the field spans all of them. Pooling or flattening the whole map sees the whole image, and
-    so does everything behind it. Normalizations count as pointwise, though layer, instance and group normalization,
-    and batch normalization in training, look at all pixels through their statistics.
+    After a merge the field covers all branches. Global pooling and flattening see the whole image, as does every later
+    layer. Normalizations are treated as pointwise, although the statistics of layer, instance and group normalization,
+    and of batch normalization in training, depend on all pixels.
 
     Returns:
-        columns layer, type, output_shape (None, H, W, C); and in pixels, each (vertical, horizontal): size, which
-        can exceed the image, since units see padding; stride, the step of the field between neighbouring units, 0
-        where every unit sees the same; centre, of the field of unit (0, 0), where pixel (0, 0) has its own at 0.0.
+        columns layer, type, output_shape (None, H, W, C); and in pixels, each (vertical, horizontal): size, which can
+        exceed the image because of padding; stride, the distance of the fields of adjacent units, 0 if all units see
+        the same; centre, of the field of unit (0, 0), in coordinates in which pixel (0, 0) has its centre at 0.0.
 
     Raises:
-        ModelError: a model without a graph, with more than one input, or without a fixed input shape; or a layer
-            that changes the size of its map in a way that is not known here (upsampling, say).
+        ModelError: a model without a graph, with several inputs, or without a fixed input shape; or a layer that
+            changes the size of its map in an unsupported way, for example by upsampling.
     """
     found, spans = geometry(model)
     rows = []
@@ -63,7 +63,7 @@ def receptive_field(model: keras.Model) -> pd.DataFrame:
 
 
 def read(model: keras.Model) -> list[Call]:
-    """The calls of a model of one input of images with known sizes, or ModelError."""
+    """Return the calls of a model. Raise ModelError unless it has one input of images and fixed sizes."""
     found = calls(model)
     require_sizes(model, found)
     inputs = [call for call in found if not call.sources]
@@ -74,7 +74,7 @@ def read(model: keras.Model) -> list[Call]:
 
 
 def geometry(model: keras.Model) -> tuple[list[Call], list[tuple[Span, Span]]]:
-    """The calls of a model and, for each, its span down and across the image."""
+    """Return the calls of a model and the vertical and horizontal span of each."""
     found = read(model)
     image = found[0].output_shape
     spans: list[tuple[Span, Span]] = []
@@ -88,7 +88,7 @@ def geometry(model: keras.Model) -> tuple[list[Call], list[tuple[Span, Span]]]:
 
 
 def _span(call: Call, axis: int, sources: list[Span], pixels: int) -> Span:
-    """The span of a call's output along an axis (0 down, 1 across), from those of its inputs."""
+    """Return the span of a call's output along an axis (0: vertical, 1: horizontal) from those of its inputs."""
     whole = Span(0, 0, pixels - 1)
     if len(call.output_shape) < 4 or whole in sources:
         return whole
@@ -105,20 +105,20 @@ def _span(call: Call, axis: int, sources: list[Span], pixels: int) -> Span:
     if n == 1:
         return whole
     raise ModelError(
-        f"layer {call.name!r} ({type(layer).__name__}) makes {call.output_shape} of {call.input_shapes[0]}; what its "
-        "units see of the image is not known; end the model before it: keras.Model(model.input, <an earlier output>)"
+        f"layer {call.name!r} ({type(layer).__name__}) maps {call.input_shapes[0]} to {call.output_shape} in an "
+        "unsupported way; end the model before it: keras.Model(model.input, <an earlier output>)"
     )
 
 
 def _window(layer: Any, axis: int) -> tuple[int, int]:
-    """The pixels from the first to the last that a window takes, dilation included, and its stride."""
+    """Return the extent of a layer's window in pixels, including dilation, and its stride."""
     if isinstance(layer, _POOLS):
         return layer.pool_size[axis], layer.strides[axis]
     return (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1, layer.strides[axis]
 
 
 def _through_window(span: Span, window: int, stride: int, size: int, padding: str) -> Span:
-    """The recurrence of Araujo et al. 2019, with TensorFlow's "same", which pads the odd pixel behind."""
+    """Apply the recurrence of Araujo et al. 2019, with TensorFlow's "same", which pads the odd pixel at the end."""
     before = 0
     if padding == "same":
         before = max((math.ceil(size / stride) - 1) * stride + window - size, 0) // 2
@@ -127,10 +127,10 @@ def _through_window(span: Span, window: int, stride: int, size: int, padding: st
 
 
 def _through_margin(span: Span, layer: Any, axis: int) -> Span:
-    """Zeros before move the field back, a crop moves it on."""
+    """Shift a span by zero padding (backward) or cropping (forward)."""
     pad = isinstance(layer, keras.layers.ZeroPadding2D)
     margins = layer.padding if pad else layer.cropping
-    # In (N, H, W, C), what a "channels first" layer pads is W and C: `layers.shortcuts.pad_shortcut` does so.
+    # A "channels_first" layer pads W and C of (N, H, W, C): `layers.shortcuts.pad_shortcut` uses this.
     place = axis if layer.data_format == "channels_last" else axis - 1
     before = margins[place][0] if place >= 0 else 0
     shift = (-before if pad else before) * span.stride
@@ -138,9 +138,9 @@ def _through_margin(span: Span, layer: Any, axis: int) -> Span:
 
 
 def _join(n: int, spans: list[Span]) -> Span:
-    """The smallest span over `n` units that holds all of `spans`, with the largest stride of theirs."""
+    """Return the smallest span that covers all `spans` for `n` units, with their largest stride."""
     stride = max(span.stride for span in spans)
-    # Linear in i, so the first and the last unit decide.
+    # The bounds are linear in i, so the first and the last unit are sufficient.
     ends = [i * (span.stride - stride) for i in (0, n - 1) for span in spans]
     first = min(end + span.first for end, span in zip(ends, spans * 2, strict=True))
     last = max(end + span.last for end, span in zip(ends, spans * 2, strict=True))
@@ -153,5 +153,5 @@ def _require_channels_last(layer: Any) -> None:
 
 
 def _plain(number: float) -> float:
-    """A whole number as an int, for reading."""
+    """Return a whole number as an int, for display."""
     return int(number) if number == int(number) else number

@@ -22,7 +22,7 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.extension import extended
 from cnnrecipes.runs.run import Run
 
-NOMINAL_STEPS = 100  # an epoch's, where nobody says and it makes no difference
+NOMINAL_STEPS = 100  # steps per epoch if unknown and irrelevant to the curve
 _POINTS = 4000
 
 
@@ -34,27 +34,26 @@ def plot_schedule(
     mark_epoch: int | None = None,
     path: str | os.PathLike | None = None,
 ) -> Figure:
-    """The learning rate against the epochs, on a linear axis and below on a logarithmic one.
+    """Plot the learning rate over the epochs, on a linear and on a logarithmic axis.
 
     Args:
-        recipe: a shipped recipe's name, the path of a TOML file, or a Recipe.
-        data: as for `fit`, to know how many steps an epoch has; None: it is not opened.
-        steps_per_epoch: instead of it; None: 100.
-        mark_epoch: where a training that is extended has ended.
-        path: also write it there, as .png, .svg or .pdf.
+        recipe: name of a shipped recipe, path of a TOML file, or a Recipe.
+        data: see `fit`; determines the steps per epoch. None: no data is opened.
+        steps_per_epoch: used in place of those of `data`; None: 100.
+        mark_epoch: last epoch of a training before its extension, marked by a line.
+        path: file to write the figure to (.png, .svg or .pdf); None: not written.
 
     Raises:
-        RecipeError: a schedule that does not fit into the training, or that speaks of steps when nobody says how many
-            an epoch has.
-        DataError: data that cannot be read.
-        ModelError: a bad suffix.
-        WriteError: a path that cannot be written.
+        RecipeError: a schedule longer than the training, or a schedule in steps without `steps_per_epoch` or `data`.
+        DataError: the data cannot be read.
+        ModelError: an unsupported suffix.
+        WriteError: the path cannot be written.
     """
     path = path and drawable(path)
     recipe = catalog.load(recipe)
     steps = steps_per_epoch or _steps(recipe, data)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise RecipeError(f"steps_per_epoch is {steps_per_epoch!r}; give a whole number above 0")
+        raise RecipeError(f"steps_per_epoch is {steps_per_epoch!r}; give a positive integer")
     planned = build_schedule(recipe.optimizer, recipe.train, steps, recipe.data.batch_size)
     epochs, rates = _rates(planned)
     figure = Picture(figsize=(8.5, 5.5), layout="constrained")
@@ -109,7 +108,7 @@ def plot_extension(
 
 
 def _rates(planned: RecipeSchedule) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs and learning rates at every step, or at as many as a picture can show."""
+    """Return epochs and learning rates at every step, or at _POINTS evenly spaced steps."""
     total = planned.total_steps
     steps = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).round())
     rate = tf.function(planned, autograph=False)  # called eagerly, thousands of steps take half a minute
@@ -122,13 +121,13 @@ def _rates(planned: RecipeSchedule) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _steps(recipe: Recipe, data: Any) -> int:
-    """Steps of an epoch: the data's, or any number where none of the recipe's durations is in steps."""
+    """Return the steps per epoch of the data, or NOMINAL_STEPS if no duration of the recipe is in steps."""
     if data is not None:
         return batching.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
     durations = [recipe.optimizer.warmup, *SCHEDULES.parse(recipe.optimizer.schedule).durations()]
     if any(duration.unit == "steps" for duration in durations):
         raise RecipeError(
-            "the schedule speaks of steps, and an epoch has as many as the data gives; say steps_per_epoch "
+            "the schedule has durations in steps, and the steps per epoch depend on the data; give steps_per_epoch "
             "(--steps-per-epoch on the command line), or data"
         )
     return NOMINAL_STEPS
@@ -136,11 +135,11 @@ def _steps(recipe: Recipe, data: Any) -> int:
 
 def _title(recipe: Recipe, planned: RecipeSchedule, steps: int | None) -> str:
     spec = recipe.optimizer
-    said = [f"{recipe.name}: {spec.name}, {spec.schedule}", f"peak {planned.peak:g}"]
+    parts = [f"{recipe.name}: {spec.name}, {spec.schedule}", f"peak {planned.peak:g}"]
     if spec.warmup.amount:
-        said.append(f"warm-up {spec.warmup}")
+        parts.append(f"warm-up {spec.warmup}")
     if steps:
-        said.append(f"{steps} steps an epoch")
+        parts.append(f"{steps} steps per epoch")
     if planned.plateau:
-        said.append("falls where the validation stalls, which this cannot know")
-    return ", ".join(said)
+        parts.append("drops on a validation plateau are not shown")
+    return ", ".join(parts)

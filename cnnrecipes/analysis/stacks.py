@@ -11,7 +11,7 @@ from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.errors import ModelError
 
-# name -> kernel sizes, one after the other
+# name -> kernel sizes in order
 STACKS = {
     "one 5x5": (5,),
     "two 3x3": (3, 3),
@@ -21,17 +21,17 @@ STACKS = {
 
 
 def compare_stacks(channels: int = 64, size: int = 56) -> pd.DataFrame:
-    """Stacks of convolutions from `channels` to `channels` on a map of `size` x `size`, each with its ReLU.
+    """Compare stacks of convolutions with ReLU, from `channels` to `channels`, on a map of `size` x `size`.
 
-    Simonyan & Zisserman 2014, section 2.3: three 3x3 convolutions see 7x7 as one 7x7 does, with 27 C^2 parameters
-    instead of 49 C^2, and three nonlinearities instead of one. Biases are left out, as there.
+    Simonyan & Zisserman 2014, section 2.3: three 3x3 convolutions have the receptive field of one 7x7, with 27 C^2
+    instead of 49 C^2 parameters (without biases) and three nonlinearities instead of one.
 
     Returns:
-        a row a stack, with its name as index: parameters, multiply_adds (of one map), nonlinearities, and field,
-        the receptive field in pixels behind each convolution, as "3 -> 5 -> 7".
+        one row per stack, with its name as index: parameters, multiply_adds (for one map), nonlinearities, and field,
+        the receptive field in pixels after each convolution, for example "3 -> 5 -> 7".
 
     Raises:
-        ModelError: channels or a size that are not positive integers.
+        ModelError: `channels` or `size` is not a positive integer.
     """
     for name, value in (("channels", channels), ("size", size)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:

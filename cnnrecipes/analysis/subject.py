@@ -26,17 +26,21 @@ from cnnrecipes.recipe.schema import Data, Recipe
 from cnnrecipes.runs.run import Run, load
 from cnnrecipes.training.seeding import seeded
 
-# Of the uniform noise, 0..255, that is looked at where there are no images.
+# Statistics of uniform noise, 0..255, which replaces missing images.
 NOISE_MEAN, NOISE_STD = 127.5, 255 / 12**0.5
 _IMAGES = 16
 _OWN_IMAGES = "--data (data=) draws with images of your own"
 
 
 class Subject(NamedTuple):
-    """A model to look at, its name, and images for it: (N, H, W, C) 0..255, or None where there are none.
+    """A model to inspect.
 
-    `noise`: a line for the user where there are none: that noise takes their place, and how to look with images.
-    `first`: which image the first one is, for the title of a picture of it.
+    Attributes:
+        name: name of the recipe, architecture or run.
+        model: the model.
+        images: (N, H, W, C), 0..255; None if the data is not available.
+        noise: message for the user if noise replaces the images.
+        first: description of the first image.
     """
 
     name: str
@@ -47,40 +51,40 @@ class Subject(NamedTuple):
 
 
 def find(name: str, changes: Mapping[str, Any] | None = None, data: Any = None, classes: int | None = None) -> Subject:
-    """A subject by name. Nothing is downloaded: data that is not on this machine is replaced by noise.
+    """Return the model of a recipe, architecture or run. Nothing is downloaded; noise replaces data that is not local.
 
     Args:
-        name: a run folder or model.keras; an architecture, at the size it was published with; or a recipe.
-        changes: dotted keys of a recipe, as {"model.norm": "group"}; an architecture takes those of `model`, and
+        name: a run folder or model.keras; an architecture, built with its published image size; or a recipe.
+        changes: dotted keys of a recipe, for example {"model.norm": "group"}; for an architecture those of `model`,
             `data.image_size` and `data.channels`.
-        data: whose images, size and classes; None: the recipe's own data. An architecture needs none. Of a trained
-            run: whose images.
-        classes: how many, instead of data: with noise.
+        data: provides images, image size and classes, for a trained run only images; None: the recipe's data.
+            Optional for an architecture.
+        classes: number of classes, in place of data; noise is used for images.
 
     Raises:
-        CNNRecipesError: nothing of that name, or what it names cannot be read or built; the data is not on this
-            machine and its classes or its size are not known.
+        CNNRecipesError: an unknown name, or a model that cannot be read or built; data that is not on this machine
+            and whose classes or image size are unknown.
     """
     changes = dict(changes or {})
     if classes is not None and classes < 2:
         raise DataError(f"classes = {classes}; a classifier has at least 2")
     if classes is not None and data is not None:
-        raise DataError(f"give data ({data!r}) or classes ({classes}), not both: data brings its own")
+        raise DataError(f"give data ({data!r}) or classes ({classes}), not both: data determines its classes")
     if Path(name).exists() and not name.endswith(".toml"):
         if classes is not None:
-            raise RecipeError(f"{name} is trained, for the classes it knows; leave classes out")
+            raise RecipeError(f"{name} is trained and has fixed classes; leave classes out")
         return _trained(Path(name), changes, data)
     if name in models.ARCHITECTURES:
         tables = {"name": name, "data": {"name": "-"}, "model": {"name": name}, "train": {"epochs": 1}}
         recipe = Recipe.from_dict(tables, name).change(**changes)
-        return _bare(recipe, classes) if data is None else _of_recipe(recipe, data)
+        return _of_architecture(recipe, classes) if data is None else _of_recipe(recipe, data)
     if name not in catalog.names() and not name.endswith(".toml"):
         raise UnknownNameError("recipe, architecture or run", name, {*catalog.names(), *models.ARCHITECTURES})
     return _of_recipe(catalog.load(name).change(**changes), data, classes)
 
 
-def _bare(recipe: Recipe, classes: int | None) -> Subject:
-    """An architecture alone."""
+def _of_architecture(recipe: Recipe, classes: int | None) -> Subject:
+    """Return an architecture with its published image size and classes."""
     (height, width, channels), published = models.find(recipe.model.name).setting
     height, width = recipe.data.size or (height, width)
     shape = (height, width, recipe.data.channels or channels)
@@ -89,11 +93,11 @@ def _bare(recipe: Recipe, classes: int | None) -> Subject:
 
 
 def _of_recipe(recipe: Recipe, data: Any, classes: int | None = None) -> Subject:
-    """A recipe's model as its training begins, with images of its data, or noise where that is not here."""
+    """Return a recipe's untrained model, with images of its data, or with noise if that is not on this machine."""
     missing = absent(recipe.data.name if data is None else data)
     if missing is None and classes is not None:
-        raise DataError(f"the data of {recipe.name}, {recipe.data.name!r}, brings its classes; leave classes out")
-    # A path that is given is meant to be there, and opening it says what is wrong; a recipe's own may be a user's.
+        raise DataError(f"the data of {recipe.name}, {recipe.data.name!r}, determines its classes; leave classes out")
+    # A given path must exist, and opening it raises the error; a path in a recipe may be of another machine.
     if missing is None or (data is not None and not missing.remedy):
         return _with_images(recipe, data)
     return _with_noise(recipe, missing, classes)
@@ -109,12 +113,12 @@ def _with_images(recipe: Recipe, data: Any) -> Subject:
 
 
 def _with_noise(recipe: Recipe, missing: Absent, classes: int | None) -> Subject:
-    """The model that the recipe would have on data that is not here. Raises DataError asking for what is not known."""
+    """Return the model for data that is not on this machine. Raise DataError if its classes are unknown."""
     classes = classes or missing.classes
     if classes is None:
-        bring = f", or bring it here ({missing.remedy})" if missing.remedy else ""
+        bring = f", or download it ({missing.remedy})" if missing.remedy else ""
         raise DataError(
-            f"{recipe.name}: {missing.name!r} is not on this machine, so that its classes are not known; give their "
+            f"{recipe.name}: {missing.name!r} is not on this machine, so its classes are unknown; give their "
             f"number (--classes 10; classes=10), or images (--data photos/; data=...){bring}"
         )
     shape = image_shape(_stand_in(missing), recipe.data)
@@ -126,7 +130,7 @@ def _with_noise(recipe: Recipe, missing: Absent, classes: int | None) -> Subject
 
 
 def _stand_in(missing: Absent) -> Split:
-    """A split without images, of the size and the channels that the data has."""
+    """Return an empty split with the image size and channels of the data."""
     height, width, channels = missing.shape or (None, None, None)
     if height is None or width is None:
         images = EncodedImages((), channels or 3)
@@ -145,9 +149,9 @@ def _noise_statistics(channels: int) -> Statistics:
 
 
 def _own_images(source: Source, spec: Data) -> tuple[np.ndarray, str]:
-    """Images of the validation split, filled up with training images; the test split is left for the last measurement.
+    """Return images of the validation split, filled up with training images; the test split is not used.
 
-    Two images of a small validation split would call half of the channels dead.
+    With only two images of a small validation split, half of the channels would seem dead.
     """
     splits = [source.split(name) for name in ("validation", "train") if name in source.splits]
     images, first = _first_images(splits[0], spec, source.class_names)
@@ -158,16 +162,16 @@ def _own_images(source: Source, spec: Data) -> tuple[np.ndarray, str]:
 
 
 def _first_images(split: Split, spec: Data, class_names: Sequence[str]) -> tuple[np.ndarray, str]:
-    """Up to `_IMAGES` images as the model takes them, and which the first one is."""
+    """Return up to `_IMAGES` images as input of the model, and a description of the first one."""
     images, labels, weights = next(batching.arrays(split, spec, len(class_names)))
     where = "of the images given" if split.name == UNSPLIT else f"of the {split.name} split"
     return images[weights > 0], f"the first {where}: {label_words(labels[0], class_names)}"
 
 
 def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
-    """A trained model with the images that are given, or with those of the run's own data where that is here."""
+    """Return a trained model with the given images, or with those of the run's data if that is on this machine."""
     if changes:
-        raise RecipeError(f"{path} is trained; its recipe cannot be changed any more, leave {', '.join(changes)} out")
+        raise RecipeError(f"{path} is trained; its recipe cannot be changed; leave {', '.join(changes)} out")
     opened = load(path)
     artifact = opened.artifact if isinstance(opened, Run) else opened
     if data is not None:
@@ -182,6 +186,6 @@ def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
             with source:
                 images, first = _own_images(source, artifact.spec)
             return Subject(path.stem, artifact.model, images, first=first)
-        except DataError as error:  # the data may have changed since; the model can be drawn all the same
+        except DataError as error:  # the data may have changed since; the model can still be drawn
             why = f", since the run's data cannot be read ({one_line(error)})"
     return Subject(path.stem, artifact.model, None, f"drawn with noise{why}; {_OWN_IMAGES}")

@@ -1,4 +1,4 @@
-"""Small images side by side: their brightness, and their arrangement."""
+"""Conversion of kernels, feature maps and images to brightness, and their arrangement as tiles."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 
 def signed(kernels: np.ndarray) -> np.ndarray:
-    """Kernels (K, H, W, C) as brightness: 0.5 is a weight of 0, 0 and 1 are minus and plus the kernel's largest.
+    """Scale kernels (K, H, W, C) to 0..1: 0.5 is a weight of 0; 0 and 1 are minus and plus the kernel's largest weight.
 
-    What is not finite is 1.
+    Values that are not finite become 1.
     """
     finite = np.isfinite(kernels)
     size = np.abs(np.where(finite, kernels, 0)).max(axis=(1, 2, 3), keepdims=True)
@@ -18,7 +18,7 @@ def signed(kernels: np.ndarray) -> np.ndarray:
 
 
 def spread(feature_map: np.ndarray) -> np.ndarray:
-    """A map (H, W) from its smallest value, 0, to its largest, 1; a constant is 0, what is not finite NaN."""
+    """Scale a map (H, W) to 0..1; a constant map becomes 0, values that are not finite become NaN."""
     finite = np.isfinite(feature_map)
     if not finite.any():
         return np.full(feature_map.shape, np.nan)
@@ -27,9 +27,9 @@ def spread(feature_map: np.ndarray) -> np.ndarray:
 
 
 def shades(image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) for the eye: (H, W, 3) of 0..1. Other than 3 channels are averaged to gray.
+    """Convert an image (H, W, C) for display to (H, W, 3), 0..1; other than 3 channels are averaged to gray.
 
-    Values 0..255 stay as bright as they are; other scales, as -1..1, go from their smallest to their largest.
+    Values 0..255 are divided by 255; other ranges, for example -1..1, are scaled from their minimum to their maximum.
     """
     image = image.astype("float64")
     if image.shape[-1] != 3:
@@ -40,8 +40,8 @@ def shades(image: np.ndarray) -> np.ndarray:
 
 
 def mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Tiles (K, H, W, C) with values 0..1 in rows of `columns`, framed, on white, as one image (H', W', 3)."""
-    # Enlarged, so that the gap is narrow beside a tile of one pixel too; framed, since a weight can be white as well.
+    """Arrange tiles (K, H, W, C), 0..1, in rows of `columns`, framed on white, as one image (H', W', 3)."""
+    # Enlarged, so that the gap is narrow even for tiles of one pixel; framed, since a weight may be white, too.
     times, gap = math.ceil(24 / max(tiles.shape[1:3])), 3
     tiles = np.broadcast_to(tiles, (*tiles.shape[:3], 3)).repeat(times, axis=1).repeat(times, axis=2)
     tiles = np.pad(tiles, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.3)

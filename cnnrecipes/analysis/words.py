@@ -36,14 +36,14 @@ def words(call: Call) -> str:
         if kind:
             return say(layer, kind)
     if isinstance(layer, L.ZeroPadding2D):
-        # Padding of channels makes a shortcut fit (`layers.shortcuts.pad_shortcut`); that of pixels belongs to a layer.
+        # Channels are padded in shortcuts (`layers.shortcuts.pad_shortcut`); padding of pixels belongs to a layer.
         return "zeros as new channels" if call.input_shapes[0][-1] != call.output_shape[-1] else ""
     if isinstance(layer, (L.Identity, L.Reshape)):
         return ""
     if isinstance(layer, L.Dense):
         return f"dense {layer.units}{_activation(layer)}"
     if isinstance(layer, L.Dropout):
-        # One value for a whole image: stochastic depth, whose rate differs in every block.
+        # One value per image: stochastic depth, whose rate differs between blocks.
         return "drop path" if layer.noise_shape else f"dropout {layer.rate:g}"
     if is_norm(call):
         return _norm(call)
@@ -54,7 +54,7 @@ def words(call: Call) -> str:
 
 
 def opens_line(call: Call) -> bool:
-    """Return whether a call starts a line of text: all but norms, activations and the like, which follow a layer."""
+    """Return True if a call starts a line of text; norms, activations and dropout continue the line."""
     return not (
         is_norm(call)
         or is_scale(call)
@@ -64,17 +64,17 @@ def opens_line(call: Call) -> bool:
 
 
 def is_norm(call: Call) -> bool:
-    """Return whether a call is a normalization."""
+    """Return True for a normalization."""
     return isinstance(call.layer, _NORMS)
 
 
 def is_scale(call: Call) -> bool:
-    """Return whether a call scales each channel, as the end of a branch in a net without norms does."""
+    """Return True if a call scales each channel, for example at the end of a branch without normalization."""
     return isinstance(call.layer, L.EinsumDense) and len(call.layer.kernel.shape) == 1
 
 
 def activation(call: Call) -> str:
-    """The name of an activation's layer, or "" for another layer."""
+    """Return the name of an activation layer; "" for another layer."""
     layer = call.layer
     if isinstance(layer, L.Activation):
         return layer.activation.__name__
@@ -107,7 +107,7 @@ def _pool(layer: Any, kind: str) -> str:
 
 def _norm(call: Call) -> str:
     if isinstance(call.layer, L.GroupNormalization):
-        # Keras turns -1 groups, one a channel, into the channels' number.
+        # Keras replaces groups = -1 by the number of channels.
         return {1: "layer norm", call.input_shapes[0][-1]: "instance norm"}.get(call.layer.groups, "group norm")
     return "norm" if isinstance(call.layer, L.BatchNormalization) else "channel norm"
 
@@ -126,7 +126,7 @@ def _by(sizes: tuple[int, ...]) -> str:
 
 
 def _one(sizes: tuple[int, ...]) -> str:
-    """ "2" of (2, 2), "1x2" of (1, 2)."""
+    """Return "2" for (2, 2) and "1x2" for (1, 2)."""
     return str(sizes[0]) if len(set(sizes)) == 1 else _by(sizes)
 
 

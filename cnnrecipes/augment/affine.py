@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.pixels import take
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 def rotation(degrees: tf.Tensor) -> tf.Tensor:

@@ -6,13 +6,17 @@ All draws are made in this module; an operation is a deterministic function of i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment import mixing, pixel_moves
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix, Operation
 from cnnrecipes.augment.threefry import streams
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 # Mixing is the last operation; its stream lies beyond those of any list of operations.
 _MIX_STREAM = 2**16

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.pixels import within
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 ATTEMPTS = 10
 DRAWS = 2 * ATTEMPTS + 2

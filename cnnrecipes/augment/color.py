@@ -6,13 +6,18 @@ uniform gray (contrast) or grayscale (saturation). Single-channel images are unc
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.operation import Operation, Probability, operation
 from cnnrecipes.augment.pixels import flat, where
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 # Pillow's weights of red, green and blue in gray (ITU-R 601-2), in 1/65536.
 _LUMA = (19595.0, 38470.0, 7471.0)

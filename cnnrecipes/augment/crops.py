@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,10 @@ from cnnrecipes.augment.operation import CropWhileDecoding, Fill, FractionRange,
 from cnnrecipes.augment.pixel_moves import OUTSIDE, PixelMove
 from cnnrecipes.augment.pixels import fill_color, reflect, take, within
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 @operation("random_resized_crop")

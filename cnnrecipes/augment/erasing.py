@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -13,7 +13,10 @@ from cnnrecipes.augment.operation import Fill, FractionRange, Operation, Probabi
 from cnnrecipes.augment.pixel_moves import BoxFill
 from cnnrecipes.augment.pixels import fill_color
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 @operation("cutout")

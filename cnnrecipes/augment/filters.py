@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -10,7 +11,10 @@ from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.operation import Operation, Probability, Range, operation
 from cnnrecipes.augment.pixels import to_uint8, where
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 @operation("sharpness")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
@@ -10,7 +12,10 @@ from cnnrecipes.augment.operation import Fill, Operation, Probability, operation
 from cnnrecipes.augment.pixel_moves import PixelMove
 from cnnrecipes.augment.pixels import fill_color
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 @operation("flip_lr")

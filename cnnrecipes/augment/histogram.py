@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.operation import Operation, Probability, operation
 from cnnrecipes.augment.pixels import flat, take, where
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 @operation("autocontrast")

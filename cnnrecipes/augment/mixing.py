@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,7 +12,10 @@ from cnnrecipes.augment.boxes import box_mask
 from cnnrecipes.augment.operation import Mix, operation
 from cnnrecipes.augment.pixels import to_uint8, where
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 DRAWS = 4  # the operation, the weight, and two for `Mix.mix`
 

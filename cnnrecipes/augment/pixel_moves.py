@@ -7,13 +7,17 @@ table. Small images gain most, since their pixels are copied once instead of thr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.boxes import box_mask
 from cnnrecipes.augment.operation import Fill, Operation
 from cnnrecipes.augment.pixels import fill_color, take
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 OUTSIDE = -(2**30)  # position of a pixel without a source; stays below 0 whatever is added to it
 
@@ -80,16 +84,20 @@ def move(images: tf.Tensor, ops: Sequence[Operation], draws: Sequence[tf.Tensor]
     height, width, channels = images.shape[1:]
     rows, columns = (tf.tile(tf.range(length)[None], (n, 1)) for length in (height, width))
     moves = [(op, draw) for op, draw in zip(ops, draws, strict=True) if isinstance(op, PixelMove)]
-    boxes = [(op, draw) for op, draw in zip(ops, draws, strict=True) if isinstance(op, BoxFill)]
-    for op, draw in moves:
-        rows, columns = op.move(rows, columns, draw)
+    boxes = [
+        (op, draw, op.box_fill)
+        for op, draw in zip(ops, draws, strict=True)
+        if isinstance(op, BoxFill) and op.box_fill is not None
+    ]
+    for shift, draw in moves:
+        rows, columns = shift.move(rows, columns, draw)
     # The fill colors precede the pixels in the gathered table: index 0 for the moves, 1, 2, ... for the boxes.
-    fills = [next((op.outside for op, _ in moves if op.outside is not None), 0), *(op.box_fill for op, _ in boxes)]
+    fills = [next((op.outside for op, _ in moves if op.outside is not None), 0), *(fill for _, _, fill in boxes)]
     first = len(fills) + tf.range(n)[:, None] * (height * width)
     starts = tf.where(rows >= 0, first + rows * width, OUTSIDE)
     places = tf.maximum(starts[:, :, None] + columns[:, None, :], 0)
-    for number, (op, draw) in enumerate(boxes, 1):
-        mask = box_mask(height, width, *op.box(draw, height, width))[..., 0]
+    for number, (box_op, draw, _) in enumerate(boxes, 1):
+        mask = box_mask(height, width, *box_op.box(draw, height, width))[..., 0]
         places = tf.where(mask, number, places)
     colors = tf.stack([tf.broadcast_to(fill_color(fill, mean), [channels]) for fill in fills])
     pixels = tf.concat([colors, tf.reshape(images, (-1, channels))], 0)

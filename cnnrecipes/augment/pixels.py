@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 def take(items: tf.Tensor, places: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ The search spaces and magnitudes are those of torchvision (transforms/autoaugmen
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,10 @@ from cnnrecipes.augment.operation import Fill, Operation, operation
 from cnnrecipes.augment.pixels import fill_color, to_uint8
 from cnnrecipes.augment.policy_ops import KINDS, Space, transform
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 _RAND = Space(shear=0.3, translate=150 / 331, rotate=30, color=0.9, bits=(8, 4))
 _WIDE = Space(shear=0.99, translate=32, rotate=135, color=0.99, bits=(8, 2), relative=False)
@@ -62,7 +65,7 @@ class RandAugment(Operation):
     fill: Fill = "mean"
 
     @property
-    def draws(self):
+    def draws(self):  # type: ignore[override]  # depends on the fields
         return 2 * self.ops  # for each the kind and the sign
 
     def apply(self, images, draws, mean):
@@ -118,7 +121,7 @@ class AugMix(Operation):
     fill: Fill = "mean"
 
     @property
-    def draws(self):
+    def draws(self):  # type: ignore[override]  # depends on the fields
         return 2 * self.width + 3 * self.width * self.depth  # chain lengths, weights, and three per step
 
     def apply(self, images, draws, mean):

@@ -104,6 +104,7 @@ def _with_verbosity(function: Callable[..., None]) -> Callable[..., None]:
         with output.messages_to_stderr() if values.get("as_json") else contextlib.nullcontext():
             function(**values)
 
-    run.__signature__ = inspect.Signature([*parameters, *added])
+    # Typer reads it.
+    run.__signature__ = inspect.Signature([*parameters, *added])  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in (*parameters, *added)}
     return run

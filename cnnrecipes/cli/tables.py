@@ -158,7 +158,7 @@ def print_experiment(summary: pd.DataFrame, size: str) -> None:
     """
     table = _table("kind", size, "training loss", "training", "validation")
     for row in summary.itertuples():
-        table.add_row(row.kind, str(row.size), f"{row.loss:.3f}", f"{row.accuracy:.1%}", f"{row.val_accuracy:.1%}")
+        table.add_row(str(row.kind), str(row.size), f"{row.loss:.3f}", f"{row.accuracy:.1%}", f"{row.val_accuracy:.1%}")
     out.print(table)
 
 

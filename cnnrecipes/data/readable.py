@@ -25,7 +25,7 @@ from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
 from cnnrecipes.recipe import schema
 
-Looks = Mapping[str, Sequence[FileFacts]]  # split -> what each of its images is like, in their order
+Looks = Mapping[str, Sequence[FileFacts]]  # split -> inspection results of its images, in order
 
 
 def look_into(source: Source, *, progress: bool = False, files_only: bool = False) -> Looks:
@@ -89,7 +89,7 @@ def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
     if left_out:
         first, why = next(iter(left_out.items()))
         total = len(left_out) + readable
-        message = f"{len(left_out):,} of {total:,} files cannot be read and are left out, as {first!r}: {why}"
+        message = f"{len(left_out):,} of {total:,} files cannot be read and are left out, for example {first!r}: {why}"
         warnings.warn(message, CNNRecipesWarning, stacklevel=3)
 
 
@@ -103,7 +103,7 @@ def without_unreadable(source: Source, looks: Looks) -> tuple[Source, list[str]]
     left, problems = _left(source, looks), _emptied(source, looks, but="train")
     if "train" in left.splits and len(left.split("train")) < len(source.split("train")):
         bad = [one for one in looks["train"] if one.error]
-        why = f"{counted(len(bad), 'file')} cannot be read, as {bad[0].path!r}: {bad[0].error}"
+        why = f"{counted(len(bad), 'file')} cannot be read, for example {bad[0].path!r}: {bad[0].error}"
         problems += [f"{problem} ({why})" for problem in class_problems(left)]
     problems += _contradictions(source, looks) if source.splits else []
     return left, problems
@@ -125,7 +125,8 @@ def _left(source: Source, looks: Looks) -> Source:
 def _emptied(source: Source, looks: Looks, but: str = "") -> list[str]:
     """Return a message for each split without a readable file."""
     return [
-        f"none of the {len(split)} {name} images can be read, as {looks[name][0].path!r}: {looks[name][0].error}"
+        f"none of the {len(split)} {name} images can be read, for example {looks[name][0].path!r}: "
+        f"{looks[name][0].error}"
         for name, split in source.splits.items()
         if name != but and _are_files(split) and all(one.error for one in looks[name])
     ]
@@ -137,7 +138,7 @@ def _are_files(split: Split) -> bool:
 
 def _contradictions(source: Source, looks: Looks) -> list[str]:
     """Return a message if every image has a copy in another class, so that no class can be learned."""
-    if not all(looks.values()):  # of images in memory nothing is known yet, and nearly always one look suffices
+    if not all(looks.values()):  # images in memory are inspected only if the first one has such a copy
         if not all(_in_memory(split) for split in source.splits.values()) or not _has_contradicting_copy(source):
             return []
         looks = look_into(source)
@@ -155,8 +156,8 @@ def _contradictions(source: Source, looks: Looks) -> list[str]:
     first, label, digest = min(images)
     other, other_label, _ = min(image for image in images if image[2] == digest and image[1] != label)
     return [
-        f"every image has a copy in another class, as {first!r} ({label}) and {other!r} ({other_label}); remove those "
-        "in the wrong class"
+        f"every image has a copy in another class, for example {first!r} ({label}) and {other!r} ({other_label}); "
+        "remove those in the wrong class"
     ]
 
 

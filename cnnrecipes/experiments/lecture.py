@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import textwrap
 from collections.abc import Callable, Mapping
@@ -95,7 +96,7 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
         if _rows(done, case, chosen).empty:
             data = data or _reduced(chosen)
             done = pd.concat([done, _train(case, chosen, data, folder / "runs", progress)], ignore_index=True)
-            write_whole(folder / "histories.csv", lambda path, frame=done: frame.to_csv(path, index=False))
+            write_whole(folder / "histories.csv", functools.partial(done.to_csv, index=False))
     frame = pd.concat([_rows(done, case, chosen) for case in experiment.cases], ignore_index=True)
     save(picture(experiment, frame), folder / "histories.png", dpi=120)
     return frame

@@ -14,7 +14,7 @@ def conv_norm_act(x, width: int, kernel: int = 3, *, stride: int = 1, factories:
 
 
 def dense_act(x, width: int, *, dropout: float = 0.0, factories: LayerFactories, name: str):
-    """A fully connected layer, its activation, and dropout: (N, C) -> (N, width)."""
+    """Apply a fully connected layer, its activation, and dropout: (N, C) -> (N, width)."""
     x = keras.layers.Dense(width, kernel_initializer=factories.init(), name=name)(x)
     x = factories.activation(name=f"{name}_act")(x)
     return keras.layers.Dropout(dropout, name=f"{name}_dropout")(x) if dropout else x

@@ -96,7 +96,7 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
     group_means = functools.partial(_group_means, size=inputs.shape[-1] // groups if groups > 0 else 1)
 
     def spread(statistic):
-        """(N, C) -> (N, 1, 1, C)"""
+        """(N, C) -> (N, 1, 1, C)."""
         return statistic[:, None, None, :]
 
     @tf.custom_gradient

@@ -8,12 +8,14 @@ from cnnrecipes.layers.branch_scale import FastEinsumDense
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 
-OURS = {
+LayerClasses = dict[type[keras.Layer], type[keras.Layer]]
+
+OURS: LayerClasses = {
     keras.layers.BatchNormalization: FusedBatchNormalization,
     keras.layers.GroupNormalization: FastGroupNormalization,
     keras.layers.EinsumDense: FastEinsumDense,
 }
-KERAS = {ours: theirs for theirs, ours in OURS.items()}
+KERAS: LayerClasses = {ours: theirs for theirs, ours in OURS.items()}
 
 
 def with_keras_norms(model: keras.Model) -> keras.Model:
@@ -26,7 +28,7 @@ def with_fast_norms(model: keras.Model) -> keras.Model:
     return _exchange(model, OURS)
 
 
-def _exchange(model: keras.Model, classes: dict[type, type]) -> keras.Model:
+def _exchange(model: keras.Model, classes: LayerClasses) -> keras.Model:
     def clone(layer):
         if isinstance(layer, keras.Model):
             return _exchange(layer, classes)

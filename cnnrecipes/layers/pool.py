@@ -24,7 +24,7 @@ def pool(kind: str | PoolFactory, *, nonnegative: bool = False) -> PoolFactory:
     """
     if callable(kind):
         return kind
-    kinds = {
+    kinds: dict[str, PoolFactory] = {
         "max": functools.partial(max_pool, nonnegative=nonnegative),
         "average": average_pool,
         "blur": functools.partial(blurred_max_pool, nonnegative=nonnegative),

@@ -34,7 +34,7 @@ def _carries(when: Callable[[int, int], bool]) -> Callable[[Callable], Callable]
     """Return a decorator that attaches the condition of `carries_every_channel` to a shortcut."""
 
     def attach(shortcut: Callable) -> Callable:
-        shortcut.carries = when
+        shortcut.carries = when  # type: ignore[attr-defined]  # functions take attributes
         return shortcut
 
     return attach

@@ -92,13 +92,23 @@ class Architecture:
         return spec.model_copy(update={key: value for key, value in own.items() if getattr(spec, key) is None})
 
 
-def check_stages(spec: schema.Model) -> None:
-    """Raise ModelError if depths and widths do not have the same length."""
-    if len(spec.depths) != len(spec.widths):
+def option(spec: schema.Model, key: str) -> Any:
+    """Return an option of a completed spec. Raise ModelError if its architecture does not have it."""
+    value = getattr(spec, key)
+    if value is None:
+        raise ModelError(f"{spec.name} has no {key}; give the architecture a default in its options")
+    return value
+
+
+def check_stages(spec: schema.Model) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return depths and widths, one of each per stage. Raise ModelError if they do not have the same length."""
+    depths, widths = option(spec, "depths"), option(spec, "widths")
+    if len(depths) != len(widths):
         raise ModelError(
-            f"{spec.name}: {len(spec.depths)} stages in depths {list(spec.depths)} but {len(spec.widths)} in widths "
-            f"{list(spec.widths)}; give model.depths and model.widths of one length"
+            f"{spec.name}: {len(depths)} stages in depths {list(depths)} but {len(widths)} in widths "
+            f"{list(widths)}; give model.depths and model.widths of one length"
         )
+    return depths, widths
 
 
 def check_size(x, least: int, spec: schema.Model, halvings: str) -> None:

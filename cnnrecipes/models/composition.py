@@ -13,7 +13,7 @@ import numpy as np
 
 from cnnrecipes import layers
 from cnnrecipes.errors import ModelError
-from cnnrecipes.models.architecture import Architecture
+from cnnrecipes.models.architecture import Architecture, option
 from cnnrecipes.models.heads import Head, find_head
 from cnnrecipes.models.input_layers import standardized
 from cnnrecipes.models.registry import find
@@ -59,7 +59,7 @@ def build(
     if not (head is None or isinstance(head, str) or callable(head)):
         raise ModelError(f"head is {head!r}; give a name or a function")
     design = _design(model, {"norm": norm, "activation": activation, "init": init, "pool": pool}, options)
-    head = find_head(head or design.spec.head)
+    head = find_head(head or option(design.spec, "head"))
     images = _images(input_shape)
     _check_classes(design.spec.name, classes)
     features = design.features(images, mean=mean, std=std, per_image=per_image)
@@ -120,7 +120,7 @@ def _factories(spec: schema.Model, callables: Mapping[str, Callable]) -> layers.
     nonnegative = "activation" not in callables and spec.activation in NONNEGATIVE and spec.variant != "v2"
     return layers.LayerFactories(
         conv=functools.partial(layers.conv2d, use_bias=bare, init=init),
-        norm=layers.norm(callables.get("norm", spec.norm), spec.norm_groups),
+        norm=layers.norm(callables.get("norm", option(spec, "norm")), spec.norm_groups),
         activation=layers.activation(callables.get("activation", spec.activation)),
         pool=layers.pool(callables.get("pool", spec.pool or "max"), nonnegative=nonnegative),
         init=init,

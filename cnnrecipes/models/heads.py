@@ -61,7 +61,7 @@ def classic_head(x, classes: int, *, dropout: float | None, factories: LayerFact
 
 
 def logits(x, classes: int, factories: LayerFactories):
-    """The last linear layer, in float32 for every dtype policy: (N, C) -> (N, classes)."""
+    """Apply the last linear layer, in float32 for every dtype policy: (N, C) -> (N, classes)."""
     return keras.layers.Dense(classes, kernel_initializer=factories.init(), dtype="float32", name="logits")(x)
 
 

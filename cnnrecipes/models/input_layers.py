@@ -20,7 +20,10 @@ def standardized(images, name: str, *, mean: Sequence[float] | None, std: Sequen
         ModelError: a mean or std without one finite number a channel, or a std of 0.
     """
     if mean is not None or std is not None:
-        _check_statistics(name, mean, std, images.shape[-1])
+        channels = images.shape[-1]
+        mean, std = _checked(name, "mean", mean, channels), _checked(name, "std", std, channels)
+        if min(std) <= 0:
+            raise ModelError(f"{name}: std is {std!r}; a channel that never changes cannot be standardized, give it 1")
         return standardize(mean, std)(images)
     return standardize_image()(images) if per_image else images
 
@@ -38,9 +41,8 @@ def standardize_image() -> keras.Layer:
     return keras.layers.LayerNormalization(axes, 1e-3, center=False, scale=False, dtype="float32", name="standardize")
 
 
-def _check_statistics(name: str, mean: Sequence[float], std: Sequence[float], channels: int) -> None:
-    for what, values in (("mean", mean), ("std", std)):
-        if values is None or np.shape(values) != (channels,) or not np.isfinite(values).all():
-            raise ModelError(f"{name}: {what} is {values!r}; give mean and std as {channels} numbers, one a channel")
-    if min(std) <= 0:
-        raise ModelError(f"{name}: std is {std!r}; a channel that never changes cannot be standardized, give it 1")
+def _checked(name: str, what: str, values: Sequence[float] | None, channels: int) -> Sequence[float]:
+    """Return a mean or std with one finite number a channel. Raise ModelError for another."""
+    if values is None or np.shape(values) != (channels,) or not np.isfinite(values).all():
+        raise ModelError(f"{name}: {what} is {values!r}; give mean and std as {channels} numbers, one a channel")
+    return values

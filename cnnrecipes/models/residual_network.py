@@ -19,7 +19,7 @@ import numpy as np
 from cnnrecipes import layers
 from cnnrecipes.errors import ModelError
 from cnnrecipes.layers import LayerFactories, conv_norm_act, shortcuts
-from cnnrecipes.models.architecture import check_stages
+from cnnrecipes.models.architecture import check_stages, option
 from cnnrecipes.recipe import schema
 
 # Options of every residual network, with their defaults.
@@ -56,13 +56,13 @@ def residual_network(
     Raises:
         ModelError: depths and widths of two lengths, or options that exclude each other.
     """
-    check_stages(spec)
+    depths, widths = check_stages(spec)
     scaled = _scales_branches(spec)
     last_gamma = None if _starts_as_identity(spec, scaled) else "ones"
     x = _stem(x, spec, stem_width, factories)
     shortcut, convs = _shortcut(spec), _convs(spec, bottleneck, inner, groups)
-    rates = np.linspace(0, spec.stochastic_depth, sum(spec.depths) + 1)[1:].tolist()
-    for s, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), start=1):
+    rates = np.linspace(0, spec.stochastic_depth, sum(depths) + 1)[1:].tolist()
+    for s, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
         for b in range(1, depth + 1):
             scale = shortcuts.initial_factor(shortcut, x.shape[-1], width) if scaled else None
             branch = layers.Branch(
@@ -71,8 +71,14 @@ def residual_network(
                 before_last=functools.partial(_dropouts, spec=spec),
                 at_end=_branch_end(spec, scale, rates.pop(0), factories),
             )
-            block = {"shortcut": shortcut, "preactivation": spec.variant == "v2", "name": f"stage{s}_block{b}"}
-            x = layers.residual_block(x, branch, factories=factories, **block)
+            x = layers.residual_block(
+                x,
+                branch,
+                factories=factories,
+                shortcut=shortcut,
+                preactivation=spec.variant == "v2",
+                name=f"stage{s}_block{b}",
+            )
     return factories.norm_act(x, norm="last_norm", act="last_act") if spec.variant == "v2" else x
 
 
@@ -140,14 +146,15 @@ def _convs(spec: schema.Model, bottleneck: bool, inner: float, groups: int) -> C
 
 
 def _shortcut(spec: schema.Model) -> Callable[..., Any]:
+    shortcut = shortcuts.SHORTCUTS[option(spec, "shortcut")]
     if spec.variant != "d" or spec.shortcut == "none":
-        return shortcuts.SHORTCUTS[spec.shortcut]
-    return shortcuts.averaging_shortcut(shortcuts.SHORTCUTS[spec.shortcut])
+        return shortcut
+    return shortcuts.averaging_shortcut(shortcut)
 
 
 def _dropouts(y, *, name: str, spec: schema.Model):
     y = layers.spatial_dropout(y, spec.spatial_dropout, name=f"{name}_spatial_dropout")
-    return layers.dropout(y, spec.block_dropout, name=f"{name}_dropout")
+    return layers.dropout(y, spec.block_dropout or 0.0, name=f"{name}_dropout")
 
 
 def _branch_end(spec: schema.Model, scale: str | None, rate: float, factories: LayerFactories) -> Callable[..., Any]:

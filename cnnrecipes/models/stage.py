@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -113,5 +114,5 @@ def _inputs(operation: keras.Operation) -> list[keras.KerasTensor]:
 
 
 def _own_stride(operation: keras.Operation) -> int:
-    stride = getattr(operation, "strides", None) or getattr(operation, "stride", 1)
+    stride: Any = getattr(operation, "strides", None) or getattr(operation, "stride", 1)
     return stride[0] if isinstance(stride, (tuple, list)) else stride

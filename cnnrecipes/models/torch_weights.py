@@ -28,7 +28,7 @@ RESIDUAL = (
     (r"logits", ("fc", "linear")),
 )
 # VGG's classifier, AlexNet's, which has a dropout before each layer, and a single layer
-CLASSIFIER = {
+CLASSIFIER: dict[str, tuple[str, ...]] = {
     "head_fc1": ("classifier.0", "classifier.1"),
     "head_fc2": ("classifier.3", "classifier.4"),
     "logits": ("classifier.6", "classifier"),
@@ -212,6 +212,7 @@ def _explain(model: keras.Model, arrays: Mapping[str, np.ndarray], conversion: C
 
 def _blocks(names) -> tuple[int, ...]:
     """Return the number of blocks (in a plain sequence, of convolutions) in each stage."""
-    found = {match[0] for name in names if (match := re.match(r"(?:stage|layer)(\d+)[._](?:block)?(\d+)[._]", name))}
-    stages = Counter(int(re.search(r"\d+", place)[0]) for place in found)
+    matches = (re.match(r"(?:stage|layer)(\d+)[._](?:block)?(\d+)[._]", name) for name in names)
+    stage_of = {match[0]: int(match[1]) for match in matches if match}
+    stages = Counter(stage_of.values())
     return tuple(stages[stage] for stage in sorted(stages))

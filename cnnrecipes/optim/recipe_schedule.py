@@ -38,6 +38,7 @@ class Plan(pydantic.BaseModel):
 
     @classmethod
     def of(cls, optimizer: schema.Optimizer, train: schema.Train) -> Plan:
+        """Return the plan of these two tables of a recipe."""
         tables = {**optimizer.model_dump(), **train.model_dump()}
         return cls(**{key: tables[key] for key in cls.model_fields})
 
@@ -107,7 +108,9 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return rate
 
     def lower(self) -> bool:
-        """Apply one reduction of the plateau; return False if the learning rate is already at its lowest."""
+        """Apply one reduction of the plateau; return False without a plateau, or at the lowest learning rate."""
+        if self.plateau is None:
+            return False
         before = float(self.factor.numpy())
         self.factor.assign(self.plateau.reduced(before))
         return float(self.factor.numpy()) < before

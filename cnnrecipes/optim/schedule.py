@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -29,8 +29,12 @@ from cnnrecipes.syntax.call_syntax import Call
 from cnnrecipes.syntax.duration import Duration
 from cnnrecipes.syntax.registry import Registry
 
-keras = lazy_module("keras")
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras = lazy_module("keras")
+    tf = lazy_module("tensorflow")
 
 # A function of the step, a tensor. The step is an integer, so that boundaries are exact in a graph too, where a
 # division by a constant becomes a multiplication; it is a float32 under a time budget.
@@ -131,6 +135,7 @@ class ValidationSchedule(Schedule):
     patience: int = Field(default=10, ge=1, description="epochs without a better validation before a reduction")
 
     def shape(self, piece: Piece) -> Shape:
+        """Return the peak at every step; `training/callbacks/stopping.py` multiplies it by the reductions."""
         return constant(1.0)
 
     def reduced(self, share: float) -> float:

@@ -1,21 +1,25 @@
 """Weight averages: EMA weights, Lookahead, and the average of optimizers that compute one themselves.
 
-Their variables are saved in checkpoints. `update` is called in the training step after the optimizer's; averages that
-provide the evaluation weights also have `swap`.
+Their variables are saved in checkpoints. `update` is called in the training step after the optimizer's; `swap` before
+and after an evaluation.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from cnnrecipes._support.lazy import lazy_module
 
 if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
     from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
     from cnnrecipes.recipe import schema
-
-keras = lazy_module("keras")
-tf = lazy_module("tensorflow")
+else:
+    keras = lazy_module("keras")
+    tf = lazy_module("tensorflow")
 
 
 class WeightAverage:
@@ -32,6 +36,9 @@ class WeightAverage:
     def update(self, step: tf.Tensor) -> None:
         """Update the average after optimizer step `step`, an integer scalar counted from 0."""
         raise NotImplementedError(f"{type(self).__name__}.update")
+
+    def swap(self) -> None:
+        """Swap the model's weights and the evaluation weights; does nothing if the average does not provide them."""
 
 
 class Lookahead(WeightAverage):
@@ -104,7 +111,7 @@ class OptimizerAverage(WeightAverage):
 
 
 # By key of the recipe's `optimizer` table, whose value is the second argument; in the order of their updates.
-WEIGHT_AVERAGES: dict[str, type[WeightAverage]] = {"lookahead": Lookahead, "ema": EMA}
+WEIGHT_AVERAGES: dict[str, Callable[[keras.Model, Any], WeightAverage]] = {"lookahead": Lookahead, "ema": EMA}
 
 
 def build_averages(table: schema.Optimizer, model: keras.Model, optimizer: RecipeOptimizer) -> list[WeightAverage]:

@@ -120,7 +120,7 @@ class Recipe(Section):
 
 def dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten changes to dotted keys: train={"epochs": 5} becomes {"train.epochs": 5}."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in changes.items():
         inner = isinstance(value, Mapping) and key in Recipe.model_fields
         flat |= {f"{key}.{name}": one for name, one in value.items()} if inner else {key: value}

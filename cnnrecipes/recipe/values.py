@@ -13,6 +13,7 @@ MAX_NAME = 100  # characters; a file system takes 255 bytes, and a run folder's 
 
 
 def some_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
+    """Return depths that are not all 0. Raise ValueError for others."""
     if not any(depths):
         raise ValueError("a network needs at least one block; give a depth above 0")
     return depths

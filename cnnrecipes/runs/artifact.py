@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from cnnrecipes._support import keras_settings
 from cnnrecipes._support.atomic_files import write_whole
@@ -180,7 +181,7 @@ class Artifact:
         if (found := _with_folders(inputs)) is not None:
             return self._predict_found(found, tta, average)
         images, single = self._read(inputs)
-        predictions = [self._name(row) for row in self._probabilities(images, tta_scorer(self, tta, average))]
+        predictions = [self._name(row) for row in self.softmax(images, tta_scorer(self, tta, average))]
         files = [inputs] if single else inputs if isinstance(inputs, (list, tuple)) else []
         if len(files) == len(predictions):
             named = [str(file) if isinstance(file, (str, Path)) else None for file in files]
@@ -208,7 +209,7 @@ class Artifact:
         predictions = []
         expanded = [str(file) for path in paths for file in image_paths(path) or [path]]
         for files, images in self._chunks(expanded, unreadable):
-            rows = self._probabilities(images, scorer)
+            rows = self.softmax(images, scorer)
             predictions += [replace(self._name(row), file=file) for file, row in zip(files, rows, strict=True)]
         return predictions, unreadable
 
@@ -251,7 +252,7 @@ class Artifact:
                 if whole := [path for path in some if path not in unreadable]:
                     yield whole, [found[path] for path in whole]
 
-    def _probabilities(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
+    def softmax(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
         """Return probabilities (N, classes) of images of any size, averaged over the views of `scorer` if given."""
         if scorer:
             return np.asarray([np.exp(row) for row in scorer.scores(images)])
@@ -364,5 +365,4 @@ def _check_model(model: keras.Model, names: Sequence[str]) -> None:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return probabilities (N, classes) float32, computed in float64 so that a row does not depend on the batch."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)

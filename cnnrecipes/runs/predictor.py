@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import log_softmax
 
 from cnnrecipes.augment.views import View, parse_views
 from cnnrecipes.data.batching import EVALUATION_BATCH
@@ -73,8 +74,8 @@ class Scorer:
                 said += [self.artifact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
         logits = np.asarray(said, np.float64)
         if self.average == "logits":
-            return log_softmax(logits.mean(0))
-        logs = log_softmax(logits)
+            return log_softmax(logits.mean(0), axis=-1)
+        logs = log_softmax(logits, axis=-1)
         highest = logs.max(0)  # what a probability of 0 in float64 would make infinite stays a number
         return highest + np.log(np.exp(logs - highest).mean(0))
 
@@ -179,9 +180,3 @@ def fully_convolutional(model: keras.Model, short_sides: Sequence[int] = ()) -> 
 
 def _by(shape: Sequence[int]) -> str:
     return f"{shape[0]}x{shape[1]}"
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return log probabilities over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -34,6 +34,20 @@ def _literal(value: object) -> str:
     return repr(value if isinstance(value, (str, int, float, type(None))) else str(value))
 
 
+def _parts(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the name, the positional and the keyword arguments of a call. Raise SyntaxError, ValueError or others."""
+    call = ast.parse(text.strip(), mode="eval").body
+    function, args, keywords = (call.func, call.args, call.keywords) if isinstance(call, ast.Call) else (call, [], [])
+    if not isinstance(function, ast.Name):
+        raise ValueError("not a name")
+    named = {}
+    for keyword in keywords:
+        if keyword.arg is None:
+            raise ValueError("a dictionary of values")
+        named[keyword.arg] = ast.literal_eval(keyword.value)
+    return function.id, [ast.literal_eval(arg) for arg in args], named
+
+
 def parse_call(text: str, known: Mapping[str, type[Kind]], kind: str) -> Kind:
     """Parse a call: `flip_lr`, `pad_crop(4)` or `cutout(size=8, fill="mean")`; values are Python literals.
 
@@ -46,13 +60,7 @@ def parse_call(text: str, known: Mapping[str, type[Kind]], kind: str) -> Kind:
         RecipeError: invalid syntax, an unknown name or parameter, or a value out of range.
     """
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-        name, args, keywords = (call.func, call.args, call.keywords) if isinstance(call, ast.Call) else (call, [], [])
-        positional = [ast.literal_eval(arg) for arg in args]
-        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
-        name = name.id
-        if None in named:
-            raise ValueError("a dictionary of values")
+        name, positional, named = _parts(text)
     except (SyntaxError, ValueError, AttributeError, TypeError):
         raise RecipeError(f"cannot read the {kind} {text!r}; write it as 'name' or 'name(4, key=5)'") from None
     if name not in known:

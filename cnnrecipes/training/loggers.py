@@ -43,7 +43,7 @@ def check(spec: schema.Logging) -> None:
 def loggers(
     whole: schema.Recipe, folder: Path, *, first_batch: FirstBatch | None = None, class_names: Sequence[str] = ()
 ) -> list[Logger]:
-    """The recipe's loggers, as callbacks that take each epoch's logs as they are: put them behind EpochRecord.
+    """Return the recipe's loggers as callbacks, which must follow `EpochMetrics` and `Validation`.
 
     A step is an epoch, from 1, as in history.csv. Keras' `fit` ends no callbacks after an error: then call `close`.
 
@@ -63,7 +63,7 @@ def loggers(
 
 def flat(whole: schema.Recipe) -> dict[str, bool | int | float | str]:
     """Return a recipe as a flat dict of dotted keys to values, lists as strings; unset keys are omitted."""
-    values = {}
+    values: dict[str, Any] = {}
     for name, table in whole.to_dict().items():
         inside = {f"{name}.{key}": value for key, value in table.items()} if isinstance(table, dict) else {name: table}
         values |= inside
@@ -93,12 +93,15 @@ class Logger(keras.callbacks.Callback):
             self.end(failed)
 
     def open(self) -> None:
+        """Open the log, or continue that of a resumed run."""
         raise NotImplementedError
 
     def log(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Write the values of an epoch, from 1."""
         raise NotImplementedError
 
     def end(self, failed: bool) -> None:
+        """Close the log; `failed`: the training ended with an error."""
         raise NotImplementedError
 
 
@@ -251,7 +254,7 @@ def remembered(folder: Path, name: str, make: Callable[[], str] | None = None) -
 
 
 def batch_picture(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str] = ()) -> np.ndarray:
-    """The first images of a batch, at most 16, with their labels, in rows of four: (H', W', 3) uint8.
+    """Draw the first images of a batch, at most 16, with their labels, in rows of four: (H', W', 3) uint8.
 
     Args:
         images: (N, H, W, C) uint8, C 1 or 3. labels: (N, classes), one-hot or soft.

@@ -21,7 +21,7 @@ from cnnrecipes.training.trainer import Outcome
 
 @contextlib.contextmanager
 def opened(
-    job: TrainJob, start: Start, workdir: str | Path | None, name: str | None, say: Callable[[str], None]
+    job: TrainJob, start: Start, workdir: str | Path, name: str | None, say: Callable[[str], None]
 ) -> Iterator[Run]:
     """Create the run folder, or lock an existing one, and yield the run; errors within name the command to resume.
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from cnnrecipes import layers, models
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import TrainingError
+from cnnrecipes.layers.norm import NormFactory
 from cnnrecipes.optim.recipe_loss import build_loss, class_weights
 from cnnrecipes.optim.recipe_optimizer import build_optimizer
 from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
@@ -74,7 +75,7 @@ class TrainJob:
         drawn = _drawn_weights(recipe, pipeline, devices)
         with devices.strategy.scope():
             with precision.layers_in(dtype):
-                model = models.build(recipe.model, **pipeline.for_model, **_synchronized_norm(recipe, devices))
+                model = models.build(recipe.model, **pipeline.for_model, norm=_synchronized_norm(recipe, devices))
             for variable, value in zip(model.variables, drawn, strict=False):
                 variable.assign(value)
             if weights_from:
@@ -159,18 +160,18 @@ def _drawn_weights(recipe: Recipe, pipeline: InputPipeline, devices: Devices) ->
     return [variable.numpy() for variable in models.build(recipe.model, **pipeline.for_model).variables]
 
 
-def _synchronized_norm(recipe: Recipe, devices: Devices) -> dict[str, object]:
-    """Return the norm that replaces batch norm on several devices, if the recipe asks for it.
+def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
+    """Return the norm that replaces batch norm on several devices, if the recipe asks for it; else None.
 
     Raises:
         TrainingError: `train.sync_batch_norm` for a model without batch norm.
     """
     if not recipe.train.sync_batch_norm:
-        return {}
+        return None
     norm = models.find(recipe.model.name).complete(recipe.model).norm
     if norm != "batch":
         raise TrainingError(f"train.sync_batch_norm with model.norm = {norm!r}; it is of batch norm only")
-    return {"norm": layers.synchronized_batch_norm()} if devices.count > 1 else {}
+    return layers.synchronized_batch_norm() if devices.count > 1 else None
 
 
 def _class_weights(recipe: Recipe, pipeline: InputPipeline) -> list[float] | None:

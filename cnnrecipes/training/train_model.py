@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,17 +13,9 @@ import tensorflow as tf
 
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.optim.recipe_schedule import RecipeSchedule
+from cnnrecipes.optim.weight_averages import WeightAverage
 
 METRICS = ("loss", "accuracy")
-
-
-class Average(Protocol):
-    """A weight average, for example EMA weights: see `optim.weight_averages`."""
-
-    variables: list[keras.Variable]
-
-    def update(self, step: tf.Tensor) -> None:
-        """Update the average after optimizer step `step`, counted from 0."""
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
@@ -36,13 +28,16 @@ class TrainModel(keras.Model):
     `fit` calls the training function once per execution of `steps` steps (fewer at the end of an epoch).
     """
 
+    train_function: Callable[..., Any] | None
+    test_function: Callable[..., Any] | None
+
     def __init__(
         self,
         model: keras.Model,
         *,
         augmentation: Augmentation | None = None,
         microbatches: int = 1,
-        averages: Sequence[Average] = (),
+        averages: Sequence[WeightAverage] = (),
         schedule: RecipeSchedule | None = None,
     ):
         super().__init__(name=model.name)
@@ -67,7 +62,8 @@ class TrainModel(keras.Model):
         return self._augmentation is not None
 
     @property
-    def averages(self) -> tuple[Average, ...]:
+    def averages(self) -> tuple[WeightAverage, ...]:
+        """The weight averages, in the order of their updates."""
         return self._averages
 
     @property
@@ -110,14 +106,13 @@ class TrainModel(keras.Model):
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
         """Swap in the evaluation weights within the context: the weight average if there is one."""
-        swaps = [average.swap for average in self._averages if hasattr(average, "swap")]
-        for swap in swaps:
-            swap()
+        for average in self._averages:
+            average.swap()
         try:
             yield
         finally:
-            for swap in swaps:
-                swap()
+            for average in self._averages:
+                average.swap()
 
     def measured_weights(self) -> list[np.ndarray]:
         """Return the evaluation weights in the order of `model.weights`."""
@@ -159,10 +154,6 @@ class TrainModel(keras.Model):
         logits = tf.cast(self.inner(images, training=False), tf.float32)
         self._loss.update_state(tf.nn.softmax_cross_entropy_with_logits(labels, logits), weights)
         self._accuracy.update_state(_right(labels, logits), weights)
-
-    def _augmented(self, data) -> tuple[tf.Tensor, tf.Tensor]:
-        (images, keys, epochs), labels = data
-        return self._augmentation(images, labels, keys, epochs)
 
     def _computed(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Return mean loss, logits (N, classes) and gradients of this device's batch."""
@@ -219,7 +210,7 @@ class TrainModel(keras.Model):
         """Build the training function: one call runs several steps and returns the metrics."""
         if self.train_function is not None and not force:
             return
-        several = self._repeated(self.train_step, self._augmented if self.augments else None)
+        several = self._repeated(self.train_step, _of_batch(self._augmentation) if self._augmentation else None)
 
         def execute(iterator):
             count = min(self.steps, self.left_in_epoch)
@@ -277,6 +268,16 @@ class TrainModel(keras.Model):
 
     def load_weights(self, *args: Any, **kwargs: Any) -> None:
         self.inner.load_weights(*args, **kwargs)
+
+
+def _of_batch(augmentation: Augmentation) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
+    """Return the augmentation as a function of a batch of the pipeline, ((images, keys, epochs), labels)."""
+
+    def augmented(data) -> tuple[tf.Tensor, tf.Tensor]:
+        (images, keys, epochs), labels = data
+        return augmentation(images, labels, keys, epochs)
+
+    return augmented
 
 
 def _many_devices() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,19 +18,7 @@ from cnnrecipes.runs.checkpoint import Checkpoint
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.runs.weights import BEST, read_weights
-from cnnrecipes.training.callbacks.checkpoints import CheckpointSaver
-from cnnrecipes.training.callbacks.epochs import (
-    BestWeights,
-    EpochMetrics,
-    FiniteLoss,
-    HistoryFile,
-    NextEpoch,
-    StepCounter,
-    Validation,
-)
-from cnnrecipes.training.callbacks.progress import ProgressDisplay
-from cnnrecipes.training.callbacks.stopping import EarlyStopping, ReduceOnPlateau, Signals, TimeBudget
-from cnnrecipes.training.loggers import loggers
+from cnnrecipes.training.callbacks.callback_list import TrainingCallbacks
 from cnnrecipes.training.preflight import is_disk_full
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.train_job import TrainJob
@@ -110,28 +97,15 @@ class Trainer:
         job, state = self.job, start.state if start else TrainState(self.job.pipeline.steps_per_epoch)
         if start:
             job.restore(start)
-        writer = checkpoint.Writer(self.run.folder, self.say) if self.folder else None
-        signals, timer = Signals(self.say), _StepTimer()
-        saver = CheckpointSaver(
-            state, writer, job.recipe.logging.checkpoint_every, job.total_steps, job.fingerprint, job.devices, signals
+        callbacks = TrainingCallbacks(
+            job, state, self.folder, started=self.started, more=self.callbacks, progress=self.progress, say=self.say
         )
-        observers = [*self._measuring(state, writer), *self._stopping_and_progress(state), NextEpoch(state), saver]
-        callbacks = _WholeTraining(
-            [timer, *observers, *self._loggers(), *self.callbacks], add_history=True, model=job.model
-        )
-        callbacks.set_params({"epochs": job.recipe.train.epochs, "steps": state.steps_per_epoch, "verbose": 0})
-        try:
-            callbacks.begin()
-            with signals.caught(), _naming_memory(job):
-                fit_without_xla_if_it_fails(lambda: self._epochs(state, timer, callbacks), job.model, self.say)
-                saver.save()
-        finally:
-            callbacks.end()
-            if writer:
-                writer.finish()
+        with callbacks.running(), _naming_memory(job):
+            fit_without_xla_if_it_fails(lambda: self._epochs(state, callbacks), job.model, self.say)
+            callbacks.saver.save()
         return self._outcome(state)
 
-    def _epochs(self, state: TrainState, timer: _StepTimer, callbacks: _WholeTraining) -> None:
+    def _epochs(self, state: TrainState, callbacks: TrainingCallbacks) -> None:
         """Train the first epoch with one step per execution to time it, the others with many steps per execution."""
         job, epochs, wanted = self.job, self.job.recipe.train.epochs, self.job.recipe.devices.steps_per_execution
         model, per_epoch = job.model, state.steps_per_epoch
@@ -148,59 +122,9 @@ class Trainer:
                 shuffle=False,
                 verbose=0,
             )
-            if wanted is None and timer.seconds:
-                steps = max(min(EXECUTION_SECONDS / timer.seconds, per_epoch), 1)
+            if wanted is None and callbacks.timer.seconds:
+                steps = max(min(EXECUTION_SECONDS / callbacks.timer.seconds, per_epoch), 1)
                 model.steps = round(job.devices.mean([steps])[0])
-
-    def _measuring(self, state: TrainState, writer: checkpoint.Writer | None) -> list[keras.callbacks.Callback]:
-        """Return the callbacks that measure and record, each after those whose logs it reads."""
-        job, folder, images = self.job, self.folder, self.job.pipeline.images_per_step
-        guard = FiniteLoss(state, lambda step: float(job.schedule(step)), lambda: _last_good(writer))
-        self.validation = None
-        if job.pipeline.images("validation"):
-            steps = job.pipeline.evaluation_steps("validation", job.devices.count)
-            self.validation = Validation(job.validation_batches(), steps, images)
-        records = [
-            EpochMetrics(state, images),
-            HistoryFile(state, folder / "history.csv" if folder else None),
-            BestWeights(state, folder / checkpoint.FOLDER / BEST if folder else None, job.recipe.train.monitor),
-        ]
-        return [StepCounter(state), guard, *filter(None, [self.validation]), *records]
-
-    def _stopping_and_progress(self, state: TrainState) -> list[keras.callbacks.Callback]:
-        """Return the callbacks that stop the training or change its rate, and the progress display."""
-        job, train, chosen = self.job, self.job.recipe.train, []
-        deadline = None
-        if train.early_stopping:
-            chosen.append(EarlyStopping(state, train.early_stopping, self.say))
-        if job.schedule.plateau:
-            chosen.append(ReduceOnPlateau(state, job.schedule))
-        if train.time_budget:
-            pipeline = job.pipeline
-            images = (pipeline.images_per_step, pipeline.images("validation"), pipeline.images("validation", "test"))
-            budget = TimeBudget(
-                state,
-                job.schedule,
-                train.time_budget.seconds,
-                self.started,
-                images,
-                job.devices,
-                self.validation,
-                self.say,
-            )
-            chosen.append(budget)
-            deadline = budget.deadline
-        if self.progress:
-            chosen.append(ProgressDisplay(state, train.epochs * state.steps_per_epoch, deadline=deadline))
-        return chosen
-
-    def _loggers(self) -> list[keras.callbacks.Callback]:
-        if not self.folder:
-            return []
-        pipeline = self.job.pipeline
-        return loggers(
-            self.job.recipe, self.folder, first_batch=lambda: pipeline.batch(0), class_names=pipeline.class_names
-        )
 
     def _outcome(self, state: TrainState) -> Outcome:
         """Return the best or last weights, as the recipe selects; the last ones, with a message, if best.npz is bad."""
@@ -232,53 +156,6 @@ class Trainer:
         self.say(f"{error.args[0].partition(';')[0]}; going on with each batch in {microbatches} microbatches")
         with seeded(job.recipe.train.seed):
             self.job = job.with_microbatches(microbatches)
-
-
-class _WholeTraining(keras.callbacks.CallbackList):
-    """Callback list for a training of several `fit` calls: `on_train_begin` and `on_train_end` run once."""
-
-    def begin(self) -> None:
-        super().on_train_begin()
-
-    def end(self) -> None:
-        super().on_train_end()
-
-    def on_train_begin(self, logs=None):
-        pass
-
-    def on_train_end(self, logs=None):
-        pass
-
-
-class _StepTimer(keras.callbacks.Callback):
-    """Median seconds per execution; the first two are excluded, since they compile."""
-
-    def __init__(self):
-        super().__init__()
-        self.durations: list[float] = []
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if len(self.durations) < 100:
-            self.durations.append(time.perf_counter() - self.start)
-
-    @property
-    def seconds(self) -> float | None:
-        return statistics.median(self.durations[2:] or self.durations) if self.durations else None
-
-
-def _last_good(writer: checkpoint.Writer | None) -> str:
-    """Return a sentence about the last checkpoint, for the error of a loss that is not finite."""
-    if writer:
-        writer.finish()
-        if paths := checkpoint.found(writer.run):
-            return (
-                f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
-                "starts there, with other settings"
-            )
-    return "There is no checkpoint yet"
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes._support.atomic_files import make_folder, write_text
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
@@ -93,12 +93,20 @@ def resume_check(
 
 def differences(one: Run, other: Run) -> list[str]:
     """Return the names of checkpoint arrays and metrics that differ between two runs, and "history" if that differs."""
-    last = [checkpoint.newest(run.folder) for run in (one, other)]
-    names = sorted(last[0].arrays.keys() | last[1].arrays.keys())
-    found = [name for name in names if not _equal(*(state.arrays.get(name) for state in last))]
+    first, second = _last_arrays(one), _last_arrays(other)
+    names = sorted(first.keys() | second.keys())
+    found = [name for name in names if not _equal(first.get(name), second.get(name))]
     found += [key for key, value in one.metrics.items() if other.metrics.get(key) != value]
     histories = [run.history.drop(columns=list(MEASURED)) for run in (one, other)]
     return found + ([] if histories[0].equals(histories[1]) else ["history"])
+
+
+def _last_arrays(run: Run) -> Mapping[str, np.ndarray]:
+    """Return the arrays of a run's last checkpoint. Raise RunError if it has none."""
+    last = checkpoint.newest(run.folder)
+    if last is None:
+        raise RunError(f"{run.folder} has no checkpoint to compare; train it again")
+    return last.arrays
 
 
 def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:

@@ -168,9 +168,9 @@ def test_model_is_restored_after_an_error():
         (noise(2, 9, 9, 1), r"chain takes images \(None, 8, 8, 1\), got \(2, 9, 9, 1\)$"),
         (noise(8, 8, 1), r"got \(8, 8, 1\); for a single image give images\[None\]"),
         (noise(0, 8, 8, 1), "the batch is empty"),
-        ([[1, 2], [3]], "cannot be made an array"),
-        (np.full((1, 8, 8, 1), "x"), "are no numbers"),
-        (None, "are no numbers"),
+        ([[1, 2], [3]], "cannot be converted to an array"),
+        (np.full((1, 8, 8, 1), "x"), "are not numbers"),
+        (None, "are not numbers"),
     ],
 )
 def test_invalid_images_raise(images, message):

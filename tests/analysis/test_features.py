@@ -86,7 +86,7 @@ def test_first_convolution_is_the_default():
 
 def test_layers_other_than_convolutions_are_refused():
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=3)
-    with pytest.raises(cr.ModelError, match=r"'stem_norm' is a BatchNormalization, no 2D .*did you mean stem_conv"):
+    with pytest.raises(cr.ModelError, match=r"'stem_norm' is a BatchNormalization, not a 2D .*did you mean stem_conv"):
         plot_filters(model, "stem_norm")
     with pytest.raises(cr.UnknownNameError, match=r"unknown layer 'stem_cnv' \(did you mean stem_conv"):
         plot_filters(model, "stem_cnv")
@@ -157,14 +157,14 @@ def test_nonfinite_feature_map_is_empty():
 
 def test_invalid_layers_images_and_numbers_are_refused():
     model, image = convolution(kernels(3, 3, 1, 2)), np.zeros((6, 6, 1))
-    with pytest.raises(cr.ModelError, match=r"'logits' is a Dense and gives \(None, 2\), no feature maps"):
+    with pytest.raises(cr.ModelError, match=r"'logits' is a Dense with the output \(None, 2\), not feature maps"):
         plot_feature_maps(model, image, ["conv", "logits"])
     with pytest.raises(cr.UnknownNameError, match=r"did you mean conv\?"):
         plot_feature_maps(model, image, "convs")
     for layers, channels in (([], 4), (None, 0), (None, 401)):
         with pytest.raises(cr.ModelError, match="at most 400 maps in all"):
             plot_feature_maps(model, image, layers, channels)
-    with pytest.raises(cr.DataError, match=r"one image \(H, W, C\) is wanted, got the shape \(1, 6, 6, 1\)"):
+    with pytest.raises(cr.DataError, match=r"expected one image \(H, W, C\), got the shape \(1, 6, 6, 1\)"):
         plot_feature_maps(model, image[None])
     with pytest.raises(cr.DataError, match=r"takes images \(None, 6, 6, 1\), got \(1, 5, 6, 1\)"):
         plot_feature_maps(model, image[1:])

@@ -126,7 +126,7 @@ def test_plot_reports_values_that_a_log_axis_cannot_show(frames, std):
 
 def test_plot_reports_missing_bounded_activations(frames):
     unbounded = frames["he_normal"].assign(dead=np.nan)
-    assert "no activation that has a floor" in plot_activation_statistics(unbounded).axes[1].texts[0].get_text()
+    assert "no activation with a floor" in plot_activation_statistics(unbounded).axes[1].texts[0].get_text()
 
 
 @pytest.mark.parametrize("frames", [{}, None, {"a": 1}, pd.DataFrame({"x": [1]})])

@@ -112,7 +112,7 @@ def test_missing_data_of_variable_size_has_the_size_of_the_recipe(offline):
 @pytest.mark.parametrize("data", ["./photos", "https://example.org/photos.zip", "photos.tar", "photos.csv", "arrays"])
 def test_missing_data_of_unknown_classes_requires_a_number_of_classes(offline, data):
     changes = {"data.name": data, "data.image_size": 32}
-    with pytest.raises(cr.DataError, match="is not on this machine, so that its classes are not known; .*classes"):
+    with pytest.raises(cr.DataError, match="is not on this machine, so its classes are unknown; .*classes"):
         subject.find("resnet20_photos", changes)
     found = subject.find("resnet20_photos", changes, classes=7)
     assert found.model.output_shape == (None, 7)

@@ -117,7 +117,7 @@ def test_squeeze_and_excitation_sees_the_whole_image():
 
 
 def test_unsupported_layers_and_inputs_are_refused():
-    with pytest.raises(cr.ModelError, match=r"'up' \(UpSampling2D\) makes \(None, 16, 16, 3\) of \(None, 8, 8, 3\)"):
+    with pytest.raises(cr.ModelError, match=r"'up' \(UpSampling2D\) maps \(None, 8, 8, 3\) to \(None, 16, 16, 3\)"):
         receptive_field(chain(L.UpSampling2D(name="up"), shape=(8, 8, 3)))
     with pytest.raises(cr.ModelError, match="fixed input shape"):
         receptive_field(chain(L.Conv2D(2, 3), shape=(None, None, 3)))

@@ -112,7 +112,7 @@ def test_evaluate_skips_and_counts_corrupt_files(pets, pets_run):
     assert (metrics["n"], metrics["left_out"]) == (21, 9)
     for path in pets.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(cr.DataError, match=r"none of the 30 data images can be read, as '.*cat/00\.png'"):
+    with pytest.raises(cr.DataError, match=r"none of the 30 data images can be read, for example '.*cat/00\.png'"):
         pets_run.evaluate(pets)
 
 
@@ -126,7 +126,9 @@ def test_evaluate_without_corrupt_files_has_no_left_out_count(pets, pets_run):
 def test_predict_accepts_lists_of_folders_patterns_files_and_arrays(pets, pets_run):
     array = np.zeros((16, 16, 3), np.uint8)
     one = pets / "dog" / "04.png"
-    with pytest.warns(cr.CNNRecipesWarning, match=r"9 of 33 images cannot be read and are left out, as '.*dog/00"):
+    with pytest.warns(
+        cr.CNNRecipesWarning, match=r"9 of 33 images cannot be read and are left out, for example '.*dog/00"
+    ):
         found = pets_run.predict([one, pets, array, str(pets / "cat" / "0[01].png")])
     cats = [str(pets / "cat" / f"{i:02}.png") for i in range(20)]
     assert [prediction.file for prediction in found] == [str(one), *cats, str(one), None, *cats[:2]]
@@ -137,7 +139,9 @@ def test_predict_accepts_lists_of_folders_patterns_files_and_arrays(pets, pets_r
 
 
 def test_plot_batch_skips_corrupt_files_with_a_warning(pets, tmp_path):
-    with pytest.warns(cr.CNNRecipesWarning, match=r"9 of 30 files cannot be read and are left out, as '.*dog/00\.png'"):
+    with pytest.warns(
+        cr.CNNRecipesWarning, match=r"9 of 30 files cannot be read and are left out, for example '.*dog/00\.png'"
+    ):
         figure = analysis.plot_batch("resnet20_photos", data=pets, path=tmp_path / "batch.png", **CHANGES)
     titles = [axes.get_title() for axes in figure.axes if axes.images]
     assert set(titles) <= {"cat", "dog"}

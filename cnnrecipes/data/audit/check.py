@@ -31,20 +31,26 @@ FILES = ("report.json", "quarantine.txt", "report.html")  # of a saved report
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """The report of `check_data`. `trainable` says whether training may go on, with the unreadable files left out.
+    """The report of `check_data`, displayed as tables in Python and in notebooks.
 
-    In Python and in notebooks it shows itself as tables; `save` writes them with pictures.
+    Attributes:
+        name: name of the data.
+        trainable: True if `fit` can train on the data, without the unreadable files.
+        counts: number of readable images by class (rows) and split (columns).
+        findings: errors first, then warnings and notes.
+        unreadable: unreadable file -> reason.
+        folder: deepest common folder of all files; "" without files.
     """
 
     name: str
     trainable: bool
-    counts: pd.DataFrame  # readable images: classes down, splits across
-    findings: tuple[Finding, ...]  # errors first
-    unreadable: Mapping[str, str]  # file -> why
-    folder: str = ""  # that all files are below; "" where there is none
+    counts: pd.DataFrame
+    findings: tuple[Finding, ...]
+    unreadable: Mapping[str, str]
+    folder: str = ""
 
     def short(self, file: str) -> str:
-        """A file's path below `folder`, to be shown beside it."""
+        """Return a file's path relative to `folder`."""
         return file[len(self.folder) + 1 :] if self.folder and file.startswith(self.folder) else file
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +65,7 @@ class Report:
         }
 
     def to_json(self) -> str:
-        """Return all fields as a JSON document."""
+        """Return the report as a JSON document."""
         return json.dumps(self.to_dict(), indent=2)
 
     def __repr__(self) -> str:
@@ -70,14 +76,14 @@ class Report:
         return display.fragment(self)
 
     def save(self, output: str | Path | None = None) -> list[Path]:
-        """Write report.json, quarantine.txt and report.html with pictures into a folder; returns their paths.
+        """Write report.json, quarantine.txt and report.html with thumbnails into a folder; return their paths.
 
         Args:
             output: the folder; None: check/NAME in the current folder, numbered if it exists.
 
         Raises:
-            DataError: the folder lies in the data set.
-            WriteError: the folder cannot be made or written to.
+            DataError: the folder is inside the data set.
+            WriteError: the folder cannot be created or written.
         """
         from cnnrecipes.data.audit.page import page
 
@@ -85,7 +91,7 @@ class Report:
         root = Path(self.name).expanduser()
         if root.is_dir() and output.resolve().is_relative_to(root.resolve()):
             raise DataError(
-                f"{str(output)!r} lies in the data set itself, which is not written to; give another folder"
+                f"{str(output)!r} lies in the data set itself, which must not be changed; give another folder"
             )
         make_folder(output)
         texts = (self.to_json(), quarantine(self.unreadable), user_cache.storable(page(self)))
@@ -116,20 +122,20 @@ def check_data(
     layout: Kind = "auto",
     progress: bool = True,
 ) -> Report:
-    """Look into every image of a data set: what cannot be read, is odd, occurs twice, or lies in the wrong place.
+    """Check all images of a data set: unreadable files, odd images, duplicates, leakage between splits, class sizes.
 
-    Whether training may go on is what `fit` itself finds out: both call the same functions.
+    Whether training is possible is determined by the same functions as in `fit`.
 
     Args:
-        data: a folder with one sub-folder a class, or with train, val and test of such; or what `fit` takes besides.
-        groups: file -> what it belongs with (a patient, a scene), which should not be in two splits; of a table, its
-            column of groups.
-        layout: "splits" or "classes" says what the sub-folders of a folder are; as `data.layout` of a recipe.
-        progress: show progress.
+        data: see `fit`.
+        groups: file -> group (a patient, a scene) that should be in one split only, as a function or a mapping;
+            None: the group column of a table.
+        layout: meaning of the sub-folders of an image folder: "auto", "splits" or "classes".
+        progress: show the progress.
 
     Raises:
         DataError: there is no such data set.
-        UnknownNameError: an unknown layout.
+        UnknownNameError: an unknown data set or layout.
     """
     if layout not in get_args(Kind):
         raise UnknownNameError("layout", layout, get_args(Kind))
@@ -138,7 +144,7 @@ def check_data(
     looks = look_into(source, progress=progress)
     left, more = without_unreadable(source, looks)
     problems += more
-    problems = [*unrecordable(data), *(problems or _undealt(left))]
+    problems = [*unrecordable(data), *(problems or _split_problems(left))]
     found = [one for some in looks.values() for one in some]
     names = [user_cache.storable(name) for name in source.class_names]  # as in the table of counts
     located = [(name, names[label]) for name, split in source.splits.items() for label in split.labels.tolist()]
@@ -160,7 +166,7 @@ def check_data(
 
 
 def _common_folder(files: list[str]) -> str:
-    """The deepest folder that all files are below; "" for images that are no files."""
+    """Return the deepest common folder of all files; "" for images in memory."""
     parts = [file.replace(os.sep, "/").split("/")[:-1] for file in files]
     if not parts:
         return ""
@@ -169,12 +175,12 @@ def _common_folder(files: list[str]) -> str:
 
 
 def quarantine(unreadable: Mapping[str, str]) -> str:
-    """One unreadable file a line: its path, as a JSON string, a tab, and why."""
+    """Return one line per unreadable file: its path as a JSON string, a tab, and the reason."""
     lines = (f"{json.dumps(file, ensure_ascii=False)}\t{' '.join(why.split())}\n" for file, why in unreadable.items())
     return user_cache.storable("".join(lines))
 
 
-def _undealt(source: Source) -> list[str]:
+def _split_problems(source: Source) -> list[str]:
     """Return the problems of taking the default validation split from the training images."""
     try:
         return split_off(source, schema.Data(name="arrays"))[1]
@@ -183,7 +189,7 @@ def _undealt(source: Source) -> list[str]:
 
 
 def _groups(source: Source) -> list[Any]:
-    """The group of each image, by the column of a table; None where there is none."""
+    """Return the group of each image from the group column of a table, or None."""
     return [
         group
         for split in source.splits.values()

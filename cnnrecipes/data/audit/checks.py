@@ -1,4 +1,4 @@
-"""The single checks: each looks at one kind of trouble, and yields what it finds."""
+"""Checks of a data set: unreadable and odd files, duplicates, leakage between splits, class sizes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cnnrecipes.data.audit.file_info import FileFacts
 from cnnrecipes.data.images.decode import HEIC
 from cnnrecipes.errors import counted, listed
 
-Place = tuple[str, str]  # the split and the class of an image
+Place = tuple[str, str]  # split and class of an image
 
-TINY = 32  # pixels of the short side
-UNEVEN = 10  # times as many images in the largest class as in the smallest
+TINY = 32  # short side in pixels below which an image is tiny
+UNEVEN = 10  # ratio of the largest to the smallest class above which classes are uneven
 _ENDINGS = {
     "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "tiff": (".tif", ".tiff"),
@@ -37,7 +37,7 @@ _TROUBLES = {
 
 
 class Member(NamedTuple):
-    """A file of a group, with its split and its class."""
+    """A file of a group with its split and class."""
 
     file: str
     split: str
@@ -46,50 +46,59 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. error: left out, or the numbers would mislead; warning: look; note: good to know."""
+    """One finding of a check.
+
+    Attributes:
+        severity: "error": files are left out, or metrics would be misleading; "warning": should be inspected; "note":
+            for information.
+        kind: short name of the finding, for example "near copies in one class".
+        message: one sentence about the files.
+        files: paths of the files.
+        groups: the same files, grouped, for example copies of one image.
+    """
 
     severity: str
     kind: str
     message: str
     files: tuple[str, ...] = ()
-    groups: tuple[tuple[Member, ...], ...] = ()  # the same files, those together that belong together
+    groups: tuple[tuple[Member, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the finding as report.json holds it."""
+        """Return the finding as in report.json."""
         groups = [[{"file": one.file, "split": one.split, "class": one.label} for one in some] for some in self.groups]
         return {**vars(self), "groups": groups}
 
 
 def odd_files(found: Sequence[FileFacts]) -> Iterator[Finding]:
-    """Unreadable files, wrong extensions, tiny images, images of one colour, rare modes, turned ones."""
+    """Find unreadable files, wrong extensions, tiny and one-colour images, rare color modes, rotated images."""
     whole = [one for one in found if not one.error]
     modes = Counter(one.mode for one in whole if one.mode)
     usual = modes.most_common(1)[0][0] if modes else ""
     small = median(min(one.width, one.height) for one in whole) < 2 * TINY if whole else True
-    yield from _those(found, "error", "unreadable", "unreadable, will be left out", lambda one: one.error)
-    yield from _those(whole, "warning", "wrong extension", "of another kind than the name says", _misnamed)
+    yield from _finding(found, "error", "unreadable", "unreadable, will be left out", lambda one: one.error)
+    yield from _finding(whole, "warning", "wrong extension", "of another kind than the name says", _misnamed)
     if not small:
-        tiny = f"with a side below {TINY} pixels, unlike most"
-        yield from _those(whole, "warning", "tiny", tiny, lambda one: min(one.width, one.height) < TINY)
+        tiny = f"with a side below {TINY} pixels, unlike most images"
+        yield from _finding(whole, "warning", "tiny", tiny, lambda one: min(one.width, one.height) < TINY)
     for kind in _rare(one.kind for one in whole):
         stranger = f"the only {kind}; often a stray file, as a page's own picture or a sign for one not found"
-        yield from _those(whole, "warning", f"rare kind {kind}", stranger, lambda one, kind=kind: one.kind == kind)
-    yield from _those(whole, "warning", "one colour", "nothing but one colour", lambda one: one.flat)
+        yield from _finding(whole, "warning", f"rare kind {kind}", stranger, lambda one, kind=kind: one.kind == kind)
+    yield from _finding(whole, "warning", "one colour", "nothing but one colour", lambda one: one.flat)
     for mode in sorted(set(modes) - {usual}):
         converted = f"stored as {mode}, most as {usual}; converted when read"
-        yield from _those(whole, "note", f"mode {mode}", converted, lambda one, mode=mode: one.mode == mode)
+        yield from _finding(whole, "note", f"mode {mode}", converted, lambda one, mode=mode: one.mode == mode)
     upright = "stored lying or mirrored; turned by their EXIF orientation when read"
-    yield from _those(whole, "note", "turned", upright, lambda one: one.orientation != 1)
+    yield from _finding(whole, "note", "turned", upright, lambda one: one.orientation != 1)
 
 
 def _rare(kinds: Iterable[str]) -> list[str]:
-    """Return the values that occur at most once in a hundred."""
+    """Return the values that occur once in at least 100."""
     counts = Counter(kinds)
     return sorted(kind for kind, n in counts.items() if n == 1 and counts.total() >= 100)
 
 
-def _those(found: Sequence[FileFacts], severity: str, kind: str, what: str, applies: Callable) -> Iterator[Finding]:
-    """A finding about the files to which something applies, if there are any."""
+def _finding(found: Sequence[FileFacts], severity: str, kind: str, what: str, applies: Callable) -> Iterator[Finding]:
+    """Yield a finding about the files for which `applies` is true, if there are any."""
     files = tuple(one.path for one in found if applies(one))
     if files:
         yield Finding(severity, kind, f"{counted(len(files), 'image')}: {what}", files)
@@ -100,7 +109,7 @@ def _misnamed(one: FileFacts) -> bool:
 
 
 def repeated(found: Sequence[FileFacts], located: Sequence[Place]) -> Iterator[Finding]:
-    """Copies, exact and near: in different classes, in different splits, or only copies."""
+    """Find exact and near duplicates: in different classes, across splits, or within one class."""
     exact = duplicates.same([one.digest for one in found])
     first = {place: group[0] for group in exact for place in group}
     alike = duplicates.near([one.looks for one in found])
@@ -118,7 +127,7 @@ def repeated(found: Sequence[FileFacts], located: Sequence[Place]) -> Iterator[F
 
 
 def leaks(found: Sequence[FileFacts], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
-    """Groups of which there are files in two splits; None is no group."""
+    """Find groups with files in two splits; the group of a file is None if it has none."""
     members = defaultdict(list)
     for i, group in enumerate(groups):
         if group is not None:
@@ -126,8 +135,8 @@ def leaks(found: Sequence[FileFacts], located: Sequence[Place], groups: Sequence
     leaking = {group: some for group, some in members.items() if len({located[i][0] for i in some}) > 1}
     if leaking:
         message = (
-            f"{counted(len(leaking), 'group')} in two splits, as {listed(leaking, 3)}: what is measured there was seen "
-            "in training"
+            f"{counted(len(leaking), 'group')} in two splits, for example {listed(leaking, 3)}: what is measured "
+            "there was seen in training"
         )
         yield _grouped("error", "leaking groups", message, leaking.values(), found, located)
 
@@ -140,14 +149,14 @@ def _grouped(
     found: Sequence[FileFacts],
     located: Sequence[Place],
 ) -> Finding:
-    """A finding about groups of positions."""
+    """Return a finding about groups of positions."""
     members = tuple(tuple(Member(found[i].path, *located[i]) for i in group) for group in groups)
     return Finding(severity, kind, message, tuple(one.file for group in members for one in group), members)
 
 
 def count(images: Mapping[Place, int]) -> pd.DataFrame:
     """Count the images per class (rows) and split (columns); names that are not UTF-8 are escaped."""
-    # pandas keeps text in Arrow, which holds nothing but UTF-8.
+    # pandas stores text in Arrow, which allows only UTF-8.
     rows = [{"split": split, "class": storable(label), "n": n} for (split, label), n in images.items()]
     if not rows:
         return pd.DataFrame()
@@ -156,7 +165,7 @@ def count(images: Mapping[Place, int]) -> pd.DataFrame:
 
 
 def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
-    """Classes that a split lacks, or will lack when one is taken from the training images; and very uneven ones."""
+    """Find classes that a split lacks, or would lack if it is split off, and very uneven classes."""
     if "train" not in counts:
         return
     train = counts["train"]

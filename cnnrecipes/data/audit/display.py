@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from cnnrecipes.data.audit.check import Report
     from cnnrecipes.data.audit.checks import Finding
 
-_CLASSES = 20  # rows of the table of counts
-_FILES = 3  # of a finding
+_CLASSES = 20  # rows shown of the table of counts
+_FILES = 3  # shown per finding
 
 
 def text(report: Report) -> str:
@@ -58,7 +58,7 @@ def _more_classes(report: Report) -> list[str]:
 
 
 def _files(finding: Finding, report: Report) -> str:
-    """The first files of a finding, or of its first group, and how many more there are."""
+    """Return the first files of a finding, or of its first group, and the number of the others, as HTML."""
     files, more = [report.short(file) for file in finding.files], []
     if finding.groups:
         files = [f"{report.short(one.file)} ({one.split}, {one.label})" for one in finding.groups[0]]

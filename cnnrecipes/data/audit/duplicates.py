@@ -9,14 +9,14 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-# Bits of 128 in which the looks of two copies differ: recompressed and resized copies of a photo differ in 0 to 6.
+# Maximum Hamming distance of near duplicates, of 128 bits: recompressed and resized copies of a photo differ in 0 to 6.
 NEAR = 7
-_SMALL = 64  # words that share a band, up to which pairs are compared for all bands at once
-_ROWS, _COLUMNS = 64, 8192  # pairs of larger ones that are compared at once: 4 MiB for each word
+_SMALL = 64  # largest bucket (words that share a band) whose pairs are compared together with those of other buckets
+_ROWS, _COLUMNS = 64, 8192  # block of pairs compared at once in larger buckets: 4 MiB per word
 
 
 def same(keys: Sequence[str]) -> list[list[int]]:
-    """Positions of equal keys, in groups of two and more; empty keys are equal to none."""
+    """Return the positions of equal keys, in groups of two or more; empty keys are ignored."""
     groups = defaultdict(list)
     for position, key in enumerate(keys):
         if key:
@@ -25,29 +25,32 @@ def same(keys: Sequence[str]) -> list[list[int]]:
 
 
 def near(looks: Sequence[str]) -> list[list[int]]:
-    """Positions of looks that differ in at most NEAR bits of 128 from another of their group; empty ones are near none.
+    """Return the positions of near duplicates by difference hash, in groups of two or more.
 
-    Exactly the connected components that comparing all pairs gives. What has hardly a rise anywhere, as a drawing on
-    white, would be near to all of its kind, and is passed over.
+    A group is a connected component of all pairs with a Hamming distance of at most NEAR bits. Hashes that are empty or
+    almost constant (a drawing on white) are ignored: they would match all images of that kind.
+
+    Args:
+        looks: 128-bit difference hashes as hexadecimal digits; "" for none.
     """
     positions = np.flatnonzero([bool(text) for text in looks])
     if not positions.size:
         return []
     words = np.frombuffer(bytes.fromhex("".join(looks[i] for i in positions)), np.uint64).reshape(-1, 2)
     rises = np.bitwise_count(words).sum(1)
-    telling = (rises >= 12) & (rises <= 116)
-    words, which = np.unique(words[telling], axis=0, return_inverse=True)
+    distinctive = (rises >= 12) & (rises <= 116)
+    words, which = np.unique(words[distinctive], axis=0, return_inverse=True)
     groups = defaultdict(list)
-    for position, group in zip(positions[telling].tolist(), _components(words)[which].tolist(), strict=True):
+    for position, group in zip(positions[distinctive].tolist(), _components(words)[which].tolist(), strict=True):
         groups[group].append(position)
     return [group for group in groups.values() if len(group) > 1]
 
 
 def _components(words: np.ndarray) -> np.ndarray:
-    """Labels (N,) of the connected components of words (N, 2), where those that differ in at most NEAR bits are linked.
+    """Return the labels (N,) of the connected components of words (N, 2) within a Hamming distance of NEAR bits.
 
-    Multi-index hashing (Norouzi et al. 2012): of 8 bands of 16 bits, two words that differ in 7 bits agree in one at
-    least, so that only those are compared.
+    Multi-index hashing (Norouzi et al. 2012): two words that differ in 7 bits agree in at least one of 8 bands of 16
+    bits, so only words that share a band are compared.
     """
     links, large = [], []
     for band in words.view(np.uint16).T:
@@ -57,7 +60,7 @@ def _components(words: np.ndarray) -> np.ndarray:
         large += [bucket for bucket in buckets if len(bucket) > _SMALL]
         links.append(_links_in_small_buckets(words, band, order))
     labels = _merge(np.arange(len(words)), *np.concatenate(links, axis=1)) if links else np.arange(0)
-    # Where most words share a band, comparing all of them once is less work.
+    # If most words share a band, comparing all pairs once is less work.
     if sum(len(bucket) ** 2 for bucket in large) > len(words) ** 2:
         large = [np.arange(len(words))]
     for bucket in large:
@@ -66,7 +69,7 @@ def _components(words: np.ndarray) -> np.ndarray:
 
 
 def _links_in_small_buckets(words: np.ndarray, band: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Near pairs (2, M) of words that share a band with at most _SMALL words."""
+    """Return the near pairs (2, M) in buckets of at most _SMALL words."""
     sizes = np.bincount(band, minlength=2**16)[band]
     order = order[sizes[order] <= _SMALL]
     pairs = []
@@ -82,7 +85,7 @@ def _links_in_small_buckets(words: np.ndarray, band: np.ndarray, order: np.ndarr
 
 
 def _merge_bucket(words: np.ndarray, bucket: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Labels after all pairs of a bucket are compared, but those that are known to be in one component."""
+    """Compare the pairs of a bucket that are not yet in one component; return the merged labels."""
     for start in range(0, len(bucket), _ROWS):
         rows, rest = bucket[start : start + _ROWS], bucket[start + 1 :]
         for first in range(0, len(rest), _COLUMNS):
@@ -90,7 +93,7 @@ def _merge_bucket(words: np.ndarray, bucket: np.ndarray, labels: np.ndarray) -> 
             together = (labels[rows] == labels[rows[0]]).all()
             if together:
                 columns = columns[labels[columns] != labels[rows[0]]]
-            # Word by word: NumPy is several times as fast in contiguous memory.
+            # One word at a time: NumPy is several times faster on contiguous memory.
             bits = np.bitwise_count(words[rows, :1] ^ words[columns, 0])
             bits += np.bitwise_count(words[rows, 1:] ^ words[columns, 1])
             close = bits <= NEAR
@@ -106,7 +109,7 @@ def _merge_bucket(words: np.ndarray, bucket: np.ndarray, labels: np.ndarray) -> 
 
 
 def _merge(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Labels where each of `first` is in one component with its partner in `second`."""
+    """Return the labels after merging the components of each pair of `first` and `second`."""
     if not len(first):
         return labels
     links = coo_array((np.ones(len(first), bool), (labels[first], labels[second])), (len(labels), len(labels)))

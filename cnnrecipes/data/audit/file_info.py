@@ -22,41 +22,55 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class FileFacts:
-    """One file. Where `error` says why it cannot be read, what could not be found out is at its default."""
+    """Inspection result of one image file; fields that could not be determined keep their defaults.
+
+    Attributes:
+        path: path, or a name for an image in memory.
+        size: bytes.
+        modified: modification time in nanoseconds; 0: the result is not cached.
+        kind: image format, for example "jpeg"; "array" for a decoded image.
+        width, height: pixels, after EXIF rotation.
+        mode: Pillow's mode of the stored pixels.
+        orientation: EXIF orientation, 1 to 8.
+        digest: hash of the content.
+        looks: difference hash (see `looks`), similar for similar images; "" for small images.
+        flat: 1 if all pixels are equal.
+        error: reason why the file cannot be read; "" if it can.
+    """
 
     path: str
-    size: int = 0  # bytes
-    modified: int = 0  # nanoseconds
+    size: int = 0
+    modified: int = 0
     kind: str = ""
-    width: int = 0  # as seen, after turning
+    width: int = 0
     height: int = 0
     mode: str = ""
     orientation: int = 1
-    digest: str = ""  # of the content
-    looks: str = ""  # 128 bits as hexadecimal digits, alike for images that look alike
-    flat: int = 0  # 1 where every pixel is the same
+    digest: str = ""
+    looks: str = ""
+    flat: int = 0
     error: str = ""
 
 
-_row = attrgetter(*(field.name for field in fields(FileFacts)[1:]))  # dataclasses.astuple copies deeply
+_row = attrgetter(*(field.name for field in fields(FileFacts)[1:]))  # dataclasses.astuple makes deep copies
 
 
 def facts(paths: Sequence[str]) -> Iterator[FileFacts]:
-    """The facts of each file, in order; every file is decoded as training decodes it, unless it is known unchanged."""
+    """Yield the inspection result of each file, in order; unchanged files are taken from the cache, others decoded."""
     columns = [field.name for field in fields(FileFacts)][1:]
     with user_cache.table("files-2", columns) as known, _pool() as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
             keys = [path if remote_files.is_remote(path) else os.path.abspath(path) for path in chunk]
-            remembered = known.find(keys)
-            found = list(pool.map(lambda path, key: _of(path, remembered.get(key)), chunk, keys))  # noqa: B023
+            cached = known.find(keys)
+            found = list(pool.map(lambda path, key: _of(path, cached.get(key)), chunk, keys))  # noqa: B023
             fresh = {key: _row(one) for key, one in zip(keys, found, strict=True) if one.modified}
-            known.put({key: row for key, row in fresh.items() if remembered.get(key) != row})
+            known.put({key: row for key, row in fresh.items() if cached.get(key) != row})
             yield from found
 
 
 def facts_in_memory(names: Sequence[str], read: Callable[[int], bytes | np.ndarray]) -> Iterator[FileFacts]:
-    """The facts of images that lie in no files of their own, in order; `read` is called in several threads."""
+    """Yield the inspection results of images in memory, in order; `read` is called from several threads."""
     with _pool() as pool:
         for start in range(0, len(names), _CHUNK):
             chunk = range(start, min(start + _CHUNK, len(names)))
@@ -64,15 +78,15 @@ def facts_in_memory(names: Sequence[str], read: Callable[[int], bytes | np.ndarr
 
 
 def _pool() -> ThreadPoolExecutor:
-    """At least two, so that one image is read while another is decoded."""
+    """Return a pool of at least two threads, so that one image is read while another is decoded."""
     return ThreadPoolExecutor(max(2, os.cpu_count() or 1))
 
 
-def _of(path: str, remembered: tuple | None) -> FileFacts:
+def _of(path: str, cached: tuple | None) -> FileFacts:
     try:
         size, modified = remote_files.status(path)
-        if remembered and remembered[:2] == (size, modified):
-            return FileFacts(path, *remembered)
+        if cached and cached[:2] == (size, modified):
+            return FileFacts(path, *cached)
         content = remote_files.read(path)
     except OSError as error:
         return FileFacts(path, error=error.strerror or str(error))
@@ -80,7 +94,7 @@ def _of(path: str, remembered: tuple | None) -> FileFacts:
 
 
 def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> FileFacts:
-    """The facts of an encoded image, or of a decoded one (H, W, C), uint8; `path` is what to call it."""
+    """Inspect an encoded image or a decoded one (H, W, C), uint8; `path` names it in the result."""
     if isinstance(content, np.ndarray):
         digest = hashlib.blake2b(content.tobytes(), digest_size=16).hexdigest()
         return FileFacts(path, content.nbytes, modified, "array", digest=digest, **_seen(content))
@@ -89,7 +103,7 @@ def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> Fi
     try:
         header = read_header(content)
         if header.kind == "heic" and not HAS_HEIC:
-            known["modified"] = 0  # not remembered, since a reader may be installed
+            known["modified"] = 0  # not cached, since a decoder may be installed later
         known |= {"kind": header.kind, "mode": header.mode, "orientation": header.orientation}
         image = decode(content, 3).numpy()
     except ValueError as error:
@@ -101,9 +115,8 @@ def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> Fi
 
 def _seen(image: np.ndarray) -> dict:
     flat = int((image == image[0, 0]).all())
-    # Of an image of a few pixels the looks tell nothing.
-    telling = min(image.shape[:2]) >= 16
-    return {"width": image.shape[1], "height": image.shape[0], "looks": looks(image) if telling else "", "flat": flat}
+    large = min(image.shape[:2]) >= 16  # the hash of a smaller image is not distinctive
+    return {"width": image.shape[1], "height": image.shape[0], "looks": looks(image) if large else "", "flat": flat}
 
 
 def looks(image: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""The page of pictures that goes with a check: every file that was found wanting, once, with all that was found."""
+"""HTML page of a data check: thumbnails of all files with findings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from cnnrecipes._support import remote_files
 from cnnrecipes.data.audit.checks import Finding
 from cnnrecipes.data.images.decode import decode, reason
 
-_SIDE = 128  # pixels of a thumbnail
-_SHOWN = 60  # files of one finding
+_SIDE = 128  # thumbnail size in pixels
+_SHOWN = 60  # thumbnails per finding
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --quiet: #57606a; --line: #d8dee4; --tile: #f0f2f4; --link: #0b5cad;
   --page: #fff }
@@ -43,9 +43,9 @@ figure:target img, figure:target div { outline: 3px solid var(--link) }
 
 
 def page(report) -> str:
-    """One self-contained HTML document about a `check.Report`; needs no network.
+    """Return a self-contained HTML document of a `check.Report`; needs no network.
 
-    A file has one picture, at its first finding, with the other findings that name it; these link to the picture.
+    Each file has one thumbnail, at its first finding; later findings link to it.
     """
     state = "Training may go on." if report.trainable else "Training may not go on."
     counts = report.counts.to_html(border=0, index_names=False) if len(report.counts) else "<p>No readable image.</p>"
@@ -59,18 +59,18 @@ def page(report) -> str:
 
 
 class _Pictures:
-    """The files of a report as figures, and what was drawn already."""
+    """Thumbnails of the files of a report; records which files have one."""
 
     def __init__(self, report):
         self.unreadable = report.unreadable
-        self.anchors: dict[str, str] = {}  # file -> the id of its figure
-        self.kinds: dict[str, list[str]] = {}  # file -> the kinds of its findings
+        self.anchors: dict[str, str] = {}  # file -> id of its figure
+        self.kinds: dict[str, list[str]] = {}  # file -> kinds of its findings
         for finding in report.findings:
             for file in dict.fromkeys(finding.files):
                 self.kinds.setdefault(file, []).append(finding.kind)
 
     def files(self, finding: Finding) -> str:
-        """The files of a finding: figures of the new ones, links to the others."""
+        """Return the HTML of a finding's files: thumbnails of new files, links to the others."""
         new = [file for file in finding.files if file not in self.anchors]
         known = [file for file in finding.files if file in self.anchors]
         figures = "".join(self.figure(file, finding.kind) for file in new[:_SHOWN])
@@ -80,7 +80,7 @@ class _Pictures:
         return text + _rest(max(len(new) - _SHOWN, 0) + max(len(known) - _SHOWN, 0), "")
 
     def groups(self, finding: Finding) -> str:
-        """The files of each group together, each with its split and class; beside new ones, the others as links."""
+        """Return the HTML of a finding's groups of files, with split and class of each file."""
         left, sections = _SHOWN, []
         for group in finding.groups:
             if left <= 0:
@@ -93,7 +93,7 @@ class _Pictures:
         return "".join(sections) + _rest(len(finding.groups) - len(sections), " groups")
 
     def figure(self, file: str, kind: str, where: str = "") -> str:
-        """A file's picture, name and findings; of one that has a picture, a link to it."""
+        """Return the HTML of a file: thumbnail (or a link to an earlier one), name and other findings."""
         notes = f"<br>{html.escape(where)}" if where else ""
         if file in self.anchors:
             link = f"<a href='#{self.anchors[file]}'>picture above</a>"
@@ -124,11 +124,11 @@ def _name(file: str) -> str:
 
 
 def _thumbnail(file: str) -> str:
-    """A small picture of a file that can be read, decoded as training decodes it; in words what cannot be drawn."""
+    """Return the thumbnail of a file as an HTML image, decoded as in training; a text if that fails."""
     try:
         content = remote_files.read(file)
         image = Image.fromarray(decode(content, 3).numpy())
-    except OSError:  # gone, or an image in memory
+    except OSError:  # deleted, or an image in memory
         return "<div>no picture</div>"
     except (ValueError, tf.errors.OpError) as error:
         return f"<div>no picture: {html.escape(reason(error))}</div>"

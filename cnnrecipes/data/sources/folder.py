@@ -56,7 +56,7 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
     try:
         roots = find_roots(tree, kind, training)
     except DataError as error:
-        return Contents((), {}, Layout(root), (*tree.closed, str(error)))
+        return Contents((), {}, Layout(root), (*tree.unreadable, str(error)))
     paths = {split: unwrapped(tree, remote_files.join(roots.root, name)) for split, name in roots.folders.items()}
     paths = paths or {"train": roots.root}
     known_by = [paths["train"]] if training else paths.values()
@@ -72,9 +72,9 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
             pools[split] = pool
     folders = {split: name for split, name in roots.folders.items() if split in pools}
     for folder in {tree.root, roots.root} - set(paths.values()):
-        found.beside(folder)
+        found.loose_files(folder)
     layout = Layout(roots.root, folders, (*roots.left_out, *found.left_out()))
-    return Contents(class_names, pools, layout, (*tree.closed, *found.problems))
+    return Contents(class_names, pools, layout, (*tree.unreadable, *found.problems))
 
 
 def image_files(folder: str | Path) -> list[str]:

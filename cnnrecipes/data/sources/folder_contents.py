@@ -18,18 +18,18 @@ from cnnrecipes.errors import counted, did_you_mean, listed
 
 
 class FolderContents:
-    """The contents of the class folders, split by split: pools, problems and skipped files."""
+    """The images of class folders by split, the problems, and the files that are left out."""
 
     def __init__(self, tree: Tree):
         self.tree = tree
         self.problems: list[str] = []
         self._findings: list[Finding] = []
-        self._outside: list[str] = []  # images in no class's folder
-        self._not_read: list[str] = []  # images of kinds that are not read
+        self._outside: list[str] = []  # images outside of the class folders
+        self._unsupported: list[str] = []  # images of unsupported formats
         self._others: list[str] = []
 
     def train(self, root: str, class_names: Sequence[str], every: bool = True) -> Pool:
-        """The training images; the names of their folders are the classes. `every`: whether of each class."""
+        """Return the training images. `every`: record a problem for each class without images."""
         if not class_names:
             self.problems.append(f"{root!r} has no sub-folders of images; put the images of each class in a folder")
         for name in class_names:
@@ -45,14 +45,14 @@ class FolderContents:
         absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0)
         for label in absent if every else ():
             where = remote_files.join(root, class_names[label])
-            self.problems.append(f"class folder {where!r} has no images that are read; {_remedy(self._not_read)}")
+            self.problems.append(f"class folder {where!r} has no images that are read; {_remedy(self._unsupported)}")
         return pool
 
     def other(self, root: str, split: str, class_names: Sequence[str], empty: Collection[str]) -> Pool | None:
-        """The images of another split than train; None where a test split has no labels.
+        """Return the images of a validation or test split; None for a test split without labels.
 
         Args:
-            empty: folders of train without images.
+            empty: names of training folders without images.
         """
         here = self.tree.full(root)
         if split == "test" and not here:
@@ -74,22 +74,22 @@ class FolderContents:
             )
         return pool
 
-    def beside(self, folder: str) -> None:
-        """Note what lies in a folder of classes or splits itself."""
+    def loose_files(self, folder: str) -> None:
+        """Record the files directly in a folder of classes or splits."""
         level = self.tree.level(folder)
-        self._note(folder, level)
+        self._record(folder, level)
         self._outside += [remote_files.join(folder, name) for name in level.images]
 
     def left_out(self) -> Iterator[Finding]:
-        """Everything that is passed over, what one may miss first."""
+        """Yield everything that is left out, the most important first."""
         yield from self._findings
         found = (
             (
                 "warning",
                 "other kinds",
-                self._not_read,
+                self._unsupported,
                 "image",
-                f"of a kind that is not read: {_kinds(self._not_read)}",
+                f"of an unsupported format: {_kinds(self._unsupported)}",
             ),
             ("warning", "outside classes", self._outside, "image", "in no class's folder"),
             ("warning", "links", self.tree.links, "link", "that leads out of the data set, or round in it"),
@@ -102,7 +102,7 @@ class FolderContents:
                 yield Finding(severity, kind, f"{counted(len(files), noun)} {what}; left out{remedy}", tuple(files))
 
     def _pool(self, root: str, class_names: Sequence[str]) -> Pool:
-        self.beside(root)
+        self.loose_files(root)
         here = set(self.tree.subfolders(root))
         paths, labels = [], []
         for label, name in enumerate(class_names):
@@ -113,17 +113,17 @@ class FolderContents:
 
     def _images(self, folder: str) -> Iterator[str]:
         for parent, level in self.tree.walk(folder):
-            self._note(parent, level)
+            self._record(parent, level)
             self.tree.links += [remote_files.join(parent, name) for name in level.linked]
             yield from (remote_files.join(parent, name) for name in level.images)
 
-    def _note(self, folder: str, level: Level) -> None:
-        self._not_read += [remote_files.join(folder, name) for name in level.other_images]
+    def _record(self, folder: str, level: Level) -> None:
+        self._unsupported += [remote_files.join(folder, name) for name in level.other_images]
         self._others += [remote_files.join(folder, name) for name in level.others]
 
 
 def _kinds(files: Sequence[str]) -> str:
-    """ "3 .heic, 1 .cr2"."""
+    """Return the number of files by extension: "3 .heic, 1 .cr2"."""
     endings = Counter(os.path.splitext(file)[1].lower() for file in files)
     return listed(f"{n:,} {ending}" for ending, n in endings.most_common())
 

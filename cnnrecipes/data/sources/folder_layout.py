@@ -1,4 +1,4 @@
-"""The layout of an image folder: its splits, its classes, and what was left out and why."""
+"""Detection of the layout of an image folder: split folders and class folders."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from cnnrecipes.data.sources.split_names import is_wrapper, split_of, split_with
 from cnnrecipes.errors import DataError, listed
 
 _IMAGES = frozenset(("image", "images", "img", "imgs", "jpegimages"))
-_DRAWN = frozenset(("mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "ground_truth"))
-_WRAPPERS = 3  # folders around the data set that are looked through
+_ANNOTATIONS = frozenset(
+    ("mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "ground_truth")
+)
+_WRAPPERS = 3  # maximum depth of wrapping folders
 
 
 @dataclass(frozen=True)
 class Roots:
-    """The folders whose sub-folders are classes, by split, and what else was found on the way to them."""
+    """The folders whose sub-folders are classes, by split."""
 
     root: str
-    folders: Mapping[str, str] = field(default_factory=dict)  # split -> name in root; {}: the root holds the classes
+    folders: Mapping[str, str] = field(default_factory=dict)  # split -> name in root; {}: the root has the classes
     left_out: tuple[Finding, ...] = ()
 
 
 def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
-    """Find the folders of the splits, or of the classes.
+    """Find the split folders, or the folder of the classes.
 
-    Folders that are called train, validation or test, in one of the field's ways, are splits where they hold folders
-    of images; where they hold the images themselves, beside other such folders, they are classes.
+    Folders with a usual name of a split ("train", "val2017", "test_images") are splits if they contain folders of
+    images. If they contain images directly, beside other such folders, they are classes.
 
     Args:
-        kind: "splits" or "classes" where the user has said what the folders are.
-        training: whether there must be a split to train on.
+        kind: "auto", or "splits" or "classes" if the user has stated what the folders are.
+        training: require a training split.
 
     Raises:
-        DataError: the folders can be read in two ways; the message asks, and says how to answer.
+        DataError: the layout is ambiguous; the message states how to resolve it.
     """
     root = _within_wrappers(tree, tree.root)
     full = tree.full(root)
@@ -65,7 +67,7 @@ def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
 
 
 def unwrapped(tree: Tree, folder: str, known: frozenset[str] = frozenset()) -> str:
-    """The folder inside folders that hold one folder and nothing else, of a name that is no class's (train/train/)."""
+    """Return the innermost folder of nested wrapping folders, for example train/train/; `known` are class names."""
     for _ in range(_WRAPPERS):
         level, full = tree.level(folder), tree.full(folder)
         if len(full) != 1 or level.images or level.other_images or full[0] in known:
@@ -77,7 +79,7 @@ def unwrapped(tree: Tree, folder: str, known: frozenset[str] = frozenset()) -> s
 
 
 def _within_wrappers(tree: Tree, root: str) -> str:
-    """The root, or the folder in it that holds everything: of any name where it is alone."""
+    """Return the root, or the folder in it that contains the whole data set."""
     for _ in range(_WRAPPERS):
         level, full = tree.level(root), tree.full(root)
         if len(full) != 1 or split_of(full[0]):
@@ -93,7 +95,7 @@ def _within_wrappers(tree: Tree, root: str) -> str:
 
 
 def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], training: bool) -> Roots:
-    """Folders none of which is called as a split is."""
+    """Return the roots of folders without split names."""
     inside = {name: set(tree.full(unwrapped(tree, remote_files.join(root, name)))) for name in labelled}
     counts = Counter(child for children in inside.values() for child in children)
     common = {child for child, n in counts.items() if n > 1}
@@ -128,11 +130,11 @@ def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], 
 
 
 def _check_annotated(root: str, full: list[str]) -> None:
-    """Raises DataError where images lie beside what is drawn on them, as for segmentation and detection."""
+    """Raise DataError for folders of images and of annotations, as in data sets for segmentation and detection."""
     lowered = {name.lower(): name for name in full}
-    images, drawn = _IMAGES & lowered.keys(), _DRAWN & lowered.keys()
-    if images and drawn:
-        names = listed(lowered[name] for name in sorted(images | drawn))
+    images, annotations = _IMAGES & lowered.keys(), _ANNOTATIONS & lowered.keys()
+    if images and annotations:
+        names = listed(lowered[name] for name in sorted(images | annotations))
         raise DataError(
             f"{root!r} has {names}, as a data set for segmentation or detection; for classification sort the images "
             "into a folder for each class, or give a table of paths and labels"
@@ -140,12 +142,12 @@ def _check_annotated(root: str, full: list[str]) -> None:
 
 
 def _mentioned(names: list[str]) -> dict[str, str]:
-    """name -> the split that it mentions beside something else, as "seg_train"."""
+    """Return name -> the split that the name contains beside other words, for example "seg_train"."""
     return {name: split for name in names if (split := split_within(name)[0])}
 
 
 def _check_stems(root: str, names: list[str]) -> None:
-    """Raises DataError where folders are called as one class's parts are: cats_train and cats_test."""
+    """Raise DataError for folders named like the splits of one class: cats_train and cats_test."""
     stems: dict[str, set[str]] = {}
     for name in names:
         split, stem = split_within(name)
@@ -160,7 +162,7 @@ def _check_stems(root: str, names: list[str]) -> None:
 
 
 def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
-    """Folders called as splits are that hold images and no folders of them: classes where the others are such too."""
+    """Return the root of folders with split names that contain images directly: classes, if other folders do, too."""
     if len(set(named.values())) > 1 or not others:
         raise DataError(
             f"{listed(named)} in {root!r} hold images, and no sub-folder for each class; sort the images into "
@@ -172,13 +174,13 @@ def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
 
 
 def _are_leftovers(named: Mapping[str, str], labelled: list[str], others: list[str]) -> bool:
-    """Return whether the folders beside "train" are no classes: unlabelled images in folders that mention a split."""
+    """Return True if the folders beside "train" are unlabelled images in folders whose names contain a split."""
     of_train = any(named[name] == "train" for name in labelled if name in named)
     return of_train and not any(name in labelled or not split_within(name)[0] for name in others)
 
 
 def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], training: bool = True) -> Roots:
-    """The split folders; of two for one split the one with classes. What has no split's name is left out, and said."""
+    """Return the split folders; of two for one split the one with classes. Others are left out with a finding."""
     found: dict[str, str] = {}
     for split in SPLITS:
         names = [name for name, of in named.items() if of == split]

@@ -1,4 +1,4 @@
-"""A folder and what is below it, each level listed once: images, other files, and what is passed over."""
+"""Directory tree of an image folder: images, other files and skipped entries, each level listed once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cnnrecipes.data.images.decode import EXTENSIONS, OTHER_EXTENSIONS
 from cnnrecipes.data.images.header import kind_of
 from cnnrecipes.errors import DataError
 
-# What systems and archivers leave behind, in lower case; "._name" is macOS' too.
+# Entries that operating systems and archivers create, in lower case; macOS also creates "._name".
 _JUNK = frozenset(
     (
         *("__macosx", ".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"),
@@ -25,17 +25,22 @@ class Level:
     """The entries of one folder, sorted by name, without hidden ones."""
 
     folders: list[str] = field(default_factory=list)
-    linked: list[str] = field(default_factory=list)  # links to folders that are in the data set
+    linked: list[str] = field(default_factory=list)  # links to folders inside the data set
     images: list[str] = field(default_factory=list)
-    other_images: list[str] = field(default_factory=list)  # of kinds that are not read
+    other_images: list[str] = field(default_factory=list)  # of unsupported formats
     others: list[str] = field(default_factory=list)
 
 
 class Tree:
-    """The folders below `root`, listed when they are asked for.
+    """The folders below `root`, listed on demand.
 
-    Links to folders are followed where splits and classes stand, not below. What leads out of the root is not
-    followed, except for links to image files.
+    Links to folders are followed for splits and classes, not below. Links out of the root are not followed, except for
+    links to image files.
+
+    Attributes:
+        junk: entries that operating systems and archivers create.
+        links: links that are not followed.
+        unreadable: messages about folders that cannot be listed.
     """
 
     def __init__(self, root: str):
@@ -43,47 +48,47 @@ class Tree:
         self._real = "" if remote_files.is_remote(root) else os.path.realpath(root)
         self._levels: dict[str, Level] = {}
         self._full: dict[str, bool] = {}
-        self.junk: list[str] = []  # what systems leave behind
-        self.links: list[str] = []  # links that are not followed
-        self.closed: list[str] = []  # why folders cannot be looked into
+        self.junk: list[str] = []
+        self.links: list[str] = []
+        self.unreadable: list[str] = []
 
     def level(self, folder: str) -> Level:
-        """List a folder; empty where it cannot be read, which `closed` then records."""
+        """Return the entries of a folder; empty if it cannot be read, which `unreadable` then records."""
         if folder not in self._levels:
-            self._levels[folder] = self._listed(folder)
+            self._levels[folder] = self._list(folder)
         return self._levels[folder]
 
     def subfolders(self, folder: str) -> list[str]:
-        """Names of the folders in a folder, links among them."""
+        """Return the names of the sub-folders, including links."""
         level = self.level(folder)
         return sorted(level.folders + level.linked)
 
     def walk(self, folder: str) -> Iterator[tuple[str, Level]]:
-        """A folder and those below it."""
-        waiting = [folder]
-        while waiting:
-            here = waiting.pop()
+        """Yield a folder and all folders below it, with their entries."""
+        todo = [folder]
+        while todo:
+            here = todo.pop()
             level = self.level(here)
             yield here, level
-            waiting += [remote_files.join(here, name) for name in reversed(level.folders)]
+            todo += [remote_files.join(here, name) for name in reversed(level.folders)]
 
     def holds_images(self, folder: str) -> bool:
-        """Return whether a folder holds images at any depth, of supported formats or not."""
+        """Return True if a folder contains images at any depth, of supported formats or not."""
         if folder not in self._full:
             levels = (level for _, level in self.walk(folder))
             self._full[folder] = any(level.images or level.other_images for level in levels)
         return self._full[folder]
 
     def full(self, folder: str) -> list[str]:
-        """Names of the sub-folders that hold images."""
+        """Return the names of the sub-folders that contain images."""
         return [name for name in self.subfolders(folder) if self.holds_images(remote_files.join(folder, name))]
 
-    def _listed(self, folder: str) -> Level:
+    def _list(self, folder: str) -> Level:
         level = Level()
         try:
             entries = remote_files.scan(folder)
         except DataError as error:
-            self.closed.append(str(error))
+            self.unreadable.append(str(error))
             return level
         for name, is_folder, is_link in entries:
             path = remote_files.join(folder, name)
@@ -102,7 +107,7 @@ class Tree:
         return level
 
     def _may_follow(self, path: str, is_folder: bool) -> bool:
-        """A link inside the data set, to no folder that it lies in itself; or one to an image file elsewhere."""
+        """Return True for a link into the data set, except to a parent folder, or to an image file elsewhere."""
         real = os.path.realpath(path)
         inside = _is_within(real, self._real)
         if is_folder:
@@ -111,12 +116,12 @@ class Tree:
 
 
 def _is_within(path: str, folder: str) -> bool:
-    """Return whether a path is a folder or lies below it; both are real paths."""
+    """Return True if a path is the folder or lies below it; both are real paths."""
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def _is_image(path: str) -> bool:
-    """Return whether a file starts with an image's magic bytes; contents of others are not shown."""
+    """Return True if a file has the signature of an image; the content of other files must not be shown."""
     try:
         if not os.path.isfile(path):
             return False

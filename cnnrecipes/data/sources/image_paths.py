@@ -1,4 +1,4 @@
-"""Image files by a folder or a pattern, as `predict` takes them."""
+"""Image files of a folder or of a glob pattern, for `predict`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from cnnrecipes.errors import DataError
 
 
 def image_paths(text: str | Path) -> list[str] | None:
-    """The image files of a folder (and below it) or of a pattern, as "photos/*.jpg", sorted; None for one file.
+    """Return the sorted image files of a folder tree or of a pattern such as "photos/*.jpg"; None for a single file.
 
     Raises:
-        DataError: there are none.
+        DataError: the folder or pattern has no image files.
     """
     text = str(text)
     path = Path(text)
     if path.is_dir():
         found = image_files(path)
         if not found:
-            raise DataError(f"the folder {text!r} has no images ({', '.join(EXTENSIONS)}); give another")
+            raise DataError(f"the folder {text!r} has no images ({', '.join(EXTENSIONS)}); give another folder")
         return found
     if path.exists() or not glob.has_magic(text):
         return None
@@ -34,5 +34,5 @@ def image_paths(text: str | Path) -> list[str] | None:
             found.append(match)
     if not found:
         what = f"{len(matches)} entries, none an image" if matches else "nothing"
-        raise DataError(f"the pattern {text!r} matches {what} ({', '.join(EXTENSIONS)}); give another")
+        raise DataError(f"the pattern {text!r} matches {what} ({', '.join(EXTENSIONS)}); give another pattern")
     return list(dict.fromkeys(found))

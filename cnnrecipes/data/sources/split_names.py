@@ -1,4 +1,4 @@
-"""The names that people give to splits: `train`, `Training Set`, `val2017`, `test_images`, `dev`."""
+"""Recognition of split names: `train`, `Training Set`, `val2017`, `test_images`, `dev`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _WORDS = {
     "validation": ("val", "valid", "validation", "validate", "dev"),
     "test": ("test", "testing", "tst"),
 }
-# What stands beside these words and adds nothing.
+# Words without meaning beside a split name.
 _FILLERS = frozenset(
     (
         *("set", "sets", "split", "splits", "data", "dataset", "datasets", "folder", "folders", "dir", "file", "files"),
@@ -17,15 +17,15 @@ _FILLERS = frozenset(
         *("png", "class", "classes"),
     )
 )
-# Folders that hold what has no label: test/unknown/*.jpg, as loaders that want a sub-folder need it.
+# Folders of unlabelled images: test/unknown/*.jpg, for loaders that require a sub-folder.
 _UNLABELLED = frozenset(("unknown", "unlabelled", "unlabeled", "unsorted", "none", "all"))
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
-# "trainset", "testimages", "val2017": the longest word first, so that "training" is not "train" and "ing".
+# "trainset", "testimages": the longest word first, so that "training" does not match as "train".
 _GLUED = re.compile(rf"({'|'.join(sorted(_SPLIT_OF, key=len, reverse=True))})({'|'.join(sorted(_FILLERS))})")
 
 
 def split_of(name: str) -> str | None:
-    """ "train", "validation" or "test", where a name says that and nothing else; in any case of letters."""
+    """Return "train", "validation" or "test" if a name means only that split, in any letter case; otherwise None."""
     words = _words(name)
     found = {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
     others = [word for word in words if word not in _SPLIT_OF and word not in _FILLERS]
@@ -33,7 +33,7 @@ def split_of(name: str) -> str | None:
 
 
 def split_within(name: str) -> tuple[str | None, str]:
-    """The one split that a name mentions, and the rest of the name: "seg_train" gives "train" and "seg"."""
+    """Return the one split that a name contains and the rest of the name: "train" and "seg" for "seg_train"."""
     words = _words(name)
     found = {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
     rest = " ".join(word for word in words if word not in _SPLIT_OF and word not in _FILLERS)
@@ -41,13 +41,13 @@ def split_within(name: str) -> tuple[str | None, str]:
 
 
 def is_wrapper(name: str) -> bool:
-    """Return whether a name is generic, for example "images", "data", "train" (inside train/) or "unknown"."""
+    """Return True for a generic name, for example "images", "data", "train" (inside train/) or "unknown"."""
     words = set(_words(name))
     return split_of(name) is not None or (bool(words) and words <= _FILLERS | _UNLABELLED)
 
 
 def _words(name: str) -> list[str]:
-    """Lower-case words of a name, without numbers: "Training_Set-2" gives training, set."""
+    """Return the lower-case words of a name without numbers: "training" and "set" for "Training_Set-2"."""
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
     words = re.findall(r"[^\W\d_]+", spaced.lower())
     glued = [_GLUED.fullmatch(word) for word in words]

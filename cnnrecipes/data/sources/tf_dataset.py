@@ -1,4 +1,4 @@
-"""A tf.data.Dataset of (image, label), held in memory so that any example of it can be read at any time."""
+"""A `tf.data.Dataset` of (image, label), read into memory for random access."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ HOW = "give one of (image, label): images uint8 (H, W, C) or encoded as strings,
 
 
 def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
-    """Images and labels of a finite data set, in batches or not, in its order.
+    """Return the images and labels of a finite data set, batched or not, in its order; all are held in memory.
 
     Returns:
-        an array (N, H, W, C) where the images are of one shape, otherwise EncodedImages, losslessly as PNG.
-
-    All of it is held in memory.
+        images: an array (N, H, W, C) if all have one shape, otherwise EncodedImages (lossless PNG).
+        labels: (N,).
 
     Raises:
-        DataError: it is endless, has other elements, or fails while it is read.
+        DataError: the data set is infinite or empty, has other elements, or fails while it is read.
     """
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise DataError(f"the {split} data set has no end; take the repeat() out")
+        raise DataError(f"the {split} data set is infinite; remove its repeat()")
     images, labels = [], []
     try:
         for element in dataset.as_numpy_iterator():
@@ -38,7 +37,7 @@ def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
     except tf.errors.OpError as error:
         raise DataError(f"the {split} data set fails after {len(images)} images: {reason(error)}") from None
     if not images:
-        raise DataError(f"the {split} data set is empty")
+        raise DataError(f"the {split} data set is empty; give at least one (image, label)")
     if isinstance(images[0], bytes):
         return EncodedImages(images), np.asarray(labels)
     shapes = {image.shape for image in images}
@@ -53,14 +52,14 @@ def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
 
 
 def _is_batch(image: Any, label: Any, split: str) -> bool:
-    """Return whether an element is a batch. Raises DataError where it is neither that nor an image."""
+    """Return True for a batch, False for one image. Raise DataError for any other element."""
     if isinstance(image, bytes):
         return False
     shape = image.shape if isinstance(image, np.ndarray) else ()
     encoded = len(shape) == 1 and image.dtype == object
     if not encoded and len(shape) not in (2, 3, 4):
         raise DataError(f"the {split} data set has images of type {type(image).__name__} and shape {shape}; {HOW}")
-    # Gray images without an axis of channels, in a batch, have as many axes as one image has with it.
+    # A batch of grayscale images without a channel axis has the rank of a single image.
     gray = len(shape) == 3 and shape[-1] not in (1, 3) and np.shape(label)[:1] == shape[:1]
     batch = encoded or gray or len(shape) == 4
     if batch and np.shape(label)[:1] != shape[:1]:

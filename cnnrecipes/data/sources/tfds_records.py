@@ -1,4 +1,4 @@
-"""Sets of TFDS that are larger than memory: examples read one by one from where they lie."""
+"""TFDS sets larger than memory: examples are read from their files on demand."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _BEFORE, _AFTER = 12, 4
 
 @dataclass(frozen=True)
 class RecordImages:
-    """Encoded images in TFRecord files, found by an index of 16 bytes an image."""
+    """Encoded images in TFRecord files, with an index of 16 bytes per image."""
 
     files: Sequence[str]
-    numbers: np.ndarray  # (N,) uint16, the file
-    offsets: np.ndarray  # (N,) uint64, where the content begins in it
-    lengths: np.ndarray  # (N,) uint32, of the content, in bytes
+    numbers: np.ndarray  # (N,) uint16, position in `files`
+    offsets: np.ndarray  # (N,) uint64, start of the content in bytes
+    lengths: np.ndarray  # (N,) uint32, size of the content in bytes
     channels: int = 3
-    are_files = False  # they do not vanish one by one
+    are_files = False  # single images cannot be missing
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def read(self, position: int) -> bytes:
-        """The encoded image."""
+        """Return the encoded image."""
         with _opened(self.files[self.numbers[position]]) as file:
             file.seek(int(self.offsets[position]))
             content = file.read(int(self.lengths[position]))
@@ -50,7 +50,7 @@ class RecordImages:
 
 @dataclass(frozen=True)
 class DataSourceImages:
-    """Encoded images of a `tfds.data_source`, as ArrayRecord files have them."""
+    """Encoded images of a `tfds.data_source`, for sets stored as ArrayRecord."""
 
     source: Any
     channels: int = 3
@@ -60,7 +60,7 @@ class DataSourceImages:
         return len(self.source)
 
     def read(self, position: int) -> bytes:
-        """The encoded image."""
+        """Return the encoded image."""
         return self.source[position]["image"]
 
     def label(self, position: int) -> str:
@@ -69,24 +69,24 @@ class DataSourceImages:
 
 
 def open_records(files: Sequence[str], channels: int) -> tuple[RecordImages, np.ndarray]:
-    """Images and labels of TFRecord files of TFDS, indexed in one pass; the index is kept in the cache folder.
+    """Return the images and labels of TFRecord files of TFDS; their index is built in one pass and cached.
 
     Raises:
-        DataError: a file is cut off, or its examples have no image and label.
+        DataError: a file is truncated, or its examples have no image and label.
     """
     paths = [file if remote_files.is_remote(file) else os.path.abspath(file) for file in files]
-    kept = user_cache.folder() / "records" / f"{user_cache.fingerprint(paths)}.npz"
+    cached = user_cache.folder() / "records" / f"{user_cache.fingerprint(paths)}.npz"
     try:
-        with np.load(kept) as index:
+        with np.load(cached) as index:
             numbers, offsets, lengths, labels = (index[name] for name in ("numbers", "offsets", "lengths", "labels"))
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         numbers, offsets, lengths, labels = _index(paths)
-        _keep(kept, numbers=numbers, offsets=offsets, lengths=lengths, labels=labels)
+        _save_index(cached, numbers=numbers, offsets=offsets, lengths=lengths, labels=labels)
     return RecordImages(paths, numbers, offsets, lengths, channels), labels
 
 
 def _index(paths: Sequence[str]) -> list[np.ndarray]:
-    """File, offset, length and label of each record, gathered without a Python object for each."""
+    """Return file number, offset, length and label of each record; compact arrays, no Python object per record."""
     kinds = (np.uint16, np.uint64, np.uint32, np.int32)
     columns = [array(np.dtype(kind).char) for kind in kinds]
     for number, path in enumerate(paths):
@@ -100,7 +100,7 @@ def _opened(path: str):
     return tf.io.gfile.GFile(path, "rb") if remote_files.is_remote(path) else open(path, "rb")
 
 
-def _keep(path, **arrays: np.ndarray) -> None:
+def _save_index(path, **arrays: np.ndarray) -> None:
     def write(beside) -> None:
         with open(beside, "wb") as file:
             np.savez(file, **arrays)
@@ -109,20 +109,20 @@ def _keep(path, **arrays: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, write)
     except OSError:
-        pass  # found out anew the next time
+        pass  # the index is built again next time
 
 
 def _scan(path: str) -> Iterator[tuple[int, int, int]]:
-    """Offset, length and label of each record."""
+    """Yield offset, length and label of each record."""
     with _opened(path) as file:
         offset = 0
         while header := file.read(_BEFORE):
             if len(header) < _BEFORE:
-                raise DataError(f"{path!r} is cut off at byte {offset}; prepare the set anew")
+                raise DataError(f"{path!r} is truncated at byte {offset}; prepare the data set again")
             (length,) = struct.unpack("<Q", header[:8])
             content = file.read(length)
             if len(content) < length or len(file.read(_AFTER)) < _AFTER:
-                raise DataError(f"{path!r} is cut off at byte {offset}; prepare the set anew")
+                raise DataError(f"{path!r} is truncated at byte {offset}; prepare the data set again")
             yield offset + _BEFORE, length, int(_feature(content, "label").int64_list.value[0])
             offset += _BEFORE + length + _AFTER
 
@@ -130,8 +130,8 @@ def _scan(path: str) -> Iterator[tuple[int, int, int]]:
 def _feature(content: bytes, name: str):
     try:
         features = tf.train.Example.FromString(content).features.feature
-    except Exception as error:  # protobuf's DecodeError, of a module that moves
-        raise DataError(f"a record is no tf.train.Example ({error}); prepare the set anew") from None
+    except Exception as error:  # protobuf's DecodeError, whose module depends on the version
+        raise DataError(f"a record is not a tf.train.Example ({error}); prepare the data set again") from None
     if name not in features:
         raise DataError(f"a record has no {name!r}; it has {', '.join(sorted(features))}")
     return features[name]

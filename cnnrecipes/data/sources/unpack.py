@@ -1,4 +1,4 @@
-"""Unpack a zip or tar file that is not trusted: only regular files, only below one folder, only so many bytes."""
+"""Unpacking of untrusted zip and tar files: only regular files, only inside one folder, with a size limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import IO
 from cnnrecipes._support.progress import watch
 from cnnrecipes.errors import DataError
 
-# Photos hardly shrink in an archive. What grows a hundredfold, beyond what fits any machine, is made to fill a disk.
+# Photos hardly compress. An archive that expands a hundredfold, beyond ALWAYS_ALLOWED bytes, is a zip bomb.
 MAX_GROWTH = 100
 ALWAYS_ALLOWED = 2**30
 MAX_FILES = 20_000_000
@@ -30,7 +30,7 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EO
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive; `link` is what it leads to, where it is a link."""
+    """A file in an archive; `link` is the target of a link, None for a regular file."""
 
     name: str
     size: int
@@ -39,17 +39,20 @@ class _Member:
 
 
 def unpack(archive: Path, folder: Path, name: str, *, progress: bool = False) -> None:
-    """Unpack into an empty folder.
+    """Unpack an archive into an empty folder.
 
-    Links inside the archive become copies of what they lead to; no file gets rights to be run.
+    Links inside the archive become copies of their targets; no file becomes executable.
 
     Args:
-        name: what to call the archive in a message.
+        archive: path of the archive.
+        folder: an existing, empty folder.
+        name: name of the archive for messages.
+        progress: show the progress.
 
     Raises:
-        DataError: no archive, a damaged or encrypted one, or one with a member that leads out of the folder (by
-            its path or as a link), a device, or more bytes than MAX_GROWTH times its own or than there is room for.
-        OSError: the disk.
+        DataError: not an archive, or a damaged or encrypted one; a path or link that leads out of the folder; a device;
+            more than MAX_GROWTH times the archive's size or than the free disk space.
+        OSError: the disk cannot be written.
     """
     budget = _Budget(name, max(ALWAYS_ALLOWED, MAX_GROWTH * archive.stat().st_size), shutil.disk_usage(folder).free)
     links = []
@@ -75,30 +78,31 @@ def unpack(archive: Path, folder: Path, name: str, *, progress: bool = False) ->
 
 @dataclass
 class _Budget:
-    """Bytes that may still be written."""
+    """Remaining number of bytes that may be written."""
 
     name: str
     limit: int
     room: int
 
     def spend(self, size: int) -> None:
-        """Raises DataError where there are no more."""
+        """Subtract a file's size. Raise DataError if a limit is exceeded."""
         self.limit -= size
         self.room -= size
         if self.limit < 0:
             raise DataError(
-                f"{self.name!r} would unpack to more than {MAX_GROWTH} times its size, and is taken for a zip bomb; "
-                "unpack it yourself if it is none, and give the folder"
+                f"{self.name!r} would unpack to more than {MAX_GROWTH} times its size, and is refused as a zip bomb; "
+                "if it is not one, unpack it yourself and give the folder"
             )
         if self.room < 0:
             raise DataError(
-                f"{self.name!r} unpacks to more than is free in the cache folder; make room, or set CNNRECIPES_CACHE"
+                f"{self.name!r} unpacks to more than is free in the cache folder; free disk space, or set "
+                "CNNRECIPES_CACHE"
             )
 
 
 @contextlib.contextmanager
 def _naming(member: str, name: str) -> Iterator[None]:
-    """A DataError about a member whose path cannot be written, for what is wrong with that path."""
+    """Replace an error about a member's path by a DataError that names the member."""
     try:
         yield
     except (OSError, UnicodeError) as error:
@@ -110,7 +114,7 @@ def _naming(member: str, name: str) -> Iterator[None]:
 
 
 def _write(source: IO[bytes], path: Path, size: int) -> None:
-    """Copy at most `size` bytes, whatever the archive says elsewhere."""
+    """Copy at most `size` bytes, even if the member contains more."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
         left = size
@@ -120,8 +124,8 @@ def _write(source: IO[bytes], path: Path, size: int) -> None:
 
 
 def _inside(member: str, name: str) -> Path:
-    """The path of a member below the folder. Raises DataError where it leads out of it."""
-    slashed = member.replace("\\", "/")  # as archivers of Windows write
+    """Return the relative path of a member. Raise DataError if it leads out of the folder."""
+    slashed = member.replace("\\", "/")  # written by some archivers on Windows
     parts = [part for part in slashed.split("/") if part not in ("", ".")]
     if slashed.startswith("/") or re.match(r"[A-Za-z]:", slashed) or ".." in parts or "\0" in slashed or not parts:
         raise DataError(f"{name!r} has the member {member!r}, which leads out of its folder; it is not unpacked")
@@ -179,5 +183,5 @@ def _tar_members(opened: tarfile.TarFile, name: str) -> Iterator[_Member]:
 
 
 def _target(link: str, target: str) -> str:
-    """Return the target of a symbolic link, as a member's name; one that leads out keeps its ".." or "/"."""
+    """Return the target of a symbolic link as a member name; a target outside keeps its ".." or "/"."""
     return target if target.startswith(("/", "\\")) else os.path.normpath(os.path.join(os.path.dirname(link), target))

@@ -16,10 +16,10 @@ from cnnrecipes.recipe import schema
 
 def fast_cnn(x, spec: schema.Model, factories: LayerFactories):
     """(N, H, W, C) -> (N, H // 8, W // 8, 512); `depths` is the number of residual pairs of each stage."""
-    check_stages(spec)
-    check_size(x, 2 ** len(spec.depths), spec, f"halves the image {len(spec.depths)} times")
-    x = conv_norm_act(x, spec.widths[0] // 2, factories=factories, name="stem")
-    for s, (width, pairs) in enumerate(zip(spec.widths, spec.depths, strict=True), start=1):
+    depths, widths = check_stages(spec)
+    check_size(x, 2 ** len(depths), spec, f"halves the image {len(depths)} times")
+    x = conv_norm_act(x, widths[0] // 2, factories=factories, name="stem")
+    for s, (width, pairs) in enumerate(zip(widths, depths, strict=True), start=1):
         x = conv_norm_act(x, width, factories=factories, name=f"stage{s}")
         x = factories.pool(x, 2, stride=2, name=f"stage{s}_pool")
         for p in range(1, pairs + 1):

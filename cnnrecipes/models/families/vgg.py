@@ -27,10 +27,10 @@ PARAMETERS = {
 
 def vgg(x, spec: schema.Model, factories: LayerFactories):
     """(N, H, W, C) -> (N, H // 32, W // 32, 512); needs at least 32 x 32 pixels."""
-    check_stages(spec)
-    check_size(x, 2 ** len(spec.depths), spec, f"halves the image {len(spec.depths)} times")
+    depths, widths = check_stages(spec)
+    check_size(x, 2 ** len(depths), spec, f"halves the image {len(depths)} times")
     factories = factories.with_conv(use_bias=True)
-    for s, (width, convolutions) in enumerate(zip(spec.widths, spec.depths, strict=True), start=1):
+    for s, (width, convolutions) in enumerate(zip(widths, depths, strict=True), start=1):
         x = vgg_stage(x, width, convolutions, factories=factories, name=f"stage{s}")
         x = spatial_dropout(x, spec.spatial_dropout, name=f"stage{s}_spatial_dropout")
     return x

@@ -12,11 +12,12 @@ from cnnrecipes.optim.optimizer import Decay, Optimizer, optimizer
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from cnnrecipes.optim.optimizers.muon import Muon
     from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
-
-tf = lazy_module("tensorflow")
+else:
+    tf = lazy_module("tensorflow")
 
 
 @optimizer("adamw")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.optim.optimizer import optimizer
 from cnnrecipes.optim.optimizers.adamw import AdamW, adam_direction
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 @optimizer("lamb")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.optim.optimizer import Decay, Optimizer, optimizer
 
-keras = lazy_module("keras")
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy_module("keras")
 
 
 @optimizer("lion")

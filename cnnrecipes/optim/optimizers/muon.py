@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -10,7 +11,10 @@ from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.optim.optimizer import Decay, Optimizer, optimizer
 from cnnrecipes.optim.optimizers.adamw import adam_direction
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 # Coefficients of the quintic Newton-Schulz iteration (Jordan et al. 2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -35,7 +39,7 @@ class Muon(Optimizer):
     epsilon: float = Field(default=1e-8, gt=0)
 
     def create_slots(self, optimizer, variables):
-        """A momentum for each variable, and a velocity for those of AdamW."""
+        """Return a momentum for each variable, and a velocity for those of AdamW."""
         matrices = [variable.path for variable in variables if len(variable.shape) > 1]
         auxiliary = {*matrices[:1], *matrices[-1:]}
         momentums = optimizer.add_optimizer_variables(variables, "momentum")

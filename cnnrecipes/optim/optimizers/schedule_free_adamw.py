@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -10,7 +10,10 @@ from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.optim.optimizer import optimizer
 from cnnrecipes.optim.optimizers.adamw import AdamW, bias_correction
 
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 @optimizer("schedule_free_adamw")

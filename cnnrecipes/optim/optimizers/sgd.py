@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.optim.optimizer import Optimizer, optimizer
 
-keras = lazy_module("keras")
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras = lazy_module("keras")
+    tf = lazy_module("tensorflow")
 
 
 @optimizer("sgd")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from cnnrecipes._support.lazy import lazy_module
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
-
-keras = lazy_module("keras")
+else:
+    keras = lazy_module("keras")
 
 
 def half_cosine(start: float, end: float, share: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
@@ -9,8 +11,12 @@ from cnnrecipes.optim.schedule import Floor, Piece, Schedule, Shape, as_float, s
 from cnnrecipes.optim.schedules.cosine import half_cosine
 from cnnrecipes.syntax.duration import Duration
 
-keras = lazy_module("keras")
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras = lazy_module("keras")
+    tf = lazy_module("tensorflow")
 
 
 @schedule("one_cycle")
@@ -63,7 +69,8 @@ class WarmRestarts(Schedule):
     def _cycles(self, piece: Piece) -> list[tuple[int, int]]:
         """Return (first step, length in steps) of each cycle."""
         first = piece.steps("optimizer.schedule's first", self.first, within=piece.total - piece.warmup + 1)
-        cycles, begin = [], piece.warmup
+        cycles: list[tuple[int, int]] = []
+        begin = piece.warmup
         while begin < piece.total:
             cycles.append((begin, round(first * self.growth ** len(cycles))))
             begin += cycles[-1][1]

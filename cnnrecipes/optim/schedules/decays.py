@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
@@ -10,7 +12,10 @@ from cnnrecipes.optim.schedule import Factor, Floor, Piece, Schedule, Shape, as_
 from cnnrecipes.optim.schedules.cosine import half_cosine
 from cnnrecipes.syntax.duration import Duration
 
-keras = lazy_module("keras")
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy_module("keras")
 
 
 @schedule("cosine")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -12,8 +12,12 @@ from cnnrecipes.optim.schedule import Factor, Piece, Schedule, Shape, as_float, 
 from cnnrecipes.optim.schedules.constant import Constant
 from cnnrecipes.syntax.duration import Duration
 
-keras = lazy_module("keras")
-tf = lazy_module("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras = lazy_module("keras")
+    tf = lazy_module("tensorflow")
 
 
 @schedule("step")

@@ -9,7 +9,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -62,7 +62,8 @@ class Validation(keras.callbacks.Callback):
     def __init__(self, batches: tf.data.Dataset, steps: int, images_per_step: int):
         super().__init__()
         self.batches, self.steps, self.images_per_step = batches, steps, images_per_step
-        self.iterator, self.seconds = None, None
+        self.iterator: Iterator | None = None
+        self.seconds = 0.0  # of the last validation
 
     def on_epoch_end(self, epoch, logs=None):
         start = time.monotonic()

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import keras
 from rich.console import Console
-from rich.progress import TextColumn
+from rich.progress import Progress, TextColumn
 from rich.table import Column
 
 from cnnrecipes._support.progress import bar
@@ -40,12 +40,13 @@ class ProgressDisplay(keras.callbacks.Callback):
         # In a notebook rich wants ipywidgets for its bar, and warns at every line where they are missing.
         widgets = importlib.util.find_spec("ipywidgets") is not None
         self.live = widgets if self.console.is_jupyter else self.console.is_terminal
-        self.bar = None
+        self.bar: Progress | None = None
+        self.before: int | None = None  # steps after the first execution, which compiles
 
     def on_train_begin(self, logs=None):
         self.epochs = self.params["epochs"]
         self.start = self.shown = time.perf_counter()
-        self.before = None  # steps after the first execution, which compiles
+        self.before = None
         self.estimated, self.first_epoch = False, self.state.epoch
         if self.live:
             numbers = TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=True))
@@ -85,7 +86,7 @@ class ProgressDisplay(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Remove the bar from the terminal, also after an error."""
         if self.bar is not None:
             self.bar.stop()
@@ -93,13 +94,19 @@ class ProgressDisplay(keras.callbacks.Callback):
     def _estimate(self, now: float) -> None:
         """Print the expected duration, from the steps after the first, which compiles."""
         self.estimated = True
-        step = (now - self.start) / (self.state.total_steps - self.before)
+        step = (now - self.start) / self._steps_timed()
         left = (self.total_steps - self.state.total_steps) * step
         text = f"estimated time: {timedelta(seconds=round(left))}, at {step:.3g} s a step"
         self._line(wrap(text, self._columns()))
 
     def _move(self, title: str, numbers: list[str]) -> None:
-        self.bar.update(self.task, completed=self.state.total_steps, description=title, numbers="  ".join(numbers))
+        if self.bar is not None:
+            done = self.state.total_steps
+            self.bar.update(self.task, completed=done, description=title, numbers="  ".join(numbers))
+
+    def _steps_timed(self) -> int:
+        """Return the number of steps after the first execution."""
+        return 0 if self.before is None else self.state.total_steps - self.before
 
     def _columns(self) -> int | None:
         return self.console.width if self.console.is_terminal and not self.console.is_jupyter else None
@@ -108,7 +115,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         return f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
 
     def _left(self) -> str:
-        done = self.state.total_steps - self.before
+        done = self._steps_timed()
         if done < 1 and self.deadline is None:
             return "unknown"
         seconds = (time.perf_counter() - self.start) / max(done, 1) * (self.total_steps - self.state.total_steps)

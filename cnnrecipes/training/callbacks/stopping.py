@@ -34,14 +34,14 @@ class EarlyStopping(keras.callbacks.Callback):
 
 
 class ReduceOnPlateau(keras.callbacks.Callback):
-    """Lowers the learning rate after epochs without a better validation. Must follow `BestWeights`."""
+    """Lowers the learning rate after `patience` epochs without a better validation. Must follow `BestWeights`."""
 
-    def __init__(self, state: TrainState, schedule: RecipeSchedule):
+    def __init__(self, state: TrainState, schedule: RecipeSchedule, patience: int):
         super().__init__()
-        self.state, self.schedule = state, schedule
+        self.state, self.schedule, self.patience = state, schedule, patience
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.state.epochs_at_this_rate >= self.schedule.plateau.patience:
+        if self.state.epochs_at_this_rate >= self.patience:
             self.schedule.lower()
             self.state.epochs_at_this_rate = 0
 
@@ -84,11 +84,13 @@ class TimeBudget(keras.callbacks.Callback):
     ):
         super().__init__()
         self.state, self.schedule, self.seconds, self.started = state, schedule, seconds, started - state.seconds
+        self.position: keras.Variable = schedule.position
         self.per_step, self.validation_images, self.images_after = images
         self.devices, self.validation, self.say = devices, validation, say
         self.last = time.monotonic()
         self.ready = 0.0  # seconds until the first execution, which compiles, was over
-        self.first = self.longest = None  # seconds of the first execution, and of the longest of the others
+        self.first: float | None = None  # seconds of the first execution
+        self.longest = 0.0  # and of the longest of the others
 
     @property
     def deadline(self) -> float:
@@ -111,12 +113,12 @@ class TimeBudget(keras.callbacks.Callback):
         self._time_execution(now)
         self.state.seconds = now - self.started
         limit = self.seconds - self.reserve
-        used, after_next = self.devices.mean([self.state.seconds, self.state.seconds + (self.longest or 0.0)])
+        used, after_next = self.devices.mean([self.state.seconds, self.state.seconds + self.longest])
         done = self.state.total_steps / self.schedule.total_steps
         # Never backwards, if the reserve was estimated too large before.
-        before = float(self.schedule.position.numpy()) / self.schedule.total_steps
+        before = float(self.position.numpy()) / self.schedule.total_steps
         share = min(max(used / max(limit, 1e-9), done, before), 1.0)
-        self.schedule.position.assign(share * self.schedule.total_steps)
+        self.position.assign(share * self.schedule.total_steps)
         if after_next >= limit and done < 1:
             self._stop()
 
@@ -124,7 +126,7 @@ class TimeBudget(keras.callbacks.Callback):
         if self.first is None:
             self.first, self.ready = now - self.last, now - self.started
             return
-        self.longest = max(self.longest or 0.0, now - self.last)
+        self.longest = max(self.longest, now - self.last)
         if not self.state.validation_timed:
             self.state.seconds_per_image = _FORWARD * (now - self.last) / (self.per_step * self.model.steps)
 

@@ -23,7 +23,7 @@ class Cluster:
 
 
 def find_cluster(environment: Mapping[str, str]) -> Cluster | None:
-    """The workers that TF_CONFIG or SLURM describe; None where there is one process only."""
+    """Return the workers that TF_CONFIG or SLURM describe; None if there is only one process."""
     if environment.get("TF_CONFIG"):
         return _of_tf_config(environment["TF_CONFIG"])
     if "SLURM_PROCID" in environment and _number(environment, "SLURM_NTASKS", 1) > 1:
@@ -85,16 +85,18 @@ def _of_slurm(environment: Mapping[str, str]) -> Cluster:
 
 
 def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
-    """A whole number of the environment. Raises TrainingError where it is none."""
-    text = environment.get(name, default)
+    """Return an environment variable as an integer. Raise TrainingError if it is none."""
+    text = environment.get(name)
+    if text is None and default is not None:
+        return default
     try:
-        return int(text)
+        return int(text or "")
     except ValueError:
         raise TrainingError(f"{name} is {text!r}; it must be a whole number, as SLURM sets it") from None
 
 
 def expand_hosts(text: str) -> list[str]:
-    """SLURM's list of nodes one by one: "gpu[01-03,7],login" is gpu01, gpu02, gpu03, gpu7 and login."""
+    """Expand SLURM's list of nodes: "gpu[01-03,7],login" is gpu01, gpu02, gpu03, gpu7 and login."""
     hosts = []
     for item in re.findall(r"[^,\[\]]+(?:\[[^\]]*\][^,\[\]]*)*", text):
         hosts += _expand(item)

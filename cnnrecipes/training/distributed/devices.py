@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +29,7 @@ class Devices:
     def __init__(self, strategy: tf.distribute.Strategy, workers: int = 1, index: int = 0):
         self.strategy, self.workers, self.index = strategy, workers, index
         self.count = strategy.num_replicas_in_sync
-        self._mean = None
+        self._mean: Callable[[tf.Tensor], Any] | None = None
 
     @classmethod
     def open(cls, strategy: str = "single") -> Devices:
@@ -47,7 +48,7 @@ class Devices:
                 "devices.strategy = 'multi_worker', and neither TF_CONFIG nor SLURM names the workers; docs/scale.md "
                 "shows both, and `cnnrecipes launch --workers 2 fit ...` starts them on this machine"
             )
-        if strategy == "multi_worker" or (strategy == "auto" and cluster is not None):
+        if cluster is not None and strategy in ("multi_worker", "auto"):
             return _join(cluster)
         gpus = tf.config.list_logical_devices("GPU")
         if strategy == "mirrored" or (strategy == "auto" and len(gpus) > 1):
@@ -88,7 +89,7 @@ class Devices:
         if self.workers == 1:
             return text
         content = text.encode() if self.is_chief else b""
-        size = round(self._averaged(np.float32([len(content)]))[0] * self.workers)
+        size = round(self._averaged(np.asarray([len(content)], np.float32))[0] * self.workers)
         if size == 0:
             return ""
         padded = np.zeros(size, np.float32)

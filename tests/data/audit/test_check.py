@@ -339,7 +339,7 @@ def test_copies_of_every_image_in_another_class_are_refused(photos, tmp_path):
     for split in ("train", "val"):
         shutil.rmtree(photos / split / "tulip")
         shutil.copytree(photos / split / "rose", photos / split / "tulip")
-    _refused(photos, tmp_path, "every image has a copy in another class, as .*rose.*tulip")
+    _refused(photos, tmp_path, "every image has a copy in another class, for example .*rose.*tulip")
 
 
 def test_table_of_missing_files_is_refused(photos, tmp_path):

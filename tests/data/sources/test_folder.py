@@ -240,7 +240,7 @@ def test_system_files_and_empty_folders_are_ignored_with_a_finding(tmp_path):
 def test_unsupported_image_formats_are_counted_and_reported(tmp_path):
     names = [f"cats/{i}.png" for i in range(5)] + ["dogs/1.png", "dogs/1.cr2", "cats/2.NEF", "cats/3.nef"]
     (finding,) = open_source(make_files(tmp_path, *names), SPEC).layout.left_out
-    assert finding.message.startswith("3 images of a kind that is not read: 2 .nef, 1 .cr2; left out; convert")
+    assert finding.message.startswith("3 images of an unsupported format: 2 .nef, 1 .cr2; left out; convert")
     assert finding.severity == "warning"
     assert len(finding.files) == 3
 

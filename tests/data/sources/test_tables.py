@@ -232,7 +232,7 @@ def test_keras_image_dataset_keeps_its_class_names(flowers):
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        (tf.data.Dataset.from_tensors((image(0), 0)).repeat(), "has no end"),
+        (tf.data.Dataset.from_tensors((image(0), 0)).repeat(), "is infinite"),
         (tf.data.Dataset.from_tensors(image(0)), "elements of type ndarray; give one of"),
         (tf.data.Dataset.from_tensors((image(0), 0)).take(0), "is empty"),
         (tf.data.Dataset.from_tensor_slices((np.zeros((4, 8, 8, 3)) - 0.5, [0, 1, 0, 1])), "-0.5..-0.5; give 0..255"),

@@ -42,7 +42,7 @@ def test_record_index_finds_every_record(few):
 @pytest.mark.parametrize("cut", [5, 17, 2000])
 def test_truncated_record_file_is_named(few, cut, tmp_path):
     (tmp_path / "cut").write_bytes(Path(few[0][0]).read_bytes()[:-cut])
-    with pytest.raises(DataError, match=r"cut' is cut off at byte \d+; prepare"):
+    with pytest.raises(DataError, match=r"cut' is truncated at byte \d+; prepare"):
         tfds_records.open_records([str(tmp_path / "cut")], 3)
 
 

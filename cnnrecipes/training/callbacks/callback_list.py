@@ -1,0 +1,165 @@
+"""All callbacks of a training, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+
+from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.weights import BEST
+from cnnrecipes.training.callbacks.checkpoints import CheckpointSaver
+from cnnrecipes.training.callbacks.epochs import (
+    BestWeights,
+    EpochMetrics,
+    FiniteLoss,
+    HistoryFile,
+    NextEpoch,
+    StepCounter,
+    Validation,
+)
+from cnnrecipes.training.callbacks.progress import ProgressDisplay
+from cnnrecipes.training.callbacks.stopping import EarlyStopping, ReduceOnPlateau, Signals, TimeBudget
+from cnnrecipes.training.loggers import loggers
+from cnnrecipes.training.train_job import TrainJob
+
+
+class TrainingCallbacks(keras.callbacks.CallbackList):
+    """The callbacks of a training, each after those whose results it reads.
+
+    `on_train_begin` and `on_train_end` run once, in `running`, although a training is several calls of Keras' `fit`.
+
+    Args:
+        job: the training.
+        state: its progress, which the callbacks share.
+        folder: the run folder; None in workers other than the chief, which write nothing.
+        started: `time.monotonic()` from which a time budget counts.
+        more: additional callbacks, called after all others.
+        progress: show progress.
+        say: receives messages.
+
+    Attributes:
+        timer: seconds of the executions so far.
+        saver: writes checkpoints.
+    """
+
+    def __init__(
+        self,
+        job: TrainJob,
+        state: TrainState,
+        folder: Path | None,
+        *,
+        started: float,
+        more: Sequence[keras.callbacks.Callback] = (),
+        progress: bool = False,
+        say: Callable[[str], None] = print,
+    ):
+        self._job, self._state, self._folder, self._started, self._say = job, state, folder, started, say
+        self._writer = checkpoint.Writer(folder, say) if folder else None
+        self._signals = Signals(say)
+        self.timer, self.saver = StepTimer(), self._saver()
+        validation, budget = self._validation(), None
+        if job.recipe.train.time_budget:
+            budget = self._time_budget(job.recipe.train.time_budget.seconds, validation)
+        found = [
+            self.timer,
+            StepCounter(state),
+            FiniteLoss(state, lambda step: float(job.schedule(step)), self._last_checkpoint),
+            validation,
+            EpochMetrics(state, job.pipeline.images_per_step),
+            HistoryFile(state, folder / "history.csv" if folder else None),
+            BestWeights(state, folder / checkpoint.FOLDER / BEST if folder else None, job.recipe.train.monitor),
+            EarlyStopping(state, patience, say) if (patience := job.recipe.train.early_stopping) else None,
+            ReduceOnPlateau(state, job.schedule, plateau.patience) if (plateau := job.schedule.plateau) else None,
+            budget,
+            ProgressDisplay(state, job.total_steps, deadline=budget and budget.deadline) if progress else None,
+            NextEpoch(state),
+            self.saver,
+            *self._loggers(),
+            *more,
+        ]
+        super().__init__([one for one in found if one is not None], add_history=True, model=job.model)
+        self.set_params({"epochs": job.recipe.train.epochs, "steps": state.steps_per_epoch, "verbose": 0})
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Begin and end the training, also after an error; signals within stop it after a step, with a checkpoint."""
+        try:
+            super().on_train_begin()
+            with self._signals.caught():
+                yield
+        finally:
+            super().on_train_end()
+            if self._writer:
+                self._writer.finish()
+
+    def on_train_begin(self, logs=None):
+        """Do nothing: `running` begins the training."""
+
+    def on_train_end(self, logs=None):
+        """Do nothing: `running` ends the training."""
+
+    def _saver(self) -> CheckpointSaver:
+        job, every = self._job, self._job.recipe.logging.checkpoint_every
+        return CheckpointSaver(
+            self._state, self._writer, every, job.total_steps, job.fingerprint, job.devices, self._signals
+        )
+
+    def _validation(self) -> Validation | None:
+        job = self._job
+        if not job.pipeline.images("validation"):
+            return None
+        steps = job.pipeline.evaluation_steps("validation", job.devices.count)
+        return Validation(job.validation_batches(), steps, job.pipeline.images_per_step)
+
+    def _time_budget(self, seconds: float, validation: Validation | None) -> TimeBudget:
+        job, pipeline = self._job, self._job.pipeline
+        images = (pipeline.images_per_step, pipeline.images("validation"), pipeline.images("validation", "test"))
+        return TimeBudget(self._state, job.schedule, seconds, self._started, images, job.devices, validation, self._say)
+
+    def _loggers(self) -> Sequence[keras.callbacks.Callback]:
+        if not self._folder:
+            return ()
+        pipeline = self._job.pipeline
+        return loggers(
+            self._job.recipe,
+            self._folder,
+            first_batch=lambda: pipeline.batch(0),
+            class_names=pipeline.class_names,
+        )
+
+    def _last_checkpoint(self) -> str:
+        """Return a sentence about the last checkpoint, for the error of a loss that is not finite."""
+        if self._writer:
+            self._writer.finish()
+            if paths := checkpoint.found(self._writer.run):
+                return (
+                    f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
+                    "starts there, with other settings"
+                )
+        return "There is no checkpoint yet"
+
+
+class StepTimer(keras.callbacks.Callback):
+    """Median seconds per execution; the first two are excluded, since they compile."""
+
+    def __init__(self):
+        super().__init__()
+        self.durations: list[float] = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if len(self.durations) < 100:
+            self.durations.append(time.perf_counter() - self.start)
+
+    @property
+    def seconds(self) -> float | None:
+        """The median so far; None before the first execution."""
+        return statistics.median(self.durations[2:] or self.durations) if self.durations else None
