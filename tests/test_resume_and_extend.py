@@ -145,8 +145,8 @@ def test_extend_continues_a_finished_run_in_a_new_folder(finished, tmp_path, sch
     ("options", "words"),
     [
         ({"epochs": 0, "schedule": "restart"}, "cannot be extended by 0 epochs"),
-        ({"epochs": 2, "schedule": "restrt"}, "unknown way to go on.*restart"),
-        ({"epochs": 2, "schedule": "constant"}, "a learning rate belongs to schedule='constant'"),
+        ({"epochs": 2, "schedule": "restrt"}, "unknown extension of the schedule.*restart"),
+        ({"epochs": 2, "schedule": "constant"}, "learning_rate is required for schedule='constant'"),
         ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "a learning rate belongs"),
     ],
 )
@@ -252,7 +252,7 @@ def test_resume_of_a_run_with_start_from_does_not_need_the_old_run(finished, tmp
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: np.savez(path, kernel=np.zeros(3)), "no checkpoint of cnnrecipes.*load_state_dict"),
+        (lambda path: np.savez(path, kernel=np.zeros(3)), "not a checkpoint of cnnrecipes.*load_state_dict"),
         (lambda path: path.write_bytes(b"PK\x03\x04 half"), "is damaged"),
         (lambda path: None, "does not exist; give a run, a checkpoint or a model.keras"),
         (lambda path: verified_npz.write(path, {"optimizer/00000": np.zeros(3)}, {}), "holds no weights of a model"),

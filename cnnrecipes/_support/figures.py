@@ -49,7 +49,7 @@ def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> P
     return check_writable(path)
 
 
-def save(figure: Figure, path: Path, **options: Any) -> None:
+def save(figure: Figure, path: str | os.PathLike, **options: Any) -> None:
     """Write a figure atomically, in the format given by the path's suffix. Raise WriteError if it cannot be written.
 
     Args:
@@ -57,6 +57,7 @@ def save(figure: Figure, path: Path, **options: Any) -> None:
         path: file to create or overwrite, with a suffix in SUFFIXES.
         options: keyword arguments of `Figure.savefig`.
     """
+    path = Path(path)
     # By way of memory: on a full disk matplotlib's writers end in errors of their own, and keep the file open.
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix[1:].lower(), **options)

@@ -89,7 +89,7 @@ def _dead_masks(
 
 def _by_channel(moved: np.ndarray, channels: int) -> np.ndarray:
     """Return whether any weight of a channel moves, (C,); (1,) if the last axis is not the channels."""
-    return moved.reshape(-1, channels).any(0) if moved.shape[-1:] == (channels,) else np.array([moved.any()])
+    return np.any(moved.reshape(-1, channels), axis=0) if moved.shape[-1:] == (channels,) else np.array([moved.any()])
 
 
 def _constant(value: Any) -> np.ndarray:

@@ -9,15 +9,18 @@ import keras
 
 from cnnrecipes.errors import ModelError
 
+# (None, H, W, C): the batch and unknown dimensions are None; `grouping.require_sizes` excludes the latter.
+Shape = tuple[Any, ...]
+
 
 class Call(NamedTuple):
-    """One call of one layer; unknown dimensions of shapes are None: (None, H, W, C)."""
+    """One call of one layer."""
 
     name: str  # name of the layer; "outer/inner" inside a nested model
     layer: keras.layers.Layer
     sources: tuple[int, ...]  # indices of the calls that compute the inputs
-    input_shapes: tuple[tuple[int | None, ...], ...]
-    output_shape: tuple[int | None, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
     node: Any  # Keras' record of the call
 
     @property

@@ -53,8 +53,8 @@ def outline(model: keras.Model) -> list[Stage]:
     found, costs = calls(model), cost(model)
     labels = _labels(found)
     made = []
-    for label, group in groupby(_items(found, range(len(found))), key=lambda item: labels[item.key]):
-        group = list(group)
+    for label, items in groupby(_items(found, range(len(found))), key=lambda item: labels[item.key]):
+        group = list(items)
         rows = costs.iloc[[place for item in group for place in item.places]]
         blocks = _collapse([item.block for item in group if item.block.lines])
         output = "x".join(map(str, found[group[-1].places[-1]].output_shape[1:]))

@@ -83,7 +83,8 @@ def geometry(model: keras.Model) -> tuple[list[Call], list[tuple[Span, Span]]]:
             spans.append((Span(1, 0, 0), Span(1, 0, 0)))
             continue
         sources = [spans[place] for place in call.sources]
-        spans.append(tuple(_span(call, axis, [both[axis] for both in sources], image[axis + 1]) for axis in (0, 1)))
+        vertical, horizontal = (_span(call, i, [both[i] for both in sources], image[i + 1]) for i in (0, 1))
+        spans.append((vertical, horizontal))
     return found, spans
 
 

@@ -13,7 +13,7 @@ from cnnrecipes import models
 from cnnrecipes._support.figures import label_words
 from cnnrecipes.data import batching
 from cnnrecipes.data.image_shape import image_shape
-from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
+from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Images
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.data.sources.data_source import Absent
@@ -132,6 +132,7 @@ def _with_noise(recipe: Recipe, missing: Absent, classes: int | None) -> Subject
 def _stand_in(missing: Absent) -> Split:
     """Return an empty split with the image size and channels of the data."""
     height, width, channels = missing.shape or (None, None, None)
+    images: Images
     if height is None or width is None:
         images = EncodedImages((), channels or 3)
     else:

@@ -32,7 +32,7 @@ class Permutations:
         self.size, self.places, self.epochs, self.seed = size, places, epochs, seed
 
     def examples(self, place: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        """The examples (n,) at these places of an epoch."""
+        """Return the examples (n,) at these places of an epoch."""
         return shuffled(place, self.size, self.seed, epoch)
 
     def earlier(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -85,7 +85,7 @@ class Balanced:
         self._members = tf.constant(np.concatenate(members), tf.int64)
 
     def examples(self, place: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        """The examples (n,) at these places of an epoch."""
+        """Return the examples (n,) at these places of an epoch."""
         which, visit = self._visits(place, epoch)
         count = tf.gather(self._counts, which)
         walk = self._shuffled(visit % count, count, (visit // count) * self.classes + which, 1)

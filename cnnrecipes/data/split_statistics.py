@@ -9,7 +9,6 @@ from cnnrecipes._support import user_cache
 from cnnrecipes._support.progress import watch
 from cnnrecipes.data.batching import EVALUATION_BATCH, arrays
 from cnnrecipes.data.image_shape import image_shape
-from cnnrecipes.data.images.image_store import ArrayImages
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.recipe import schema
@@ -40,10 +39,10 @@ def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False)
 
 def _kept_statistics(split: Split, spec: schema.Data) -> Path | None:
     """Return the cache path of these files' statistics at this size; None for images that are no files."""
-    if isinstance(split.images, ArrayImages) or not split.images.are_files:
+    files = split.files()
+    if files is None:
         return None
     shown = repr((image_shape(split, spec), spec.resize, spec.short_side))
     with contextlib.suppress(OSError):
-        files = (split.images.items[position] for position in split.positions)
         return user_cache.folder() / "statistics" / f"{user_cache.fingerprint(files, shown)}.json"
     return None

@@ -36,7 +36,7 @@ class Statistics:
         if name != "imagenet":
             return cls((127.5,) * channels, (1.0,) * channels, name)
         if channels != 3:
-            raise DataError(f"data.standardize = 'imagenet' is of 3 channels, the images have {channels}; take 'train'")
+            raise DataError(f"data.standardize = 'imagenet' needs 3 channels, the images have {channels}; use 'train'")
         return cls(*IMAGENET)
 
     @property
@@ -75,10 +75,12 @@ class Statistics:
 
 def statistics(batches: Iterable[np.ndarray]) -> Statistics:
     """Return the statistics of batches of (N, H, W, C) uint8 images, from histograms: without accumulated rounding."""
-    counts = None
+    counts: np.ndarray | None = None
     for images in batches:
         per_channel = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
         counts = np.asarray(per_channel) if counts is None else counts + per_channel
+    if counts is None:
+        raise DataError("statistics of no images; give at least one batch")
     values, n = np.arange(256.0), counts.sum(axis=1)
     mean = counts @ values / n
     variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / n

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.predictor import scorer as tta_scorer
 
 ENTRY = "cnnrecipes.json"
-# Bytes of that entry; 1,000 class names and a recipe are some 30 KiB.
+# Maximum size of that entry in bytes; 1,000 class names and a recipe take about 30 KiB.
 MAX_ENTRY = 16 * 2**20
 
 
@@ -126,10 +126,10 @@ class Artifact:
             ) from None
         except CNNRecipesError:
             raise
-        except Exception as error:  # a damaged file fails in zipfile, json, h5py or Keras, each in its own way
+        except Exception as error:  # damaged files raise different exceptions in zipfile, json, h5py and Keras
             what = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise RunError(
-                f"{str(path)!r} is not a whole model of cnnrecipes ({what}); take another copy, or train again"
+                f"{str(path)!r} is not a valid model of cnnrecipes ({what}); restore it from a copy, or train again"
             ) from error
 
     @property
@@ -205,9 +205,10 @@ class Artifact:
             DataError: a folder or a pattern matches no images.
             RecipeError, ModelError: as in `predict`.
         """
-        scorer, unreadable = tta_scorer(self, tta, average), {}
-        predictions = []
-        expanded = [str(file) for path in paths for file in image_paths(path) or [path]]
+        scorer = tta_scorer(self, tta, average)
+        predictions: list[Prediction] = []
+        unreadable: dict[str, str] = {}
+        expanded = [file for path in paths for file in image_paths(path) or [str(path)]]
         for files, images in self._chunks(expanded, unreadable):
             rows = self.softmax(images, scorer)
             predictions += [replace(self._name(row), file=file) for file, row in zip(files, rows, strict=True)]
@@ -215,11 +216,14 @@ class Artifact:
 
     def _predict_found(self, found: list[_Found], tta: str | Sequence[str] | None, average: str) -> list[Prediction]:
         """Predict files and arrays; warn about unreadable files of folders and patterns, raise DataError for others."""
-        predictions, unreadable, files = [], {}, 0
-        for are_files, some in itertools.groupby(found, key=lambda one: isinstance(one.item, (str, Path))):
-            some = list(some)
+        predictions: list[Prediction] = []
+        unreadable: dict[str, str] = {}
+        files = 0
+        for are_files, group in itertools.groupby(found, key=lambda one: isinstance(one.item, (str, Path))):
+            some = list(group)
             if not are_files:
-                predictions += self.predict([one.item for one in some], tta, average)
+                of_list = self.predict([one.item for one in some], tta, average)
+                predictions += cast("list[Prediction]", of_list)
                 continue
             more, bad = self.predict_files([one.item for one in some], tta, average)
             named = [why for one in some if one.named and (why := bad.get(str(one.item)))]
@@ -229,7 +233,7 @@ class Artifact:
         if unreadable:
             first, why = next(iter(unreadable.items()))
             warnings.warn(
-                f"{len(unreadable)} of {files} images cannot be read and are left out, as {first!r}: {why}",
+                f"{len(unreadable)} of {files} images cannot be read and are left out, for example {first!r}: {why}",
                 CNNRecipesWarning,
                 stacklevel=3,
             )
@@ -249,8 +253,9 @@ class Artifact:
                 some = paths[start : start + EVALUATION_BATCH]
                 found = dict(zip(some, pool.map(read, some), strict=True))
                 unreadable |= {path: why for path, why in found.items() if isinstance(why, str)}
-                if whole := [path for path in some if path not in unreadable]:
-                    yield whole, [found[path] for path in whole]
+                readable = [(path, image) for path in some if not isinstance(image := found[path], str)]
+                if readable:
+                    yield [path for path, _ in readable], [image for _, image in readable]
 
     def softmax(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
         """Return probabilities (N, classes) of images of any size, averaged over the views of `scorer` if given."""
@@ -290,7 +295,7 @@ class Artifact:
                 f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason(error)}"
             ) from None
 
-    def _fitted(self, images: list[np.ndarray]) -> np.ndarray:
+    def _fitted(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return the images, resized to the model's size, as (N, H, W, C) uint8."""
         return np.stack([self._fit(i) for i in images]) if images else np.empty((0, *self.input_shape), np.uint8)
 
@@ -337,7 +342,7 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
     if declared > MAX_ENTRY:
         raise ValueError(f"its {ENTRY} has {declared:,} bytes, at most {MAX_ENTRY:,} are allowed")
     with archive.open(ENTRY) as entry:
-        content = entry.read(MAX_ENTRY + 1)  # what a zip declares may be untrue
+        content = entry.read(MAX_ENTRY + 1)  # the declared size may be wrong
     if len(content) > MAX_ENTRY:
         raise ValueError(f"its {ENTRY} has more than {MAX_ENTRY:,} bytes")
     about = json.loads(content)
@@ -345,11 +350,11 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise ValueError(f"its {ENTRY} has no class_names and recipe")
     names = about["class_names"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"the class_names in its {ENTRY} are no list of texts")
+        raise ValueError(f"the class_names in its {ENTRY} are not a list of strings")
     if len(set(names)) != len(names):
         raise ValueError(f"the class_names in its {ENTRY} repeat a name")
     if not isinstance(about["recipe"], dict):
-        raise ValueError(f"the recipe in its {ENTRY} is no table")
+        raise ValueError(f"the recipe in its {ENTRY} is not a table")
     return about
 
 

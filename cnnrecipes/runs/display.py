@@ -96,7 +96,9 @@ def _results(run: Run, with_history: bool = True) -> dict[str, str]:
         return {"state": f"unfinished, {epochs} of {run.recipe.train.epochs} epochs", **rows}
     try:
         metrics = run.metrics
-        splits = {split: metrics_text(metrics[split]) for split in ("validation", "test") if split in metrics}
+        splits: dict[str, str] = {
+            split: metrics_text(metrics[split]) for split in ("validation", "test") if split in metrics
+        }
     except (RunError, KeyError, TypeError) as error:
         splits = {"metrics": printable(str(error))}
     return {**rows, **splits}

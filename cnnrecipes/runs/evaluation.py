@@ -60,7 +60,7 @@ def evaluate(
     scores = np.stack(list(scorer.scores(_originals(split, artifact.input_shape[-1]))))
     correct = int((scores.argmax(axis=1) == split.labels).sum())
     loss = -scores[np.arange(n), split.labels].sum()
-    views = [tta] if isinstance(tta, str) else list(tta)
+    views = [tta] if isinstance(tta, str) else list(tta or ())
     return {**_summary(split, correct, loss, n), "tta": views, "average": average, "plain": plain}
 
 

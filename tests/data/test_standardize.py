@@ -45,7 +45,7 @@ def test_statistics_have_the_named_values():
 
 
 def test_imagenet_statistics_require_three_channels():
-    with pytest.raises(DataError, match="'imagenet' is of 3 channels, the images have 1"):
+    with pytest.raises(DataError, match="'imagenet' needs 3 channels, the images have 1"):
         statistics_of("imagenet", IMAGES[..., :1])
 
 

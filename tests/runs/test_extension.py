@@ -98,7 +98,7 @@ def stopped_early(tmp_path_factory) -> cr.Run:
 
 def test_extend_after_early_stopping_restarts_the_scaled_schedule(stopped_early, tmp_path):
     """The past keeps its planned schedule, the extension has the shape of the whole one."""
-    with pytest.warns(cr.CNNRecipesWarning, match="30 epochs has no room in 3: its lengths are scaled by 3/30"):
+    with pytest.warns(cr.CNNRecipesWarning, match="30 epochs does not fit into 3: its lengths are scaled by 3/30"):
         longer = cr.extend(
             stopped_early, 3, schedule="restart", data=(IMAGES, LABELS), workdir=tmp_path, progress=False
         )

@@ -172,7 +172,7 @@ def test_fully_convolutional_raises_for_a_flatten_head():
 
 
 def test_image_too_small_for_the_model_raises():
-    with pytest.raises(ModelError, match="vgg11 pools an image of short side 16 away"):
+    with pytest.raises(ModelError, match="vgg11 reduces an image of short side 16 to nothing"):
         predictor.Scorer(of_size(32, 32, "vgg11", head="average"), "multi_scale([64, 16])")
 
 

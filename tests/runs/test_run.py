@@ -145,7 +145,7 @@ def test_corrupt_artifact_raises_with_its_name(digits_run, tmp_path, how):
 
 def test_load_raises_for_foreign_models_and_missing_runs(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
-    with pytest.raises(cr.RunError, match=r"other\.keras.*not a whole model of cnnrecipes"):
+    with pytest.raises(cr.RunError, match=r"other\.keras.*not a valid model of cnnrecipes"):
         cr.load(tmp_path / "other.keras")
     with pytest.raises(cr.RunError, match="not a run folder"):
         cr.load(tmp_path)

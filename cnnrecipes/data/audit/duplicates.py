@@ -36,7 +36,7 @@ def near(looks: Sequence[str]) -> list[list[int]]:
     positions = np.flatnonzero([bool(text) for text in looks])
     if not positions.size:
         return []
-    words = np.frombuffer(bytes.fromhex("".join(looks[i] for i in positions)), np.uint64).reshape(-1, 2)
+    words = np.frombuffer(bytes.fromhex("".join(looks[i] for i in positions.tolist())), np.uint64).reshape(-1, 2)
     rises = np.bitwise_count(words).sum(1)
     distinctive = (rises >= 12) & (rises <= 116)
     words, which = np.unique(words[distinctive], axis=0, return_inverse=True)

@@ -22,6 +22,7 @@ class Handle:
         self._function: Callable | None = function
 
     def __call__(self, *arguments: Any) -> Any:
+        """Call the function. Raise StopIteration after `close`."""
         function = self._function
         if function is None:
             # tf.data raises an error at the next batch for any exception. Unlike others, StopIteration is not logged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -23,10 +24,38 @@ class ArrayImages:
         """Return an image (H, W, C), uint8."""
         return self.array[position]
 
+    def label(self, position: int) -> str:
+        """Return the name of an image for messages."""
+        return f"image {position}"
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """The shape (H, W, C) of every image."""
-        return tuple(self.array.shape[1:])
+        height, width, channels = self.array.shape[1:]
+        return height, width, channels
+
+
+class EncodedStore(Protocol):
+    """Encoded images with random access: files, bytes in memory, or records of larger files."""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels to decode to, unless the recipe gives it."""
+
+    @property
+    def are_files(self) -> bool:
+        """True if each image is a file, which may be damaged or deleted."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, position: int) -> bytes:
+        """Return the encoded image."""
+
+    def label(self, position: int) -> str:
+        """Return the name of an image for messages."""
+
+
+Images = ArrayImages | EncodedStore
 
 
 @dataclass(frozen=True)
@@ -34,7 +63,7 @@ class EncodedImages:
     """Images of any shapes, as files (paths) or as encoded bytes in memory."""
 
     items: Sequence[str] | Sequence[bytes]
-    channels: int = 3  # to decode to, unless the recipe says otherwise
+    channels: int = 3  # number of channels to decode to, unless the recipe sets data.channels
 
     def __len__(self) -> int:
         return len(self.items)
@@ -59,6 +88,6 @@ class EncodedImages:
 class Pool:
     """Images and labels, before validation and test splits are made."""
 
-    images: ArrayImages | EncodedImages
+    images: Images
     labels: np.ndarray  # (N,) int32
     groups: np.ndarray | None = None  # (N,) group numbers; a group stays in one split

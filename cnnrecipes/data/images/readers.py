@@ -6,6 +6,7 @@ Reading happens in Python, so an array of any size is not copied: a graph consta
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,7 @@ from cnnrecipes.augment.operation import CropWhileDecoding
 from cnnrecipes.data.images.decode import choose_route, decode, decode_routed, resize
 from cnnrecipes.data.images.decoded_cache import DecodedImages
 from cnnrecipes.data.images.handles import Handles
+from cnnrecipes.data.images.image_store import ArrayImages, EncodedStore
 from cnnrecipes.data.images.random_crop import frame, frame_batch, frame_file
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.recipe import schema
@@ -27,7 +29,7 @@ def from_array(
 ) -> Reader:
     """Return a reader from (indices (N,), draws (N, k)) to images (N, H, W, C) of an array."""
     height, width, _ = shape
-    images, positions = split.images, split.positions
+    images, positions = cast(ArrayImages, split.images), split.positions
 
     def read(index, draws):
         batch = handles.numpy_function(lambda i: images.array[positions[i]], [index], tf.uint8)
@@ -42,8 +44,8 @@ def from_array(
 
 
 def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return a reader from indices (N,) to file contents (N,) and decoding routes (N,), one Python call a batch."""
-    images, positions = split.images, split.positions
+    """Return a reader from indices (N,) to file contents (N,) and decoding routes (N,), one Python call per batch."""
+    images, positions = cast(EncodedStore, split.images), split.positions
 
     def read_all(indices):
         found = [images.read(int(positions[index])) for index in indices]
@@ -73,13 +75,13 @@ def from_kept(
 ) -> Reader:
     """Return a reader from (index, draws (k,)) to an image (H, W, C) of the decoded cache, resized if not cropped."""
     height, width, channels = shape
-    images, positions = split.images, split.positions
+    images, positions = cast(EncodedStore, split.images), split.positions
 
     def compute(index):
         image = decode(images.read(int(positions[index])), channels)
         return (image if framing else resize(image, (height, width), spec.resize, spec.short_side)).numpy()
 
-    # A training has several pipelines, one after the other or one a device: they share what is decoded.
+    # The pipelines of a training, consecutive or one per device, share the decoded images.
     key = (shape, spec.resize, spec.short_side, spec.cache, spec.cache_gb, framing is not None)
     if key not in split.kept:
         limit = int(spec.cache_gb * 2**30)

@@ -13,12 +13,11 @@ def classes_of(pairs: Iterable[ArrayPair], names: Any) -> tuple[tuple[str, ...],
     """Return the class names, and the class number of each label. Raise DataError if they do not match."""
     distinct = _distinct(pairs)
     columns = {pair.columns for pair in pairs}
-    if columns != {None}:
-        if len(columns) > 1:
-            raise DataError(
-                "one-hot labels have different numbers of classes in the splits; give the same number in each"
-            )
-        distinct = list(range(*columns))  # a column that is never 1 is a class, too
+    if len(columns) > 1:
+        raise DataError("one-hot labels have different numbers of classes in the splits; give the same number in each")
+    (count,) = columns
+    if count is not None:
+        distinct = list(range(count))  # a column that is never 1 is a class, too
     if names is None:
         return tuple(str(label) for label in distinct), {label: i for i, label in enumerate(distinct)}
     names = _checked_names(names)
@@ -38,7 +37,9 @@ def labels_of_model(pairs: Iterable[ArrayPair], names: Any, known: Sequence[str]
     Raises:
         DataError: a label is not one of the model's classes.
     """
-    distinct, index = _distinct(pairs), {name: i for i, name in enumerate(known)}
+    distinct = _distinct(pairs)
+    index: dict[str | None, int] = {name: i for i, name in enumerate(known)}
+    called: dict[Any, str | None]
     if names is not None:
         _, numbers = classes_of(pairs, names)
         called = {label: _checked_names(names)[number] for label, number in numbers.items()}

@@ -42,7 +42,7 @@ class FolderContents:
             message = f"{counted(len(empty), 'folder')} without images, no class: {listed(empty)}; left out"
             self._findings.append(Finding("warning", "empty class", message))
         pool = self._pool(root, class_names)
-        absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0)
+        absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0).tolist()
         for label in absent if every else ():
             where = remote_files.join(root, class_names[label])
             self.problems.append(f"class folder {where!r} has no images that are read; {_remedy(self._unsupported)}")

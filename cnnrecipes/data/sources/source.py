@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cnnrecipes.data.images.handles import Handles
-from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
+from cnnrecipes.data.images.image_store import EncodedImages, Images
 from cnnrecipes.data.sources.contents import Layout
 from cnnrecipes.errors import DataError, listed
 
@@ -35,7 +35,7 @@ class Split:
     """
 
     name: str
-    images: ArrayImages | EncodedImages
+    images: Images
     labels: np.ndarray
     positions: np.ndarray
     groups: np.ndarray | None = None
@@ -49,6 +49,13 @@ class Split:
     def read(self, index: int) -> tuple[np.ndarray | bytes, int]:
         """Return an example of this split: a uint8 (H, W, C) array or encoded bytes, and its class number."""
         return self.images.read(int(self.positions[index])), int(self.labels[index])
+
+    def files(self) -> list[str] | None:
+        """Return the path of each image; None if the images are not files of their own."""
+        images = self.images
+        if not isinstance(images, EncodedImages) or not images.are_files:
+            return None
+        return [str(images.items[position]) for position in self.positions.tolist()]
 
     def close(self) -> None:
         """Close all data sets that were made from this split and release decoded images; new ones can be made."""

@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from cnnrecipes.data import split
-from cnnrecipes.data.audit.file_info import facts
-from cnnrecipes.data.images.image_store import EncodedImages
+from cnnrecipes.data.audit.file_info import inspect_files
 from cnnrecipes.data.sources.class_problems import class_problems
 from cnnrecipes.data.sources.contents import SPLITS
 from cnnrecipes.data.sources.source import Source, Split
@@ -50,7 +49,7 @@ def _positions(whole: Split, given: Collection[str], spec: schema.Data) -> dict[
         shares.pop("validation")
         parts = _by_shares(whole, contents, shares, spec) if any(shares.values()) else {}
         rest = parts.pop("train", np.arange(len(whole.labels)))
-        return parts | {name: rest[some] for name, some in _fold(whole, contents, rest, spec).items()}
+        return parts | {name: rest[some] for name, some in _fold(whole, contents, rest, spec.folds, spec).items()}
     return _by_shares(whole, contents, shares, spec) if any(shares.values()) else {}
 
 
@@ -65,25 +64,27 @@ def _by_shares(
     return split.stratified(whole.labels, shares, spec.split_seed)
 
 
-def _fold(whole: Split, contents: list[str] | None, rest: np.ndarray, spec: schema.Data) -> dict[str, np.ndarray]:
+def _fold(
+    whole: Split, contents: list[str] | None, rest: np.ndarray, folds: int, spec: schema.Data
+) -> dict[str, np.ndarray]:
     """Return the positions of one fold's splits in `rest`. Raise DataError for too few images or groups."""
     labels, groups = whole.labels[rest], None if whole.groups is None else whole.groups[rest]
     counts = np.bincount(labels)
-    if counts[counts > 0].min() < spec.folds:
-        raise DataError(f"data.folds = {spec.folds}, but a class has {counts[counts > 0].min()} images; take fewer")
-    if groups is not None and len(np.unique(groups)) < spec.folds:
-        raise DataError(f"data.folds = {spec.folds}, but there are {len(np.unique(groups))} groups; take fewer")
+    if counts[counts > 0].min() < folds:
+        raise DataError(f"data.folds = {folds}, but a class has {counts[counts > 0].min()} images; take fewer")
+    if groups is not None and len(np.unique(groups)) < folds:
+        raise DataError(f"data.folds = {folds}, but there are {len(np.unique(groups))} groups; take fewer")
     if contents is not None:
-        return split.fold_by_content([contents[place] for place in rest], spec.folds, spec.fold, spec.split_seed)
-    return split.fold(labels, groups, spec.folds, spec.fold, spec.split_seed)
+        return split.fold_by_content([contents[place] for place in rest], folds, spec.fold, spec.split_seed)
+    return split.fold(labels, groups, folds, spec.fold, spec.split_seed)
 
 
 def _contents(whole: Split) -> list[str]:
     """Return a key for each example: its group if groups are known, otherwise a digest of its content."""
     if whole.groups is not None:
         return [str(group) for group in whole.groups]
-    if isinstance(whole.images, EncodedImages) and whole.images.are_files:
-        return [one.digest or one.path for one in facts([whole.images.items[place] for place in whole.positions])]
+    if (files := whole.files()) is not None:
+        return [one.digest or one.path for one in inspect_files(files)]
     contents = (whole.images.read(int(place)) for place in whole.positions)
     # Via bytes, since hashlib accepts only contiguous arrays, and an image may be a strided view.
     texts = (one if isinstance(one, bytes) else one.tobytes() for one in contents)

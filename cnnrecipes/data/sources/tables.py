@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +171,7 @@ def _classes(labels: pd.Series, name: str) -> tuple[tuple[str, ...], np.ndarray]
     return tuple(order), pd.Categorical(texts, categories=order).codes.astype(np.int32)
 
 
-def _splits(column: Sequence[str], name: str) -> np.ndarray:
+def _splits(column: pd.Series, name: str) -> np.ndarray:
     texts = [str(split).strip() for split in column]
     known = {text: split_of(text) for text in set(texts)}
     unknown = sorted(text for text, split in known.items() if split is None)

@@ -55,7 +55,7 @@ def _is_batch(image: Any, label: Any, split: str) -> bool:
     """Return True for a batch, False for one image. Raise DataError for any other element."""
     if isinstance(image, bytes):
         return False
-    shape = image.shape if isinstance(image, np.ndarray) else ()
+    shape: tuple[int, ...] = image.shape if isinstance(image, np.ndarray) else ()
     encoded = len(shape) == 1 and image.dtype == object
     if not encoded and len(shape) not in (2, 3, 4):
         raise DataError(f"the {split} data set has images of type {type(image).__name__} and shape {shape}; {HOW}")

@@ -9,6 +9,7 @@ import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def _opened(path: str):
     return tf.io.gfile.GFile(path, "rb") if remote_files.is_remote(path) else open(path, "rb")
 
 
-def _save_index(path, **arrays: np.ndarray) -> None:
+def _save_index(path: Path, **arrays: Any) -> None:
     def write(beside) -> None:
         with open(beside, "wb") as file:
             np.savez(file, **arrays)

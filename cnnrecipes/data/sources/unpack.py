@@ -30,11 +30,11 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EO
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive; `link` is the target of a link, None for a regular file."""
+    """A file in an archive; `link` is the target of a link, for which `opened` is None."""
 
     name: str
     size: int
-    link: str | None = None
+    link: str = ""
     opened: contextlib.AbstractContextManager[IO[bytes]] | None = None
 
 
@@ -59,7 +59,7 @@ def unpack(archive: Path, folder: Path, name: str, *, progress: bool = False) ->
     try:
         for member in watch(_members(archive, name), f"unpacking {name}", None, progress, always=True):
             path = folder / _inside(member.name, name)
-            if member.link is not None:
+            if member.opened is None:
                 links.append((path, folder / _inside(member.link, name)))
                 continue
             budget.spend(member.size)
@@ -140,13 +140,13 @@ def _members(archive: Path, name: str) -> Iterator[_Member]:
             yield from _zip_members(opened, name)
         return
     try:
-        opened = tarfile.open(archive)  # noqa: SIM115 (closed below; with whatever compression)
+        tar = tarfile.open(archive)  # noqa: SIM115 (closed below; with whatever compression)
     except _DAMAGED as error:
         page = begin.lstrip()[:1] == b"<"
         what = "is a page, no archive (of a login?)" if page else f"is no zip or tar file ({error})"
         raise DataError(f"{name!r} {what}; get the archive itself, and give its path") from None
-    with opened:
-        yield from _tar_members(opened, name)
+    with tar:
+        yield from _tar_members(tar, name)
 
 
 def _zip_members(opened: zipfile.ZipFile, name: str) -> Iterator[_Member]:

@@ -213,18 +213,18 @@ def locked_by_another_process(database, seconds):
 
 def test_briefly_locked_cache_is_waited_for(photos, own_cache):
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
-    first = list(file_info.facts(files[:1]))
+    first = list(file_info.inspect_files(files[:1]))
     with locked_by_another_process(own_cache / "files-2.sqlite", 1):
-        found = list(file_info.facts(files))
+        found = list(file_info.inspect_files(files))
     assert found[:1] == first
-    with user_cache.table("files-2", [field.name for field in dataclasses.fields(file_info.FileFacts)][1:]) as known:
+    with user_cache.table("files-2", [field.name for field in dataclasses.fields(file_info.FileInfo)][1:]) as known:
         assert set(known.find(files)) == set(files)  # results found meanwhile are stored, too
 
 
 def test_permanently_locked_cache_is_skipped_and_unchanged(photos, own_cache, monkeypatch):
     """The timeout applies once, not for every group of files."""
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
-    list(file_info.facts(files))
+    list(file_info.inspect_files(files))
     before = (own_cache / "files-2.sqlite").read_bytes()
     monkeypatch.setattr(user_cache, "PATIENCE", 0.2)
     monkeypatch.setattr(file_info, "_CHUNK", 1)
@@ -232,11 +232,11 @@ def test_permanently_locked_cache_is_skipped_and_unchanged(photos, own_cache, mo
         locked_by_another_process(own_cache / "files-2.sqlite", 60),
         pytest.warns(cr.CNNRecipesWarning, match="held by another process.*done without") as told,
     ):
-        assert [one.error for one in file_info.facts(files)] == [""] * 8
+        assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
     assert len(told) == 1
     assert (own_cache / "files-2.sqlite").read_bytes() == before
     monkeypatch.setattr(file_info, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
-    assert [one.error for one in file_info.facts(files)] == [""] * 8
+    assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
 
 
 def test_concurrent_repair_of_a_damaged_cache_loses_no_entries(own_cache):
@@ -270,18 +270,18 @@ def test_cache_of_another_version_is_emptied_in_place(own_cache):
 
 def test_unchanged_files_are_inspected_once(photos, monkeypatch):
     files = sorted(map(str, (photos / "train").rglob("*.jpg")))
-    first = list(file_info.facts(files))
+    first = list(file_info.inspect_files(files))
     monkeypatch.setattr(file_info, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
-    assert list(file_info.facts(files)) == first
+    assert list(file_info.inspect_files(files)) == first
     monkeypatch.undo()
     monkeypatch.setenv("CNNRECIPES_CACHE", str(user_cache.folder()))
 
 
 def test_changed_file_is_inspected_again(photos):
     file = photos / "train" / "rose" / "00.jpg"
-    (before,) = file_info.facts([str(file)])
+    (before,) = file_info.inspect_files([str(file)])
     file.write_bytes(file.read_bytes()[:300])
-    (after,) = file_info.facts([str(file)])
+    (after,) = file_info.inspect_files([str(file)])
     assert not before.error
     assert after.error
 
@@ -297,20 +297,20 @@ def test_unusable_cache_is_skipped(photos, own_cache, monkeypatch, trouble):
         (own_cache / "file").write_text("")
         monkeypatch.setenv("CNNRECIPES_CACHE", str(own_cache / "file" / "below"))
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
-    assert [one.error for one in file_info.facts(files)] == [""] * 8
+    assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
 
 
 def test_missing_file_is_reported(photos):
     gone = str(photos / "train" / "rose" / "00.jpg")
     os.unlink(gone)
-    (found,) = file_info.facts([gone])
+    (found,) = file_info.inspect_files([gone])
     assert found.error == "No such file or directory"
 
 
 def test_named_pipe_is_reported_as_not_a_regular_file(photos):
     pipe = photos / "train" / "rose" / "pipe.jpg"
     os.mkfifo(pipe)
-    (found,) = file_info.facts([str(pipe)])
+    (found,) = file_info.inspect_files([str(pipe)])
     assert found.error == "not a regular file"
 
 
