@@ -1,4 +1,4 @@
-"""Data and runs that many tests share; what lies in ../shared is skipped, with the reason, where that is absent."""
+"""Shared fixtures: data sets and trained runs. Tests that need ../shared are skipped where it is absent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if (SHARED / "tfds").is_dir():
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory) -> Path:
-    """What cnnrecipes remembers of files, apart from the user's."""
+    """Point the package's cache at a temporary folder, apart from the user's."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["CNNRECIPES_CACHE"] = str(folder)
     return folder
@@ -46,7 +46,7 @@ def hymenoptera(shared, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
-    """A real, short training on the digits; tests read it and change nothing."""
+    """A short training of resnet8_digits; read-only for tests."""
     return cr.fit(
         "resnet8_digits",
         workdir=tmp_path_factory.mktemp("runs"),

@@ -1,4 +1,4 @@
-"""What several test files share: an image as the bytes of a file."""
+"""Helper: an image encoded as the bytes of a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    """The image as a file of a kind that Pillow writes, as "JPEG", "PNG"."""
+    """Encode an image in a format that Pillow writes, for example "JPEG" or "PNG"."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()

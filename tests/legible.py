@@ -1,4 +1,4 @@
-"""Whether the text of a figure can be read: what tests of pictures share."""
+"""Assertions that the text and the legend of a Matplotlib figure are readable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 
 def assert_legible(figure):
-    """All text but that of ticks is inside of the figure, at least 8 points high, and none lies on other text."""
+    """All text but tick labels is inside the figure, at least 8 points high, and does not overlap other text."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
@@ -27,8 +27,8 @@ def assert_legible(figure):
         assert not a.shrunk(0.98, 0.98).overlaps(b.shrunk(0.98, 0.98)), f"{one!r} on {other!r}"
 
 
-def assert_legend_shows_the_lines(axes):
-    """Each entry of a legend has the colour, the line style and the marker of a line of its panel with its label."""
+def assert_legend_matches_lines(axes):
+    """Each legend entry has the color, line style and marker of the line with its label."""
     lines = {line.get_label(): line for line in axes.lines}
     legend = axes.get_legend()
     for handle, text in zip(legend.get_lines(), legend.get_texts(), strict=True):

@@ -1,4 +1,4 @@
-"""What several test files share: a real training of a linear model on small gray images, in about a second."""
+"""Helpers: a complete training of a linear model on small grayscale images, in about a second."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IMAGES = (RANDOM.integers(0, 120, (150, 4, 4, 1)) + 60 * LABELS[:, None, None, N
 
 
 def linear_recipe(**keys) -> Recipe:
-    """Six steps of 16 images an epoch, three epochs; 45 images are held out. Keys are given without their table."""
+    """A recipe of three epochs of six steps of 16 images; 45 images are held out. Keys come without their table."""
     tables = {
         "data": {"name": "arrays", "batch_size": 16, "validation": 0.3},
         "model": {"name": "resnet8"},
@@ -73,5 +73,5 @@ class LinearTraining:
         self.trainer = Trainer(job, Run(folder), callbacks=callbacks, say=self.said.append)
 
     def run(self) -> Outcome:
-        """Train it to its end."""
+        """Train to the end."""
         return self.trainer.fit(self.start)

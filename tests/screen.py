@@ -1,4 +1,4 @@
-"""A program on a real pseudo-terminal, and what stands on its screen: enough of a terminal for rich's output."""
+"""Run a program on a pseudo-terminal and emulate its screen, as far as rich's output needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECES = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
 
 
 class Screen:
-    """Lines as a terminal shows them; `overflowed`: the texts that did not fit into what was left of a line."""
+    """The lines that a terminal shows; `overflowed` has the texts that did not fit into their line."""
 
     def __init__(self, columns: int):
         self.columns = columns
@@ -48,7 +48,7 @@ class Screen:
         self.column += len(words)
 
     def text(self) -> list[str]:
-        """The lines without spaces at their ends; those at the end that are empty are left out."""
+        """The lines without trailing spaces and without trailing empty lines."""
         lines = [line.rstrip() for line in self.lines]
         while lines and not lines[-1]:
             lines.pop()
@@ -56,7 +56,7 @@ class Screen:
 
 
 def run(command: list[str], folder: Path, columns: int) -> tuple[Screen, int]:
-    """Run a command in a folder, on a terminal of so many columns: its screen at the end, and its exit status."""
+    """Run a command in a folder on a terminal of the given width; return the final screen and the exit status."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)

@@ -1,4 +1,4 @@
-"""docs/architectures.md: its code runs, its options are those of a recipe."""
+"""docs/architectures.md: its code runs and its options match the recipe's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = (DOCS / "architectures.md").read_text(encoding="utf-8")
 
 @pytest.fixture
 def _restored_registry():
-    """The registry without what the page registers."""
+    """Remove what the page registers."""
     rows = dict(registry._ROWS)
     yield
     registry._ROWS.clear()
@@ -25,7 +25,7 @@ def _restored_registry():
 
 
 @pytest.mark.usefixtures("_restored_registry")
-def test_the_code_runs():
+def test_python_code_runs():
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.S):
         exec(compile(block, "architectures.md", "exec"), names)
@@ -38,7 +38,7 @@ def test_the_code_runs():
     assert names["model"].name == "all_cnn"
 
 
-def test_every_architecture_and_option_is_named():
+def test_every_architecture_and_option_is_documented():
     made = runpy.run_path(str(DOCS / "architectures_table.py"))
     assert all(f"| `{name}` |" in PAGE for name in registry.ARCHITECTURES)
     options = {key for row in registry.ARCHITECTURES.values() for key in row.options} - {"norm", "head"}

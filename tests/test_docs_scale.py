@@ -1,4 +1,4 @@
-"""The arithmetic of docs/scale.md, done again; its recipe is one, and its scripts are shell."""
+"""docs/scale.md: its figures are recomputed, its recipe loads, its scripts are valid shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JPEG, IMAGE = 147_897_477_120 / N, 224 * 224 * 3
 PARAMETERS, FLOPS = 25_557_032, 2 * 3 * 4_089e6
 RATE = {"A100": 0.18 * 312e12 / FLOPS, "H100": 0.10 * 989e12 / FLOPS}
 NVLINK = {"A100": 300e9, "H100": 450e9}
-DECODED = 812 / 2  # images/s of a core
+DECODED = 812 / 2  # images/s per core
 CASES = ((1, 256), (8, 1024), (64, 8192))
 
 
@@ -31,14 +31,14 @@ def step(gpu: str, gpus: int, batch: int, bandwidth: float | None = None) -> flo
     return batch / gpus / RATE[gpu] + (all_reduce(gpus, bandwidth) if bandwidth else 0)
 
 
-def computing():
+def compute_rows():
     for gpus, batch in CASES:
         steps = N // batch
         both = " | ".join(f"{1e3 * step(gpu, gpus, batch):.1f} | {gpus * RATE[gpu]:,.0f}" for gpu in RATE)
         yield f"| {gpus} | {batch:,} | {batch // gpus} | {steps:,} | {steps * EPOCHS:,} | {both} |"
 
 
-def adding():
+def reduce_rows():
     for gpus, batch, gbit in ((8, 1024, None), (64, 8192, 400), (64, 8192, 100), (64, 8192, 25)):
         cells = []
         for gpu in RATE:
@@ -50,7 +50,7 @@ def adding():
         yield f"| {gpus} | {f'{gbit} Gbit/s' if gbit else 'NVLink'} | {times} | {' | '.join(cells)} |"
 
 
-def feeding():
+def input_rows():
     for gpus, batch in CASES[:2]:
         for gpu, rate in RATE.items():
             images, sent = gpus * rate, batch / gpus * IMAGE
@@ -59,7 +59,7 @@ def feeding():
             yield f"| {gpus} {gpu} | {' | '.join(cells)} | {1e3 * sent / 32e9:.1f} |"
 
 
-def together():
+def time_rows():
     for gpus, batch, gbit in ((1, 256, None), (8, 1024, None), (64, 8192, 400), (64, 8192, 100), (64, 8192, 25)):
         seconds = []
         for gpu in RATE:
@@ -70,13 +70,13 @@ def together():
         yield f"| {gpus} |{link}| {times} |"
 
 
-@pytest.mark.parametrize("rows", [computing, adding, feeding, together], ids=lambda rows: rows.__name__)
-def test_a_table_is_what_its_formulas_give(rows):
+@pytest.mark.parametrize("rows", [compute_rows, reduce_rows, input_rows, time_rows], ids=lambda rows: rows.__name__)
+def test_table_matches_its_formulas(rows):
     for row in rows():
         assert row in PAGE, row
 
 
-def test_the_figures_in_the_text():
+def test_figures_in_the_text_match_their_formulas():
     slow = {gpu: batch / step(gpu, 64, batch, 25e9 / 8) for gpu in RATE for batch in (8192,)}
     one = {gpu: 1024 / step(gpu, 8, 1024, NVLINK[gpu]) for gpu in RATE}
     machine = 48 * DECODED
@@ -107,13 +107,13 @@ def test_the_figures_in_the_text():
         assert figure in PAGE, figure
 
 
-def test_what_is_quoted_of_the_benchmarks_stands_there():
+def test_quoted_benchmark_results_are_in_the_benchmarks_page():
     benchmarks = (Path(__file__).parents[1] / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert "| photos | 812 |" in benchmarks
     assert re.search(r"kept crops.*\| 1\.96 \|", benchmarks)
 
 
-def test_the_recipe_is_one_and_its_learning_rate_is_scaled():
+def test_recipe_loads_and_its_learning_rate_is_scaled():
     text = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)[1]
     whole = Recipe.from_dict(tomllib.loads(text), "docs/scale.md")
     steps = N // whole.data.batch_size
@@ -124,7 +124,7 @@ def test_the_recipe_is_one_and_its_learning_rate_is_scaled():
         assert key in PAGE
 
 
-def test_the_scripts_are_shell_and_tf_config_is_understood():
+def test_scripts_are_valid_shell_and_tf_config_is_parsed():
     scripts = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     assert len(scripts) == 3
     for script in scripts:

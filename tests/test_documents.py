@@ -1,4 +1,4 @@
-"""What is written about the package is true: README, CI, the recipe table, the notebooks."""
+"""README, CI, generated pages and notebooks are up to date with the code."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "colab").glob("*.ipynb"))
 
 
-def test_ci_calls_the_readmes_test_command():
+def test_ci_runs_the_test_command_of_the_readme():
     commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m venv")]
     assert len(commands) == 2
     assert commands[1].endswith("python -m pytest")
     assert commands[1] in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
-def test_the_recipe_table_is_up_to_date():
+def test_recipe_table_is_up_to_date():
     table = runpy.run_path(str(ROOT / "docs" / "recipes_table.py"))["table"]()
     assert (ROOT / "recipes" / "README.md").read_text() == table
 
 
-def test_the_page_of_augmentation_is_up_to_date():
+def test_augmentation_page_is_up_to_date():
     made = runpy.run_path(str(ROOT / "docs" / "augmentation_table.py"))
     assert (ROOT / "docs" / "augmentation.md").read_text(encoding="utf-8") == made["page"]()
 
 
-def test_the_tables_of_schedules_optimizers_and_losses_are_up_to_date():
+def test_schedule_optimizer_and_loss_tables_are_up_to_date():
     made = runpy.run_path(str(ROOT / "docs" / "optim_table.py"))
     assert (ROOT / "docs" / "training.md").read_text(encoding="utf-8") == made["page"]()
 
 
-def test_the_page_about_data_names_every_key_of_the_recipe_that_it_should():
+def test_data_page_documents_every_data_key():
     page = (ROOT / "docs" / "data.md").read_text()
     keys = {key for key in all_keys() if key.startswith("data.")} - {"data.name", "data.batch_size"}
     assert not {key for key in keys if key not in page}
 
 
-def test_the_page_of_architectures_is_up_to_date():
+def test_architectures_page_is_up_to_date():
     made = runpy.run_path(str(ROOT / "docs" / "architectures_table.py"))
     assert (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8") == made["page"]()
 
 
-def test_the_tree_of_modules_is_up_to_date():
+def test_module_tree_is_up_to_date():
     made = runpy.run_path(str(ROOT / "docs" / "module_tree.py"))
     assert (ROOT / "docs" / "modules.md").read_text(encoding="utf-8") == made["page"]()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_shows_pictures_and_no_logs(path, tmp_path, monkeypatch):
+def test_notebook_runs_and_shows_figures_without_logs(path, tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)

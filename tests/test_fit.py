@@ -1,4 +1,4 @@
-"""The spine: from a recipe to a run, on real images."""
+"""End-to-end tests of `fit`: from a recipe to a run, on real images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import cnnrecipes as cr
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 2
-# dark and bright images
+# Dark and bright images.
 IMAGES = (RANDOM.integers(0, 100, (60, 8, 8, 3)) + 150 * LABELS[:, None, None, None]).astype(np.uint8)
 SMALL = {
     "model.name": "resnet8",
@@ -30,7 +30,7 @@ def fit(data, workdir, **changes):
     return cr.fit("resnet20_cifar", data=data, workdir=workdir, progress=False, **{**SMALL, **changes})
 
 
-def test_arrays_are_learned_and_recorded(tmp_path):
+def test_fit_learns_from_arrays_and_records_the_run(tmp_path):
     run = fit((IMAGES, np.array(["dark", "bright"])[LABELS]), tmp_path, **{"train.epochs": 6})
     assert run.metrics["validation"]["accuracy"] == 1
     assert run.predict(np.full((8, 8, 3), 240, np.uint8)).name == "bright"
@@ -42,7 +42,7 @@ def test_arrays_are_learned_and_recorded(tmp_path):
     assert cr.load(run.folder).evaluate(given, split="validation") == run.metrics["validation"]
 
 
-def test_a_folder_of_photos(flowers, tmp_path):
+def test_fit_learns_from_a_folder_of_photos(flowers, tmp_path):
     run = cr.fit("resnet20_photos", data=flowers, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
     assert run.class_names == ("daisy", "dandelion", "rose", "sunflower", "tulip")
     photo = next((flowers / "rose").glob("*.jpg"))
@@ -50,7 +50,7 @@ def test_a_folder_of_photos(flowers, tmp_path):
     assert cr.load(run.folder).evaluate() == run.metrics["validation"]
 
 
-def test_the_same_seed_is_the_same_training(tmp_path):
+def test_same_seed_gives_bit_identical_weights(tmp_path):
     data = (IMAGES, LABELS)
     first, again, other = (fit(data, tmp_path, seed=seed) for seed in (3, 3, 4))
     weights = [run.model.get_weights() for run in (first, again, other)]
@@ -59,22 +59,22 @@ def test_the_same_seed_is_the_same_training(tmp_path):
 
 
 @pytest.mark.parametrize("asked", [{"train.early_stopping": 3}, {"optimizer.schedule": "plateau"}])
-def test_what_a_validation_decides_wants_one(tmp_path, asked):
+def test_monitoring_validation_requires_a_validation_split(tmp_path, asked):
     with pytest.raises(cr.TrainingError, match="looks at the validation split, and there is none"):
         fit((IMAGES, LABELS), tmp_path, **{**asked, "data.validation": 0.0})
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("device", ["host", "accelerator"])
-def test_tensorboard_shows_the_first_batch_as_the_network_sees_it(tmp_path, device):
+def test_tensorboard_logs_the_first_batch_after_augmentation(tmp_path, device):
     ops = {"augment.ops": ["flip_lr", "mixup(0.2)"], "augment.device": device}
     run = fit((IMAGES, LABELS), tmp_path, **{**ops, "logging.loggers": ["tensorboard"], "train.epochs": 1})
     events = EventAccumulator(str(run.folder / "tensorboard" / "train"), size_guidance={"tensors": 0}).Reload()
     assert len(events.Tensors("first_batch")) == 1
 
 
-def test_deterministic_is_one_switch(tmp_path):
-    """In a process of its own, since it holds for the rest of one."""
+def test_deterministic_training_is_bit_exact(tmp_path):
+    """Runs in a subprocess, since the setting holds for the rest of a process."""
     program = f"""
 import numpy as np, cnnrecipes as cr
 images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
@@ -91,7 +91,7 @@ for _ in range(2):
     assert found[0] == found[1]
 
 
-def test_the_test_split_decides_nothing(tmp_path):
+def test_split_does_not_influence_training(tmp_path):
     splits = {"train": (IMAGES, LABELS), "test": (IMAGES[:20], LABELS[:20])}
     scrambled = {**splits, "test": (IMAGES[:20], 1 - LABELS[:20])}
     first, other = fit(splits, tmp_path), fit(scrambled, tmp_path)
@@ -99,7 +99,7 @@ def test_the_test_split_decides_nothing(tmp_path):
     assert first.metrics["test"]["accuracy"] == pytest.approx(1 - other.metrics["test"]["accuracy"])
 
 
-def test_training_without_validation(tmp_path):
+def test_training_without_validation_split(tmp_path):
     run = fit((IMAGES, LABELS), tmp_path, **{"data.validation": 0.0})
     assert "val_loss" not in run.history
     assert run.metrics.keys() == {"epoch", "weights"}
@@ -122,14 +122,14 @@ def test_training_without_validation(tmp_path):
         ("vgg16_cifar", (IMAGES, LABELS), {"data.image_size": 8, "optimizer.warmup": "0 epochs"}, "8x8.*32x32"),
     ],
 )
-def test_a_mistake_is_explained_before_a_folder_is_made(tmp_path, recipe, data, changes, words):
+def test_invalid_input_raises_before_the_run_folder_is_created(tmp_path, recipe, data, changes, words):
     with pytest.raises(cr.CNNRecipesError, match=words):
         cr.fit(recipe, data=data, workdir=tmp_path / "runs", progress=False, **changes)
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_is_converted_and_what_few_images_mean_is_said(tmp_path, capsys):
-    """Before a contradiction ends the call, which needs no training to show it."""
+def test_fit_reports_conversions_and_small_splits(tmp_path, capsys):
+    """The call ends with a contradiction, so that nothing is trained."""
     changes = {**SMALL, "data.batch_size": 100, "augment.repeats": 7}
     with pytest.raises(cr.RecipeError, match="augment.repeats = 7 does not divide a batch of 54"):
         cr.fit("resnet20_cifar", (IMAGES / 255, np.eye(2)[LABELS]), workdir=tmp_path / "runs", **changes)
@@ -149,7 +149,7 @@ def test_what_is_converted_and_what_few_images_mean_is_said(tmp_path, capsys):
         ({"train.epochs": 1}, "warmup = '400 steps' is now '10%'"),
     ],
 )
-def test_a_schedule_that_other_data_leaves_no_room_for_is_clipped_and_said(tmp_path, changes, words):
+def test_schedule_longer_than_the_training_is_clipped_with_a_warning(tmp_path, changes, words):
     file = tmp_path / "mine.toml"
     file.write_text('extends = "resnet20_cifar"\n[optimizer]\nwarmup = "400 steps"\n')
     asked = {**SMALL, **changes, "optimizer.warmup": "0 epochs"} if words is None else {**SMALL, **changes}
@@ -157,13 +157,13 @@ def test_a_schedule_that_other_data_leaves_no_room_for_is_clipped_and_said(tmp_p
         asked.pop("optimizer.warmup")
         with pytest.raises(cr.CNNRecipesWarning, match=f"training of 3 steps has no room.*{words}"):
             cr.fit(file, (IMAGES, LABELS), workdir=tmp_path, progress=False, **asked)
-    else:  # what was asked for is the user's own
+    else:  # an override of the call is never clipped
         with pytest.raises(cr.RecipeError, match="less than a step"):
             cr.fit(file, (IMAGES, LABELS), workdir=tmp_path, progress=False, **asked)
 
 
 @pytest.mark.parametrize(("folder", "split"), [("val", "validation"), ("test", "test")])
-def test_a_broken_photo_outside_training_is_left_out_and_listed(tmp_path, folder, split):
+def test_broken_photo_outside_training_is_quarantined(tmp_path, folder, split):
     for i, place in enumerate(("train/a", "train/b", f"{folder}/a")):
         (tmp_path / "photos" / place).mkdir(parents=True)
         Image.fromarray(IMAGES[i]).save(tmp_path / "photos" / place / "x.png")
@@ -173,7 +173,7 @@ def test_a_broken_photo_outside_training_is_left_out_and_listed(tmp_path, folder
     assert run.metrics[split]["n"] == 1
 
 
-def test_photos_that_break_in_training_and_validation_are_left_out(flowers, tmp_path):
+def test_broken_photos_of_training_and_validation_are_quarantined(flowers, tmp_path):
     import shutil
 
     copy = shutil.copytree(flowers, tmp_path / "flowers")

@@ -1,4 +1,4 @@
-"""The first ten minutes of a person with a zip from Kaggle: from the archive to a prediction in two commands."""
+"""From a Kaggle zip file to a prediction in two commands, with the installed console script."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command(folder, *arguments):
 
 @pytest.fixture
 def cats_dogs(hymenoptera, tmp_path):
-    """cats_dogs.zip in Kaggle's layout: photos of ants and bees under the names cats and dogs."""
+    """cats_dogs.zip in Kaggle's layout: photos of ants and bees under the class names cats and dogs."""
     with zipfile.ZipFile(tmp_path / "cats_dogs.zip", "w") as archive:
         for cls, name in (("ants", "cats"), ("bees", "dogs")):
             for split, there, count in (("train", "training_set", 30), ("val", "test_set", 15)):
@@ -32,7 +32,7 @@ def cats_dogs(hymenoptera, tmp_path):
     return tmp_path / "cats_dogs.zip"
 
 
-def test_from_kaggles_zip_to_a_prediction_in_two_commands(cats_dogs, hymenoptera, tmp_path):
+def test_kaggle_zip_is_trained_on_and_predicted_in_two_commands(cats_dogs, hymenoptera, tmp_path):
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(next((hymenoptera / "val" / "bees").glob("*.jpg")).read_bytes())
     small = ("train.epochs=2", "data.image_size=32", "model.name=resnet8", "augment.ops=[]")
@@ -40,8 +40,8 @@ def test_from_kaggles_zip_to_a_prediction_in_two_commands(cats_dogs, hymenoptera
     assert fitted.returncode == 0, fitted.stderr
     (run,) = (tmp_path / "runs").iterdir()
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["test"]["n"] == 30  # the test_set, whole
-    assert metrics["validation"]["n"] == 6  # a tenth of the training_set
+    assert metrics["test"]["n"] == 30  # the whole test_set
+    assert metrics["validation"]["n"] == 6  # a tenth of training_set
     assert "train in training_set/, test in test_set/" in fitted.stdout
     assert "3 system files (.DS_Store, __MACOSX); left out" in fitted.stdout
     predicted = command(tmp_path, "predict", run, "photo.jpg")
@@ -50,19 +50,19 @@ def test_from_kaggles_zip_to_a_prediction_in_two_commands(cats_dogs, hymenoptera
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "photo.jpg", "cats_dogs.zip"}
 
 
-def test_the_page_about_data_shows_these_commands():
+def test_data_page_shows_these_commands():
     page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     assert "$ cnnrecipes fit resnet20_photos --data cats_dogs.zip\n$ cnnrecipes predict RUN photo.jpg\n" in page
 
 
-def test_the_zip_is_checked_as_it_is_trained_on(cats_dogs, tmp_path):
+def test_check_data_reads_the_zip_as_fit_does(cats_dogs, tmp_path):
     checked = command(tmp_path, "check-data", "cats_dogs.zip")
     assert checked.returncode == 0, checked.stderr
     assert re.search(r"cats +30 +15\ndogs +30 +15\n", checked.stdout)
     assert (tmp_path / "check" / "cats_dogs" / "report.html").is_file()
 
 
-def test_a_question_about_a_layout_is_answered_as_the_page_says(hymenoptera, tmp_path):
+def test_ambiguous_layout_is_resolved_by_the_layout_option(hymenoptera, tmp_path):
     for name, split in (("one", "train"), ("two", "val")):
         for cls in ("ants", "bees"):
             for photo in sorted((hymenoptera / split / cls).glob("*.jpg"))[:4]:

@@ -1,4 +1,4 @@
-"""What a training has held is released when it is over: images, decoded caches, files; however it ends."""
+"""Images, decoded caches and open files are released after a training, however it ends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def noise(count: int = 32, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """32 photos of two classes, and a table of them."""
+    """32 photos of two classes, and a CSV table of them."""
     folder = tmp_path_factory.mktemp("photos")
     rows = ["path,label"]
     for i, (image, label) in enumerate(zip(*noise(size=20), strict=True)):
@@ -55,8 +55,8 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def given(kind: str, folder: Path):
-    """What a user gives as data=, of one kind."""
+def data_of_kind(kind: str, folder: Path):
+    """A data argument of the given kind."""
     if kind == "folder":
         return str(folder)
     if kind == "table":
@@ -70,8 +70,8 @@ def given(kind: str, folder: Path):
 
 
 @contextlib.contextmanager
-def watched(monkeypatch):
-    """The images and the decoded caches that are made within, as weak references."""
+def tracked_images(monkeypatch):
+    """Collect weak references to the images and decoded caches created within the context."""
     found = []
 
     def note(kind):
@@ -88,7 +88,7 @@ def watched(monkeypatch):
     yield found
 
 
-def descriptors() -> int:
+def open_descriptors() -> int:
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("there is no /proc/self/fd to count open files in")
     return len(os.listdir("/proc/self/fd"))
@@ -99,7 +99,7 @@ def alive(found: list[weakref.ref]) -> list[str]:
     return [repr(type(reference())) for reference in found if reference() is not None]
 
 
-def failing(monkeypatch, error: BaseException | None) -> None:
+def fail_during_training(monkeypatch, error: BaseException | None) -> None:
     if error is not None:
 
         def on_train_batch_end(self, batch, logs=None):
@@ -120,35 +120,35 @@ SOURCES = [
 
 
 @pytest.mark.parametrize(("kind", "cache", "end"), SOURCES)
-def test_nothing_of_the_data_outlives_a_fit(monkeypatch, folder, tmp_path, kind, cache, end):
+def test_fit_releases_all_images_and_caches(monkeypatch, folder, tmp_path, kind, cache, end):
     def train() -> None:
         expected = contextlib.nullcontext() if ENDS[end] is None else pytest.raises((type(ENDS[end]), cr.Interrupted))
         with expected:
             changes = {"data.cache": cache, "devices.steps_per_execution": 1}
-            cr.fit(RECIPE, data=given(kind, folder), workdir=tmp_path, progress=False, **changes)
+            cr.fit(RECIPE, data=data_of_kind(kind, folder), workdir=tmp_path, progress=False, **changes)
 
-    with watched(monkeypatch) as found:
-        failing(monkeypatch, ENDS[end])
+    with tracked_images(monkeypatch) as found:
+        fail_during_training(monkeypatch, ENDS[end])
         train()
         if ENDS[end] is not None:
-            ENDS[end].__traceback__ = ENDS[end].__context__ = None  # which refers to every frame
+            ENDS[end].__traceback__ = ENDS[end].__context__ = None  # it refers to every frame
         assert len(found) >= (2 if cache != "none" else 1)
         assert alive(found) == []
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk"])
-def test_open_files_do_not_grow_with_the_number_of_fits(folder, tmp_path, cache):
+def test_number_of_open_files_is_constant_over_fits(folder, tmp_path, cache):
     counts = []
     for _ in range(3):
         cr.fit(RECIPE, data=str(folder), workdir=tmp_path, progress=False, **{"data.cache": cache})
-        counts.append(descriptors())
+        counts.append(open_descriptors())
     assert counts[1:] == counts[:1] * 2
 
 
-def test_images_of_tfds_are_released(monkeypatch, shared):
+def test_tfds_images_are_released(monkeypatch, shared):
     if not (shared / "tfds" / "cifar10").is_dir():
         pytest.skip("cifar10 of TFDS is not in the shared data")
-    with watched(monkeypatch) as found:
+    with tracked_images(monkeypatch) as found:
         recipe = RECIPE.change(**{"data.name": "cifar10", "data.image_size": 32})
         with sources.open_source("cifar10", recipe.data) as source:
             next(iter(batching.evaluation_batches(source.split("validation"), recipe.data, 10)))
@@ -156,9 +156,9 @@ def test_images_of_tfds_are_released(monkeypatch, shared):
         assert alive(found) == []
 
 
-def test_evaluating_predicting_and_drawing_release_the_images(monkeypatch, tmp_path):
+def test_evaluate_predict_and_plot_batch_release_images(monkeypatch, tmp_path):
     run = cr.fit(RECIPE, data=noise(), workdir=tmp_path, progress=False)
-    with watched(monkeypatch) as found:
+    with tracked_images(monkeypatch) as found:
         run.evaluate(data=noise(), split="train")
         run.predict(list(noise(3)[0]))
         cr.analysis.plot_batch(RECIPE, data=noise(), images=2)
@@ -175,9 +175,9 @@ def batches(cache: str = "none", data=None):
 
 @pytest.mark.parametrize("use", ["not at all", "to its end", "in part"])
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
-def test_a_data_set_alone_releases_its_images_when_it_is_deleted(monkeypatch, folder, cache, use):
-    """At once, without the cyclic garbage collector."""
-    with watched(monkeypatch) as found:
+def test_deleted_dataset_releases_its_images_without_gc(monkeypatch, folder, cache, use):
+    """Immediately, without the cyclic garbage collector."""
+    with tracked_images(monkeypatch) as found:
         data = noise() if cache == "none" else str(folder)
         _, dataset = batches(cache, data)
         gc.collect()
@@ -195,7 +195,7 @@ def test_a_data_set_alone_releases_its_images_when_it_is_deleted(monkeypatch, fo
             gc.enable()
 
 
-def test_a_data_set_is_usable_as_long_as_an_iterator_or_a_data_set_of_it_is_there():
+def test_dataset_is_usable_while_an_iterator_or_derived_dataset_exists():
     _, dataset = batches()
     expected = [images.numpy() for images, _ in dataset]
     derived = dataset.map(lambda images, labels: images)
@@ -207,7 +207,7 @@ def test_a_data_set_is_usable_as_long_as_an_iterator_or_a_data_set_of_it_is_ther
 
 
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
-def test_a_closed_data_set_says_what_to_do(folder, cache):
+def test_closed_dataset_raises_with_a_remedy(folder, cache):
     for data in [noise(), str(folder)] if cache == "none" else [str(folder)]:
         split, dataset = batches(cache, data)
         assert len(list(dataset)) == 3
@@ -218,8 +218,8 @@ def test_a_closed_data_set_says_what_to_do(folder, cache):
         assert len(list(again)) == 3
 
 
-def test_closing_while_threads_prefetch_is_silent_and_clean():
-    """Neither a crash, nor a word on stderr, though TensorFlow logs all it has; calls that have begun end normally."""
+def test_closing_during_prefetch_is_silent():
+    """No crash and nothing on stderr at TensorFlow's most verbose level; calls in progress end normally."""
     program = textwrap.dedent(
         """
         import sys, time
@@ -258,20 +258,20 @@ def test_closing_while_threads_prefetch_is_silent_and_clean():
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_a_closed_cache_computes_and_keeps_nothing(on_disk):
+def test_closed_cache_still_decodes_but_stores_nothing(on_disk):
     images = decoded_cache.DecodedImages(lambda i: np.full((4, 4, 1), i, np.uint8), limit=10**6, on_disk=on_disk)
     for i in (1, 2, 1):
         assert images(i)[0, 0, 0] == i
-    before = descriptors()
+    before = open_descriptors()
     images.close()
-    assert descriptors() == before - on_disk
+    assert open_descriptors() == before - on_disk
     for i in (1, 2, 3, 3):
         assert images(i)[0, 0, 0] == i
     assert images._kept == {}
 
 
-def test_repeated_trainings_and_predictions_retrace_no_function(tmp_path, caplog):
-    """TensorFlow warns at the fifth graph of the same lines of code; here there are twelve and more."""
+def test_repeated_fits_and_predictions_do_not_retrace(tmp_path, caplog):
+    """TensorFlow warns at the fifth graph of the same code; this test makes twelve and more."""
     caplog.set_level(logging.WARNING, logger="tensorflow")
     image = noise(1)[0][0]
     for _ in range(6):

@@ -1,7 +1,7 @@
-"""Calls that a first user makes and that are not quite right: none ends in a bare error, none passes in silence.
+"""Invalid and unusual calls that a new user makes: each raises a documented error or warns.
 
-A case is what is called, the class of the error (or `CNNRecipesWarning`, or `SAID` for a line that `fit` prints), and
-words of the message that name the thing, the value and the remedy. Almost all fail before anything is trained.
+A case is a call, the class of its error (or of its warning), and words of the message that name the thing, the
+value and the remedy. Almost all fail before training starts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SMALL = {"model.name": "resnet8", "data.image_size": 8, "data.channels": None, "
 
 
 class Case(NamedTuple):
-    """One odd call; `here` has the trained run, a folder of two classes, an empty one and a place to write."""
+    """One unusual call; its argument holds a trained run, a folder of two classes, an empty and a temporary one."""
 
     name: str
     call: Callable[[SimpleNamespace], Any]
@@ -42,7 +42,7 @@ def case(name: str, call: Callable[[SimpleNamespace], Any], error: type[BaseExce
 
 
 def change(error: type[BaseException] = cr.RecipeError, *words: str, **keys: Any) -> Case:
-    """A changed key of a shipped recipe; dots are written as two underscores."""
+    """Change keys of a shipped recipe; dots are written as two underscores."""
     changes = {key.replace("__", "."): value for key, value in keys.items()}
     name = "change " + ", ".join(f"{key}={str(value)[:40]}" for key, value in changes.items())
     return case(name, lambda here: catalog.load("resnet20_cifar").change(**changes), error, *words)
@@ -56,7 +56,7 @@ def fit(here: SimpleNamespace, data: Any = None, recipe: Any = "resnet20_cifar",
 
 
 def command(*arguments: Any) -> Callable[[SimpleNamespace], Any]:
-    """The command line with these arguments; {run}, {tmp}, {folder} and {empty} are filled in."""
+    """Run the command line with these arguments; {run}, {tmp}, {folder} and {empty} are filled in."""
     return lambda here: here.command(*(str(one).format(**vars(here)) for one in arguments))
 
 
@@ -157,7 +157,7 @@ epochs = 2
 
 
 def data(name: str, given: Any, *words: str, error: type[BaseException] = cr.DataError) -> Case:
-    """Data that `fit` refuses."""
+    """`fit` with data that it refuses."""
     make = given if callable(given) else lambda here: given
     return case(f"data: {name}", lambda here: fit(here, make(here)), error, *words)
 
@@ -221,7 +221,7 @@ DATA = [
 
 
 def with_masks(here: SimpleNamespace) -> None:
-    """Masks are taken as they are; here a contradiction ends the call before it trains."""
+    """Masks are accepted with a warning; a contradiction then ends the call before training."""
     with pytest.raises(cr.TrainingError):
         fit(here, (X // 128, Y), **{"train.early_stopping": 3, "data.validation": 0.0})
 
@@ -305,7 +305,7 @@ RUNS = [
 
 
 def predict(name: str, given: Any, *words: str, error: type[BaseException] = cr.DataError, **options: Any) -> Case:
-    """What `predict` of a model of gray 8x8 images refuses."""
+    """`predict` of a model of 8x8 grayscale images, with input that it refuses."""
     make = given if callable(given) else lambda here: given
     return case(f"predict: {name}", lambda here: here.run.predict(make(here), **options), error, *words)
 
@@ -374,7 +374,7 @@ CASES = [*RECIPES, *DATA, *FIT, *RUNS, *PREDICT, *COMMANDS]
 
 @pytest.fixture
 def here(digits_run, tmp_path, monkeypatch, capsys) -> SimpleNamespace:
-    """What the calls are about: a trained run of gray 8x8 digits, folders, and a place of one's own."""
+    """A trained run of 8x8 grayscale digits, folders of images and helpers that make files."""
     folder, empty = tmp_path / "photos", tmp_path / "empty"
     empty.mkdir()
     for i, name in enumerate(("ant", "bee")):
@@ -406,7 +406,7 @@ def here(digits_run, tmp_path, monkeypatch, capsys) -> SimpleNamespace:
     def run_command(*arguments: str) -> None:
         monkeypatch.setattr("sys.argv", ["cnnrecipes", *arguments])
         with monkeypatch.context() as patch:
-            patch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command line replaces
+            patch.setattr(warnings, "showwarning", warnings.showwarning)  # the command line replaces it
             warnings.simplefilter("always", cr.CNNRecipesWarning)
             app.main()
 
@@ -421,7 +421,7 @@ def here(digits_run, tmp_path, monkeypatch, capsys) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("odd", CASES, ids=lambda odd: odd.name)
-def test_an_odd_call_is_answered(odd, here, capsys):
+def test_odd_call_raises_or_warns_with_cause_and_remedy(odd, here, capsys):
     if issubclass(odd.error, Warning):
         with pytest.warns(odd.error) as caught:
             odd.call(here)
@@ -429,7 +429,7 @@ def test_an_odd_call_is_answered(odd, here, capsys):
     else:
         with warnings.catch_warnings(), pytest.raises(odd.error) as caught:
             odd.call(here)
-        assert type(caught.value) is odd.error  # no class more particular, and none less
+        assert type(caught.value) is odd.error  # the exact class, not a subclass
         said = str(caught.value)
     if odd.error is SystemExit:
         said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Images that are not square, `data.image_size = [height, width]`, from the file to the prediction."""
+"""Rectangular images (`data.image_size = [height, width]`), from file to prediction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOW = [{"data.resize": "crop"}, {"data.resize": "pad"}, {"data.short_side": 20}]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Twenty photos of noise, wide and high, in two classes."""
+    """Twenty photos of noise, landscape and portrait, in two classes."""
     random, root = np.random.default_rng(0), tmp_path_factory.mktemp("oblong")
     for i in range(20):
         path = root / "ab"[i % 2] / f"{i:02}.{'jpg' if i % 3 else 'png'}"
@@ -42,7 +42,7 @@ def recipe(folder, **changes):
 
 @pytest.mark.parametrize("shape", [(16, 24), (32, 48), (48, 72), (90, 24), (17, 100), (5, 5)])
 @pytest.mark.parametrize("short_side", [None, 16, 20])
-def test_a_covering_shape_covers_keeps_proportions_and_is_no_larger_than_needed(shape, short_side):
+def test_covering_shape_is_the_smallest_with_the_same_aspect_ratio(shape, short_side):
     target = np.array(SIZE) * (short_side or 16) / 16
     found = covering_shape(tf.constant(shape), SIZE, short_side).numpy()
     scale = max(target / shape)
@@ -51,19 +51,19 @@ def test_a_covering_shape_covers_keeps_proportions_and_is_no_larger_than_needed(
     assert np.isclose(found, target, atol=0.5).any()
 
 
-def test_a_square_size_is_the_short_side():
+def test_covering_shape_of_a_square_size_scales_the_short_side():
     for shape in [(20, 31), (31, 20), (7, 7), (333, 500)]:
         expected = np.round(np.array(shape) * 224 / min(shape))
         np.testing.assert_array_equal(covering_shape(tf.constant(shape), (224, 224)), expected)
 
 
 @pytest.mark.parametrize("how", ["crop", "pad"])
-def test_an_image_of_the_size_stays_and_the_middle_of_a_larger_one_is_kept(how):
+def test_resize_keeps_images_of_the_size_and_centers_others(how):
     image = np.random.default_rng(1).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     np.testing.assert_array_equal(resize(tf.constant(image), SIZE, how), image)
     larger = np.pad(image, [(0, 0), (4, 4), (0, 0)] if how == "crop" else [(0, 0), (0, 0), (0, 0)])
     np.testing.assert_array_equal(resize(tf.constant(larger), SIZE, how), image)
-    low = image[:8]  # as wide, so that pad leaves it and crop enlarges it
+    low = image[:8]  # as wide as the target, so that pad leaves it unchanged and crop enlarges it
     padded = resize(tf.constant(low), SIZE, how).numpy()
     assert padded.shape == (*SIZE, 3)
     if how == "pad":
@@ -73,8 +73,8 @@ def test_an_image_of_the_size_stays_and_the_middle_of_a_larger_one_is_kept(how):
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_files_predict_as_in_validation_to_the_last_bit(folder, how):
-    """With Keras' own forward pass over the pipeline's batches, from files and from what the cache keeps."""
+def test_predictions_on_files_are_bit_identical_to_validation(folder, how):
+    """Compared with Keras' forward pass over the pipeline's batches, from files and from the cache."""
     spec = recipe(folder, **how)
     source = open_source(None, spec.data)
     split = source.split("validation")
@@ -104,7 +104,7 @@ def test_files_predict_as_in_validation_to_the_last_bit(folder, how):
         ["random_crop(short_side=[18, 30])", "rand_augment", "random_erasing", "aug_mix"],
     ],
 )
-def test_every_kind_of_augmentation_gives_batches_of_the_size(folder, ops):
+def test_augmented_batches_have_the_rectangular_size(folder, ops):
     spec = recipe(folder, **{"augment.ops": ops, "train.epochs": 2})
     split = open_source(None, spec.data).split("train")
     kept = recipe(folder, **{"augment.ops": ops, "train.epochs": 2, "data.cache": "memory"})
@@ -115,7 +115,7 @@ def test_every_kind_of_augmentation_gives_batches_of_the_size(folder, ops):
         np.testing.assert_array_equal(images, again)
 
 
-def test_a_training_of_oblong_images_from_fit_to_pictures(folder, tmp_path):
+def test_fit_evaluate_predict_and_plot_rectangular_images(folder, tmp_path):
     changes = {"data.image_size": list(SIZE), "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
     run = cr.fit("resnet20_photos", folder, workdir=tmp_path, progress=False, **changes)
     assert run.recipe.data.image_size == SIZE

@@ -1,4 +1,4 @@
-"""resume, extend and new runs from old weights, by the public functions and by the command line."""
+"""`resume`, `extend` and `train.start_from`, by the Python functions and by the command line."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def fit(folder, **changes):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run of three epochs that tests read and do not change."""
+    """A finished run of three epochs; read-only for tests."""
     return fit(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
 def stopped(finished, tmp_path):
-    """The same run as a kill between its last two checkpoints would have left it."""
+    """The same run as a kill between its last two checkpoints leaves it."""
     folder = shutil.copytree(finished.folder, tmp_path / finished.folder.name)
     for name in ("model.keras", "metrics.json"):
         (folder / name).unlink()
@@ -60,14 +60,14 @@ def stopped(finished, tmp_path):
     return folder
 
 
-def test_a_stopped_run_is_finished_as_it_would_have_been(finished, stopped):
+def test_resume_after_a_kill_is_bit_exact(finished, stopped):
     run = cr.resume(stopped, data=DATA, progress=False)
     assert differences(finished, run) == []
     assert run.metrics == finished.metrics
     assert run.predict(IMAGES[0]).probabilities == finished.predict(IMAGES[0]).probabilities
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(finished, stopped, capsys):
+def test_resume_falls_back_to_the_previous_checkpoint_if_damaged(finished, stopped, capsys):
     newest = stopped / "checkpoints" / "step_000000009.npz"
     newest.write_bytes((finished.folder / "checkpoints" / "step_000000009.npz").read_bytes()[:-3000])
     run = cr.resume(stopped, data=DATA, progress=True)
@@ -75,13 +75,13 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(finished, stopped, cap
     assert differences(finished, run) == []
 
 
-def test_damaged_metrics_are_an_error_of_the_run(finished, stopped):
+def test_damaged_metrics_file_raises_a_run_error(finished, stopped):
     (stopped / "metrics.json").write_text('{"epoch": 3, "test": {')
     with pytest.raises(cr.RunError, match=r"cannot read .*metrics\.json"):
         differences(finished, cr.Run.open(stopped))
 
 
-def test_an_extension_that_runs_out_of_disk_leaves_no_half_of_the_best_weights(finished, tmp_path, monkeypatch):
+def test_extend_on_a_full_disk_leaves_no_partial_weights(finished, tmp_path, monkeypatch):
     def half(source, target):
         Path(target).write_bytes(Path(source).read_bytes()[:100])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -93,13 +93,13 @@ def test_an_extension_that_runs_out_of_disk_leaves_no_half_of_the_best_weights(f
     assert not list(tmp_path.rglob("*best.npz"))
 
 
-def test_a_run_without_a_checkpoint_begins_anew(finished, stopped):
+def test_resume_without_a_checkpoint_restarts_from_step_zero(finished, stopped):
     shutil.rmtree(stopped / "checkpoints")
     (stopped / "checkpoints").mkdir()
     assert differences(finished, cr.resume(stopped, data=DATA, progress=False)) == []
 
 
-def test_what_cannot_be_gone_on_with_is_said(finished, stopped, tmp_path):
+def test_resume_raises_for_finished_runs_and_other_data_or_recipes(finished, stopped, tmp_path):
     with pytest.raises(cr.RunError, match="is finished; `cnnrecipes extend`"):
         cr.resume(finished.folder)
     with pytest.raises(cr.RunError, match="is not a run folder"):
@@ -116,7 +116,7 @@ def test_what_cannot_be_gone_on_with_is_said(finished, stopped, tmp_path):
         cr.extend(stopped, 2, schedule="restart", data=DATA)
 
 
-def test_what_changes_nothing_may_be_changed(finished, stopped):
+def test_resume_accepts_changed_checkpoint_and_execution_settings(finished, stopped):
     toml = stopped / "recipe.toml"
     changed = toml.read_text().replace('checkpoint_every = "1 steps"', 'checkpoint_every = "1 h"')
     toml.write_text(changed.replace("steps_per_execution = 1", "steps_per_execution = 3"))
@@ -124,7 +124,7 @@ def test_what_changes_nothing_may_be_changed(finished, stopped):
 
 
 @pytest.mark.parametrize("schedule", ["stretch", "restart", "constant"])
-def test_a_finished_run_goes_on_in_a_new_one(finished, tmp_path, schedule):
+def test_extend_continues_a_finished_run_in_a_new_folder(finished, tmp_path, schedule):
     before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
     rate = 0.001 if schedule == "constant" else None
     options = {"schedule": schedule, "learning_rate": rate, "data": DATA, "workdir": tmp_path, "progress": False}
@@ -150,13 +150,13 @@ def test_a_finished_run_goes_on_in_a_new_one(finished, tmp_path, schedule):
         ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "a learning rate belongs"),
     ],
 )
-def test_an_extension_that_makes_no_sense_is_refused(finished, tmp_path, options, words):
+def test_invalid_extension_is_refused(finished, tmp_path, options, words):
     with pytest.raises(cr.RecipeError, match=words):
         cr.extend(finished, **options, data=DATA, workdir=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(stopped):
+def test_run_is_locked_while_another_process_trains_it(stopped):
     program = "import sys, cnnrecipes as cr\nwith cr.Run.open(sys.argv[1]).held(): print('held', flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", program, str(stopped)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -171,12 +171,12 @@ def test_a_run_is_trained_by_one_process_at_a_time(stopped):
     assert cr.resume(stopped, data=DATA, progress=False).finished
 
 
-def test_other_images_with_the_same_labels_are_other_data(stopped):
+def test_resume_refuses_other_images_with_the_same_labels(stopped):
     with pytest.raises(cr.RunError, match="data.sample_of_images was '[0-9a-f]{16}' and is"):
         cr.resume(stopped, data=(255 - IMAGES, LABELS), progress=False)
 
 
-def test_ctrl_c_while_the_model_is_measured_says_what_is_left(stopped, monkeypatch):
+def test_ctrl_c_during_evaluation_names_the_resume_command(stopped, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
@@ -187,7 +187,7 @@ def test_ctrl_c_while_the_model_is_measured_says_what_is_left(stopped, monkeypat
     assert cr.resume(stopped, data=DATA, progress=False).finished
 
 
-def test_a_new_run_starts_from_old_weights(finished, tmp_path):
+def test_start_from_a_finished_run_copies_its_weights(finished, tmp_path):
     frozen = {"optimizer.learning_rate": 1e-12, "optimizer.weight_decay": 0.0, "train.start_from": str(finished.folder)}
     run = fit(tmp_path, **frozen, **{"train.artifact": "last"})
     for weight, old in zip(run.model.trainable_weights, finished.model.trainable_weights, strict=True):
@@ -204,9 +204,9 @@ def test_a_new_run_starts_from_old_weights(finished, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "unfinished run"])
-def test_a_new_run_starts_from_the_weights_of_a_stopped_one(tmp_path, monkeypatch, kind):
+def test_start_from_a_checkpoint_or_an_unfinished_run_copies_its_weights(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
-    # Dropout keeps states of random numbers between the weights.
+    # Dropout keeps the state of its random numbers between the weights.
     old = fit("old", **{"model.dropout": 0.2, "train.artifact": "last"})
     (old.folder / "metrics.json").unlink()
     start = old.folder if kind == "unfinished run" else max(old.folder.glob("checkpoints/step_*.npz"))
@@ -217,15 +217,15 @@ def test_a_new_run_starts_from_the_weights_of_a_stopped_one(tmp_path, monkeypatc
     assert Path(run.recipe.train.start_from).is_absolute()
 
 
-def test_a_stopped_run_without_a_checkpoint_has_no_weights_to_start_from(finished, tmp_path):
+def test_start_from_a_run_without_checkpoint_raises(finished, tmp_path):
     shutil.copytree(finished.folder, tmp_path / "run", ignore=shutil.ignore_patterns("*.npz", "metrics.json"))
     with pytest.raises(cr.RunError, match="stopped before it wrote a checkpoint"):
         fit(tmp_path / "new", **{"train.start_from": str(tmp_path / "run")})
     assert not (tmp_path / "new").exists()
 
 
-def test_best_weights_start_a_run_which_is_resumed_without_the_old_one(finished, tmp_path, monkeypatch):
-    """Killed before its first checkpoint, and the old run is gone: the same bits as of an undisturbed training."""
+def test_resume_of_a_run_with_start_from_does_not_need_the_old_run(finished, tmp_path, monkeypatch):
+    """Killed before its first checkpoint, with the old run deleted: bit-identical to an undisturbed training."""
 
     class Killed(BaseException):
         pass
@@ -258,14 +258,14 @@ def test_best_weights_start_a_run_which_is_resumed_without_the_old_one(finished,
         (lambda path: verified_npz.write(path, {"optimizer/00000": np.zeros(3)}, {}), "holds no weights of a model"),
     ],
 )
-def test_a_file_without_weights_to_start_from_is_named(tmp_path, make, words):
+def test_start_from_a_file_without_weights_raises(tmp_path, make, words):
     make(tmp_path / "some.npz")
     with pytest.raises(cr.RunError, match=f"some.npz.*{words}"):
         fit(tmp_path / "runs", **{"train.start_from": str(tmp_path / "some.npz")})
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_resumed_run_takes_other_checkpoints_and_no_other_training(finished, stopped):
+def test_resume_accepts_changes_of_devices_and_logging_only(finished, stopped):
     with pytest.raises(
         cr.RunError,
         match=r"train.epochs \(3 to 5\) cannot change; only keys of \[devices\] and \[logging\] can.*extend",
@@ -281,7 +281,7 @@ def test_a_resumed_run_takes_other_checkpoints_and_no_other_training(finished, s
     assert (str(recorded.logging.checkpoint_every), recorded.devices.on_oom) == ("1 h", "halve")
 
 
-def test_an_unfinished_run_predicts_with_its_best_weights_and_says_so(finished, stopped):
+def test_predict_of_an_unfinished_run_warns_and_uses_its_best_weights(finished, stopped):
     with pytest.warns(
         cr.CNNRecipesWarning, match=rf"not finished: these are the weights of epoch \d, the best so far; .*{stopped}"
     ):
@@ -298,11 +298,11 @@ def test_an_unfinished_run_predicts_with_its_best_weights_and_says_so(finished, 
         cr.load(stopped).predict(IMAGES[:5])
 
 
-def test_a_time_budget_ends_in_time_with_a_whole_artifact(tmp_path):
+def test_time_budget_ends_training_in_time_with_a_complete_artifact(tmp_path):
     start = time.monotonic()
     run = fit(tmp_path, **{"train.time_budget": "25 s", "train.epochs": 100_000, "devices.steps_per_execution": 3})
     taken = time.monotonic() - start
-    assert taken < 75  # 25, and what a busy machine may add after the last look at the clock
+    assert taken < 75  # 25, and what a busy machine may add after the last check of the clock
     assert run.predict(IMAGES[0]).name in ("0", "1")
     rates = run.history.learning_rate
     assert rates.iloc[-1] < 0.02 * rates.max()
@@ -310,7 +310,7 @@ def test_a_time_budget_ends_in_time_with_a_whole_artifact(tmp_path):
     assert 3 < len(run.history) < 100_000
 
 
-def test_a_time_budget_that_is_over_before_the_first_epoch_is_said(tmp_path, capsys):
+def test_time_budget_over_within_the_first_epoch_is_reported(tmp_path, capsys):
     run = cr.fit(
         "resnet20_cifar", data=DATA, workdir=tmp_path, **{**SMALL, "train.time_budget": "1 s", "train.epochs": 9}
     )
@@ -319,8 +319,8 @@ def test_a_time_budget_that_is_over_before_the_first_epoch_is_said(tmp_path, cap
     assert run.predict(IMAGES[0]).name in ("0", "1")
 
 
-def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys):
-    """TensorFlow's own error, where a step would need more than there is."""
+def test_out_of_memory_error_is_explained_and_on_oom_halves_microbatches(tmp_path, monkeypatch, capsys):
+    """TensorFlow's own error, from a step that allocates more than any machine has."""
     import tensorflow as tf
 
     from cnnrecipes.training.train_model import TrainModel
@@ -329,7 +329,7 @@ def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys)
 
     def greedy(self, images, labels):
         if images.shape[0] > 4:
-            # 2^52 bytes: no machine has them. The sizes are not known before the step runs.
+            # 2^52 bytes. The sizes are not known before the step runs.
             side = tf.size(images) * 0 + 2**25
             tf.debugging.assert_greater(tf.reduce_sum(tf.random.uniform([side, side])), -1.0)
         return computed(self, images, labels)
@@ -349,7 +349,7 @@ def test_memory_that_runs_out_is_named_and_halved(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_a_model_trained_in_half_precision_is_handed_over_in_float32(tmp_path, precision):
+def test_model_trained_in_half_precision_is_saved_in_float32(tmp_path, precision):
     run = fit(tmp_path, **{"train.precision": precision, "train.epochs": 6})
     assert run.metrics["validation"]["accuracy"] == 1
     assert {layer.compute_dtype for layer in run.model.layers} == {"float32"}
@@ -357,7 +357,7 @@ def test_a_model_trained_in_half_precision_is_handed_over_in_float32(tmp_path, p
     np.testing.assert_allclose(run.history.loss.iloc[0], full.history.loss.iloc[0], rtol=0.02)
 
 
-def test_a_wandb_that_is_not_installed_is_named_before_any_folder(tmp_path):
+def test_missing_wandb_raises_before_the_run_folder_is_created(tmp_path):
     import importlib.util
 
     if importlib.util.find_spec("wandb"):
@@ -374,7 +374,7 @@ def command(*arguments):
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def test_ctrl_c_and_resume_on_the_command_line(tmp_path):
+def test_ctrl_c_on_the_command_line_saves_a_checkpoint(tmp_path):
     process = subprocess.Popen(
         command("fit", "resnet8_digits", "train.epochs=500", "--workdir", tmp_path),
         stdout=subprocess.PIPE,
@@ -398,8 +398,8 @@ def test_ctrl_c_and_resume_on_the_command_line(tmp_path):
     assert facts["packages"]["keras"]
 
 
-def test_killed_at_random_moments_and_resumed_the_bits_are_the_same(tmp_path):
-    """Real kills of real processes; `cnnrecipes resume-check` is this, with as many as one likes."""
+def test_resume_is_bit_exact_after_kills_at_random_steps(tmp_path):
+    """Kills real processes, as `cnnrecipes resume-check` does."""
     said = []
     recipe = catalog.load("resnet8_digits")
     table = resume_check(recipe.change(**{"train.epochs": 12}), kills=3, workdir=tmp_path, seed=1, say=said.append)

@@ -1,4 +1,4 @@
-"""The rooms: imports point only to a room with a smaller number, and the modules of a room import in no circle."""
+"""Layering: imports point only to rooms with a smaller number, and the modules of a room have no circular imports."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ ROOMS = {
         )
     )
 }
-# The public names, and the command line that imports them as a user would.
+# The public names, and the command line, which imports them as a user would.
 EVERYTHING = ("__init__", "cli")
-# data reads recipes and knows no models.
+# data reads recipes, but must not import models.
 CLOSED = {("data", "layers"), ("data", "models")}
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in FILES}
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of cnnrecipes that a file imports when it runs, for example "data.split"; not those for types."""
+    """The modules of cnnrecipes that a file imports at run time, for example "data.split"; without those for types."""
     found = set()
     todo = [ast.parse(path.read_text(encoding="utf-8"))]
     while todo:
@@ -67,7 +67,7 @@ def is_ours(name: str) -> bool:
 
 
 def module_of(name: str) -> str:
-    """The module that a dotted name below cnnrecipes is, or is in."""
+    """The module that a dotted name below cnnrecipes refers to."""
     while name and name not in MODULES and f"{name}.__init__" not in MODULES:
         name = name.rpartition(".")[0]
     return name if name in MODULES else f"{name}.__init__".removeprefix(".")
@@ -86,13 +86,13 @@ def test_imports_point_to_rooms_with_smaller_numbers(module):
             assert (room(module), room(there)) not in CLOSED, f"{module} imports {there}"
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_package_has_no_circular_imports():
     graph = {module: imports(path) - {module, "__init__"} for module, path in MODULES.items() if module != "__init__"}
     order = list(graphlib.TopologicalSorter(graph).static_order())
     assert set(order) >= set(graph)
 
 
-def test_the_top_level_holds_rooms_and_nothing_else():
+def test_top_level_contains_only_rooms():
     allowed = {"__init__", "__main__", "errors", "fit", "compare"}
     assert {path.stem for path in PACKAGE.glob("*.py")} <= allowed
 
@@ -105,12 +105,12 @@ def test_the_top_level_holds_rooms_and_nothing_else():
         "from cnnrecipes.cli.app import app; app(['show', 'resnet8_digits', 'train.epochs=2'], standalone_mode=False)",
     ],
 )
-def test_tensorflow_is_not_imported_before_it_is_needed(code):
+def test_tensorflow_is_imported_lazily(code):
     code += "; import sys; assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("code", ["import cnnrecipes.fit", "from cnnrecipes.fit import extend", "pass"])
-def test_fit_is_the_function_whatever_was_imported(code):
+def test_fit_is_the_function_regardless_of_import_order(code):
     code += "; import cnnrecipes as cr; assert callable(cr.fit); import cnnrecipes.fit; assert callable(cr.fit)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

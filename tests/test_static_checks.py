@@ -22,10 +22,10 @@ def test_ruff_reports_nothing(arguments):
 
 
 def test_mypy_reports_nothing(pytestconfig):
-    # In the cache folder of pytest: 20 s at first, 2 s when little has changed.
+    # In the cache folder of pytest: 20 s at first, 2 s after small changes.
     run_tool("mypy", "--cache-dir", str(pytestconfig.cache.mkdir("mypy")))
 
 
-def test_the_package_declares_its_types():
+def test_package_declares_its_types():
     assert (ROOT / "cnnrecipes" / "py.typed").is_file()
     assert "py.typed" in (ROOT / "setup.py").read_text(encoding="utf-8")

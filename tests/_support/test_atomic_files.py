@@ -1,4 +1,4 @@
-"""Every file that is written for a user: atomically, or with an error that names the path and a remedy."""
+"""File writes are atomic, or raise an error that names the path and a remedy; existing output is kept."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ COMMANDS = {
 }
 
 
-def inside(monkeypatch, *arguments):
-    """Run the command line in this process; its exit status."""
+def run_cli(monkeypatch, *arguments):
+    """Run the command line in this process; return its exit status."""
     monkeypatch.setattr(sys, "argv", ["cnnrecipes", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         app.main()
@@ -59,14 +59,14 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
-def filled(name, folder, photos):
+def arguments_of(name, folder, photos):
     return [argument.format(folder, photos=photos) for argument in COMMANDS[name]]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_path_below_a_file_is_one_line_that_names_it(monkeypatch, capsys, tmp_path, photos, name):
+def test_path_below_a_file_is_reported_in_one_line(monkeypatch, capsys, tmp_path, photos, name):
     (tmp_path / "file").write_text("mine")
-    assert inside(monkeypatch, *filled(name, tmp_path / "file", photos)) == 2
+    assert run_cli(monkeypatch, *arguments_of(name, tmp_path / "file", photos)) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert str(tmp_path / "file") in said
@@ -76,22 +76,22 @@ def test_a_path_below_a_file_is_one_line_that_names_it(monkeypatch, capsys, tmp_
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(monkeypatch, capsys, small_disk, photos, name):
+def test_full_disk_is_reported_in_one_line_and_leaves_no_partial_files(monkeypatch, capsys, small_disk, photos, name):
     (small_disk / "fill").write_bytes(b"0" * 12288)
-    assert inside(monkeypatch, *filled(name, small_disk, photos)) == 2
+    assert run_cli(monkeypatch, *arguments_of(name, small_disk, photos)) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert "No space left on device" in said or "make room" in said
     assert str(small_disk) in said
     assert not list(small_disk.rglob(".*"))
 
 
-def test_a_folder_that_is_not_there_is_to_be_created_first(monkeypatch, capsys, tmp_path):
-    assert inside(monkeypatch, "show-batch", *DIGITS, "--output", tmp_path / "none" / "batch.png") == 2
+def test_missing_folder_is_reported_with_a_remedy(monkeypatch, capsys, tmp_path):
+    assert run_cli(monkeypatch, "show-batch", *DIGITS, "--output", tmp_path / "none" / "batch.png") == 2
     assert "No such file or directory; create the folder first" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_write_that_fails_leaves_the_older_file(tmp_path):
+def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "table.csv"
     write_text(path, "older")
 
@@ -112,7 +112,7 @@ def test_a_write_that_fails_leaves_the_older_file(tmp_path):
     ("path", "number"),
     [("no/x.png", errno.ENOENT), ("file/x.png", errno.ENOTDIR), ("folder", errno.EISDIR)],
 )
-def test_what_cannot_be_written_is_known_before_any_work(tmp_path, path, number):
+def test_unwritable_path_is_detected_before_any_work(tmp_path, path, number):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     with pytest.raises(cr.WriteError) as caught:
@@ -122,7 +122,7 @@ def test_what_cannot_be_written_is_known_before_any_work(tmp_path, path, number)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into every folder")
-def test_a_folder_without_permission_is_named(tmp_path):
+def test_folder_without_write_permission_is_named(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     for refused in (lambda: check_writable(closed / "x.png"), lambda: make_folder(closed)):
@@ -131,30 +131,30 @@ def test_a_folder_without_permission_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["show-batch", "plot-schedule", "inspect", "check-data"])
-def test_nothing_earlier_is_overwritten_unasked(monkeypatch, capsys, tmp_path, photos, name):
-    arguments = filled(name, tmp_path, photos)
-    assert inside(monkeypatch, *arguments) == 0
+def test_existing_output_is_not_overwritten_without_overwrite(monkeypatch, capsys, tmp_path, photos, name):
+    arguments = arguments_of(name, tmp_path, photos)
+    assert run_cli(monkeypatch, *arguments) == 0
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     capsys.readouterr()
-    assert inside(monkeypatch, *arguments) == 2
+    assert run_cli(monkeypatch, *arguments) == 2
     assert "exists already; give another path, or --overwrite" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
-    assert inside(monkeypatch, *arguments, "--overwrite") == 0
+    assert run_cli(monkeypatch, *arguments, "--overwrite") == 0
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     assert all(after[path] > before[path] for path in before)
 
 
-def test_default_outputs_are_numbered_and_said(monkeypatch, capsys, tmp_path, photos):
+def test_default_outputs_are_numbered_and_reported(monkeypatch, capsys, tmp_path, photos):
     monkeypatch.chdir(tmp_path)
     for _ in range(3):
-        assert inside(monkeypatch, "plot-schedule", *DIGITS) == 0
-        assert inside(monkeypatch, "check-data", photos) == 0
+        assert run_cli(monkeypatch, "plot-schedule", *DIGITS) == 0
+        assert run_cli(monkeypatch, "check-data", photos) == 0
     assert {path.name for path in tmp_path.glob("*.png")} == {"schedule.png", "schedule_2.png", "schedule_3.png"}
     assert {path.name for path in (tmp_path / "check").iterdir()} == {"photos", "photos_2", "photos_3"}
     assert "wrote schedule_3.png" in capsys.readouterr().out
 
 
-def test_a_default_folder_keeps_its_dot(tmp_path):
+def test_default_output_name_keeps_its_dots(tmp_path):
     (tmp_path / "my.photos").mkdir()
     assert choose_output(None, tmp_path / "my.photos", names=("a",)).name == "my.photos_2"
     (tmp_path / "batch.png").touch()
@@ -162,7 +162,7 @@ def test_a_default_folder_keeps_its_dot(tmp_path):
     assert choose_output(None, tmp_path / "batch.png", overwrite=True).name == "batch.png"
 
 
-def test_the_public_names_are_all_that_completion_offers():
+def test_dir_lists_exactly_the_public_names():
     offered = {name for name in dir(cr) if not name.startswith("_")}
     assert offered == set(cr.__all__)
     assert {"os", "sys", "Any", "annotations", "importlib"}.isdisjoint(offered)

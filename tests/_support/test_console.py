@@ -1,4 +1,4 @@
-"""Names from data, files and models reach the terminal as text of one line that changes nothing else on it."""
+"""Names from data and files are printed on one line without control sequences; TensorFlow's log is suppressed."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from cnnrecipes._support.console import listed, printable
         (7, "7"),
     ],
 )
-def test_what_would_act_on_a_terminal_becomes_an_escape_and_letters_stay(raw, shown):
+def test_control_characters_are_escaped_and_letters_are_kept(raw, shown):
     assert printable(raw) == shown
-    shown.encode()  # can be written
+    shown.encode()  # must be encodable
 
 
-def test_long_lists_are_cut_and_counted():
+def test_long_lists_are_truncated_and_counted():
     assert listed(["a", "b"]) == "a, b"
     assert listed([f"c{i}" for i in range(3000)], most=3) == "c0, c1, and 2,998 more"
 
 
 def python(code):
-    """Run code in a new process, with TensorFlow's log as it is by default."""
+    """Run code in a subprocess with TensorFlow's default log level."""
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
 
 
-def test_tensorflow_logs_nothing_when_it_is_imported_and_finds_its_devices():
+def test_tensorflow_import_and_device_discovery_log_nothing():
     done = python(
         "import cnnrecipes as cr; cr.build; import tensorflow as tf; print(len(tf.config.list_logical_devices()))"
     )
@@ -50,7 +50,7 @@ def test_tensorflow_logs_nothing_when_it_is_imported_and_finds_its_devices():
     assert int(done.stdout) >= 1
 
 
-def test_only_lines_of_tensorflows_log_are_kept_from_the_standard_error(capfd):
+def test_only_tensorflow_log_lines_are_removed_from_stderr(capfd):
     with console._without_logs():
         os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
         os.write(2, b"I0000 00:00:1795548597.468583    7261 port.cc:153] oneDNN custom operations are on.\n")
@@ -65,13 +65,13 @@ def failing_import():
     raise ImportError("no TensorFlow")
 
 
-def test_the_log_is_shown_where_the_import_fails(capfd):
+def test_log_is_shown_if_the_import_fails(capfd):
     with pytest.raises(ImportError, match="no TensorFlow"):
         failing_import()
     assert "x.cc:1] why" in capfd.readouterr().err
 
 
-def test_a_closed_standard_error_stops_no_import():
+def test_import_works_with_closed_stderr():
     done = python(
         "import os; os.close(2); import cnnrecipes._support.console as t\nwith t._without_logs(): print('done')"
     )

@@ -1,4 +1,4 @@
-"""A saved model of ours loads after `import cnnrecipes`, whichever comes first, Keras or cnnrecipes."""
+"""Saved models load after `import cnnrecipes`, regardless of the order of importing Keras and cnnrecipes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LOAD = "import numpy as np; y = keras.saving.load_model('m.keras')(np.ones((1, 8
 
 
 @pytest.mark.parametrize("imports", ["import cnnrecipes, keras", "import keras, cnnrecipes"])
-def test_a_saved_model_loads_after_import_cnnrecipes(tmp_path, imports):
+def test_saved_model_loads_after_importing_cnnrecipes(tmp_path, imports):
     model = cr.build("fast_cnn", input_shape=(8, 8, 3), classes=2, norm="group", pool="blur", widths=(16, 16, 16))
     model.save(tmp_path / "m.keras")
     subprocess.run([sys.executable, "-c", f"{imports}; {LOAD}"], cwd=tmp_path, check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(np.ones((1, 8, 8, 3))), rtol=1e-5, atol=1e-6)
 
 
-def test_keras_is_found_as_if_nothing_stood_before_it():
+def test_import_hook_is_removed_after_keras_is_imported():
     code = (
         "import cnnrecipes, sys; assert 'keras' not in sys.modules; import keras; "
         "assert keras.__spec__.name == 'keras'; "
@@ -31,5 +31,5 @@ def test_keras_is_found_as_if_nothing_stood_before_it():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_our_layers_are_registered_in_this_process():
+def test_layers_are_registered_in_this_process():
     assert keras.saving.get_registered_object("cnnrecipes>BlurPool") is not None

@@ -1,4 +1,4 @@
-"""Global settings of Keras do not leak into a training, or are refused before any work."""
+"""Global Keras settings do not influence a training, or are refused before any work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def python(code: str, *arguments: object, **variables: str) -> subprocess.Comple
         ('keras.config.set_floatx("float64")', "float64"),
     ],
 )
-def test_the_artifact_is_float32_whatever_the_user_has_set(tmp_path, setting, after):
+def test_artifact_is_float32_regardless_of_global_dtype_settings(tmp_path, setting, after):
     done = python(FIT.format(setting=setting), tmp_path)
     assert done.returncode == 0, done.stderr
     layers, kept, equal = done.stdout.splitlines()
@@ -41,7 +41,7 @@ def test_the_artifact_is_float32_whatever_the_user_has_set(tmp_path, setting, af
     assert equal == "True"
 
 
-def test_channels_first_is_refused_before_a_folder_is_made(tmp_path):
+def test_channels_first_is_refused_before_the_run_folder_is_created(tmp_path):
     setting = 'keras.config.set_image_data_format("channels_first")'
     done = python(FIT.format(setting=setting), tmp_path / "runs")
     assert "KerasSettingError: Keras' image data format is 'channels_first'" in done.stderr
@@ -50,7 +50,7 @@ def test_channels_first_is_refused_before_a_folder_is_made(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_another_backend_is_refused_before_any_work(tmp_path, backend):
+def test_other_backend_is_refused_before_any_work(tmp_path, backend):
     done = python("import cnnrecipes as cr; cr.fit('resnet8_digits')", KERAS_BACKEND=backend)
     assert f"KerasSettingError: Keras' backend is '{backend}'" in done.stderr
     code = f"import os; os.chdir({str(tmp_path)!r}); import sys; sys.argv[1:] = ['fit', 'resnet8_digits']"
@@ -60,7 +60,7 @@ def test_another_backend_is_refused_before_any_work(tmp_path, backend):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_backend_of_the_users_configuration_file_is_refused_too(tmp_path):
+def test_backend_from_the_keras_configuration_file_is_refused(tmp_path):
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
     code = "from cnnrecipes._support import keras_settings; keras_settings.check_backend(); print('fine')"

@@ -1,4 +1,4 @@
-"""Lazy imports: nothing is imported before the first access, and an access is the module's own attribute."""
+"""Lazy imports: modules are imported at the first access, and attributes are those of the module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnnrecipes._support.lazy import lazy_module
 tf = lazy_module("tensorflow")
 
 
-def test_a_module_is_imported_at_the_first_access():
+def test_module_is_imported_at_the_first_access():
     code = (
         "import sys; from cnnrecipes._support.lazy import lazy_module; wave = lazy_module('wave');"
         "assert 'wave' not in sys.modules; assert callable(wave.open); assert 'wave' in sys.modules"
@@ -22,7 +22,7 @@ def test_a_module_is_imported_at_the_first_access():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_attributes_are_the_modules_own(monkeypatch):
+def test_attributes_are_those_of_the_module(monkeypatch):
     assert tf.cast is tensorflow.cast
     assert tf.raw_ops is tensorflow.raw_ops
     assert "cast" in dir(tf)
@@ -30,14 +30,14 @@ def test_attributes_are_the_modules_own(monkeypatch):
     assert tf.cast is print
 
 
-def test_a_missing_module_or_attribute_is_an_ordinary_error():
+def test_missing_module_or_attribute_raises_the_standard_error():
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         lazy_module("no_such_module").attribute  # noqa: B018
     with pytest.raises(AttributeError, match="no_such_attribute"):
         tf.no_such_attribute  # noqa: B018
 
 
-def test_autograph_and_tracing_see_the_module():
+def test_autograph_and_tracing_support_lazy_modules():
     @tf.function
     def halved(x):
         while tf.reduce_sum(x) > 1:
@@ -57,7 +57,7 @@ def test_autograph_and_tracing_see_the_module():
     assert ops[0] == ops[1]
 
 
-def test_an_access_takes_less_than_a_quarter_of_the_smallest_operation():
+def test_attribute_access_is_faster_than_a_quarter_of_an_operation():
     x = tensorflow.zeros(3)
     access = min(timeit.repeat(lambda: tf.add, number=2000, repeat=5))
     operation = min(timeit.repeat(lambda: tensorflow.add(x, x), number=2000, repeat=5))

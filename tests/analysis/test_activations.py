@@ -1,4 +1,4 @@
-"""Activation statistics: NumPy's numbers, a model that stays as it was, and errors that say what is wrong."""
+"""Activation statistics against NumPy; the model is unchanged; errors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def noise(*shape, seed=0):
 
 
 def after(layer, values, **options):
-    """The row of one layer on given values, (N, C)."""
+    """The row of one layer for given input values, (N, C)."""
     frame = activation_statistics(chain(values.shape[1:], layer), values, **options)
     return frame.iloc[-1]
 
 
-def test_numbers_are_numpys():
+def test_statistics_match_numpy():
     images = noise(5, 4, 4, 1)
     model = chain((4, 4, 1), L.Conv2D(3, 1, name="conv"), L.Activation("relu", name="act"), L.Flatten(), L.Dense(2))
     model.layers[0].set_weights([np.array([1.0, -1.0, 0.5]).reshape(1, 1, 1, 3), np.array([0.0, 0.0, -100.0])])
@@ -46,7 +46,7 @@ def test_numbers_are_numpys():
     assert frame[["dead", "saturated"]].iloc[[0, 2]].isna().all(axis=None)
 
 
-# What an activation gives for -9, -1, 0, 1, 9: a channel of each value, and what is counted.
+# Input values -9, -1, 0, 1, 9, one per channel, and the expected shares.
 @pytest.mark.parametrize(
     ("layer", "dead", "saturated"),
     [
@@ -67,23 +67,23 @@ def test_numbers_are_numpys():
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_dead_channels_and_saturated_values(layer, dead, saturated):
+def test_dead_channels_and_saturated_values_are_counted(layer, dead, saturated):
     row = after(layer, np.tile([-9.0, -1.0, 0.0, 1.0, 9.0], (4, 1)))
     np.testing.assert_allclose([row.dead, row.saturated], [dead, saturated])
 
 
-def test_one_living_value_keeps_a_channel_alive():
+def test_channel_with_one_positive_value_is_not_dead():
     values = np.full((4, 2), -9.0)
     values[3, 1] = 1e-6
     assert after(L.Activation("relu"), values).dead == 1 / 2
     assert after(L.Activation("relu"), values).zero == 7 / 8
 
 
-def test_an_activation_built_into_a_layer_is_watched_too():
+def test_activation_argument_of_a_layer_is_measured():
     assert after(L.Dense(4, activation="relu", kernel_initializer="zeros"), np.ones((2, 3))).dead == 1
 
 
-def test_what_is_not_finite_is_counted_and_left_out():
+def test_nonfinite_values_are_counted_and_excluded():
     row = after(L.Rescaling(1.0), np.array([[1.0, 3.0], [np.inf, np.nan]]))
     assert (row["mean"], row["std"], row["nonfinite"]) == (2, 1, 1 / 2)
     row = after(L.Rescaling(1.0), np.full((2, 2), np.nan))
@@ -91,13 +91,13 @@ def test_what_is_not_finite_is_counted_and_left_out():
     assert row["nonfinite"] == 1
 
 
-def test_large_values_do_not_overflow_their_deviation():
+def test_standard_deviation_of_large_values_does_not_overflow():
     row = after(L.Rescaling(1e30), np.array([[-1.0], [1.0]]))
     assert row["std"] == pytest.approx(1e30)
 
 
 @pytest.mark.parametrize(("dtype", "off"), [("mixed_float16", 1e-2), ("mixed_bfloat16", 3e-2)])
-def test_half_precision_is_measured_as_well(dtype, off):
+def test_half_precision_is_measured_accurately(dtype, off):
     def stds(policy):
         model = chain((8, 8, 3), L.Rescaling(1 / 255), L.Conv2D(8, 3, dtype=policy), L.Activation("relu", dtype=policy))
         model.layers[1].set_weights([np.random.default_rng(1).normal(size=(3, 3, 3, 8)), np.zeros(8)])
@@ -119,7 +119,7 @@ def test_every_computing_layer_has_a_row():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_batch_norms_use_the_batch_in_training_only(training):
+def test_batch_norm_uses_batch_statistics_in_training_only(training):
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=3, zero_init_residual=False)
     frame = activation_statistics(model, noise(16, 8, 8, 1), training=training)
     norms = frame[frame["kind"] == "norm"]["std"]
@@ -133,13 +133,13 @@ def dropping():
 
 
 @pytest.mark.parametrize("make", [dropping, lambda: cr.build("resnet8", input_shape=(8, 8, 1), classes=3)])
-def test_the_model_stays_as_it_was(make):
+def test_model_is_unchanged(make):
     model = make()
     before = [variable.numpy().copy() for variable in model.variables]
     first, second = (activation_statistics(model, noise(4, 8, 8, 1)) for _ in range(2))
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
-    # Random states are among the variables: the same units are dropped again.
+    # Random states are variables of the model: the same units are dropped again.
     assert first.equals(second)
 
 
@@ -152,7 +152,7 @@ class Failing(L.Layer):
         return inputs
 
 
-def test_a_failure_on_the_way_leaves_the_model_as_it_was():
+def test_model_is_restored_after_an_error():
     model = chain((8, 8, 1), L.BatchNormalization(), Failing())
     model.layers[1].broken = True
     before = [variable.numpy().copy() for variable in model.variables]
@@ -173,7 +173,7 @@ def test_a_failure_on_the_way_leaves_the_model_as_it_was():
         (None, "are not numbers"),
     ],
 )
-def test_wrong_images_are_refused(images, message):
+def test_invalid_images_raise(images, message):
     with pytest.raises(cr.DataError, match=message):
         activation_statistics(chain((8, 8, 1), L.Conv2D(1, 3)), images)
 

@@ -1,4 +1,4 @@
-"""The picture of a batch shows what training sees."""
+"""`plot_batch` shows training batches before and after augmentation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.errors import CNNRecipesError, RecipeError
 from cnnrecipes.recipe import catalog
 
-OPS = ["pad_crop(2, 0)", "flip_lr", "cutout(8, 0)"]  # no colours that come from the training split
+OPS = ["pad_crop(2, 0)", "flip_lr", "cutout(8, 0)"]  # no colors computed from the training split
 CHANGES = {"data.image_size": 32, "data.batch_size": 10, "augment.ops": OPS}
 
 
 def shown(figure):
-    """The pictures of a figure, row by row, and what stands above them."""
+    """The images of a figure, row by row, and their titles."""
     axes = [one for one in figure.axes if one.images]
     return [np.asarray(one.images[0].get_array()) for one in axes], [one.get_title() for one in axes]
 
 
-def test_the_last_row_is_what_training_sees(flowers):
+def test_last_row_is_the_training_batch(flowers):
     figure = analysis.plot_batch("resnet20_photos", data=flowers, images=6, step=3, **CHANGES)
     pictures, titles = shown(figure)
     recipe = catalog.load("resnet20_photos").change(**CHANGES)
@@ -38,7 +38,7 @@ def test_the_last_row_is_what_training_sees(flowers):
     assert titles == 2 * [source.class_names[label] for label in labels[:6].argmax(1)]
 
 
-def test_every_operation_has_a_row_if_asked(flowers, tmp_path):
+def test_per_op_adds_a_row_for_every_operation(flowers, tmp_path):
     path = tmp_path / "batch.png"
     ops = ["random_resized_crop", "flip_lr", "color_jitter", "mixup(1.0)"]
     changes = {**CHANGES, "augment.ops": ops}
@@ -50,7 +50,7 @@ def test_every_operation_has_a_row_if_asked(flowers, tmp_path):
     assert imread(path).shape[0] > 300
 
 
-def test_gray_digits_are_shown_too():
+def test_grayscale_images_are_shown():
     pictures, titles = shown(analysis.plot_batch("resnet8_digits", images=3))
     assert len(pictures) == 6
     assert set(titles) <= set("0123456789")
@@ -65,7 +65,7 @@ def test_gray_digits_are_shown_too():
         ({"path": "batch.gif"}, CNNRecipesError, "batch.gif.*suffix"),
     ],
 )
-def test_what_cannot_be_shown_is_said(options, error, words):
+def test_invalid_options_raise(options, error, words):
     with pytest.raises(error, match=words):
         analysis.plot_batch("resnet8_digits", **options)
 

@@ -1,4 +1,4 @@
-"""Dead channels: found where a net is built with them, and nowhere else."""
+"""Detection of dead channels: true positives in constructed models, none in the shipped ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def noise(model: keras.Model, count: int = 4) -> np.ndarray:
 
 
 def padded(last_gamma: str, activation: str = "relu") -> keras.Model:
-    """A stem of 4 channels and a striding block of 8 with shortcut A, in which a second block follows."""
+    """A stem of 4 channels, and two residual blocks of 8: a strided one with shortcut A, and another."""
     images = keras.Input((8, 8, 3))
     factories = layers.LayerFactories(activation=layers.activation(activation))
     block = functools.partial(layers.residual_block, factories=factories, shortcut=SHORTCUTS["A"])
@@ -31,7 +31,7 @@ def padded(last_gamma: str, activation: str = "relu") -> keras.Model:
     return keras.Model(images, L.Dense(3, name="logits")(L.GlobalAveragePooling2D()(x)))
 
 
-def test_zeros_padded_beside_a_branch_of_zeros_are_named():
+def test_zero_gamma_beside_padded_channels_is_detected():
     model = padded("zeros")
     found = dead_channels(model, noise(model)).set_index("layer")
     assert list(found.index) == ["block1_norm2", "block2_norm2"]
@@ -42,12 +42,12 @@ def test_zeros_padded_beside_a_branch_of_zeros_are_named():
 
 
 @pytest.mark.parametrize("activation", ["gelu", "silu", "leaky_relu"])
-def test_an_activation_with_a_gradient_at_zero_keeps_them_alive(activation):
+def test_activations_with_a_gradient_at_zero_have_no_dead_channels(activation):
     model = padded("zeros", activation)
     assert dead_channels(model, noise(model)).empty
 
 
-def test_a_negative_bias_without_a_kernel_behind_a_relu_is_dead():
+def test_negative_bias_with_a_zero_kernel_before_a_relu_is_dead():
     images = keras.Input((4, 4, 1))
     conv = L.Conv2D(3, 1, activation="relu", name="conv")
     model = keras.Model(images, L.Dense(2)(L.GlobalAveragePooling2D()(conv(images))))
@@ -56,7 +56,7 @@ def test_a_negative_bias_without_a_kernel_behind_a_relu_is_dead():
     assert found[["layer", "dead", "channels"]].values.tolist() == [["conv", 1, 3]]
 
 
-def test_two_factors_of_zero_hide_each_other():
+def test_consecutive_zero_factors_are_detected():
     images = keras.Input((4, 4, 2))
     first, second = (L.BatchNormalization(gamma_initializer="zeros", name=name) for name in "ab")
     scale = layers.scale_channels(first(images), "zeros", name="scale")
@@ -79,7 +79,7 @@ def test_two_factors_of_zero_hide_each_other():
     ],
     ids=str,
 )
-def test_a_default_net_and_its_variants_have_none(options):
+def test_default_model_and_variants_have_no_dead_channels(options):
     keras.utils.set_random_seed(0)
     model = cr.build("resnet8", input_shape=(8, 8, 3), classes=3, **options)
     before = model.get_weights()
@@ -88,7 +88,7 @@ def test_a_default_net_and_its_variants_have_none(options):
         np.testing.assert_array_equal(weight, again)
 
 
-def test_an_inspection_warns_of_them(tmp_path):
+def test_inspect_warns_of_dead_channels(tmp_path):
     with pytest.warns(UserWarning, match=r"block1_norm2: 4 of 8 channels are dead: .*relu.*gamma at \"ones\""):
         found = inspect(padded("zeros"), tmp_path)
     assert list(found.dead["dead"]) == [4, 4]

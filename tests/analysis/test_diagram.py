@@ -1,4 +1,4 @@
-"""Diagrams: every text inside the picture and on no other; what is drawn; and files of the right kind."""
+"""Architecture diagrams: layout without overlaps, content, file formats."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MODELS = {
 
 
 def texts(figure):
-    """The texts of a figure and their places, in pixels."""
+    """The texts of a figure and their bounding boxes, in pixels."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     return [(text.get_text(), text.get_window_extent(renderer)) for text in figure.axes[0].texts]
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_texts_are_inside_and_apart(name):
+def test_texts_are_inside_the_figure_and_do_not_overlap(name):
     figure = diagram(MODELS[name]())
     width, height = figure.get_size_inches() * figure.dpi
     placed = texts(figure)
@@ -36,12 +36,12 @@ def test_texts_are_inside_and_apart(name):
         assert 0 <= box.x0 < box.x1 <= width, text
         assert 0 <= box.y0 < box.y1 <= height, text
     for (one, a), (other, b) in combinations(placed, 2):
-        # Lines of one block stand close: what touches by less than 2 pixels is apart for a reader.
+        # Lines of one block are close: an overlap below 2 pixels is not visible.
         apart = min(a.x1, b.x1) - max(a.x0, b.x0) < 2 or min(a.y1, b.y1) - max(a.y0, b.y0) < 2
         assert apart, f"{one!r} on {other!r}"
 
 
-def test_what_it_says():
+def test_diagram_has_stages_blocks_and_parameter_counts():
     said = [text for text, _ in texts(diagram(MODELS["resnet152"]()))]
     for text in ("resnet152", "stage3", "4x4x1024", "x 35", "1x1 conv 1024, norm", "40.6 M parameters"):
         assert text in said
@@ -52,11 +52,11 @@ def test_what_it_says():
     ("count", "expected"),
     [(0, "0"), (650, "650"), (999, "999"), (1000, "1.00 k"), (999_499, "999 k"), (999_500, "1.00 M"), (15e9, "15.0 G")],
 )
-def test_counts_have_three_digits(count, expected):
+def test_counts_have_three_significant_digits(count, expected):
     assert _short(int(count)) == expected
 
 
-def test_several_inputs_and_outputs_are_drawn():
+def test_multiple_inputs_and_outputs_are_drawn():
     one, two = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
     x = keras.layers.Add()([one, keras.layers.Conv2D(1, 3, padding="same")(two)])
     model = keras.Model([one, two], [keras.layers.Flatten()(x), keras.layers.ReLU()(x)], name="forked")
@@ -65,19 +65,19 @@ def test_several_inputs_and_outputs_are_drawn():
     assert "10 parameters, 576 multiply-adds for one image" in said
 
 
-def test_a_page_is_not_wider_than_11_inches_and_a_stage():
+def test_figure_width_is_limited():
     assert diagram(MODELS["InceptionV3"]()).get_size_inches()[0] < 13
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
-def test_the_suffix_is_the_format(tmp_path, suffix, start):
+def test_suffix_selects_the_file_format(tmp_path, suffix, start):
     path = tmp_path / f"net{suffix}"
     diagram(MODELS["resnet20"](), path)
     assert path.read_bytes().startswith(start)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_other_suffixes_and_models_without_a_graph_are_refused(tmp_path):
+def test_unknown_suffixes_and_models_without_a_graph_are_refused(tmp_path):
     with pytest.raises(cr.ModelError, match=r"net.gif: a picture's suffix is '.gif'; give .svg or .png"):
         diagram(MODELS["resnet20"](), tmp_path / "net.gif")
     with pytest.raises(cr.ModelError, match="no graph of layers"):

@@ -1,4 +1,4 @@
-"""Effective fields: inside the theoretical one, smaller, Gaussian in a linear chain; and the file of the plot."""
+"""Effective receptive fields: bounds, the Gaussian case, images, errors and the plot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def model():
     return cr.build("resnet8", input_shape=(32, 32, 3), classes=4, zero_init_residual=False)
 
 
-def test_it_is_smaller_than_in_theory_and_peaks_near_the_centre(model):
+def test_field_is_inside_the_theoretical_one_and_peaks_near_its_center(model):
     field = effective_receptive_field(model, "stage3_block1_out")
     # Theory: 3 + 4 + 2 + 4 + 4 + 8 pixels around pixel 4 * 3.
     outside = np.ones_like(field, bool)
@@ -37,8 +37,8 @@ def test_equal_weights_give_the_binomial_of_the_paper():
     np.testing.assert_allclose(field[4:11, 4:11], np.outer(line, line), rtol=1e-6)
 
 
-def test_a_zero_initialized_residual_branch_is_seen_through_and_left_at_zero():
-    """Its gradient would be that of the shortcuts alone: the stem's 3x3."""
+def test_zero_initialized_branches_are_included_and_left_unchanged():
+    """Otherwise the gradient would be that of the shortcuts alone: the stem's 3x3."""
     fields = []
     for zero in (True, False):
         keras.utils.set_random_seed(0)
@@ -51,7 +51,7 @@ def test_a_zero_initialized_residual_branch_is_seen_through_and_left_at_zero():
     assert np.count_nonzero(fields[0]) > 10 * 3 * 3
 
 
-def test_own_images_are_taken_and_checked(model):
+def test_given_images_are_used_and_validated(model):
     one, other = (np.random.default_rng(i).uniform(0, 255, (1, 32, 32, 3)) for i in (1, 2))
     field = effective_receptive_field(model, images=one)
     np.testing.assert_array_equal(field, effective_receptive_field(model, images=one))
@@ -60,14 +60,14 @@ def test_own_images_are_taken_and_checked(model):
         effective_receptive_field(model, images=np.zeros((1, 28, 28, 1)))
 
 
-def test_unknown_layers_and_layers_without_a_map_are_refused(model):
+def test_unknown_layers_and_layers_without_a_feature_map_are_refused(model):
     with pytest.raises(cr.UnknownNameError, match="stage3_block1_out"):
         effective_receptive_field(model, "stage3_block1_ouch")
     with pytest.raises(cr.ModelError, match=r"'pool' gives \(None, 64\); name one with a feature map"):
         effective_receptive_field(model, "pool")
 
 
-def test_the_plot_says_and_draws_the_sizes(model, tmp_path):
+def test_plot_shows_effective_and_theoretical_sizes(model, tmp_path):
     path = tmp_path / "field.png"
     figure = plot_receptive_field(model, path=path)
     title = figure.axes[0].get_title()
@@ -79,7 +79,7 @@ def test_the_plot_says_and_draws_the_sizes(model, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_path_that_is_no_picture_is_refused_before_any_work(model, tmp_path):
+def test_invalid_path_is_refused(model, tmp_path):
     with pytest.raises(cr.ModelError, match=r"suffix is '.txt'; give .png or .svg or .pdf"):
         plot_receptive_field(model, path=tmp_path / "field.txt")
     with pytest.raises(cr.WriteError, match="No such file or directory; create the folder first"):

@@ -1,4 +1,4 @@
-"""Pictures of kernels and feature maps: the pixels are the weights and the activations; nothing overlaps."""
+"""Plots of kernels and feature maps: pixel values, selection, labels, legibility, errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ L = keras.layers
 
 
 def convolution(kernel, name="conv", **options):
-    """A model of one convolution without bias, of a kernel (h, w, in, out), for images 6x6."""
+    """A model of one convolution without bias, with the given kernel (h, w, in, out), for 6x6 images."""
     conv = L.Conv2D(kernel.shape[-1], kernel.shape[:2], use_bias=False, padding="same", name=name, **options)
     model = keras.Sequential([keras.Input((6, 6, kernel.shape[2])), conv, L.Flatten(), L.Dense(2, name="logits")])
     conv.set_weights([kernel])
@@ -40,11 +40,11 @@ def words(figure):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_tiles_are_the_kernels(channels):
+def test_filter_tiles_show_the_scaled_kernels(channels):
     kernel = kernels(3, 3, channels, 5)
     kernel[..., 2] = 0
     image = pixels(plot_filters(convolution(kernel)))
-    # A weight is 8 pixels, a tile 24 with a frame of 1, the gap 3; three tiles in a row.
+    # A weight has 8 pixels, a tile 24 with a border of 1, the gap 3; three tiles per row.
     assert image.shape[:2] == (2 * 26 + 3, 3 * 26 + 2 * 3)
     for k in range(5):
         top, left = k // 3 * 29 + 1, k % 3 * 29 + 1
@@ -55,16 +55,16 @@ def test_tiles_are_the_kernels(channels):
     assert (image[30:, 60:] == 1).all()  # no sixth tile
 
 
-def test_a_kernel_of_many_channels_is_a_row_with_one_scale():
+def test_kernel_of_many_channels_is_a_row_with_a_common_scale():
     kernel = kernels(1, 1, 20, 4)
     figure = plot_filters(convolution(kernel))
-    centres = pixels(figure)[13::29, 13::29, 0]
+    centers = pixels(figure)[13::29, 13::29, 0]
     expected = 0.5 + kernel[0, 0].T / (2 * np.abs(kernel[0, 0]).max(axis=0)[:, None])
-    np.testing.assert_allclose(centres, expected[:, :16], rtol=1e-6)
+    np.testing.assert_allclose(centers, expected[:, :16], rtol=1e-6)
     assert "rows: all 4 kernels; columns: the first 16 channels" in words(figure)[0]
 
 
-def test_depthwise_kernels_are_a_tile_a_channel():
+def test_depthwise_kernels_have_one_tile_per_channel():
     kernel = kernels(3, 3, 2, 2)
     model = keras.Sequential([keras.Input((6, 6, 2)), L.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False)])
     model.set_weights([kernel])
@@ -73,18 +73,18 @@ def test_depthwise_kernels_are_a_tile_a_channel():
     np.testing.assert_allclose(image[30 + 4 : 30 + 24 : 8, 5:25:8, 0], 0.5 + own / (2 * np.abs(own).max()), rtol=1e-6)
 
 
-def test_weights_that_are_not_finite_are_white():
+def test_nonfinite_weights_are_white():
     kernel = kernels(1, 1, 1, 1)
     kernel[:] = np.nan
     assert (pixels(plot_filters(convolution(kernel)))[1:-1, 1:-1] == 1).all()
 
 
-def test_the_first_convolution_is_chosen_and_named():
+def test_first_convolution_is_the_default():
     figure = plot_filters(cr.build("resnet50", input_shape=(32, 32, 3), classes=3))
     assert words(figure)[0].startswith("resnet50, stem_conv\n64 kernels of 7x7x3\n")
 
 
-def test_layers_that_are_no_convolution_are_refused():
+def test_layers_other_than_convolutions_are_refused():
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=3)
     with pytest.raises(cr.ModelError, match=r"'stem_norm' is a BatchNormalization, not a 2D .*did you mean stem_conv"):
         plot_filters(model, "stem_norm")
@@ -95,12 +95,12 @@ def test_layers_that_are_no_convolution_are_refused():
 
 
 def shown_maps(figure):
-    """The pictures below the image, and the numbers above them."""
+    """The feature maps below the input image, and the channel numbers above them."""
     numbers = [int(text.get_text()) for text in figure.axes[0].texts if text.get_text().isdigit()]
     return [image.get_array() for image in figure.axes[0].images[1:]], numbers
 
 
-def test_maps_are_those_of_the_highest_mean_in_order():
+def test_feature_maps_are_sorted_by_their_mean():
     kernel = np.array([1.0, 3.0, -1.0, 2.0, 0.0]).reshape(1, 1, 1, 5)
     image = np.random.default_rng(0).uniform(10, 250, (6, 6, 1))
     maps, numbers = shown_maps(plot_feature_maps(convolution(kernel), image, "conv", channels=4))
@@ -111,17 +111,17 @@ def test_maps_are_those_of_the_highest_mean_in_order():
     assert (maps[3] == 0).all()
 
 
-def test_the_image_comes_first_as_bright_as_it_is():
+def test_input_image_is_shown_first_at_its_brightness():
     image = np.random.default_rng(0).integers(0, 200, (6, 6, 3))
     figure = plot_feature_maps(convolution(kernels(3, 3, 3, 2)), image)
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), image / 255, atol=1e-6)
     assert "image 6x6x3" in words(figure)
-    # Other scales are stretched.
+    # Other value ranges are stretched.
     shown = plot_feature_maps(convolution(kernels(3, 3, 3, 2)), image / 100 - 1).axes[0].images[0].get_array()
     assert (shown.min(), shown.max()) == (0, 1)
 
 
-def test_by_default_the_last_map_of_each_stage_is_shown_with_the_models_own_values():
+def test_last_feature_map_of_each_stage_is_the_default():
     model = cr.build("resnet8", input_shape=(16, 16, 3), classes=3, zero_init_residual=False)
     image = np.random.default_rng(0).uniform(0, 255, (16, 16, 3)).astype("float32")
     figure = plot_feature_maps(model, image, channels=2)
@@ -141,21 +141,21 @@ def test_by_default_the_last_map_of_each_stage_is_shown_with_the_models_own_valu
         np.testing.assert_allclose(maps[2 * row], (own - own.min()) / (own.max() - own.min()), atol=1e-6)
 
 
-def test_stages_of_other_models_are_sizes_and_pads_are_none():
+def test_stages_of_other_models_are_named_by_size_and_exclude_padding():
     model = keras.applications.MobileNetV2(weights=None, input_shape=(64, 64, 3), include_top=False, alpha=0.35)
     labels = [text for text in words(plot_feature_maps(model, np.zeros((64, 64, 3)), channels=1)) if "   " in text]
     assert [label.split("x")[0] for label in labels] == ["32", "16", "8", "4", "2"]
     assert not any("pad" in label for label in labels)
 
 
-def test_a_map_that_is_not_finite_is_drawn_empty():
+def test_nonfinite_feature_map_is_empty():
     kernel = np.array([np.nan, 1.0]).reshape(1, 1, 1, 2)
     maps, numbers = shown_maps(plot_feature_maps(convolution(kernel), np.ones((6, 6, 1)), "conv"))
     assert numbers == [1, 0]
     assert np.ma.masked_invalid(maps[1]).mask.all()
 
 
-def test_wrong_layers_images_and_numbers_are_refused():
+def test_invalid_layers_images_and_numbers_are_refused():
     model, image = convolution(kernels(3, 3, 1, 2)), np.zeros((6, 6, 1))
     with pytest.raises(cr.ModelError, match=r"'logits' is a Dense with the output \(None, 2\), not feature maps"):
         plot_feature_maps(model, image, ["conv", "logits"])
@@ -171,7 +171,7 @@ def test_wrong_layers_images_and_numbers_are_refused():
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_files_are_written_by_their_suffix(tmp_path, suffix):
+def test_suffix_selects_the_file_format(tmp_path, suffix):
     model = convolution(kernels(3, 3, 1, 2))
     plot_filters(model, path=tmp_path / f"a.{suffix}")
     plot_feature_maps(model, np.zeros((6, 6, 1)), path=str(tmp_path / f"b.{suffix}"))
@@ -184,7 +184,7 @@ def test_files_are_written_by_their_suffix(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("name", "size"), [("resnet20", 32), ("resnet50", 64), ("vgg16", 64)])
-def test_pictures_of_a_photo_are_legible(name, size, hymenoptera):
+def test_plots_of_a_photo_are_legible(name, size, hymenoptera):
     photo = Image.open(sorted(hymenoptera.rglob("*.jpg"))[0]).convert("RGB").resize((size, size))
     model = cr.build(name, input_shape=(size, size, 3), classes=2, head="average")
     assert_legible(plot_filters(model))
@@ -193,6 +193,6 @@ def test_pictures_of_a_photo_are_legible(name, size, hymenoptera):
     assert_legible(plot_activation_statistics(activation_statistics(model, np.asarray(photo)[None])))
 
 
-def test_a_mosaic_has_a_white_gap_between_frames():
+def test_mosaic_has_a_white_gap_between_frames():
     image = mosaic(np.zeros((2, 24, 24, 1)), 2)
     assert list(image[10, 24:33, 0]) == [0, 0.3, 1, 1, 1, 0.3, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""A model as a list of its layer calls: complete, in order, and runnable to the model's own output."""
+"""A model as a list of its layer calls: complete, in order, and executable."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def shared():
 
 @pytest.mark.parametrize("make", [residual, nested, shared])
 @pytest.mark.parametrize("training", [False, True])
-def test_running_the_calls_gives_the_models_output(make, training):
+def test_running_the_calls_gives_the_model_output(make, training):
     model = make()
     images = np.random.default_rng(0).uniform(0, 255, (4, *model.input_shape[1:])).astype("float32")
     values = [value for _, value in run(calls(model), images, training=training)]
     np.testing.assert_array_equal(values[-1], model(images, training=training))
 
 
-def test_a_nested_model_is_opened_and_a_shared_layer_is_listed_at_every_call():
+def test_nested_models_are_expanded_and_shared_layers_repeated():
     names = [call.name for call in calls(nested())]
     assert "mobilenetv2_1.00_32/Conv1" in names
     assert "mobilenetv2_1.00_32" not in names
     assert [call.name for call in calls(shared())].count("conv") == 2
 
 
-def test_a_call_knows_its_sources_shapes_and_stage():
+def test_call_has_sources_shapes_and_stage():
     found = calls(residual())
     add = next(call for call in found if call.name == "stage2_block1_add")
     assert add.stage == "stage2"
@@ -57,6 +57,6 @@ class Subclassed(keras.Model):
 
 
 @pytest.mark.parametrize("model", [Subclassed(), keras.Sequential([keras.layers.Dense(3)]), "resnet8"])
-def test_what_has_no_graph_is_refused(model):
+def test_model_without_a_graph_is_refused(model):
     with pytest.raises(cr.ModelError, match=r"no graph of layers|expected a keras\.Model, got str"):
         calls(model)

@@ -1,4 +1,4 @@
-"""The whole of what is said of a model, and what may be asked about."""
+"""`inspect`: its report and files, and the recipes, architectures, runs and data that it accepts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cnnrecipes.cli.app import app
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """No connection is made: one that is tried is an error at once. The cache and the current folder are empty."""
+    """Fail on any network connection; the cache and the working directory are empty."""
 
     def refuse(*address):
         raise AssertionError(f"a connection to {address[1:]} was tried")
@@ -28,7 +28,7 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def test_an_inspection_joins_costs_fields_and_activations(tmp_path):
+def test_inspect_joins_costs_receptive_fields_and_activations(tmp_path):
     model = cr.build("resnet8", input_shape=(16, 16, 3), classes=4)
     found = inspect(model, tmp_path / "new" / "folder")
     layers = found.layers.set_index("layer")
@@ -36,7 +36,7 @@ def test_an_inspection_joins_costs_fields_and_activations(tmp_path):
     assert layers.loc["stage1_block1_conv1", "multiply_adds"] == 16 * 16 * 9 * 16 * 16
     assert layers.loc["stage1_block1_conv2", "receptive_field"] == (7, 7)
     assert layers.loc["stem_norm", "std"] == pytest.approx(1, abs=0.01)
-    assert found.stages.loc["total", "parameters"] == 75_290 - 6 * 65  # four classes less than ten
+    assert found.stages.loc["total", "parameters"] == 75_290 - 6 * 65  # four classes instead of ten
     assert found.stages.loc["stage3", "receptive_field"] == (25, 25)
     assert [len(pd.read_csv(path)) for path in found.files if path.suffix == ".csv"] == [len(found.layers)]
     assert sorted(path.name for path in found.files) == sorted(
@@ -44,7 +44,7 @@ def test_an_inspection_joins_costs_fields_and_activations(tmp_path):
     )
 
 
-def test_a_name_brings_its_own_model_and_images(tmp_path):
+def test_name_selects_its_model_and_images(tmp_path):
     found = inspect("resnet8", tmp_path / "noise")
     assert found.stages.loc["total", "parameters"] == 75_290
     assert "drawn with noise" in found.note
@@ -52,7 +52,7 @@ def test_a_name_brings_its_own_model_and_images(tmp_path):
     assert inspect("resnet8_digits", tmp_path / "digits").note == ""
 
 
-def test_older_pictures_are_replaced_and_other_files_left(tmp_path):
+def test_existing_figures_are_replaced_and_other_files_kept(tmp_path):
     (tmp_path / "filters.png").write_text("old")
     (tmp_path / "notes.txt").write_text("mine")
     inspect(cr.build("fast_cnn", input_shape=(16, 16, 1), classes=2, widths=(8, 8, 8)), tmp_path)
@@ -60,13 +60,13 @@ def test_older_pictures_are_replaced_and_other_files_left(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_is_named(tmp_path):
+def test_invalid_folder_raises(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(cr.WriteError, match="cannot write .*file.*give another path"):
         inspect(cr.build("resnet8", input_shape=(16, 16, 3), classes=4), tmp_path / "file")
 
 
-def test_an_architecture_is_as_published_unless_changed():
+def test_architecture_has_its_published_settings_unless_changed():
     assert subject.find("resnet20").model.input_shape == (None, 32, 32, 3)
     changed = subject.find("resnet20", {"data.image_size": 64, "data.channels": 1, "model.norm": "none"})
     assert changed.model.input_shape == (None, 64, 64, 1)
@@ -74,7 +74,7 @@ def test_an_architecture_is_as_published_unless_changed():
     assert not any(layer.name.endswith("_norm") and layer.weights for layer in changed.model.layers)
 
 
-def test_a_recipe_brings_its_images_statistics_and_classes():
+def test_recipe_has_its_images_statistics_and_classes():
     name, model, images, noise, _ = subject.find("resnet8_digits", {"model.activation": "silu"})
     assert noise == ""
     assert (name, images.shape, images.dtype) == ("resnet8_digits", (16, 8, 8, 1), np.uint8)
@@ -83,16 +83,16 @@ def test_a_recipe_brings_its_images_statistics_and_classes():
     assert float(np.ravel(model.get_layer("standardize").mean)[0]) == pytest.approx(78, abs=5)
 
 
-def test_an_architecture_can_look_with_the_users_images():
+def test_architecture_accepts_user_images():
     found = subject.find("resnet14", data="digits")
     assert found.model.input_shape == (None, 8, 8, 1)
     assert len(found.images) == 16
 
 
-def test_data_that_is_not_here_is_replaced_by_noise_without_a_network(offline):
-    """TFDS would download EuroSAT; its size and classes are known without."""
+def test_missing_data_is_replaced_by_noise_without_network_access(offline):
+    """TFDS would download EuroSAT; its size and classes are known without a download."""
     found = subject.find("resnet20_cifar", {"data.name": "eurosat"})
-    assert found.model.input_shape == (None, 32, 32, 3)  # the recipe's
+    assert found.model.input_shape == (None, 32, 32, 3)  # the recipe's size
     assert found.model.output_shape == (None, 10)
     assert found.images is None
     assert float(np.ravel(found.model.get_layer("standardize").mean)[0]) == subject.NOISE_MEAN
@@ -101,7 +101,7 @@ def test_data_that_is_not_here_is_replaced_by_noise_without_a_network(offline):
     assert subject.find("resnet14", data="tfds:eurosat").model.input_shape == (None, 64, 64, 3)
 
 
-def test_an_absent_set_without_a_size_of_its_own_takes_the_recipes(offline):
+def test_missing_data_of_variable_size_has_the_size_of_the_recipe(offline):
     found = subject.find("resnet20_photos", {"data.name": "tf_flowers", "data.image_size": [32, 48]})
     assert found.model.input_shape == (None, 32, 48, 3)
     assert found.model.output_shape == (None, 5)
@@ -110,7 +110,7 @@ def test_an_absent_set_without_a_size_of_its_own_takes_the_recipes(offline):
 
 
 @pytest.mark.parametrize("data", ["./photos", "https://example.org/photos.zip", "photos.tar", "photos.csv", "arrays"])
-def test_data_of_unknown_classes_is_asked_for_them(offline, data):
+def test_missing_data_of_unknown_classes_requires_a_number_of_classes(offline, data):
     changes = {"data.name": data, "data.image_size": 32}
     with pytest.raises(cr.DataError, match="is not on this machine, so its classes are unknown; .*classes"):
         subject.find("resnet20_photos", changes)
@@ -120,7 +120,7 @@ def test_data_of_unknown_classes_is_asked_for_them(offline, data):
     assert "noise" in found.noise
 
 
-def test_an_archive_is_looked_with_where_it_was_downloaded_or_lies_here(offline, tmp_path):
+def test_local_archive_is_used(offline, tmp_path):
     for name, level in (("cat", 50), ("dog", 200)):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for i in range(3):
@@ -132,12 +132,12 @@ def test_an_archive_is_looked_with_where_it_was_downloaded_or_lies_here(offline,
     assert found.first == "the first of the validation split: cat"
 
 
-def test_a_mistyped_path_that_is_given_is_an_error_and_not_noise(offline):
+def test_mistyped_data_path_raises(offline):
     with pytest.raises(cr.DataError, match="nowhere' does not exist"):
         subject.find("resnet20_photos", data="./nowhere")
 
 
-def test_an_architecture_takes_a_number_of_classes_and_says_that_it_is_drawn_with_noise():
+def test_architecture_accepts_a_number_of_classes():
     found = subject.find("resnet20", classes=3)
     assert found.model.output_shape == (None, 3)
     assert "noise" in found.noise
@@ -147,7 +147,7 @@ def test_an_architecture_takes_a_number_of_classes_and_says_that_it_is_drawn_wit
         subject.find("resnet20", data="digits", classes=3)
 
 
-def test_a_run_is_looked_at_with_the_images_that_are_given(digits_run):
+def test_run_is_inspected_with_the_given_images(digits_run):
     assert subject.find(str(digits_run.folder / "model.keras")).images is None
     found = subject.find(str(digits_run.folder), data="digits")
     assert found.images.shape == (16, 8, 8, 1)
@@ -156,13 +156,13 @@ def test_a_run_is_looked_at_with_the_images_that_are_given(digits_run):
         subject.find(str(digits_run.folder), classes=3)
 
 
-def test_inspect_says_in_one_line_that_it_drew_noise(offline, capsys):
+def test_inspect_reports_noise_in_one_line(offline, capsys):
     app(["inspect", "resnet8", "--data", "eurosat", "data.image_size=16", "--folder", "out"], standalone_mode=False)
     lines = capsys.readouterr().out.splitlines()
     assert sum("drawn with noise" in line for line in lines) == 1
 
 
-def test_a_run_is_looked_at_as_it_is_trained(tmp_path):
+def test_run_is_inspected_with_its_trained_weights(tmp_path):
     run = cr.fit(
         "resnet8_digits", workdir=tmp_path, progress=False, **{"train.epochs": 1, "optimizer.warmup": "0 epochs"}
     )
@@ -182,6 +182,6 @@ def test_a_run_is_looked_at_as_it_is_trained(tmp_path):
         ("nowhere.toml", {}, "no recipe file at 'nowhere.toml'"),
     ],
 )
-def test_what_is_not_there_is_named(name, changes, words):
+def test_unknown_name_raises_with_suggestions(name, changes, words):
     with pytest.raises(cr.CNNRecipesError, match=words):
         subject.find(name, changes)

@@ -1,4 +1,4 @@
-"""Outlines: the blocks that the papers draw, found in our models, in keras.applications and in hand-made branches."""
+"""Outlines: the blocks of the papers, found in our models, in keras.applications and in custom branches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def application(name, size=64):
     return getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3))
 
 
-def test_resnet_20_as_the_paper_draws_it():
+def test_resnet_20_matches_the_paper():
     stages = outline(cr.build("resnet20", input_shape=(32, 32, 3), classes=10, mean=[0.0] * 3, std=[1.0] * 3))
     assert [(stage.name, stage.output) for stage in stages] == [
         ("input", "32x32x3"),
@@ -37,13 +37,13 @@ def test_resnet_20_as_the_paper_draws_it():
 
 
 @pytest.mark.parametrize(("depth", "repeats"), [(50, (2, 3, 5, 2)), (152, (2, 7, 35, 2))])
-def test_equal_bottlenecks_are_one_block_with_a_number(depth, repeats):
+def test_equal_bottlenecks_are_one_repeated_block(depth, repeats):
     stages = outline(cr.build(f"resnet{depth}", input_shape=(64, 64, 3), classes=10))
     found = {stage.name: [block.repeats for block in stage.blocks] for stage in stages if stage.name[:5] == "stage"}
     assert found == {f"stage{i}": [1, n] for i, n in enumerate(repeats, start=1)}
 
 
-def test_a_chain_has_no_links():
+def test_chain_has_no_shortcuts():
     stages = outline(application("VGG19"))
     assert [[block.repeats for block in stage.blocks] for stage in stages[1:6]] == [
         [2, 1],
@@ -56,10 +56,10 @@ def test_a_chain_has_no_links():
     assert stages[-1].blocks[1] == Block(("dense 4096, relu",), None, 2)
 
 
-def test_stages_fall_back_on_sizes_and_blocks_need_no_names():
+def test_stages_by_size_and_blocks_without_names():
     stages = {stage.name: stage for stage in outline(application("MobileNetV2", 224))}
     assert list(stages) == ["input", "112x112", "56x56", "28x28", "14x14", "7x7", "head"]
-    # Sandler et al. 2018, table 2: three blocks of 32 channels, the first of which strides and has no link.
+    # Sandler et al. 2018, table 2: three blocks of 32 channels; the first is strided and has no shortcut.
     expand_and_project = ("1x1 conv 192, norm, relu6", "3x3 depthwise conv, norm, relu6", "1x1 conv 32, norm", "add")
     assert Block(expand_and_project, "", 2) in stages["28x28"].blocks
 
@@ -88,11 +88,11 @@ def test_stages_fall_back_on_sizes_and_blocks_need_no_names():
         ),
     ],
 )
-def test_known_blocks_of_keras_applications(name, block):
+def test_known_blocks_of_keras_applications_are_found(name, block):
     assert block in [block for stage in outline(application(name)) for block in stage.blocks]
 
 
-def test_every_branch_of_an_inception_block_is_told():
+def test_branches_of_an_inception_block_are_listed():
     stages = outline(application("InceptionV3", 128))
     blocks = [block for stage in stages for block in stage.blocks if block.lines[0] == "4 branches:"]
     assert blocks[0].lines[1:] == (
@@ -105,7 +105,7 @@ def test_every_branch_of_an_inception_block_is_told():
     assert blocks[-1].lines[2] == "- 1x1 conv 384 > 2 branches: 1x3 conv 384 | 3x1 conv 384 > concat"
 
 
-def test_branches_that_share_layers_are_one_cell():
+def test_branches_with_shared_layers_form_one_cell():
     images = keras.Input((8, 8, 1))
     a = L.Conv2D(1, 1)(images)
     b = L.Conv2D(1, 1)(a)
@@ -123,7 +123,7 @@ def test_branches_that_share_layers_are_one_cell():
         lambda: keras.Sequential([keras.Input((64, 64, 3)), application("MobileNet")]),
     ],
 )
-def test_the_stages_hold_every_layers_cost(make):
+def test_stages_sum_to_the_total_cost(make):
     model = make()
     stages = outline(model)
     for name in ("parameters", "multiply_adds"):

@@ -1,11 +1,11 @@
-"""Every picture has a title, labels on its axes, a legend in the colours of its lines, and text that can be read."""
+"""Every figure has a title, axis labels, a legend that matches its lines, and legible text."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from legible import assert_legend_shows_the_lines, assert_legible
+from legible import assert_legend_matches_lines, assert_legible
 from PIL import Image
 
 import cnnrecipes as cr
@@ -42,35 +42,35 @@ def title(figure):
 
 
 def with_both(frame):
-    """Statistics of a net with activations that have a floor and a bound, as ReLU6."""
+    """Statistics of a network whose activations have a lower and an upper bound, for example ReLU6."""
     return frame.assign(saturated=frame["dead"])
 
 
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("nets", [1, 4])
-def test_activations_have_a_title_and_legends_in_the_colours_of_their_lines(frame, nets, both):
+def test_activation_plot_has_a_title_and_matching_legends(frame, nets, both):
     shown = with_both(frame) if both else frame
     figure = plot_activation_statistics(shown if nets == 1 else {f"he_normal({i})": shown for i in range(nets)})
     above, below = figure.axes
     assert title(figure) == "Size of activations over depth"
     assert len(above.get_legend().get_lines()) == nets
-    assert_legend_shows_the_lines(above)
+    assert_legend_matches_lines(above)
     if both:
         assert len(below.get_legend().get_lines()) == 2 * nets
-        assert_legend_shows_the_lines(below)
-    else:  # the axis says it
+        assert_legend_matches_lines(below)
+    else:  # the axis label suffices
         assert below.get_legend() is None
         assert below.get_ylabel() == "share of dead channels"
     assert above.get_ylabel() == "standard deviation of a layer's output"
     assert_legible(figure)
 
 
-def test_the_line_of_a_net_says_by_which_factor_a_layer_multiplies(frame):
+def test_activation_plot_legend_has_the_growth_per_layer(frame):
     words = plot_activation_statistics(frame).axes[0].get_legend().get_texts()[0].get_text()
     assert words == f"x {growth_per_layer(frame):.2f} a layer"
 
 
-def test_an_inspection_says_which_image_it_shows(model, tmp_path, monkeypatch):
+def test_inspect_labels_the_image_it_shows(model, tmp_path, monkeypatch):
     shown = []
 
     def keep(title, heading, *rest):
@@ -85,7 +85,7 @@ def test_an_inspection_says_which_image_it_shows(model, tmp_path, monkeypatch):
     assert shown[1] == ("image 8x8x1", found.first)
 
 
-def test_a_recipe_and_its_run_are_looked_at_with_the_same_validation_images(digits_run):
+def test_recipe_and_its_run_show_the_same_validation_images(digits_run):
     recipe, run = subject.find("resnet8_digits"), subject.find(str(digits_run.folder))
     assert recipe.first.startswith("the first of the validation split: ")
     assert run.first == recipe.first
@@ -99,35 +99,35 @@ def test_a_recipe_and_its_run_are_looked_at_with_the_same_validation_images(digi
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (16, 16, 1), (8, 32, 3)])
 @pytest.mark.parametrize("channels", [1, 16])
-def test_feature_maps_are_legible_and_say_which_image_they_are_of(shape, channels):
+def test_feature_maps_are_legible_and_label_their_image(shape, channels):
     net = cr.build("resnet8", input_shape=shape, classes=3)
     figure = plot_feature_maps(net, np.zeros(shape), channels=channels, about="the first of the validation split: cat")
     assert any("validation split: cat" in text.get_text() for text in figure.axes[0].texts)
     assert_legible(figure)
 
 
-def test_a_receptive_field_is_legible(model):
+def test_receptive_field_plot_is_legible(model):
     figure = plot_receptive_field(model)
     assert title(figure).startswith("resnet8, centre unit")
     assert_legible(figure)
 
 
-def test_a_schedule_says_what_its_mark_is_and_is_legible():
+def test_schedule_plot_labels_its_mark_and_is_legible():
     figure = plot_schedule("resnet20_cifar", steps_per_epoch=10, mark_epoch=6)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["extended after epoch 6"]
-    assert_legend_shows_the_lines(figure.axes[0])
+    assert_legend_matches_lines(figure.axes[0])
     assert len({axes.get_ylabel() for axes in figure.axes}) == 2
     assert_legible(figure)
 
 
-def test_a_long_title_of_a_schedule_is_broken_into_lines():
+def test_long_title_of_a_schedule_plot_is_wrapped():
     long = {"optimizer.schedule": "warm_restarts('20 epochs', growth=2.0)", "name": "a_recipe_of_a_long_name" * 3}
     assert_legible(plot_schedule(catalog.load("resnet20_cifar").change(**long), steps_per_epoch=10))
 
 
 @pytest.fixture(scope="module")
 def many_classes(tmp_path_factory):
-    """300 classes with names that are longer than a tile is wide, of wide images."""
+    """300 classes of wide images, with names wider than a tile."""
     folder = tmp_path_factory.mktemp("many")
     images = np.random.default_rng(0).integers(0, 255, (300, 12, 24, 3)).astype("uint8")
     for i, image in enumerate(images):
@@ -138,7 +138,7 @@ def many_classes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("ops", [["flip_lr"], ["mixup(1.0)"]])
-def test_a_batch_of_300_long_class_names_is_legible(many_classes, ops):
+def test_batch_of_300_long_class_names_is_legible(many_classes, ops):
     options = {"data.image_size": [12, 24], "augment.ops": ops, "model.name": "resnet8"}
     figure = plot_batch("resnet20_photos", data=many_classes, **options)
     assert title(figure) == ("resnet20_photos: the first 8 images of training step 0, and the network's input")
@@ -148,11 +148,11 @@ def test_a_batch_of_300_long_class_names_is_legible(many_classes, ops):
     assert all(text.count("%") == 2 for text in mixed)
 
 
-def test_a_batch_of_few_images_of_one_channel_is_legible():
+def test_batch_of_one_grayscale_image_is_legible():
     assert_legible(plot_batch("resnet8_digits", images=1))
 
 
-def test_labels_above_a_tile_keep_the_shares_and_cut_the_names():
+def test_tile_labels_keep_the_shares_and_truncate_the_names():
     names = ["a name that is much too long for a tile", "another name that is much too long", "c"]
     whole = figures.label_lines(np.array([0, 0, 1.0]), names, 1.0, 8)
     assert whole == "c"
@@ -163,11 +163,11 @@ def test_labels_above_a_tile_keep_the_shares_and_cut_the_names():
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 200])
-def test_a_history_shows_whole_epochs_and_two_colours(epochs):
+def test_history_plot_has_integer_epochs_and_two_colors(epochs):
     values = np.linspace(0.2, 0.9, epochs)
     columns = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), values)
     figure = plot_history(pd.DataFrame({"epoch": range(1, epochs + 1), **columns}))
-    assert_legend_shows_the_lines(figure.axes[0])
+    assert_legend_matches_lines(figure.axes[0])
     assert_legible(figure)
     for axes in figure.axes:
         assert len({line.get_color() for line in axes.lines}) == 2
@@ -179,11 +179,11 @@ def test_a_history_shows_whole_epochs_and_two_colours(epochs):
 
 
 @pytest.mark.parametrize("name", lecture.EXPERIMENTS)
-def test_an_experiments_picture_is_legible_and_asks_its_question(name):
+def test_experiment_plot_is_legible_and_titled_with_its_question(name):
     experiment = lecture.find(name)
     one = {"loss": 0.3, "accuracy": 0.5, "val_loss": 0.4, "val_accuracy": 0.6}
     rows = [{"kind": c.kind, "size": c.size, "epoch": e, **one} for c in experiment.cases for e in (1, 2)]
     figure = lecture.picture(experiment, pd.DataFrame(rows))
     assert title(figure).replace("\n", " ") == experiment.question
     assert_legible(figure)
-    assert_legend_shows_the_lines(figure.axes[1])
+    assert_legend_matches_lines(figure.axes[1])

@@ -1,4 +1,4 @@
-"""Theoretical fields against the published table of Araujo et al. 2019 and against gradients that reach every pixel."""
+"""Theoretical receptive fields against the published table of Araujo et al. 2019 and against gradients."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_fields(name):
+def test_field_size_matches_published_values(name):
     last = receptive_field(application(name)).iloc[-1]
     assert last["size"] == (PUBLISHED[name],) * 2
     assert last["stride"] == (32, 32)
 
 
-def test_a_published_centre():
+def test_field_center_matches_the_published_value():
     model = keras.applications.InceptionResNetV2(weights=None, include_top=False, input_shape=(299, 299, 3))
     last = receptive_field(model).iloc[-1]
     assert (last["size"], last["centre"]) == ((3039, 3039), (37, 37))
 
 
-def test_alexnet_as_published():
+def test_alexnet_matches_the_published_size():
     assert receptive_field(alexnet()).iloc[-1]["size"] == (195, 195)
 
 
-def test_striding_in_the_3x3_convolutions_sees_less_than_in_the_1x1_before():
+def test_stride_in_the_3x3_convolution_sees_less_than_in_the_1x1():
     # 7 + 4 from the stem, 3x3s at strides 4 | 4, 8.. | 8, 16.. | 16, 32..: 11 + 24 + 56 + 176 + 160.
     ours = cr.build("resnet50", input_shape=(224, 224, 3), classes=10)
     table = receptive_field(ours).set_index("layer")
@@ -65,7 +65,7 @@ def chain(*layers, shape=(23, 20, 2)):
 
 
 def branches():
-    """Two strided branches and a shortcut by slicing every second pixel, joined twice."""
+    """Two strided branches and a shortcut that slices every second pixel, joined twice."""
     x = images = keras.Input((24, 21, 2))
     wide = L.Conv2D(3, 5, 2, padding="same")(x)
     narrow = L.Conv2D(3, 3, 2, padding="same")(x)
@@ -91,9 +91,9 @@ GEOMETRIES = {
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_the_gradient_fills_exactly_the_theoretical_field(name):
+def test_gradient_is_nonzero_exactly_in_the_theoretical_field(name):
     model = GEOMETRIES[name]()
-    # With positive weights and inputs no ReLU closes and nothing cancels: every pixel of the field counts.
+    # With positive weights and inputs no ReLU is inactive and nothing cancels: every pixel of the field has a gradient.
     for weight in model.trainable_weights:
         weight.assign(np.full(weight.shape, 0.1))
     table = receptive_field(model)
@@ -102,10 +102,10 @@ def test_the_gradient_fills_exactly_the_theoretical_field(name):
     rows, columns = np.nonzero(field)
     for seen, axis in ((rows, 0), (columns, 1)):
         unit = (last["output_shape"][axis + 1] - 1) // 2
-        centre = unit * last["stride"][axis] + last["centre"][axis]
+        center = unit * last["stride"][axis] + last["centre"][axis]
         reach = (last["size"][axis] - 1) / 2
-        assert seen.min() == max(centre - reach, 0)
-        assert seen.max() == min(centre + reach, field.shape[axis] - 1)
+        assert seen.min() == max(center - reach, 0)
+        assert seen.max() == min(center + reach, field.shape[axis] - 1)
 
 
 def test_squeeze_and_excitation_sees_the_whole_image():
@@ -116,7 +116,7 @@ def test_squeeze_and_excitation_sees_the_whole_image():
     assert table["size"].iloc[-1] == (16, 12)
 
 
-def test_what_is_not_known_is_refused():
+def test_unsupported_layers_and_inputs_are_refused():
     with pytest.raises(cr.ModelError, match=r"'up' \(UpSampling2D\) maps \(None, 8, 8, 3\) to \(None, 16, 16, 3\)"):
         receptive_field(chain(L.UpSampling2D(name="up"), shape=(8, 8, 3)))
     with pytest.raises(cr.ModelError, match="fixed input shape"):

@@ -1,4 +1,4 @@
-"""Layers in words."""
+"""Descriptions of layers."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ L = keras.layers
         (L.UpSampling2D(), "up sampling2d"),
     ],
 )
-def test_a_layer_in_words(layer, expected):
+def test_layer_description(layer, expected):
     images = keras.Input((16, 16, 4))
     assert words(calls(keras.Model(images, layer(images)))[-1]) == expected

@@ -1,4 +1,4 @@
-"""Values as Pillow changes them, to the last bit."""
+"""Color operations are bit-identical to Pillow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnnrecipes.augment.operation import parse
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (5, 40, 30, 3), dtype=np.uint8)
-# Smooth, of few values, flat and nearly flat: what histograms stumble over.
+# Noise, few values, constant, and nearly constant images: edge cases of histograms.
 IMAGES = np.concatenate(
     [
         NOISE,
@@ -43,14 +43,14 @@ def by_pillow(images, change):
     ids=lambda part: getattr(part, "__name__", ""),
 )
 @pytest.mark.parametrize("images", [IMAGES, GRAY], ids=["rgb", "gray"])
-def test_a_factor_does_what_pillow_does(ours, theirs, images):
+def test_enhancement_matches_pillow(ours, theirs, images):
     expected = by_pillow(images, lambda picture, i: theirs(picture).enhance(float(FACTORS[i])))
     np.testing.assert_array_equal(ours(tf.constant(images), tf.constant(FACTORS)), expected)
 
 
 @pytest.mark.parametrize("images", [IMAGES, GRAY], ids=["rgb", "gray"])
 @pytest.mark.parametrize("name", ["autocontrast", "equalize", "invert", "grayscale", "solarize", "posterize"])
-def test_the_others_do_what_pillow_does(name, images):
+def test_operation_matches_pillow(name, images):
     x, n = tf.constant(images), len(images)
     numbers = np.arange(n)
     ours, theirs = {
@@ -73,7 +73,7 @@ def test_the_others_do_what_pillow_does(name, images):
     np.testing.assert_array_equal(ours(), by_pillow(images, theirs))
 
 
-def test_hue_turns_as_in_the_hsv_circle():
+def test_hue_shift_rotates_in_hsv_space():
     turns = np.linspace(-0.5, 0.5, len(IMAGES)).astype(np.float32)
     found = color.shift_hue(tf.cast(IMAGES, tf.float32), tf.constant(turns)).numpy()
     for image, turn, turned in zip(IMAGES, turns, found, strict=True):
@@ -82,7 +82,7 @@ def test_hue_turns_as_in_the_hsv_circle():
             np.testing.assert_allclose(result / 255, colorsys.hsv_to_rgb((h + turn) % 1, s, v), atol=1e-5)
 
 
-def test_jitter_is_pillows_chain_of_contrast_brightness_and_saturation():
+def test_color_jitter_matches_pillow_contrast_brightness_saturation():
     op = parse("color_jitter(0.5, 0.4, 0.3, 0)")
     draws = RANDOM.random((len(IMAGES), 4), np.float32)
     b, c, s = (1 + (2 * draws[:, :3] - 1) * np.float32([0.5, 0.4, 0.3])).T
@@ -97,7 +97,7 @@ def test_jitter_is_pillows_chain_of_contrast_brightness_and_saturation():
 
 
 @pytest.mark.parametrize("text", ["color_jitter", "color_jitter(0, 0, 0, 0.5)"])
-def test_jitter_leaves_gray_images_gray(text):
+def test_color_jitter_keeps_grayscale_images_gray(text):
     draws = tf.constant(RANDOM.random((len(GRAY), 4), np.float32))
     alone = parse(text).apply(tf.constant(GRAY), draws, None).numpy()
     as_rgb = parse(text).apply(tf.constant(np.repeat(GRAY, 3, -1)), draws, None).numpy()

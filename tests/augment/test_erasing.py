@@ -1,4 +1,4 @@
-"""Covered rectangles: their shares, proportions and places."""
+"""Random boxes and random erasing: areas, aspect ratios and positions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnnrecipes.augment.operation import parse
 RANDOM = np.random.default_rng(3)
 
 
-def test_boxes_have_the_asked_areas_and_proportions_and_lie_inside():
+def test_boxes_have_the_requested_area_and_aspect_ratio_and_lie_inside():
     draws = tf.constant(RANDOM.random((4000, DRAWS), np.float32))
     top, left, rows, columns, found = (x.numpy() for x in choose_box(draws, 300, 400, (0.08, 1.0), (3 / 4, 4 / 3)))
     assert ((top >= 0) & (left >= 0) & (top + rows <= 300) & (left + columns <= 400)).all()
@@ -25,7 +25,7 @@ def test_boxes_have_the_asked_areas_and_proportions_and_lie_inside():
     assert np.unique(top).size > 100
 
 
-def test_where_no_box_fits_the_largest_centred_one_is_taken():
+def test_largest_centered_box_is_used_if_none_fits():
     draws = tf.constant(RANDOM.random((50, DRAWS), np.float32))
     top, left, rows, columns, found = (x.numpy() for x in choose_box(draws, 10, 400, (0.9, 1.0), (3 / 4, 4 / 3)))
     assert not found.any()
@@ -33,7 +33,7 @@ def test_where_no_box_fits_the_largest_centred_one_is_taken():
 
 
 @pytest.mark.parametrize("fill", ["'mean'", "7", "'noise'"])
-def test_erasing_covers_one_box_of_the_asked_share_of_the_images(fill):
+def test_random_erasing_covers_one_box_of_the_requested_share(fill):
     op = parse(f"random_erasing(0.4, scale=[0.1, 0.2], fill={fill})")
     images = tf.fill((600, 20, 30, 3), tf.constant(200, tf.uint8))
     draws = tf.constant(RANDOM.random((600, 25), np.float32))

@@ -1,4 +1,4 @@
-"""Blur and noise."""
+"""Blur and noise, compared with SciPy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_blur_matches_scipy_gaussian_filter():
         assert np.abs(blurred - expected).max() <= 0.501
 
 
-def test_noise_is_normal_of_the_asked_deviation_and_each_images_own():
+def test_noise_is_normal_and_independent_per_image():
     gray = tf.fill((6, 64, 64, 3), tf.constant(128, tf.uint8))
     draws = tf.constant(np.random.default_rng(0).random((6, 2), np.float32))
     found = parse("noise(10)").apply(gray, draws, None).numpy().astype(float) - 128
@@ -33,7 +33,7 @@ def test_noise_is_normal_of_the_asked_deviation_and_each_images_own():
     assert np.abs(np.corrcoef(found.reshape(6, -1)) - np.eye(6)).max() < 0.05
 
 
-def test_uniform_noise_has_every_value_equally_often():
+def test_uniform_noise_has_uniform_values():
     found = filters.uniform_noise(tf.zeros((4, 64, 64, 3), tf.uint8), tf.constant([[0.1, 0.2]] * 2 + [[0.3, 0.4]] * 2))
     counts = np.bincount(found.numpy().ravel(), minlength=256)
     assert len(counts) == 256

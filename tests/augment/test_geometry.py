@@ -1,4 +1,4 @@
-"""Affine maps against Pillow and exact turns."""
+"""Affine maps, compared with Pillow and with exact rotations."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def test_quarter_turns_are_exact(interpolation):
     for quarters in range(4):
         angles = tf.fill([len(IMAGES)], 90.0 * quarters)
         turned = affine.affine(tf.constant(IMAGES), affine.rotation(angles), BLACK, interpolation)
-        # Rotations by the cosine of 90 degrees, which is not quite 0, may touch the border.
+        # The cosine of 90 degrees is not exactly 0, so that rotations may touch the border.
         np.testing.assert_array_equal(turned[:, 1:-1, 1:-1], np.rot90(IMAGES, quarters, (1, 2))[:, 1:-1, 1:-1])
 
 
 @pytest.mark.parametrize("kind", ["rotate", "shear_x", "shear_y", "translate"])
 @pytest.mark.parametrize("how", ["NEAREST", "BILINEAR"])
-def test_affine_maps_are_pillows(kind, how):
+def test_affine_maps_match_pillow(kind, how):
     amounts = np.linspace(-1, 1, len(IMAGES)).astype(np.float32)
     zero = tf.zeros(len(IMAGES))
     maps = {
@@ -38,19 +38,19 @@ def test_affine_maps_are_pillows(kind, how):
         "translate": affine.translation(tf.constant(amounts * 5), tf.constant(amounts * -3.3)),
     }[kind].numpy()
     ours = affine.affine(tf.constant(IMAGES), tf.constant(maps), BLACK, how).numpy()
-    centre = np.full(2, 31 / 2)  # Pillow's pixel begins at its number, ours has its centre there
+    center = np.full(2, 31 / 2)  # integer coordinates are the corners of Pillow's pixels and the centers of ours
     for image, found, matrix in zip(IMAGES, ours, maps.astype(float), strict=True):
-        shift = matrix[:, 2] + centre - matrix[:, :2] @ centre
+        shift = matrix[:, 2] + center - matrix[:, :2] @ center
         data = (*matrix[0, :2], shift[0], *matrix[1, :2], shift[1])
         theirs = np.asarray(Image.fromarray(image).transform((31, 31), Image.AFFINE, data, Image.Resampling[how]))
-        # Where a map falls half way between pixels, or outside by less than one, the two may choose otherwise.
+        # Pixels half way between two others, or outside by less than one, may be rounded differently.
         inside = ndimage.binary_erosion((found > 0).all(-1) & (theirs > 0).all(-1), iterations=2, border_value=0)
         difference = np.abs(found.astype(int) - theirs)[inside]
         assert inside.sum() > 300
         assert np.mean(difference <= 1) > 0.995
 
 
-def test_a_rotation_goes_counterclockwise_and_a_translation_right_and_down():
+def test_rotation_is_counterclockwise_and_translation_right_and_down():
     image = np.zeros((1, 9, 9, 1), np.uint8)
     image[0, 4, 8] = 255  # at the right
     up = affine.affine(tf.constant(image), affine.rotation(tf.constant([90.0])), BLACK).numpy()
@@ -62,7 +62,7 @@ def test_a_rotation_goes_counterclockwise_and_a_translation_right_and_down():
 
 
 @pytest.mark.parametrize("text", ["rotate(30)", "translate(0.4)", "shear(0.3)"])
-def test_outside_is_the_requested_fill_color(text):
+def test_outside_has_the_fill_color(text):
     mean = (10.0, 20.0, 30.0)
     images = tf.fill((4, 21, 21, 3), tf.constant(200, tf.uint8))
     draws = tf.constant(RANDOM.choice([0.0, 0.999], (4, 2)).astype(np.float32))
@@ -70,12 +70,12 @@ def test_outside_is_the_requested_fill_color(text):
     inside = (found == 200).all(-1)
     outside = (found == mean).all(-1)
     assert outside.mean() > 0.02
-    assert (inside | outside).mean() > 0.9  # the rest lies between
+    assert (inside | outside).mean() > 0.9  # the rest is interpolated
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("axis", [1, 2])
-def test_slid_rows_and_columns_are_float64s_linear_interpolation(axis, channels):
+def test_shifted_rows_and_columns_match_linear_interpolation(axis, channels):
     images = RANDOM.integers(0, 256, (5, 13, 18, channels), dtype=np.uint8)
     color = np.uint8([200, 100, 0])[:channels]
     shifts = RANDOM.uniform(-25, 25, (5, images.shape[3 - axis]))

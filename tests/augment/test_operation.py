@@ -1,4 +1,4 @@
-"""Augmentations as a recipe writes them: one text, one checked value."""
+"""Parsing of augmentations in a recipe: operations, parameters, order, and errors."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from cnnrecipes.recipe import catalog
         (' cutout(size=8, fill="mean")\n', Cutout(size=8, fill="mean")),
     ],
 )
-def test_a_text_is_read_as_the_operation_it_says(text, expected):
+def test_text_is_parsed_to_the_operation(text, expected):
     assert parse(text) == expected
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_every_operation_has_defaults(name):
+def test_every_operation_has_default_parameters(name):
     assert parse(name) == parse(f"{name}()") == OPERATIONS[name]()
 
 
@@ -51,7 +51,7 @@ def test_every_operation_has_defaults(name):
         "__import__('os').getcwd()",
     ],
 )
-def test_what_is_no_name_with_plain_values_is_refused(text):
+def test_text_that_is_not_a_call_with_literals_is_refused(text):
     with pytest.raises(RecipeError, match="cannot read the augmentation"):
         parse(text)
 
@@ -75,17 +75,17 @@ def test_what_is_no_name_with_plain_values_is_refused(text):
         ("flip_lr(0.5, 1)", "too many values; flip_lr takes probability"),
     ],
 )
-def test_a_wrong_parameter_names_itself_its_value_and_what_is_allowed(text, words):
+def test_invalid_parameter_raises_with_name_value_and_allowed_values(text, words):
     with pytest.raises(RecipeError, match=words):
         parse(text)
 
 
-def test_an_unknown_operation_comes_with_the_nearest():
+def test_unknown_operation_suggests_the_nearest():
     with pytest.raises(UnknownNameError, match=r"'flip_rl' \(did you mean flip_lr or flip_ud\?\)"):
         parse("flip_rl")
 
 
-def test_an_unreadable_operation_in_a_recipe_is_a_recipe_error():
+def test_unreadable_operation_in_a_recipe_raises_a_recipe_error():
     with pytest.raises(RecipeError, match="augment.ops"):
         catalog.load("resnet20_cifar").change(**{"augment.ops": ["pad_crop(**{'padding': 4})"]})
 
@@ -98,10 +98,10 @@ def test_an_unreadable_operation_in_a_recipe_is_a_recipe_error():
         (["mixup", "flip_lr"], "'mixup' mixes.*put it last"),
     ],
 )
-def test_operations_that_stand_where_they_cannot_are_named(texts, words):
+def test_operations_in_an_invalid_position_are_refused(texts, words):
     with pytest.raises(RecipeError, match=words):
         catalog.load("resnet20_cifar").change(**{"augment.ops": texts})
 
 
-def test_a_list_may_end_with_several_mixes():
+def test_list_may_end_with_several_mixing_operations():
     assert parse_list(["flip_lr", "mixup", "cutmix"])[-1] == CutMix(alpha=1.0)

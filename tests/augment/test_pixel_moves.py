@@ -1,4 +1,4 @@
-"""Crops, flips and covered squares against NumPy, with the randomness given; and what holds for every operation."""
+"""Crops, flips and cutout against NumPy with given draws; properties of all operations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def numpy_pad(image, padding, fill):
 
 
 @pytest.mark.parametrize("fill", ["mean", "reflect", 0, 200])
-def test_pad_crop_is_a_pad_and_a_slice(fill):
+def test_pad_crop_matches_numpy_pad_and_slice(fill):
     op = parse(f"pad_crop(2, fill={fill!r})")
     offsets = np.stack(np.meshgrid(range(5), range(5)), -1).reshape(25, 2)
     draws = tf.constant((offsets + 0.5) / 5, tf.float32)
@@ -32,7 +32,7 @@ def test_pad_crop_is_a_pad_and_a_slice(fill):
         np.testing.assert_array_equal(cropped, numpy_pad(image, 2, fill)[top : top + 6, left : left + 7])
 
 
-def test_flip_mirrors_below_the_probability():
+def test_flip_lr_mirrors_below_the_probability():
     draws = tf.constant(np.linspace(0, 0.96, 25)[:, None], tf.float32)
     result = parse("flip_lr(0.3)").apply(tf.constant(IMAGES), draws, MEAN).numpy()
     for image, drawn, flipped in zip(IMAGES, draws.numpy()[:, 0], result, strict=True):
@@ -41,18 +41,18 @@ def test_flip_mirrors_below_the_probability():
 
 @pytest.mark.parametrize(("size", "fill"), [(3, "mean"), (4, 0), (1, 255)])
 def test_cutout_covers_one_clipped_square(size, fill):
-    centres = np.random.default_rng(1).integers(0, (6, 7), (25, 2))
-    draws = tf.constant((centres + 0.5) / (6, 7), tf.float32)
+    centers = np.random.default_rng(1).integers(0, (6, 7), (25, 2))
+    draws = tf.constant((centers + 0.5) / (6, 7), tf.float32)
     op = parse(f"cutout({size}, fill={fill!r})")
     result = op.apply(tf.constant(IMAGES), draws, MEAN).numpy()
-    for image, (row, column), covered in zip(IMAGES, centres, result, strict=True):
+    for image, (row, column), covered in zip(IMAGES, centers, result, strict=True):
         top, left = row - size // 2, column - size // 2
         expected = image.copy()
         expected[max(top, 0) : top + size, max(left, 0) : left + size] = np.round(MEAN) if fill == "mean" else fill
         np.testing.assert_array_equal(covered, expected)
 
 
-def test_flip_ud_turns_upside_down():
+def test_flip_ud_flips_vertically():
     flipped = parse("flip_ud(1)").apply(tf.constant(IMAGES), tf.zeros((25, 1)), MEAN)
     np.testing.assert_array_equal(flipped, IMAGES[:, ::-1])
 
@@ -67,7 +67,7 @@ def test_flip_ud_turns_upside_down():
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_run_of_moves_is_one_after_another(ops, channels):
+def test_fused_moves_equal_consecutive_operations(ops, channels):
     images, mean = tf.constant(IMAGES[..., :channels]), MEAN[:channels]
     specs = [parse(text) for text in ops]
     draws = [tf.constant(np.random.default_rng(op.draws).random((25, op.draws), np.float32)) for op in specs]
@@ -88,7 +88,7 @@ def test_a_run_of_moves_is_one_after_another(ops, channels):
         (["flip_lr", "cutout(3, 'noise')"], 1),
     ],
 )
-def test_what_no_single_gather_can_do_ends_a_run(ops, length):
+def test_operations_that_cannot_be_fused_end_a_run(ops, length):
     assert pixel_moves.run_length([parse(text) for text in ops]) == length
 
 
@@ -102,7 +102,7 @@ def augmented(images, index, epoch=0, seed=0, ops=LISTS[0]):
 
 
 @pytest.mark.parametrize("ops", LISTS, ids="-".join)
-def test_an_image_is_augmented_by_its_index_whatever_stands_beside_it(ops):
+def test_augmentation_of_an_image_depends_on_its_index_only(ops):
     index = np.arange(25)
     order = np.random.default_rng(2).permutation(25)
     whole = augmented(IMAGES, index, ops=ops)
@@ -112,13 +112,13 @@ def test_an_image_is_augmented_by_its_index_whatever_stands_beside_it(ops):
 
 
 @pytest.mark.parametrize("other", [{"epoch": 1}, {"seed": 1}])
-def test_another_epoch_or_seed_augments_otherwise(other):
+def test_epochs_and_seeds_give_different_augmentations(other):
     index = np.arange(25)
     same = (augmented(IMAGES, index) == augmented(IMAGES, index, **other)).all(axis=(1, 2, 3))
     assert same.mean() < 0.2
 
 
-def test_an_alternating_flip_turns_every_image_from_epoch_to_epoch():
+def test_alternating_flip_alternates_between_epochs():
     images = np.broadcast_to(IMAGES[:1], (400, *IMAGES.shape[1:]))
     flipped = [
         (augmented(images, np.arange(400), epoch=epoch, ops=["alternating_flip_lr"]) != images).any((1, 2, 3))
@@ -132,7 +132,7 @@ def test_an_alternating_flip_turns_every_image_from_epoch_to_epoch():
 @pytest.mark.parametrize(
     "ops", [LISTS[0], ["rand_augment", "noise"], ["color_jitter", "blur", "random_erasing"]], ids="-".join
 )
-def test_eager_and_inside_tf_data_are_the_same(ops):
+def test_augmentation_is_identical_eagerly_and_in_tf_data(ops):
     specs = [parse(text) for text in ops]
     dataset = tf.data.Dataset.from_tensors((IMAGES, np.arange(25)))
     mapped = dataset.map(lambda images, index: augment(images, specs, seed=3, epoch=2, index=index, mean=MEAN))

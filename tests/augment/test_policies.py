@@ -1,4 +1,4 @@
-"""The policies: what they choose from, how often, and that each image gets its own."""
+"""Augmentation policies: search spaces, frequencies, and independence of images in a batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEAN = (120.0, 110.0, 100.0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_mixed_batch_is_each_image_alone(channels):
+def test_mixed_batch_equals_single_images(channels):
     images = tf.constant(IMAGES[..., :channels])
     kinds = np.arange(45) % len(KINDS)
     strength = {"posterize": 3.0, "solarize": 90.0, "rotate": 20.0, "translate_x": 4.0, "translate_y": 4.0}
@@ -31,7 +31,7 @@ def test_a_mixed_batch_is_each_image_alone(channels):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_the_operation_of_its_name(kind):
+def test_kind_equals_the_operation_of_its_name(kind):
     x, n = tf.constant(IMAGES), len(IMAGES)
     amount = {"posterize": 3.0, "solarize": 90.0, "rotate": 20.0, "translate_x": 4.0, "translate_y": 4.0}.get(kind, 0.3)
     amounts, zero = tf.fill([n], amount), tf.zeros(n)
@@ -54,7 +54,7 @@ def test_each_kind_is_the_operation_of_its_name(kind):
     }[kind]()
     found = transform(x, tf.fill([n], KINDS.index(kind)), amounts, GRAY)
     if kind in KINDS[1:5]:
-        # Another order of float32 operations: what lies half way between two numbers may be rounded the other way.
+        # Another order of float32 operations: values half way between two integers may be rounded differently.
         difference = np.abs(found.numpy().astype(int) - expected.numpy())
         assert difference.max() <= 1
         assert (difference > 0).mean() < 0.05
@@ -63,7 +63,7 @@ def test_each_kind_is_the_operation_of_its_name(kind):
 
 
 def spied(monkeypatch, text, n=3000):
-    """The (kind, magnitude) of every step of a policy over many images, without drawing any."""
+    """The (kind, magnitude) of every step of a policy over many images, without transforming them."""
     steps = []
 
     def note(images, kinds, magnitudes, fill):
@@ -100,7 +100,7 @@ def test_rand_augment_matches_the_search_space_of_torchvision(monkeypatch):
         assert max(counts.values()) < 290
 
 
-def test_trivial_augment_is_one_step_of_any_strength(monkeypatch):
+def test_trivial_augment_is_one_step_of_uniform_magnitude(monkeypatch):
     (step,) = spied(monkeypatch, "trivial_augment")
     angles = sorted({abs(round(m, 3)) for kind, m in step if kind == "rotate"})
     assert angles == [pytest.approx(135 * level / 30) for level in range(31)]
@@ -111,7 +111,7 @@ def test_trivial_augment_is_one_step_of_any_strength(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "pair", "share"), [("cifar10", "invert", 0.1 / 25), ("imagenet", "posterize", 1.8 / 25)]
 )
-def test_auto_augment_takes_one_of_25_pairs(monkeypatch, name, pair, share):
+def test_auto_augment_draws_one_of_25_pairs(monkeypatch, name, pair, share):
     first, second = spied(monkeypatch, f"auto_augment('{name}')", n=20_000)
     assert abs(np.mean([kind == pair for kind, _ in first]) - share) < 0.004
     policy = policies._read(policies._CIFAR10 if name == "cifar10" else policies._IMAGENET)
@@ -121,7 +121,7 @@ def test_auto_augment_takes_one_of_25_pairs(monkeypatch, name, pair, share):
 
 
 def test_aug_mix_is_a_weighted_mean(monkeypatch):
-    """With chains that turn the image black, what is left is the image's own share: Beta(1, 1), uniform."""
+    """With chains that give black images, what remains is the image's own weight: Beta(1, 1), which is uniform."""
     monkeypatch.setattr(policies, "transform", lambda images, kinds, magnitudes, fill: tf.zeros_like(images))
     op = parse("aug_mix")
     draws = tf.constant(RANDOM.random((2000, op.draws), np.float32))
@@ -131,15 +131,15 @@ def test_aug_mix_is_a_weighted_mean(monkeypatch):
     assert abs(shares.std() - np.sqrt(1 / 12)) < 0.02
 
 
-def test_aug_mix_of_chains_that_change_nothing_changes_nothing(monkeypatch):
+def test_aug_mix_of_identity_chains_is_the_identity(monkeypatch):
     monkeypatch.setattr(policies, "transform", lambda images, kinds, magnitudes, fill: images)
     op = parse("aug_mix(width=4, alpha=0.5)")
     draws = tf.constant(RANDOM.random((45, op.draws), np.float32))
     np.testing.assert_array_equal(op.apply(tf.constant(IMAGES), draws, MEAN), IMAGES)
 
 
-def test_aug_mix_adds_its_chains_in_a_fixed_order():
-    """In one product: TensorFlow joins additions into an AddN, whose order is that in which buffers become free."""
+def test_aug_mix_sums_its_chains_in_a_fixed_order():
+    """By one matrix product: TensorFlow would merge additions into an AddN, whose order is not fixed."""
     images, op = tf.constant(IMAGES), parse("aug_mix")
     draws = tf.constant(RANDOM.random((45, op.draws), np.float32))
     mix = tf.function(lambda: op.apply(images, draws, MEAN), autograph=False)

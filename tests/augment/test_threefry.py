@@ -1,4 +1,4 @@
-"""Random numbers as a function of what they are for."""
+"""Random numbers as a pure function of (seed, epoch, index, stream)."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def test_draws_are_uniform():
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 1}, {"stream": 1}])
-def test_draws_differ_between_seeds_epochs_and_streams(other):
+def test_draws_of_other_seeds_epochs_and_streams_are_uncorrelated(other):
     correlation = np.corrcoef(draw().T, draw(**other).T)
     assert np.abs(correlation - np.eye(6)).max() < 5 / np.sqrt(N)
 
 
-def test_neighbouring_examples_are_independent():
+def test_draws_of_neighboring_examples_are_uncorrelated():
     values = draw()[:, 0]
     assert abs(np.corrcoef(values[1:], values[:-1])[0, 1]) < 5 / np.sqrt(N)
 
 
-def test_a_draw_does_not_depend_on_the_batch_around():
+def test_draw_does_not_depend_on_the_batch():
     alone = draw(index=[77])
     np.testing.assert_array_equal(alone[0], draw()[77])
     np.testing.assert_array_equal(alone[0], draw(index=[5, 77, 3])[1])

@@ -1,4 +1,4 @@
-"""A new operation or view is one class in one file, inside or outside of the package."""
+"""A new operation or view is one class in one file, inside or outside the package."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ DATA = (IMAGES, np.arange(40) % 2)
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """Registers the classes of OPERATION, and removes them afterwards."""
+    """Register the classes of OPERATION, and remove them afterwards."""
     (tmp_path / "outside.py").write_text(textwrap.dedent(OPERATION))
     monkeypatch.syspath_prepend(tmp_path)
     for registry in (OPERATIONS, views.VIEWS):
@@ -83,7 +83,7 @@ def plugin(tmp_path, monkeypatch):
     del sys.modules["outside"]
 
 
-def test_a_model_trains_with_operations_and_views_from_outside(plugin, tmp_path):
+def test_model_trains_with_plugin_operations_and_views(plugin, tmp_path):
     ops = ["top_left", "add_constant(7)", "flip_lr", "darker"]
     changes = {"train.epochs": 1, "train.warmup": "0 epochs", "data.batch_size": 8, "data.image_size": 8}
     run = cr.fit("resnet8_digits", data=DATA, workdir=tmp_path, progress=False, **changes, **{"augment.ops": ops})
@@ -94,7 +94,7 @@ def test_a_model_trains_with_operations_and_views_from_outside(plugin, tmp_path)
         np.testing.assert_allclose(one.probability, other.probability, rtol=1e-5)
 
 
-def test_a_picture_has_a_row_for_it(plugin):
+def test_plot_batch_has_a_row_for_a_plugin_operation(plugin):
     figure = analysis.plot_batch(
         "resnet8_digits", data=DATA, images=2, per_op=True, **{"augment.ops": ["add_constant(7)"], "data.batch_size": 8}
     )
@@ -102,7 +102,7 @@ def test_a_picture_has_a_row_for_it(plugin):
     np.testing.assert_allclose(changed, stored + 7 / 255, atol=1e-6)
 
 
-def test_it_stands_in_the_table_and_in_suggestions(plugin):
+def test_plugin_operations_are_in_the_table_and_in_suggestions(plugin):
     page = runpy.run_path(str(ROOT / "docs" / "augmentation_table.py"))["page"]()
     assert "| `add_constant(amount=1, probability=1.0)` | Add `amount` to every value, with this probability. |" in page
     assert "| `top_left` | While decoding: crop the upper left quarter. |" in page
@@ -115,7 +115,7 @@ def test_it_stands_in_the_table_and_in_suggestions(plugin):
 
 
 @pytest.mark.parametrize("name", ["flip_lr", "add_constant", "colour_jitter"])
-def test_a_name_that_is_taken_is_an_error(plugin, name):
+def test_duplicate_name_raises(plugin, name):
     with pytest.raises(RegistrationError, match=f"augmentation '{name}' is registered twice, for .* and .*Mine"):
 
         @plugin.operation(name)
@@ -123,7 +123,7 @@ def test_a_name_that_is_taken_is_an_error(plugin, name):
             pass
 
 
-def test_the_command_line_knows_the_modules_of_an_environment_variable(tmp_path, monkeypatch):
+def test_command_line_imports_the_modules_of_cnnrecipes_plugins(tmp_path, monkeypatch):
     (tmp_path / "outside.py").write_text("import sys\n" + OPERATION.replace("import tensorflow as tf", ""))
     code = (
         "from cnnrecipes.cli.app import app; import sys;"
@@ -137,7 +137,7 @@ def test_the_command_line_knows_the_modules_of_an_environment_variable(tmp_path,
     assert "add_constant(3)" in done.stdout
 
 
-def test_the_example_of_the_page_runs(plugin):
+def test_example_of_the_page_runs(plugin):
     page = (ROOT / "docs" / "augmentation.md").read_text(encoding="utf-8")
     code = page.partition("```python\n")[2].partition("```")[0]
     exec(code, {"__name__": "my_ops"})
@@ -147,6 +147,6 @@ def test_the_example_of_the_page_runs(plugin):
     np.testing.assert_array_equal(changed, [[[[2, 1, 0]]], [[[3, 4, 5]]]])
 
 
-def test_an_old_recipe_may_spell_colour():
+def test_british_spelling_of_color_jitter_is_accepted():
     assert parse_list(["colour_jitter(0.1)"]) == parse_list(["color_jitter(0.1)"])
     assert "colour_jitter" not in list(OPERATIONS)

@@ -1,4 +1,4 @@
-"""The command line, as a user runs it."""
+"""The command line: commands, options, help, exit status and error messages."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def command(*arguments, cwd=None):
     return subprocess.run([script, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
 
 
-def inside(monkeypatch, *arguments):
-    """Run the command line in this process; its exit status."""
+def run_cli(monkeypatch, *arguments):
+    """Run the command line in this process; return its exit status."""
     monkeypatch.setattr(sys, "argv", ["cnnrecipes", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         app.main()
     return caught.value.code or 0
 
 
-def test_the_whole_way_in_an_empty_folder(tmp_path):
+def test_fit_and_predict_in_an_empty_folder(tmp_path):
     fitted = command(
         "fit", "resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs", "data.test=0.5", cwd=tmp_path
     )
@@ -47,7 +47,7 @@ def test_the_whole_way_in_an_empty_folder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "a.png"}
 
 
-def test_inspect_prints_the_stages_and_writes_the_pictures(tmp_path):
+def test_inspect_prints_the_stages_and_writes_the_figures(tmp_path):
     done = command("inspect", "resnet8", "model.norm=group", "data.image_size=16", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "16x16x16" in done.stdout
@@ -57,10 +57,10 @@ def test_inspect_prints_the_stages_and_writes_the_pictures(tmp_path):
     assert done.stdout.count("wrote ") == len(list((tmp_path / "inspect" / "resnet8").iterdir())) == 7
 
 
-def test_an_experiment_says_what_it_asks_and_found(tmp_path):
+def test_experiment_prints_its_question_and_results(tmp_path):
     small = ("data=digits", "pixels=8", "images=60", "epochs=1")
     done = command("experiment", "plain_and_residual", *small, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr  # of trainings so short TensorFlow says that it traces often
+    assert done.returncode == 0, done.stderr  # TensorFlow warns of retracing in trainings this short
     assert "Do deeper nets train worse" in done.stdout
     kinds = [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("plain ", "residual "))]
     assert kinds == ["plain", "plain", "residual", "residual"]
@@ -68,42 +68,42 @@ def test_an_experiment_says_what_it_asks_and_found(tmp_path):
 
 
 def test_list_shows_every_recipe(monkeypatch, capsys):
-    assert inside(monkeypatch, "list") == 0
+    assert run_cli(monkeypatch, "list") == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in catalog.names())
 
 
-def test_show_is_a_recipe_again(monkeypatch, capsys):
-    assert inside(monkeypatch, "show", "resnet20_cifar", "train.epochs=3", "model.norm=group") == 0
+def test_show_prints_a_valid_recipe(monkeypatch, capsys):
+    assert run_cli(monkeypatch, "show", "resnet20_cifar", "train.epochs=3", "model.norm=group") == 0
     tables = tomllib.loads(capsys.readouterr().out)
     assert (tables["train"]["epochs"], tables["model"]["norm"]) == (3, "group")
 
 
-def test_schema_is_one(monkeypatch, capsys):
-    assert inside(monkeypatch, "schema") == 0
+def test_schema_is_a_json_schema_of_recipes(monkeypatch, capsys):
+    assert run_cli(monkeypatch, "schema") == 0
     jsonschema.validate(read_toml(catalog.find("resnet8_digits")), json.loads(capsys.readouterr().out))
 
 
-def test_views_are_averaged_and_the_gain_is_printed(monkeypatch, capsys, digits_run, tmp_path):
+def test_evaluate_and_predict_with_tta(monkeypatch, capsys, digits_run, tmp_path):
     views = ("--tta", "shift(1)", "--tta", "centre(9)", "--average", "logits")
-    assert inside(monkeypatch, "evaluate", digits_run.folder, *views) == 0
+    assert run_cli(monkeypatch, "evaluate", digits_run.folder, *views) == 0
     plain, averaged = capsys.readouterr().out.splitlines()
     assert plain.startswith("plain: test accuracy ")
     assert averaged.startswith("shift(1) + centre(9), mean of logits: ")
     assert plain.count("(n = ") == averaged.count("(n = ") == 1
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
-    assert inside(monkeypatch, "predict", digits_run.folder, tmp_path / "a.png", *views) == 0
+    assert run_cli(monkeypatch, "predict", digits_run.folder, tmp_path / "a.png", *views) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'a.png'}: ")
-    assert inside(monkeypatch, "predict", digits_run.folder, tmp_path / "a.png", "--tta", "flip") == 2
+    assert run_cli(monkeypatch, "predict", digits_run.folder, tmp_path / "a.png", "--tta", "flip") == 2
     assert "flip_lr" in capsys.readouterr().err
 
 
 def test_evaluate_and_predict_a_run(monkeypatch, capsys, digits_run, tmp_path):
-    assert inside(monkeypatch, "evaluate", digits_run.folder) == 0
+    assert run_cli(monkeypatch, "evaluate", digits_run.folder) == 0
     accuracy = digits_run.metrics["test"]["accuracy"]
     assert f"test accuracy {accuracy:.2%} (n = 359" in capsys.readouterr().out
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
-    assert inside(monkeypatch, "predict", "--json", digits_run.folder / "model.keras", tmp_path / "a.png") == 0
+    assert run_cli(monkeypatch, "predict", "--json", digits_run.folder / "model.keras", tmp_path / "a.png") == 0
     shown = json.loads(capsys.readouterr().out)[str(tmp_path / "a.png")]
     assert set(shown) == set("0123456789")
 
@@ -117,8 +117,8 @@ def test_evaluate_and_predict_a_run(monkeypatch, capsys, digits_run, tmp_path):
         ("show", ["recipe", "KEY=VALUE"]),
     ],
 )
-def test_help_says_what_to_give(monkeypatch, capsys, name, words):
-    assert inside(monkeypatch, name, "--help") == 0
+def test_help_describes_arguments_and_options(monkeypatch, capsys, name, words):
+    assert run_cli(monkeypatch, name, "--help") == 0
     shown = capsys.readouterr().out
     assert all(word.lower() in shown.lower() for word in words)
 
@@ -144,55 +144,55 @@ def test_help_says_what_to_give(monkeypatch, capsys, name, words):
         (["experiment", "plain_and_residual", "workdir=x"], "unknown setting 'workdir'"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_status_2(monkeypatch, capsys, arguments, words):
-    assert inside(monkeypatch, *arguments) == 2
+def test_user_error_is_one_line_and_exit_status_2(monkeypatch, capsys, arguments, words):
+    assert run_cli(monkeypatch, *arguments) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("cnnrecipes: ")
     assert words in lines[0]
 
 
-def test_the_installed_script_reports_a_mistake_without_a_traceback():
+def test_installed_script_reports_an_error_without_traceback():
     result = command("fit", "resnet20_cifr")
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
 
 
-def test_version(monkeypatch, capsys):
+def test_version_is_printed(monkeypatch, capsys):
     import cnnrecipes
 
-    assert inside(monkeypatch, "--version") == 0
+    assert run_cli(monkeypatch, "--version") == 0
     assert capsys.readouterr().out.strip() == f"cnnrecipes {cnnrecipes.__version__}"
 
 
-def test_a_quiet_fit_prints_its_named_folder_and_predict_takes_folders(tmp_path, monkeypatch, capsys):
-    """So that a program can go on with what a training wrote."""
+def test_quiet_fit_prints_its_folder_and_predict_accepts_folders(tmp_path, monkeypatch, capsys):
+    """The output of a training is machine-readable."""
     asked = ("train.epochs=1", "data.batch_size=512", "--workdir", tmp_path, "--name", "mine", "--quiet")
-    assert inside(monkeypatch, "fit", "resnet8_digits", *asked) == 0
+    assert run_cli(monkeypatch, "fit", "resnet8_digits", *asked) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'mine'}\n"
-    assert inside(monkeypatch, "fit", "resnet8_digits", *asked) == 2
+    assert run_cli(monkeypatch, "fit", "resnet8_digits", *asked) == 2
     assert "exists already; give another name" in capsys.readouterr().err
     for name in ("b", "a"):
         (tmp_path / "images").mkdir(exist_ok=True)
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "images" / f"{name}.png")
-    assert inside(monkeypatch, "predict", tmp_path / "mine", tmp_path / "images") == 0
+    assert run_cli(monkeypatch, "predict", tmp_path / "mine", tmp_path / "images") == 0
     shown = [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()]
     assert shown == [str(tmp_path / "images" / f"{name}.png") for name in "ab"]
     (tmp_path / "images" / "c.png").write_bytes(b"no image")
-    assert inside(monkeypatch, "predict", tmp_path / "mine", f"{tmp_path}/images/*", "--json") == 1
+    assert run_cli(monkeypatch, "predict", tmp_path / "mine", f"{tmp_path}/images/*", "--json") == 1
     out, error = capsys.readouterr()
     assert list(json.loads(out)) == shown
     assert error.count("\n") == 1
     assert "c.png" in error
 
 
-def test_a_folder_is_measured_whole_on_the_command_line(digits_run, tmp_path, monkeypatch, capsys):
-    """Two of the ten classes, in another order than the run has them."""
+def test_evaluate_accepts_a_folder_of_images(digits_run, tmp_path, monkeypatch, capsys):
+    """Two of the ten classes, in another order than in the run."""
     for name in ("7", "3"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for i in range(3):
             image = np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)
             Image.fromarray(image).save(tmp_path / "photos" / name / f"{i}.png")
-    assert inside(monkeypatch, "evaluate", digits_run.folder, "--data", tmp_path / "photos") == 0
+    assert run_cli(monkeypatch, "evaluate", digits_run.folder, "--data", tmp_path / "photos") == 0
     said = capsys.readouterr().out
     assert said.startswith("data accuracy ")
     assert "(n = 6, " in said

@@ -1,4 +1,4 @@
-"""Shell completion, by the protocol of the shells: commands, options, recipes, keys and values, without TensorFlow."""
+"""Shell completion of commands, options, recipes, keys and values, without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_recipe_keys_are_completed(words):
     assert bash(*words, "data.") == [f"{key}=" for key in all_keys() if key.startswith("data.")]
 
 
-def test_values_of_keys_are_completed_whether_or_not_the_shell_splits_at_the_equals_sign():
+def test_values_are_completed_with_or_without_splitting_at_the_equals_sign():
     assert bash("fit", "x.toml", "model.norm", "=", "gr") == ["group"]
     assert bash("fit", "x.toml", "model.norm", "=")[:2] == ["batch", "layer"]
     assert bash("fit", "x.toml", "model.norm", "=", "group", "model.nor") == ["model.norm=", "model.norm_groups="]
@@ -62,7 +62,7 @@ def test_values_of_keys_are_completed_whether_or_not_the_shell_splits_at_the_equ
     assert '"model.norm=group"' in completions("zsh", _TYPER_COMPLETE_ARGS=words)[0]
 
 
-def test_the_installed_script_prints_the_completion_script():
+def test_installed_script_prints_the_completion_script():
     script = Path(sys.executable).with_name("cnnrecipes")
     environment = os.environ | {"_CNNRECIPES_COMPLETE": "source_bash"}
     done = subprocess.run([script], capture_output=True, text=True, check=False, env=environment)

@@ -1,4 +1,4 @@
-"""A training on a real terminal of 80 and of 40 columns: no line is cut or runs over, and no bar is left behind."""
+"""Output on terminals of 40 and 80 columns: no truncated or overflowing line, and no remaining progress bar."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 @pytest.fixture
 def pets(tmp_path):
-    """pets.zip in Kaggle's layout: 20 images to train on and 8 to test with."""
+    """pets.zip in Kaggle's layout: 20 training images and 8 test images."""
     random = np.random.default_rng(0)
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
         for folder, count in (("training_set", 10), ("test_set", 4)):
@@ -42,7 +42,7 @@ def pets(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [80, 40])
-def test_fit_fits_the_terminal_and_ends_with_accuracy_folder_and_next_step(pets, columns):
+def test_fit_output_fits_the_terminal_and_ends_with_the_next_command(pets, columns):
     command = str(Path(sys.executable).with_name("cnnrecipes"))
     small = ["train.epochs=2", "data.image_size=16", "data.batch_size=4", "model.name=resnet8", "augment.ops=[]"]
     screen, status = run(
@@ -58,11 +58,11 @@ def test_fit_fits_the_terminal_and_ends_with_accuracy_folder_and_next_step(pets,
     assert re.search("test " + interval.format(8), end)
     assert re.search(r"epoch [12] kept; the run is in runs/one next: cnnrecipes predict runs/one IMAGE$", end)
     assert shown[-1] == "next: cnnrecipes predict runs/one IMAGE"
-    assert "splits of pets.zip/dataset: train in training_set/, test in test_set/" in end  # not where it is unpacked
+    assert "splits of pets.zip/dataset: train in training_set/, test in test_set/" in end  # not the folder of the cache
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_lines_and_bars_of_a_long_training_fit(columns):
+def test_progress_lines_and_bars_fit_the_terminal(columns):
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=columns, color_system=None)
     display = ProgressDisplay(state := TrainState(4), 400, console)
@@ -79,7 +79,7 @@ def test_lines_and_bars_of_a_long_training_fit(columns):
     screen = Screen(columns)
     screen.feed(text.getvalue().replace("\n", "\r\n"))
     assert screen.overflowed == []
-    assert "…" not in text.getvalue()  # nothing is cut
+    assert "…" not in text.getvalue()  # nothing is truncated
     shown = " ".join(screen.text())
     assert shown.count("val_accuracy 100.0%") == 2
     assert ("12345 images/s  ETA" in shown) == (columns == 200)
@@ -87,7 +87,7 @@ def test_lines_and_bars_of_a_long_training_fit(columns):
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_bar_says_the_share_that_is_done_however_long_its_words_are(columns, monkeypatch):
+def test_bar_shows_its_percentage_beside_a_long_description(columns, monkeypatch):
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=columns, color_system=None)
     monkeypatch.setattr("cnnrecipes._support.progress.Console", lambda: console)
@@ -100,24 +100,24 @@ def test_a_bar_says_the_share_that_is_done_however_long_its_words_are(columns, m
     assert screen.text() == []
 
 
-def test_a_bar_can_be_told_on_white_and_on_black():
+def test_bar_is_visible_on_white_and_black_backgrounds():
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="truecolor")
     progress = bar(console)
     progress.add_task("x", total=2, completed=1)
-    colours = {segment.style.color.get_truecolor() for segment in console.render(progress) if "━" in segment.text}
-    assert len(colours) == 2  # what is done, and the rest
-    for red, green, blue in colours:
+    colors = {segment.style.color.get_truecolor() for segment in console.render(progress) if "━" in segment.text}
+    assert len(colors) == 2  # the completed part, and the rest
+    for red, green, blue in colors:
         luminance = sum(
             weight * ((c / 255 + 0.055) / 1.055) ** 2.4
             for weight, c in zip((0.2126, 0.7152, 0.0722), (red, green, blue), strict=True)
         )
-        # WCAG 2.1, 1.4.11: graphics have a contrast of 3 at least.
+        # WCAG 2.1, 1.4.11: the contrast of graphics is at least 3.
         assert 1.05 / (luminance + 0.05) >= 3
         assert (luminance + 0.05) / 0.05 >= 3
 
 
 @pytest.mark.parametrize("columns", [10, 20, 37, 80])
-def test_a_wrapped_text_keeps_its_words_and_breaks_between_them(columns):
+def test_wrap_breaks_text_between_words(columns):
     text = "data     猫 and a/path/that/is/longer/than/any/line with 95% interval"
     lines = wrap(text, columns, indent=3).split("\n")
     assert " ".join(line.strip() for line in lines).split() == text.split()
@@ -126,7 +126,7 @@ def test_a_wrapped_text_keeps_its_words_and_breaks_between_them(columns):
     assert wrap(text, None) == text
 
 
-def test_fields_leave_out_what_is_optional_before_they_break():
+def test_fields_omit_optional_parts_before_breaking_the_line():
     parts = ["epoch 1/3", "loss 1.0", "val 2.0", "9 images/s", "ETA 1"]
     assert fields(parts, None, optional=2) == "epoch 1/3  loss 1.0  val 2.0  9 images/s  ETA 1"
     assert fields(parts, 42, optional=2) == "epoch 1/3  loss 1.0  val 2.0  9 images/s"
@@ -137,7 +137,7 @@ def test_fields_leave_out_what_is_optional_before_they_break():
 @pytest.mark.parametrize(
     ("columns", "without"), [(80, set()), (60, {"layers"}), (40, {"layers", "activations", "sees"})]
 )
-def test_the_table_of_stages_leaves_out_columns_and_cuts_no_cell(columns, without, monkeypatch):
+def test_stage_table_omits_columns_and_truncates_no_cell(columns, without, monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(tables, "out", Console(file=text, force_terminal=True, width=columns, color_system=None))
     stages = cost(build("resnet8", input_shape=(32, 32, 3), classes=10), by="stage")
@@ -153,7 +153,7 @@ def test_the_table_of_stages_leaves_out_columns_and_cuts_no_cell(columns, withou
     assert ("on a wider terminal" in " ".join(shown.split())) == bool(set(without))
 
 
-def test_findings_break_between_words_under_their_message(monkeypatch):
+def test_findings_are_wrapped_between_words_and_indented(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(
         tables, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`--json` prints one JSON document to stdout, messages go to stderr; `-q` prints results only, `-v` logs too."""
+"""`--json` prints one JSON document to stdout and messages to stderr; `-q` prints results only, `-v` adds logs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photos(tmp_path) -> Path:
 
 
 @pytest.fixture
-def inside(monkeypatch, capsys, tmp_path):
+def run_cli(monkeypatch, capsys, tmp_path):
     """Run the command line in this process; return its exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
@@ -46,15 +46,15 @@ def inside(monkeypatch, capsys, tmp_path):
     return run
 
 
-def test_list_as_json(inside):
-    status, out, err = inside("list", "--json")
+def test_list_as_json(run_cli):
+    status, out, err = run_cli("list", "--json")
     assert (status, err) == (0, "")
     assert [one["recipe"] for one in json.loads(out)] == catalog.names()
     assert all(one["summary"] for one in json.loads(out))
 
 
-def test_inspect_as_json(inside, tmp_path):
-    status, out, err = inside("inspect", "resnet8", "data.image_size=16", "--json")
+def test_inspect_as_json(run_cli, tmp_path):
+    status, out, err = run_cli("inspect", "resnet8", "data.image_size=16", "--json")
     assert status == 0
     found = json.loads(out)
     assert found["stages"][-1]["stage"] == "total"
@@ -65,8 +65,8 @@ def test_inspect_as_json(inside, tmp_path):
     assert err.count("wrote ") == len(found["files"])
 
 
-def test_check_data_as_json(inside, photos):
-    status, out, err = inside("check-data", photos, "--json")
+def test_check_data_as_json(run_cli, photos):
+    status, out, err = run_cli("check-data", photos, "--json")
     assert status == 0
     found = json.loads(out)
     assert found == json.loads((Path("check") / "photos" / "report.json").read_text())
@@ -74,27 +74,27 @@ def test_check_data_as_json(inside, photos):
     assert err.count("wrote ") == 3
 
 
-def test_evaluate_and_predict_as_json(inside, digits_run, tmp_path):
-    status, out, err = inside("evaluate", digits_run.folder, "--json", "--tta", "shift(1)")
+def test_evaluate_and_predict_as_json(run_cli, digits_run, tmp_path):
+    status, out, err = run_cli("evaluate", digits_run.folder, "--json", "--tta", "shift(1)")
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert found["tta"] == ["shift(1)"]
     assert found["plain"]["accuracy"] == digits_run.metrics["test"]["accuracy"]
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
-    status, out, err = inside("predict", digits_run.folder, tmp_path / "a.png", tmp_path / "none.png", "--json")
+    status, out, err = run_cli("predict", digits_run.folder, tmp_path / "a.png", tmp_path / "none.png", "--json")
     assert status == 1
     assert math.isclose(sum(json.loads(out)[str(tmp_path / "a.png")].values()), 1, abs_tol=1e-5)
     assert "none.png" in err
 
 
-def test_experiment_as_json(inside, monkeypatch):
+def test_experiment_as_json(run_cli, monkeypatch):
     def run(name, *, workdir, progress, **setting):
-        print("epoch 1/1" if progress else "")  # as a training does
+        print("epoch 1/1" if progress else "")  # like a training
         row = {"loss": 2.0, "accuracy": 0.25, "val_loss": math.nan, "val_accuracy": 0.5, "epoch": setting["epochs"]}
         return pd.DataFrame([{"kind": "plain", "size": size, **row} for size in (20, 56)])
 
     monkeypatch.setattr(cr.experiments, "run", run)
-    status, out, err = inside("experiment", "plain_and_residual", "epochs=1", "--json")
+    status, out, err = run_cli("experiment", "plain_and_residual", "epochs=1", "--json")
     assert status == 0
     found = json.loads(out)
     assert [(one["size"], one["val_accuracy"]) for one in found["cases"]] == [(20, 0.5), (56, 0.5)]
@@ -102,43 +102,43 @@ def test_experiment_as_json(inside, monkeypatch):
     assert found["files"] == [f"experiments/plain_and_residual/histories.{suffix}" for suffix in ("csv", "png")]
     assert "Do deeper nets train worse" in err
     assert "epoch 1/1" in err
-    status, out, err = inside("experiment", "plain_and_residual", "--quiet")
+    status, out, err = run_cli("experiment", "plain_and_residual", "--quiet")
     assert (status, err) == (0, "")
     assert [line.split()[:2] for line in out.splitlines()[-2:]] == [["plain", "20"], ["plain", "56"]]
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_resume_check_as_json(inside, monkeypatch, equal):
+def test_resume_check_as_json(run_cli, monkeypatch, equal):
     def check(recipe, *, kills, say, **options):
         say(f"training {recipe.name} without a kill")
         row = {"killed_after": 0.5, "resumed_from": {"epoch": 0, "step": 3}, "weights": "1f", "equal": True}
         return pd.DataFrame([row, {**row, "resumed_from": None, "equal": equal}])
 
     monkeypatch.setattr(cr, "resume_check", check)
-    status, out, err = inside("resume-check", "resnet8_digits", "--kills", "2", "--json")
+    status, out, err = run_cli("resume-check", "resnet8_digits", "--kills", "2", "--json")
     found = json.loads(out)
     assert (status, found["kills"], found["equal"]) == (0 if equal else 1, 2, 1 + equal)
     assert [one["resumed_from"] for one in found["runs"]] == [{"epoch": 0, "step": 3}, None]
     assert err == "training resnet8_digits without a kill\n"
-    status, out, err = inside("-q", "resume-check", "resnet8_digits", "--kills", "2")
+    status, out, err = run_cli("-q", "resume-check", "resnet8_digits", "--kills", "2")
     assert (out.count("\n"), err) == (1, "")
 
 
-def test_numbers_that_json_does_not_have_become_null(capsys):
+def test_nonfinite_numbers_become_null_in_json(capsys):
     output.print_json({"loss": math.nan, "n": np.int64(3), "values": (np.float32(0.5), math.inf), "path": Path("a")})
     assert json.loads(capsys.readouterr().out) == {"loss": None, "n": 3, "values": [0.5, None], "path": "a"}
 
 
-def test_an_error_leaves_stdout_empty(inside):
-    status, out, err = inside("inspect", "resnet21", "--json")
+def test_error_leaves_stdout_empty(run_cli):
+    status, out, err = run_cli("inspect", "resnet21", "--json")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
 
 
-def test_quiet_prints_results_only_before_or_after_the_command(inside, photos):
-    assert inside("-q", "plot-schedule", "resnet8_digits") == (0, "schedule.png\n", "")
-    assert inside("plot-schedule", "resnet8_digits", "-q") == (0, "schedule_2.png\n", "")
-    assert inside("plot-schedule", "resnet8_digits") == (0, "wrote schedule_3.png\n", "")
-    _, out, _ = inside("check-data", photos, "--quiet")
+def test_quiet_is_accepted_before_or_after_the_command(run_cli, photos):
+    assert run_cli("-q", "plot-schedule", "resnet8_digits") == (0, "schedule.png\n", "")
+    assert run_cli("plot-schedule", "resnet8_digits", "-q") == (0, "schedule_2.png\n", "")
+    assert run_cli("plot-schedule", "resnet8_digits") == (0, "wrote schedule_3.png\n", "")
+    _, out, _ = run_cli("check-data", photos, "--quiet")
     assert out.splitlines()[-1] == "training may go on"
 
 
@@ -150,12 +150,12 @@ def test_verbose_prints_the_traceback_of_an_error(arguments):
     assert done.stderr.splitlines()[-1].startswith("cnnrecipes: unknown recipe 'resnet21'")
 
 
-def test_verbose_shows_the_logs_of_tensorflow(digits_run):
+def test_verbose_shows_tensorflow_logs(digits_run):
     assert "port.cc" in command("evaluate", digits_run.folder, "-v").stderr
     assert command("evaluate", digits_run.folder).stderr == ""
 
 
-def test_launch_passes_options_on_to_the_workers(tmp_path):
+def test_launch_passes_options_to_the_workers(tmp_path):
     asked = ("resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs", "--workdir", tmp_path, "--name", "one")
     done = command("-q", "launch", "--workers", "1", "fit", *asked)
     assert done.stdout == f"{tmp_path / 'one'}\n", done.stderr
@@ -165,7 +165,7 @@ def test_launch_passes_options_on_to_the_workers(tmp_path):
 
 
 def command(*arguments):
-    """Run the command line in another process, with TensorFlow's log as it is by default."""
+    """Run the command line in a subprocess, with TensorFlow's default log level."""
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     program = [sys.executable, "-m", "cnnrecipes", *map(str, arguments)]
     return subprocess.run(program, capture_output=True, text=True, check=False, env=environment)

@@ -1,4 +1,4 @@
-"""Tables of the commands show names from data and files as text, not as markup or terminal control characters."""
+"""Tables of the command line escape markup and control characters in names from data and files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnnrecipes.data.audit.check import Report
 from cnnrecipes.data.audit.checks import Finding
 
 
-def test_a_report_prints_class_names_and_files_as_they_are_written(monkeypatch):
+def test_report_escapes_class_names_and_files(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(tables, "out", Console(file=text, force_terminal=False, soft_wrap=True))
 

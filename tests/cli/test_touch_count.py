@@ -1,4 +1,4 @@
-"""A new command is one new file in cnnrecipes/cli/, or one function of another package with an entry point."""
+"""A new command is one file in cnnrecipes/cli/, or a function of another package with an entry point."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def run(*arguments, path=None, code="from cnnrecipes.cli.app import main; main()
     return subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
 
 
-def with_file(folder, *arguments):
-    """Run the command line as if the folder's modules were files of cnnrecipes/cli/."""
+def run_with_file(folder, *arguments):
+    """Run the command line with the folder's modules as part of cnnrecipes/cli/."""
     code = f"import cnnrecipes.cli as cli; cli.__path__.append({str(folder)!r}); "
     return run(*arguments, code=code + "from cnnrecipes.cli.app import main; main()")
 
 
-def test_a_command_is_added_by_one_new_file(tmp_path):
+def test_command_is_added_by_one_file(tmp_path):
     (tmp_path / "extras.py").write_text(MODULE)
-    shown = with_file(tmp_path, "--help").stdout
+    shown = run_with_file(tmp_path, "--help").stdout
     assert shown.index("Recipes") < shown.index("Experiments and checks") < shown.index("Extras")
     assert "Count the words of a text." in shown
     for arguments in (["count-words", "a b c", "--json", "-q"], ["--quiet", "count-words", "--json", "a b c"]):
-        done = with_file(tmp_path, *arguments)
+        done = run_with_file(tmp_path, *arguments)
         assert json.loads(done.stdout) == {"words": 3, "quiet": True}
         assert done.stderr == "counting\n"
 
 
-def test_another_package_adds_a_command_by_an_entry_point(tmp_path):
+def test_command_is_added_by_an_entry_point(tmp_path):
     (tmp_path / "greeting.py").write_text(FUNCTION)
     package = tmp_path / "greeting-1.0.dist-info"
     package.mkdir()

@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, epoch, position)."""
+"""Batches are a pure function of (seed, epoch, position)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEAN = Statistics((120.0,) * 3, (60.0,) * 3)
 
 
 def numbered(n, batch=8, **changes):
-    """A source whose image i shows the number i, and its recipe."""
+    """A split whose image i has the value i, and its recipe."""
     images = np.zeros((n, 4, 4, 3), np.uint8)
     images[..., 0], images[..., 1] = (np.arange(n) % 256)[:, None, None], (np.arange(n) // 256)[:, None, None]
     labels = np.arange(n) % 2
@@ -46,7 +46,7 @@ def orders(n, **changes):
     return np.stack([numbers(images) for images, _ in stream(split, recipe)])
 
 
-def test_an_epoch_shows_every_example_once_and_each_in_another_order():
+def test_epochs_show_every_example_once_in_uncorrelated_orders():
     n = 3000
     found = orders(n)
     assert all(sorted(order) == list(range(n)) for order in found)
@@ -55,8 +55,8 @@ def test_an_epoch_shows_every_example_once_and_each_in_another_order():
     assert max(np.mean(np.abs(np.diff(order)) == 1) for order in found) < 0.005
 
 
-def test_the_public_shuffle_would_repeat_itself():
-    """Why the raw operation is called with more rounds than `index_shuffle` has."""
+def test_public_index_shuffle_has_correlated_orders():
+    """The reason for calling the raw operation with more rounds than `index_shuffle` has."""
     n = 45_000
     public = [tf.random.experimental.index_shuffle(tf.range(n), [0, epoch], n - 1) for epoch in range(12)]
     ours = [shuffled(tf.range(n, dtype=tf.int64), n, 0, tf.constant(e, tf.int64)) for e in range(12)]
@@ -65,7 +65,7 @@ def test_the_public_shuffle_would_repeat_itself():
     assert highest[1] < 5 / np.sqrt(n)
 
 
-def test_batches_are_whole_and_leave_out_the_rest():
+def test_incomplete_last_batch_is_dropped():
     split, recipe = numbered(21, batch=8, **{"train.epochs": 3})
     shown = [numbers(images) for images, _ in stream(split, recipe)]
     assert [len(batch) for batch in shown] == [8] * 6
@@ -73,13 +73,13 @@ def test_batches_are_whole_and_leave_out_the_rest():
         assert len(set(np.concatenate(shown[2 * epoch : 2 * epoch + 2]))) == 16
 
 
-def test_labels_stay_with_their_images():
+def test_labels_match_their_images():
     split, recipe = numbered(50, batch=10, **{"train.epochs": 2})
     for images, labels in stream(split, recipe):
         np.testing.assert_array_equal(labels, np.eye(2)[numbers(images) % 2])
 
 
-def test_fewer_examples_than_a_batch_are_a_batch():
+def test_fewer_examples_than_the_batch_size_form_one_batch():
     split, recipe = numbered(5, batch=128, **{"train.epochs": 2})
     assert [sorted(numbers(images)) for images, _ in stream(split, recipe)] == [list(range(5))] * 2
 
@@ -88,7 +88,7 @@ AUGMENTED = {"augment.ops": ["pad_crop(2)", "flip_lr", "cutout(2)"], "train.epoc
 
 
 @pytest.mark.parametrize("first", [1, 7, 11])
-def test_starting_at_a_step_is_skipping_to_it(first):
+def test_first_step_equals_skipping_batches(first):
     split, recipe = numbered(40, batch=8, **AUGMENTED)
     whole, rest = stream(split, recipe), stream(split, recipe, first_step=first)
     assert len(rest) == 15 - first
@@ -97,7 +97,7 @@ def test_starting_at_a_step_is_skipping_to_it(first):
         np.testing.assert_array_equal(labels, other_labels)
 
 
-def test_an_example_is_augmented_alike_whatever_the_batch_size():
+def test_augmentation_does_not_depend_on_the_batch_size():
     shown = []
     for batch in (8, 20):
         split, recipe = numbered(40, batch=batch, **{**AUGMENTED, "train.epochs": 1})
@@ -115,7 +115,7 @@ def digest(split, recipe, found, classes, threads=None):
 
 
 @pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_photos"])
-def test_batches_are_the_same_for_one_and_two_threads_and_in_another_process(name, flowers):
+def test_batches_are_identical_across_thread_counts_and_processes(name, flowers):
     data = str(flowers) if name == "resnet20_photos" else None
     recipe = catalog.load(name)
     source = open_source(data, recipe.data)
@@ -152,7 +152,7 @@ def test_evaluation_shows_every_example_once_in_order(n):
     assert set(weights) <= {0.0, 1.0}
 
 
-def test_an_array_of_more_than_two_gigabytes(tmp_path):
+def test_array_larger_than_two_gigabytes(tmp_path):
     n = 720_000
     images = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(n, 32, 32, 3))
     assert images.nbytes > 2**31
@@ -164,7 +164,7 @@ def test_an_array_of_more_than_two_gigabytes(tmp_path):
     np.testing.assert_array_equal(split.read(n - 1)[0], 7)
 
 
-def test_statistics_are_numpys():
+def test_statistics_match_numpy():
     batches = [np.random.default_rng(i).integers(0, 256, (i + 1, 5, 3, 3), dtype=np.uint8) for i in range(4)]
     found, whole = statistics(batches), np.concatenate(batches).astype(float)
     np.testing.assert_allclose(found.mean, whole.mean((0, 1, 2)), rtol=1e-12)

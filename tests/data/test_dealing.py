@@ -1,4 +1,4 @@
-"""Splits at the edges: few groups, odd shares, folds beside a test split, rare classes dealt by content."""
+"""Splits in edge cases: few groups, extreme shares, folds beside a test split, rare classes, split by content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def spec(**changes) -> Data:
 
 @pytest.mark.parametrize("share", [0.05, 0.15, 0.3, 0.4, 0.6, 0.7, 0.9])
 @pytest.mark.parametrize("seed", range(3))
-def test_grouped_shares_are_the_ones_asked_for(share, seed):
+def test_grouped_split_keeps_shares_and_class_proportions(share, seed):
     random = np.random.default_rng(seed)
     labels, groups = random.integers(0, 4, 2000), random.integers(0, 200, 2000)
     parts = grouped(labels, groups, {"validation": share}, seed)
@@ -40,7 +40,7 @@ def test_grouped_shares_are_the_ones_asked_for(share, seed):
 
 @pytest.mark.parametrize("count", [3, 4, 7])
 @pytest.mark.parametrize("shares", [{"test": 0.1, "validation": 0.1}, {"test": 0.45, "validation": 0.45}])
-def test_a_few_groups_go_round(count, shares):
+def test_few_groups_give_every_split_at_least_one(count, shares):
     groups = np.arange(120) // 3 % count
     parts = grouped(LABELS, groups, shares, 0)
     np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(120))
@@ -51,7 +51,7 @@ def test_a_few_groups_go_round(count, shares):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_class_of_one_group_is_trained_on(seed):
+def test_class_of_one_group_is_in_the_training_split(seed):
     labels, groups = np.where(np.arange(120) < 6, 3, LABELS), np.arange(120) // 6
     parts = grouped(labels, groups, {"validation": 0.8}, seed)
     assert set(labels[parts["train"]]) == {0, 1, 2, 3}
@@ -65,14 +65,14 @@ def test_a_class_of_one_group_is_trained_on(seed):
         (np.arange(120) // 60, {"folds": 5}, "data.folds = 5, but there are 2 groups"),
     ],
 )
-def test_groups_that_do_not_go_round_are_refused(groups, changes, words):
+def test_too_few_groups_are_refused(groups, changes, words):
     frame = pd.DataFrame({"path": [f"{i}.png" for i in range(120)], "label": LABELS, "group": groups})
     with pytest.raises(DataError, match=words):
         open_source(frame, spec(**changes))
 
 
 @pytest.mark.parametrize("how", ["stratified", "content"])
-def test_folds_leave_the_test_split_alone(how):
+def test_folds_do_not_change_the_test_split(how):
     folds = [
         open_source((IMAGES, LABELS), spec(folds=4, fold=number, test=0.25, split=how)).splits for number in range(4)
     ]
@@ -86,7 +86,7 @@ def test_folds_leave_the_test_split_alone(how):
     assert 12 <= len(folds[0]["test"]) <= 50
 
 
-def test_folds_by_content_stay_when_examples_are_added():
+def test_folds_by_content_are_stable_when_examples_are_added():
     contents = [f"photo {i}" for i in range(1000)]
     before, after = (fold_by_content(some, 5, 2, 0)["validation"] for some in (contents, [*contents, "new", "newer"]))
     assert set(after) - set(before) <= {1000, 1001}
@@ -95,7 +95,7 @@ def test_folds_by_content_stay_when_examples_are_added():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_by_content_a_rare_class_is_trained_on_with_its_copies(seed):
+def test_rare_class_stays_in_training_with_its_copies_by_content(seed):
     contents = [f"photo {i // 2}" for i in range(60)]
     labels = np.where(np.arange(60) < 4, 1, 0)
     parts = by_content(contents, {"validation": 0.6}, seed, labels)
@@ -121,7 +121,7 @@ def tiny(**changes):
         ({"validation": 0.0}, {}),
     ],
 )
-def test_classes_that_a_stratified_split_cannot_have_are_named(changes, lines):
+def test_classes_absent_from_a_stratified_split_are_reported(changes, lines):
     found = unmeasured_classes(tiny(**changes))
     assert len(found) == len(lines)
     for line, (name, classes) in zip(found, lines.items(), strict=True):
@@ -132,8 +132,8 @@ def test_classes_that_a_stratified_split_cannot_have_are_named(changes, lines):
 
 @pytest.mark.parametrize("how", ["content", "groups", "folds", "content folds", "groups folds"])
 @pytest.mark.parametrize("seed", range(4))
-def test_classes_that_any_split_lacks_are_named_or_refused(how, seed):
-    """A class without training images is an error, one without held-out images a line that names it."""
+def test_classes_absent_from_any_split_are_reported(how, seed):
+    """A class without training images raises; one without held-out images is reported."""
     labels = np.repeat(np.arange(6), [4, 4, 5, 6, 8, 9])
     frame = {"path": [f"{i}.png" for i in range(36)], "label": labels}
     frame |= {"group": np.arange(36) // 2} if "group" in how else {}
@@ -148,7 +148,7 @@ def test_classes_that_any_split_lacks_are_named_or_refused(how, seed):
     assert all(repr(name) in line for line in lines for name in lacking)
 
 
-def test_a_class_that_a_fold_holds_whole_is_an_error_that_says_where_it_is():
+def test_class_held_entirely_by_a_fold_raises_with_its_location():
     labels, groups = np.arange(36) // 6 % 3, np.arange(36) % 18
     labels, groups = np.where(np.arange(36) < 4, 3, labels), np.where(np.arange(36) < 4, 99, groups)  # one group
     frame = pd.DataFrame({"path": [f"{i}.png" for i in range(36)], "label": labels, "group": groups})
@@ -162,7 +162,7 @@ def test_a_class_that_a_fold_holds_whole_is_an_error_that_says_where_it_is():
     assert "no training image of class '3' (validation has 4 of '3'; another data.split, data.folds" in found[0]
 
 
-def test_a_fit_says_once_which_classes_its_validation_lacks(tmp_path, capsys):
+def test_fit_reports_classes_absent_from_validation_once(tmp_path, capsys):
     changes = {"data.image_size": 8, "data.batch_size": 8, "data.validation": 0.2, "data.channels": 3}
     cnnrecipes.fit(
         "resnet8_digits", data=(IMAGES[: len(TINY)], TINY), workdir=tmp_path, **{"train.epochs": 1, **changes}
@@ -170,7 +170,7 @@ def test_a_fit_says_once_which_classes_its_validation_lacks(tmp_path, capsys):
     assert capsys.readouterr().out.count("has none of 2 of 6 classes: '0', '1'") == 1
 
 
-def test_check_data_names_the_classes_that_are_too_small_to_split():
+def test_check_data_reports_classes_too_small_to_split():
     report = check_data((IMAGES[: len(TINY)], TINY), progress=False)
     (found,) = [finding for finding in report.findings if finding.kind == "few images"]
     assert found.severity == "warning"

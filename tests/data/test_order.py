@@ -1,4 +1,4 @@
-"""The order of examples and the count of their showings, and what alternates with it."""
+"""The order of examples, the count of their repetitions over epochs, and alternating flips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS = np.repeat(np.arange(4), SIZES)
 
 
 def split_of(**changes):
-    """Image i has the value i in its left half and 255 in its right one; and its recipe."""
+    """Image i has the value i in its left half and 255 in its right half; the split and its recipe."""
     images = np.full((len(LABELS), 4, 4, 3), 255, np.uint8)
     images[:, :, :2] = np.arange(len(LABELS))[:, None, None, None]
     changes = {"data.batch_size": 12, "data.image_size": 4, "data.validation": 0.0, "train.epochs": 6} | changes
@@ -28,7 +28,7 @@ def split_of(**changes):
 
 
 def shown(split, recipe, **options):
-    """(example, whether mirrored) of every row of every batch."""
+    """(example, mirrored) of every row of every batch."""
     batches = batching.training_batches(split, recipe, MEAN, 4, **options).as_numpy_iterator()
     left = [[row[0, [0, -1], 0] for row in images] for images, _ in batches]
     return np.asarray([[(min(pair), pair[0] == 255) for pair in batch] for batch in left], int)
@@ -36,7 +36,7 @@ def shown(split, recipe, **options):
 
 @pytest.mark.parametrize("balance", ["none", "sampling"])
 @pytest.mark.parametrize(("batch", "repeats"), [(12, 1), (63, 1), (16, 1), (12, 2), (12, 3), (18, 6)])
-def test_consecutive_showings_of_an_example_are_mirror_images(balance, batch, repeats):
+def test_consecutive_repetitions_of_an_example_are_mirror_images(balance, batch, repeats):
     changes = {"data.balance": balance, "data.batch_size": batch, "augment.repeats": repeats}
     rows = shown(*split_of(**changes)).reshape(-1, 2)
     first = []
@@ -50,7 +50,7 @@ def test_consecutive_showings_of_an_example_are_mirror_images(balance, batch, re
 
 @pytest.mark.parametrize("balance", ["none", "sampling"])
 @pytest.mark.parametrize("repeats", [1, 2])
-def test_alternation_does_not_depend_on_where_a_training_starts_nor_on_its_shards(balance, repeats):
+def test_alternation_does_not_depend_on_first_step_or_shards(balance, repeats):
     split, recipe = split_of(**{"data.balance": balance, "augment.repeats": repeats})
     whole = shown(split, recipe)
     np.testing.assert_array_equal(shown(split, recipe, first_step=13), whole[13:])
@@ -69,7 +69,7 @@ def test_alternation_is_the_same_in_the_training_step():
 
 
 @pytest.mark.parametrize("places", [63, 60, 31, 7])
-def test_earlier_showings_of_permutations_are_counted(places):
+def test_earlier_repetitions_are_counted_for_permutations(places):
     order = Permutations(63, places, 9, seed=3)
     counts, earlier, place = np.zeros(63, int), order.earlier(), tf.range(places, dtype=tf.int64)
     for epoch in range(9):
@@ -79,8 +79,8 @@ def test_earlier_showings_of_permutations_are_counted(places):
         np.add.at(counts, examples, 1)
 
 
-def test_balanced_classes_and_their_examples_take_turns_through_all_epochs():
-    places = 50  # no multiple of the classes, nor of any class
+def test_balanced_order_counts_classes_and_examples_evenly():
+    places = 50  # not a multiple of the number of classes, nor of the size of any class
     order = Balanced(LABELS, places, seed=0)
     earlier, place, counts = order.earlier(), tf.range(places, dtype=tf.int64), np.zeros(len(LABELS), int)
     for epoch in range(8):
@@ -95,8 +95,8 @@ def test_balanced_classes_and_their_examples_take_turns_through_all_epochs():
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3])
-def test_showings_count_the_earlier_rows_of_a_batch(repeats):
-    """Against counting, for batches in which examples stand several times."""
+def test_repetitions_within_a_batch_are_counted(repeats):
+    """Compared with explicit counting, for batches with repeated examples."""
     random = np.random.default_rng(repeats)
     counts, plain = np.zeros(5, int), np.zeros(5, int)
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""Unreadable files are left out before anything is split off, and alike by every function that opens a data set."""
+"""Unreadable files are excluded before splitting, identically by every function that opens a data set."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def pets(tmp_path) -> Path:
-    """20 images of cats; 10 of dogs, of which all but one are cut off."""
+    """20 images of cats; 10 of dogs, of which all but one are truncated."""
     random = np.random.default_rng(0)
     for name, count in (("cat", 20), ("dog", 10)):
         (tmp_path / "pets" / name).mkdir(parents=True)
@@ -48,7 +48,7 @@ def pets(tmp_path) -> Path:
     return tmp_path / "pets"
 
 
-def test_the_only_readable_image_of_a_class_is_trained_on_whatever_the_seed(pets):
+def test_only_readable_image_of_a_class_is_in_the_training_split(pets):
     for seed in range(12):
         source, bad = open_readable(pets, Data(name="x", image_size=16, validation=0.3, split_seed=seed))
         assert len(bad) == 9
@@ -57,11 +57,11 @@ def test_the_only_readable_image_of_a_class_is_trained_on_whatever_the_seed(pets
 
 
 @pytest.mark.parametrize("how", [{"split": "content"}, {"test": 0.2}, {"folds": 4}])
-def test_what_is_left_is_split_as_if_the_rest_had_never_been_there(pets, tmp_path, how):
+def test_split_does_not_depend_on_unreadable_files(pets, tmp_path, how):
     good = shutil.copytree(pets, tmp_path / "good")
     for i in set(range(10)) - {4}:
         (good / "dog" / f"{i:02}.png").unlink()
-    for i in range(6):  # folds want as many images of each class
+    for i in range(6):  # folds need as many images of each class
         for root in (pets, good):
             shutil.copy(root / "cat" / f"{i:02}.png", root / "dog" / f"copy{i}.png")
     spec = Data(name="x", image_size=16, validation=0.3, **how)
@@ -72,7 +72,7 @@ def test_what_is_left_is_split_as_if_the_rest_had_never_been_there(pets, tmp_pat
     assert names[0] == names[1]
 
 
-def test_check_and_fit_agree_and_the_run_is_measured_on_its_own_split(pets, tmp_path):
+def test_check_data_and_fit_agree_and_validation_is_reproducible(pets, tmp_path):
     report = cr.check_data(pets)
     assert report.trainable
     run = cr.fit("resnet20_photos", pets, workdir=tmp_path / "runs", progress=False, **CHANGES)
@@ -80,7 +80,7 @@ def test_check_and_fit_agree_and_the_run_is_measured_on_its_own_split(pets, tmp_
     assert run.evaluate(split="validation") == run.metrics["validation"]
 
 
-def test_check_refuses_groups_that_the_default_split_cannot_deal(pets):
+def test_check_data_refuses_groups_that_cannot_be_split(pets):
     rows = [(str(path), path.parent.name, path.parent.name) for path in sorted(pets.rglob("*.png"))]
     report = cr.check_data(pd.DataFrame(rows, columns=["path", "label", "patient"]))
     assert not report.trainable
@@ -89,7 +89,7 @@ def test_check_refuses_groups_that_the_default_split_cannot_deal(pets):
         open_readable(pd.DataFrame(rows, columns=["path", "label", "patient"]), Data(name="x", image_size=16))
 
 
-def test_dealing_changes_no_source(pets):
+def test_split_off_does_not_modify_the_source(pets):
     source, problems = open_own_splits(pets, Data(name="x", image_size=16))
     assert not problems
     divided, problems = split_off(source, Data(name="x", image_size=16))
@@ -100,13 +100,13 @@ def test_dealing_changes_no_source(pets):
 
 @pytest.fixture(scope="module")
 def pets_run(tmp_path_factory):
-    """A run that knows cats and dogs."""
+    """A run with the classes cat and dog."""
     random = np.random.default_rng(1)
     data = random.integers(0, 256, (12, 16, 16, 3), np.uint8), np.array(["cat", "dog"] * 6)
     return cr.fit("resnet20_photos", data, workdir=tmp_path_factory.mktemp("runs"), progress=False, **CHANGES)
 
 
-def test_a_corrupt_file_is_left_out_of_an_evaluation_and_counted(pets, pets_run):
+def test_evaluate_skips_and_counts_corrupt_files(pets, pets_run):
     with pytest.warns(cr.CNNRecipesWarning, match="9 of 30 files cannot be read and are left out"):
         metrics = pets_run.evaluate(pets)
     assert (metrics["n"], metrics["left_out"]) == (21, 9)
@@ -116,14 +116,14 @@ def test_a_corrupt_file_is_left_out_of_an_evaluation_and_counted(pets, pets_run)
         pets_run.evaluate(pets)
 
 
-def test_an_evaluation_of_whole_files_says_nothing_of_left_out_ones(pets, pets_run):
+def test_evaluate_without_corrupt_files_has_no_left_out_count(pets, pets_run):
     shutil.rmtree(pets / "dog")
     metrics = pets_run.evaluate(pets)
     assert metrics["n"] == 20
     assert "left_out" not in metrics
 
 
-def test_a_list_may_hold_folders_patterns_files_and_arrays(pets, pets_run):
+def test_predict_accepts_lists_of_folders_patterns_files_and_arrays(pets, pets_run):
     array = np.zeros((16, 16, 3), np.uint8)
     one = pets / "dog" / "04.png"
     with pytest.warns(
@@ -138,7 +138,7 @@ def test_a_list_may_hold_folders_patterns_files_and_arrays(pets, pets_run):
         pets_run.predict([pets / "cat", pets / "dog" / "00.png"])
 
 
-def test_show_batch_leaves_a_corrupt_file_out_and_says_so(pets, tmp_path):
+def test_plot_batch_skips_corrupt_files_with_a_warning(pets, tmp_path):
     with pytest.warns(
         cr.CNNRecipesWarning, match=r"9 of 30 files cannot be read and are left out, for example '.*dog/00\.png'"
     ):
@@ -149,7 +149,7 @@ def test_show_batch_leaves_a_corrupt_file_out_and_says_so(pets, tmp_path):
 
 
 class Meeting(RecordImages):
-    """Records of which none is read before another one is being read, too."""
+    """Records whose reads block until another read is in progress."""
 
     together = threading.Barrier(2, timeout=10)
 
@@ -158,8 +158,8 @@ class Meeting(RecordImages):
         return super().read(position)
 
 
-def test_images_of_records_are_looked_at_in_parallel_and_in_order(tmp_path):
-    """As TFDS stores them, larger than memory."""
+def test_records_are_inspected_in_parallel_and_in_order(tmp_path):
+    """Records as TFDS stores them, for sets larger than memory."""
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (20 + i, 24, 3), np.uint8) for i in range(10)]
     with tf.io.TFRecordWriter(str(tmp_path / "x.tfrecord")) as writer:
@@ -178,7 +178,7 @@ def test_images_of_records_are_looked_at_in_parallel_and_in_order(tmp_path):
 
 
 def test_large_images_are_drawn_in_a_report_without_a_warning(tmp_path, monkeypatch):
-    """100 million pixels, of which Pillow warns, and a file that claims 400 million, which it refuses."""
+    """100 million pixels, of which Pillow warns, and a file that claims 400 million, which Pillow refuses."""
     for name in ("cat", "dog"):
         (tmp_path / "big" / name).mkdir(parents=True)
         for i in range(3):

@@ -1,4 +1,4 @@
-"""Splits: shares, groups, folds, and what moves when data is added; and what is done about uneven classes."""
+"""Splits: shares, groups, folds, stability when data is added; class balance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GROUPS = RANDOM.integers(0, 60, 400)
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_parts_are_disjoint_complete_and_hold_their_shares(seed):
+def test_stratified_split_is_disjoint_complete_and_keeps_shares(seed):
     random = np.random.default_rng(seed)
     labels = random.choice([0, 3, 4, 9], 200, p=[0.6, 0.3, 0.09, 0.01])
     shares = dict(zip(("test", "validation"), random.uniform(0, 0.45, 2), strict=True))
@@ -41,24 +41,24 @@ def test_parts_are_disjoint_complete_and_hold_their_shares(seed):
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_a_rare_class_always_trains(n, share):
+def test_rare_class_is_always_in_the_training_split(n, share):
     parts = stratified(np.array([0] * 50 + [1] * n), {"validation": share}, 0)
     assert 1 <= np.sum(parts["train"] >= 50) <= n
     assert np.sum(parts["validation"] >= 50) == (0 if share == 0 else min(max(round(share * n), 1), n - 1))
 
 
-def test_the_seed_alone_decides_and_chance_is_fair():
+def test_stratified_split_is_uniform_and_reproducible_by_seed():
     labels = np.repeat([0, 1], 50)
     times = np.zeros(100)
     for seed in range(300):
         part = stratified(labels, {"validation": 0.2}, seed)["validation"]
         np.testing.assert_array_equal(part, stratified(labels, {"validation": 0.2}, seed)["validation"])
         times[part] += 1
-    # 60 expected; five standard deviations of a binomial
+    # 60 expected; five standard deviations of a binomial distribution
     assert np.abs(times - 60).max() < 5 * np.sqrt(300 * 0.2 * 0.8)
 
 
-def test_groups_stay_whole_and_shares_are_near():
+def test_grouped_split_keeps_groups_whole_and_shares_close():
     parts = grouped(LABELS, GROUPS, {"test": 0.2, "validation": 0.1}, 0)
     np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(400))
     groups = {name: set(GROUPS[part]) for name, part in parts.items()}
@@ -68,7 +68,7 @@ def test_groups_stay_whole_and_shares_are_near():
 
 
 @pytest.mark.parametrize("groups", [None, GROUPS])
-def test_folds_show_every_example_once(groups):
+def test_folds_validate_every_example_once(groups):
     folds = [fold(LABELS, groups, 5, number, 3) for number in range(5)]
     np.testing.assert_array_equal(np.sort(np.concatenate([one["validation"] for one in folds])), np.arange(400))
     for one in folds:
@@ -78,7 +78,7 @@ def test_folds_show_every_example_once(groups):
         )
 
 
-def test_adding_examples_moves_none_when_split_by_content():
+def test_split_by_content_is_stable_when_examples_are_added():
     contents = [f"photo {i}" for i in range(2000)]
     shares = {"test": 0.2, "validation": 0.1}
     before = {contents[i]: name for name, part in by_content(contents, shares, 0).items() for i in part}
@@ -92,7 +92,7 @@ def test_adding_examples_moves_none_when_split_by_content():
     assert len(set(other["test"]) & {i for i, text in enumerate(contents) if before[text] == "test"}) < 130
 
 
-def test_copies_of_a_photo_come_into_one_split(flowers, tmp_path):
+def test_copies_of_an_image_are_in_one_split_when_split_by_content(flowers, tmp_path):
     spec = Data(name="x", image_size=8, validation=0.3, split="content")
     images = np.repeat(RANDOM.integers(0, 256, (100, 8, 8, 3), dtype=np.uint8), 2, axis=0)
     source = open_source((images, np.arange(200) // 2 % 2), spec)
@@ -110,13 +110,13 @@ def test_copies_of_a_photo_come_into_one_split(flowers, tmp_path):
         ({"data.folds": 30}, "data.folds = 30, but a class has 20 images"),
     ],
 )
-def test_folds_that_cannot_be_are_refused(changes, words):
+def test_invalid_folds_are_refused(changes, words):
     images = np.zeros((40, 8, 8, 3), np.uint8)
     with pytest.raises((RecipeError, DataError), match=words):
         open_source((images, np.arange(40) % 2), catalog.load("resnet20_cifar").change(**changes).data)
 
 
-def test_balanced_sampling_shows_classes_equally_often_and_their_examples_in_turn_through_all_epochs():
+def test_balanced_sampling_shows_classes_and_examples_equally_often():
     labels = np.repeat([0, 1, 2], [100, 17, 3])
     images = np.broadcast_to(np.arange(120, dtype=np.uint8)[:, None, None, None], (120, 8, 8, 3))
     recipe = catalog.load("resnet20_cifar").change(
@@ -143,14 +143,14 @@ def test_balanced_sampling_shows_classes_equally_often_and_their_examples_in_tur
     assert (epochs[0] != epochs[1]).any()
 
 
-def test_class_weights_are_scikit_learns():
+def test_class_weights_match_scikit_learn():
     labels = np.repeat([0, 1, 2], [100, 17, 3])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(class_weights(labels, 3), expected)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_weighted_loss_counts_an_example_as_its_class(smoothing):
+def test_weighted_loss_scales_each_example_by_its_class_weight(smoothing):
     weights, logits = [0.5, 2.0, 3.0], RANDOM.normal(size=(6, 3)).astype(np.float32)
     labels = np.array([0, 1, 2, 2, 1, 0])
     plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing, reduction=None)
@@ -161,7 +161,7 @@ def test_a_weighted_loss_counts_an_example_as_its_class(smoothing):
     np.testing.assert_allclose(again(tf.one_hot(labels, 3), logits), expected, rtol=1e-5)
 
 
-def test_an_image_that_balance_shows_again_is_augmented_otherwise():
+def test_repeated_image_in_a_balanced_batch_is_augmented_differently():
     images = RANDOM.integers(0, 256, (22, 16, 16, 3), dtype=np.uint8)
     changes = {"data.balance": "sampling", "data.batch_size": 20, "data.image_size": 16, "data.validation": 0.0}
     recipe = catalog.load("resnet20_cifar").change(**changes, **{"augment.ops": ["noise"]})
@@ -174,7 +174,7 @@ def test_an_image_that_balance_shows_again_is_augmented_otherwise():
 
 
 @pytest.mark.parametrize("view", [np.s_[:, ::-1], np.s_[:, :, 2:6]])
-def test_arrays_that_are_views_can_be_split_by_content(view):
+def test_array_views_can_be_split_by_content(view):
     images = RANDOM.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)[view]
     source = open_source((images, np.arange(60) % 2), Data(name="x", validation=0.3, split="content"))
     assert 5 < len(source.split("validation")) < 35

@@ -1,4 +1,4 @@
-"""Standardization by name: what the model does is what the statistics say."""
+"""Standardization: the model's layer matches the statistics of the training split."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from cnnrecipes.recipe.schema import Data
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
 
 
-def of(kind, images=IMAGES):
+def statistics_of(kind, images=IMAGES):
     spec = Data(name="x", validation=0.0, standardize=kind)
     split = open_source((images, np.arange(20) % 2), spec).split("train")
     return split_statistics(split, spec)
 
 
 @pytest.mark.parametrize("kind", ["train", "imagenet", "image", "none"])
-def test_the_model_standardizes_as_the_statistics_do(kind, tmp_path):
-    found = of(kind)
+def test_model_standardizes_like_the_statistics(kind, tmp_path):
+    found = statistics_of(kind)
     model = cr.build("resnet8", input_shape=(16, 16, 3), classes=2, **found.for_model)
     inner = model.get_layer("standardize").output if kind != "none" else model.inputs[0]
     import keras
@@ -36,21 +36,21 @@ def test_the_model_standardizes_as_the_statistics_do(kind, tmp_path):
     np.testing.assert_array_equal(again(IMAGES), model(IMAGES))
 
 
-def test_the_values_are_what_their_names_say():
-    assert (of("imagenet").mean, of("imagenet").std) == IMAGENET
-    own = of("image").standardize(IMAGES)
+def test_statistics_have_the_named_values():
+    assert (statistics_of("imagenet").mean, statistics_of("imagenet").std) == IMAGENET
+    own = statistics_of("image").standardize(IMAGES)
     np.testing.assert_allclose(own.mean((1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(own.std((1, 2, 3)), 1, atol=1e-4)
-    np.testing.assert_allclose(of("train").mean, IMAGES.mean((0, 1, 2)))
+    np.testing.assert_allclose(statistics_of("train").mean, IMAGES.mean((0, 1, 2)))
 
 
-def test_imagenets_constants_are_of_colour():
+def test_imagenet_statistics_require_three_channels():
     with pytest.raises(DataError, match="'imagenet' needs 3 channels, the images have 1"):
-        of("imagenet", IMAGES[..., :1])
+        statistics_of("imagenet", IMAGES[..., :1])
 
 
 @pytest.mark.parametrize("kind", ["imagenet", "image", "none"])
-def test_training_goes_through(kind, tmp_path):
+def test_training_works_with_every_standardization(kind, tmp_path):
     changes = {"model.name": "resnet8", "data.batch_size": 5, "train.epochs": 1, "optimizer.warmup": "0 epochs"}
     changes |= {
         "data.image_size": 16,
@@ -63,7 +63,7 @@ def test_training_goes_through(kind, tmp_path):
     assert run.evaluate(data, "validation")["accuracy"] == run.metrics["validation"]["accuracy"]
 
 
-def test_statistics_of_unchanged_files_are_remembered(flowers, monkeypatch):
+def test_statistics_of_unchanged_files_are_cached(flowers, monkeypatch):
     spec = Data(name="x", image_size=8, validation=0.9)
     split = open_source(flowers, spec).split("train")
     first = split_statistics(split, spec)

@@ -1,4 +1,4 @@
-"""Experiments: every case is trained once, goes on where it was interrupted, and is told by its setting."""
+"""Experiments: every case is trained once, interrupted experiments continue, settings are validated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def done(tmp_path_factory):
     return folder, lecture.run("plain_and_residual", workdir=folder, **SMALL)
 
 
-def test_each_case_has_its_history_and_its_run(done):
+def test_each_case_has_a_history_and_a_run(done):
     folder, frame = done
     assert list(zip(frame["kind"], frame["size"], strict=True)) == [
         ("plain", 20),
@@ -31,7 +31,7 @@ def test_each_case_has_its_history_and_its_run(done):
     assert sorted(models) == ["plain20", "plain56", "resnet20", "resnet56"]
 
 
-def test_what_was_interrupted_goes_on_with_what_is_missing(done):
+def test_interrupted_experiment_trains_the_missing_cases_only(done):
     folder, frame = done
     path = folder / "plain_and_residual" / "histories.csv"
     whole = pd.read_csv(path)
@@ -45,7 +45,7 @@ def test_what_was_interrupted_goes_on_with_what_is_missing(done):
     assert len(list((folder / "plain_and_residual" / "runs").iterdir())) == runs + 2
 
 
-def test_the_cases_are_what_the_claims_are_about():
+def test_cases_use_known_architectures_and_scaled_learning_rates():
     cases = [case for experiment in lecture.EXPERIMENTS.values() for case in experiment.cases]
     assert {case.changes["model.name"] for case in cases} <= set(ARCHITECTURES)
     norms = lecture.find("norms_and_batches").cases
@@ -54,7 +54,7 @@ def test_the_cases_are_what_the_claims_are_about():
 
 
 @pytest.mark.parametrize("name", lecture.EXPERIMENTS)
-def test_the_picture_has_a_line_for_each_kind_or_case(name):
+def test_plot_has_a_line_for_each_kind_or_case(name):
     experiment = lecture.find(name)
     rows = [
         {
@@ -84,6 +84,6 @@ def test_the_picture_has_a_line_for_each_kind_or_case(name):
         ("plain_and_residual", {**SMALL, "images": 4000}, "digits has .* training images; 4000 to train on"),
     ],
 )
-def test_what_cannot_be_run_is_explained(name, setting, words, tmp_path):
+def test_invalid_experiment_or_setting_raises(name, setting, words, tmp_path):
     with pytest.raises(cr.CNNRecipesError, match=words):
         lecture.run(name, workdir=tmp_path, **setting)

@@ -23,7 +23,7 @@ def random(*shape):
     ("kind", "axes"),
     [("batch", (0, 1, 2)), ("layer", (1, 2, 3)), ("instance", (1, 2)), ("channel", (3,)), ("group", (1, 2, 4))],
 )
-def test_a_norm_takes_its_statistics_over_its_axes(kind, axes):
+def test_norm_computes_statistics_over_its_axes(kind, axes):
     x = random(3, 4, 5, 6)
     layer = layers.norm(kind, groups=2)(name="n")
     layer.build(x.shape)
@@ -34,13 +34,13 @@ def test_a_norm_takes_its_statistics_over_its_axes(kind, axes):
     np.testing.assert_allclose(layer(x, training=True) if kind == "batch" else layer(x), expected, atol=1e-4)
 
 
-def test_no_norm_is_the_identity():
+def test_norm_none_is_the_identity():
     x = random(2, 3, 3, 4)
     np.testing.assert_array_equal(layers.norm("none")(name="n", gamma_initializer="zeros")(x), x)
 
 
 @pytest.mark.parametrize("factory", [layers.norm, layers.activation])
-def test_an_unknown_kind_comes_with_the_nearest_and_a_callable_stays(factory):
+def test_unknown_kind_suggests_the_nearest_and_callable_is_returned(factory):
     with pytest.raises(UnknownNameError, match="relo|bath"):
         factory("relo" if factory is layers.activation else "bath")
     assert factory(keras.layers.ReLU) is keras.layers.ReLU
@@ -60,14 +60,14 @@ def test_an_unknown_kind_comes_with_the_nearest_and_a_callable_stays(factory):
         ("tanh", np.tanh),
     ],
 )
-def test_an_activation_is_its_formula(name, formula):
+def test_activation_matches_its_formula(name, formula):
     x = np.linspace(-4, 4, 101, dtype="float32")
     np.testing.assert_allclose(layers.activation(name)(name="a")(x), formula(x.astype(float)), atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [7, 8])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (7, 2), (1, 2)])
-def test_convolution_pads_every_side_alike(size, kernel, stride):
+def test_convolution_pads_all_sides_equally(size, kernel, stride):
     x = random(2, size, size, 3)
     inputs = keras.Input(x.shape[1:])
     model = keras.Model(inputs, layers.conv2d(inputs, 4, kernel, stride=stride, name="c"))
@@ -86,14 +86,14 @@ def test_convolution_pads_every_side_alike(size, kernel, stride):
     np.testing.assert_allclose(model(x), expected, atol=1e-4)
 
 
-def test_convolutions_start_with_he_normal():
+def test_convolution_is_initialized_with_he_normal():
     inputs = keras.Input((8, 8, 64))
     kernel = keras.Model(inputs, layers.conv2d(inputs, 128, name="c")).get_weights()[0]
     assert kernel.std() == pytest.approx(np.sqrt(2 / (3 * 3 * 64)), rel=0.02)
     assert abs(kernel.mean()) < 1e-3
 
 
-def test_max_pool_pads_every_side_alike():
+def test_max_pool_pads_all_sides_equally():
     x = np.abs(random(1, 6, 6, 1))
     inputs = keras.Input((6, 6, 1))
     out = keras.Model(inputs, layers.max_pool(inputs, 3, stride=2, name="p"))(x)
@@ -104,7 +104,7 @@ def test_max_pool_pads_every_side_alike():
 
 @pytest.mark.parametrize("convs", [layers.basic_convs, layers.bottleneck_convs])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
-def test_a_residual_block_starts_as_the_identity(kind, convs):
+def test_residual_block_starts_as_the_identity(kind, convs):
     x = np.abs(random(2, 6, 6, 8))
     inputs = keras.Input((6, 6, 8))
     block = {"factories": layers.LayerFactories(norm=layers.norm(kind, 2)), "shortcut": projection_shortcut}
@@ -113,7 +113,7 @@ def test_a_residual_block_starts_as_the_identity(kind, convs):
 
 
 @pytest.mark.parametrize(("channels", "width", "stride"), [(4, 8, 2), (3, 8, 2), (4, 7, 1)])
-def test_the_parameter_free_shortcut_subsamples_and_adds_empty_channels(channels, width, stride):
+def test_parameter_free_shortcut_subsamples_and_pads_channels(channels, width, stride):
     x = random(2, 6, 6, channels)
     inputs = keras.Input(x.shape[1:])
     model = keras.Model(inputs, pad_shortcut(inputs, width, stride=stride, conv=None, norm=None, name="s"))
@@ -123,7 +123,7 @@ def test_the_parameter_free_shortcut_subsamples_and_adds_empty_channels(channels
     assert model.count_params() == 0
 
 
-def test_a_vgg_stage_convolves_and_halves():
+def test_vgg_stage_convolves_and_halves_the_size():
     factories = layers.LayerFactories(norm=layers.norm("none"))
     inputs = keras.Input((9, 8, 3))
     model = keras.Model(inputs, layers.vgg_stage(inputs, 5, 2, factories=factories, name="s"))
@@ -131,7 +131,7 @@ def test_a_vgg_stage_convolves_and_halves():
     assert [w.shape for w in model.weights] == [(3, 3, 3, 5), (3, 3, 5, 5)]
 
 
-def test_a_block_is_made_of_what_it_is_given():
+def test_residual_block_uses_the_given_factories():
     factories = layers.LayerFactories(norm=keras.layers.LayerNormalization, activation=keras.layers.ReLU)
     inputs = keras.Input((4, 4, 3))
     block = {"factories": factories, "shortcut": functools.partial(projection_shortcut), "name": "b"}

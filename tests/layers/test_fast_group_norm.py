@@ -1,4 +1,4 @@
-"""Group, layer and instance normalization: the values and gradients of Keras' own layer, at any size and precision."""
+"""Fast group, layer and instance normalization: values and gradients match Keras' layer at any size and precision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pair(groups: int, channels: int, **options):
 
 
 def results(layer, x, upstream):
-    """Output, and gradients for the input and every weight."""
+    """The output, and the gradients with respect to the input and every weight."""
     x = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -38,7 +38,7 @@ def results(layer, x, upstream):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("groups", [1, 2, 8, -1])
 @pytest.mark.parametrize("offset", [0, 5])
-def test_values_and_gradients_are_keras_own(shape, groups, offset):
+def test_values_and_gradients_match_keras(shape, groups, offset):
     rng = np.random.default_rng(0)
     x, upstream = (rng.normal(offset, 2, shape).astype("float32") for _ in range(2))
     theirs, ours = (results(layer, x, upstream) for layer in pair(groups, shape[-1]))
@@ -47,8 +47,8 @@ def test_values_and_gradients_are_keras_own(shape, groups, offset):
 
 
 @pytest.mark.parametrize("groups", [1, 4, -1])
-def test_the_gradient_is_the_slope_of_the_function(groups):
-    """Against central differences in float64 of the formula itself."""
+def test_gradient_matches_finite_differences(groups):
+    """Central differences of the formula in float64."""
     rng = np.random.default_rng(0)
     x, upstream = rng.normal(size=(2, 3, 2, 4)), rng.normal(size=(2, 3, 2, 4))
     gamma, beta = rng.normal(size=4), rng.normal(size=4)
@@ -71,14 +71,14 @@ def test_the_gradient_is_the_slope_of_the_function(groups):
 
 
 @pytest.mark.parametrize("options", [{"scale": False}, {"center": False}, {"scale": False, "center": False}])
-def test_scale_and_shift_can_be_left_out(options):
+def test_scale_and_center_are_optional(options):
     x = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype("float32")
     for expected, found in zip(*(results(layer, x, x) for layer in pair(2, 4, **options)), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 4e-3), ("mixed_bfloat16", 3e-2)])
-def test_in_half_precision_gradients_are_those_of_float32_rounded(policy, tolerance):
+def test_half_precision_gradients_are_rounded_float32_gradients(policy, tolerance):
     rng = np.random.default_rng(0)
     x, upstream = (rng.normal(3, 1, (2, 16, 16, 8)).astype("float32") for _ in range(2))
     full, mixed = pair(2, 8)[1], pair(2, 8, dtype=policy)[1]
@@ -90,18 +90,18 @@ def test_in_half_precision_gradients_are_those_of_float32_rounded(policy, tolera
         np.testing.assert_allclose(tf.cast(b, "float32"), a, atol=tolerance * np.abs(a).max())
 
 
-def test_a_sum_that_float16_cannot_hold_does_not_overflow():
+def test_sums_beyond_the_float16_range_do_not_overflow():
     layer = FastGroupNormalization(groups=1, dtype="mixed_float16")
     x = tf.fill([1, 64, 64, 32], tf.constant(300.0, "float16")) + tf.cast(tf.range(32), "float16")
     assert np.std(tf.cast(layer(x), "float32")) == pytest.approx(1, abs=0.01)
 
 
-def test_a_constant_image_gives_the_shift():
+def test_constant_image_gives_the_shift():
     layer = pair(2, 8)[1]
     np.testing.assert_allclose(layer(np.full((2, 4, 4, 8), 7.0)), np.broadcast_to(layer.beta, (2, 4, 4, 8)), atol=1e-3)
 
 
-def test_other_ranks_and_axes_run_keras_own_code():
+def test_other_ranks_and_axes_use_the_keras_implementation():
     rng = np.random.default_rng(0)
     for shape, axis in [((2, 5, 8), -1), ((2, 3, 4, 4, 8), -1), ((2, 8, 4, 4), 1)]:
         x = rng.normal(size=shape).astype("float32")
@@ -109,7 +109,7 @@ def test_other_ranks_and_axes_run_keras_own_code():
         np.testing.assert_array_equal(*(layer(x) for layer in layers))
 
 
-def test_an_exchange_with_keras_layer_keeps_every_value(tmp_path):
+def test_exchange_with_keras_layers_keeps_all_weights(tmp_path):
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=3, norm="group")
     plain = with_keras_norms(model)
@@ -128,13 +128,13 @@ def test_an_exchange_with_keras_layer_keeps_every_value(tmp_path):
         (-1, (2, 1, 1, 8), "a group of one value is 0"),
     ],
 )
-def test_what_cannot_be_normalized_is_explained(groups, shape, words):
+def test_invalid_groups_raise_with_a_remedy(groups, shape, words):
     with pytest.raises(cr.ModelError, match=words):
         FastGroupNormalization(groups=groups).build(shape)
 
 
 @pytest.mark.parametrize(("groups", "channels"), [(3, 8), (16, 8), (2, None), (-1, None)])
-def test_what_keras_refuses_is_refused_with_its_own_error_and_message(groups, channels):
+def test_errors_contain_the_message_of_keras(groups, channels):
     shape = (None, 4, 4, channels)
     with pytest.raises(ValueError, match="channels|defined") as theirs:
         keras.layers.GroupNormalization(groups).build(shape)
@@ -143,12 +143,12 @@ def test_what_keras_refuses_is_refused_with_its_own_error_and_message(groups, ch
     assert str(theirs.value) in str(ours.value)
 
 
-def test_a_model_with_groups_that_do_not_divide_its_channels_says_what_to_take():
+def test_model_with_indivisible_groups_raises_with_valid_groups():
     with pytest.raises(cr.ModelError, match="norm_groups take a divisor of 16, for example [24]"):
         cr.build("resnet8", input_shape=(8, 8, 1), classes=3, norm="group", norm_groups=3)
 
 
-def test_an_input_beyond_float16_does_not_overflow():
+def test_input_beyond_the_float16_range_does_not_overflow():
     layer = FastGroupNormalization(groups=2, dtype="mixed_float16")
     x = np.full((2, 4, 4, 8), 70_000, "float32")
     x[:, ::2] = 80_000

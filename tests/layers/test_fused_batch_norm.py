@@ -1,4 +1,4 @@
-"""The fused batch norm is Keras' own, faster."""
+"""Fused batch normalization matches Keras' layer, including saving, loading and distribution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOTH = (FusedBatchNormalization, keras.layers.BatchNormalization)
 
 
 def both(shape, dtype="float32", trainable=True, **options):
-    """One layer of each class with the same, non-trivial weights."""
+    """A layer of each class with the same, non-trivial weights."""
     random = np.random.default_rng(1)
     made = []
     for cls in BOTH:
@@ -32,7 +32,7 @@ def both(shape, dtype="float32", trainable=True, **options):
 
 
 def outcome(layer, inputs, training):
-    """Output, gradients and moving statistics."""
+    """The output, the gradients and the moving statistics."""
     direction = tf.constant(np.random.default_rng(2).normal(size=inputs.shape), "float32")
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -46,7 +46,7 @@ def outcome(layer, inputs, training):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(4, 6, 6, 3), (3, 5, 7, 8), (8, 1, 1, 2), (1, 4, 4, 2), (1, 1, 1, 3)])
 @pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}, {"trainable": False}])
-def test_values_gradients_and_moving_statistics_are_keras(shape, training, options):
+def test_values_gradients_and_moving_statistics_match_keras(shape, training, options):
     inputs = tf.constant(np.random.default_rng(0).normal(3, 2, shape), "float32")
     fused, stock = (outcome(layer, inputs, training) for layer in both(shape, **options))
     np.testing.assert_allclose(fused[0], stock[0], atol=1e-4)
@@ -75,7 +75,7 @@ def test_mixed_precision_keeps_statistics_in_float32(policy, tolerance, training
         ((4, 5, 5, 3), {}, np.arange(100).reshape(4, 5, 5) % 3 > 0),
     ],
 )
-def test_where_the_kernel_does_not_apply_it_is_keras_own(shape, options, mask):
+def test_unsupported_inputs_use_the_keras_implementation(shape, options, mask):
     inputs = tf.constant(np.random.default_rng(0).normal(size=shape), "float32")
     fused, stock = both(shape, **options)
     assert mask is not None or not fused._kernel_applies(inputs)
@@ -91,7 +91,7 @@ def small_model(cls):
 
 
 @pytest.mark.parametrize(("writer", "reader"), [BOTH, BOTH[::-1]])
-def test_weight_files_are_exchangeable(tmp_path, writer, reader):
+def test_weight_files_are_interchangeable_with_keras(tmp_path, writer, reader):
     images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype("float32")
     one, other = small_model(writer), small_model(reader)
     one.compile("sgd", "mse")
@@ -101,7 +101,7 @@ def test_weight_files_are_exchangeable(tmp_path, writer, reader):
     np.testing.assert_allclose(one(images), other(images), atol=1e-6)
 
 
-def test_a_model_with_keras_norms_opens_without_cnnrecipes(tmp_path):
+def test_model_with_keras_norms_loads_without_cnnrecipes(tmp_path):
     images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype("float32")
     fused = with_fast_norms(small_model(keras.layers.BatchNormalization))
     assert type(fused.get_layer("norm")) is FusedBatchNormalization
@@ -117,7 +117,7 @@ def test_a_model_with_keras_norms_opens_without_cnnrecipes(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), fused(images), atol=1e-5)
 
 
-def test_under_mirrored_strategy_it_trains_as_keras_own(tmp_path):
+def test_mirrored_strategy_training_matches_keras(tmp_path):
     code = """
         import sys, keras, numpy as np, tensorflow as tf
         from cnnrecipes.layers import FusedBatchNormalization

@@ -1,4 +1,4 @@
-"""Initial weights: the standard deviation of each formula, and no two layers alike."""
+"""Initializers: standard deviations, independence between layers, serialization, errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAN_IN, FAN_OUT = 9 * 64, 9 * 128
         ("fixed(0.01)", 0.01),
     ],
 )
-def test_the_standard_deviation_is_the_formulas(kind, std):
+def test_standard_deviation_matches_the_formula(kind, std):
     keras.utils.set_random_seed(0)
     weights = initializer(kind)()((3, 3, 64, 128))
     assert np.std(weights) == pytest.approx(std, rel=0.02)
@@ -34,7 +34,7 @@ def test_the_standard_deviation_is_the_formulas(kind, std):
 
 
 @pytest.mark.parametrize("kind", ["he_normal", "he_normal(0.5)", "fixed(0.1)"])
-def test_two_layers_start_with_different_numbers_and_a_seed_repeats_them(kind):
+def test_layers_are_initialized_differently_and_reproducibly_by_seed(kind):
     def two_layers():
         keras.utils.set_random_seed(3)
         x = keras.Input((4, 4, 2))
@@ -46,7 +46,7 @@ def test_two_layers_start_with_different_numbers_and_a_seed_repeats_them(kind):
     np.testing.assert_array_equal(first, two_layers()[0])
 
 
-def test_a_factory_of_ones_own_is_called_for_every_layer():
+def test_custom_initializer_factory_is_called_for_every_layer():
     made = []
 
     def own():
@@ -60,7 +60,7 @@ def test_a_factory_of_ones_own_is_called_for_every_layer():
 
 
 @pytest.mark.parametrize("kind", ["he_normal", "fixed(0.01)", "he_normal(0.5)"])
-def test_the_initialization_is_in_the_recipes_model_and_is_saved(kind, tmp_path):
+def test_initializer_is_saved_with_the_model(kind, tmp_path):
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=2, init=kind)
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
@@ -81,6 +81,6 @@ def test_the_initialization_is_in_the_recipes_model_and_is_saved(kind, tmp_path)
         ("he normal", "cannot read the initialization 'he normal'"),
     ],
 )
-def test_what_cannot_be_read_is_explained(text, words):
+def test_invalid_initializer_raises_with_a_remedy(text, words):
     with pytest.raises(cr.RecipeError, match=words):
         initializer(text)

@@ -1,4 +1,4 @@
-"""Every normalization trains under MirroredStrategy, on two logical CPUs of a process of its own."""
+"""Every normalization trains under MirroredStrategy, on two logical CPUs in a subprocess."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 KINDS = ["batch", "layer", "instance", "group", "channel", "none"]
 
-# Prints for each norm the losses, how far the replicas' weights are apart, and how far the weights are from those of a
-# training on one device with the whole batch.
+# Prints for each norm the losses, the largest difference between the replicas' weights, and the largest difference to
+# the weights of a training on one device with the whole batch.
 PROGRAM = """
 import json, sys
 import cnnrecipes as cr
@@ -56,9 +56,9 @@ def results():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_norm_trains_on_two_devices(results, kind):
+def test_norm_trains_on_two_devices(results, kind):
     result = results[kind]
     assert result["losses"][-1] < result["losses"][0]
     assert result["apart"] == 0
-    if kind != "batch":  # whose statistics are each device's own
+    if kind != "batch":  # batch norm has statistics per device
         assert result["from_single"] < 1e-4

@@ -1,4 +1,4 @@
-"""What the kinds of normalization promise beyond their formula (test_factories.py)."""
+"""Properties of the kinds of normalization beyond their formulas, which are tested in test_factories.py."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def images(*shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", PER_SAMPLE)
 @pytest.mark.parametrize("training", [True, False])
-def test_a_sample_does_not_see_the_others(kind, training):
+def test_sample_is_normalized_independently_of_the_batch(kind, training):
     x, layer = images(4, 5, 5, 6), norm(kind, groups=3)(name="n")
     alone = np.concatenate([layer(x[i : i + 1], training=training) for i in range(4)])
     np.testing.assert_allclose(layer(x, training=training), alone, atol=1e-6)
 
 
-def test_batch_norm_predicts_with_what_it_has_seen():
+def test_batch_norm_uses_moving_statistics_at_inference():
     x, layer = images(64, 4, 4, 3), norm("batch")(name="n")
     for _ in range(200):
         layer(x, training=True)
@@ -32,7 +32,7 @@ def test_batch_norm_predicts_with_what_it_has_seen():
     np.testing.assert_allclose(layer(x[:2], training=False), (x[:2] - mean) / np.sqrt(variance + 1e-5), atol=1e-4)
 
 
-def test_group_spans_from_layer_to_instance():
+def test_group_norm_includes_layer_and_instance_norm():
     x = images(2, 4, 4, 6)
     np.testing.assert_allclose(norm("group", 1)(name="g")(x), norm("layer")(name="l")(x), atol=1e-6)
     np.testing.assert_allclose(norm("group", 6)(name="g")(x), norm("instance")(name="i")(x), atol=1e-6)

@@ -1,4 +1,4 @@
-"""Every norm is as accurate as Keras' own against float64: forward and gradient, at any mean, in every dtype."""
+"""Every norm is as accurate as Keras' layer relative to float64: forward and gradient, at any mean, in every dtype."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ RESULTS = ("y", "dx", "dgamma", "dbeta")
 
 
 def exact(kind, x, upstream, gamma, beta):
-    """y, dx, dgamma and dbeta in float64, and the error of each that float32's rounding alone explains."""
+    """y, dx, dgamma and dbeta in float64, and for each the error that float32 rounding alone explains."""
     n, h, w, c = x.shape
     groups = {"layer": 1, "group": GROUPS}.get(kind, c)
     axes = (0, 1, 2, 4) if kind == "batch" else (1, 2, 4)
     grouped, slope = (array.reshape(n, h, w, groups, c // groups) for array in (x, upstream * gamma))
-    centred = grouped - grouped.mean(axes, keepdims=True)
-    inverse = ((centred**2).mean(axes, keepdims=True) + EPSILON) ** -0.5
-    xhat = centred * inverse
+    centered = grouped - grouped.mean(axes, keepdims=True)
+    inverse = ((centered**2).mean(axes, keepdims=True) + EPSILON) ** -0.5
+    xhat = centered * inverse
     dx = inverse * (slope - slope.mean(axes, keepdims=True) - xhat * (slope * xhat).mean(axes, keepdims=True))
     xhat = xhat.reshape(x.shape)
     results = [gamma * xhat + beta, dx.reshape(x.shape), (upstream * xhat).sum((0, 1, 2)), upstream.sum((0, 1, 2))]
@@ -33,7 +33,7 @@ def exact(kind, x, upstream, gamma, beta):
 
 
 def pair(kind, dtype):
-    """Ours and Keras'."""
+    """Our layer and Keras' layer."""
     groups = {"layer": 1, "instance": -1, "group": GROUPS}
     policy = dtype if dtype == "float32" else f"mixed_{dtype}"
     if kind == "batch":
@@ -59,7 +59,7 @@ def computed(layer, x, upstream, gamma, beta, xla=False):
 
 
 def assert_as_accurate_as_keras(kind, x, dtype, xla=False):
-    """Within four times Keras' error, or at the level of rounding the results themselves to float32 and `dtype`."""
+    """Within four times the error of Keras, or within the rounding of the results to float32 and `dtype`."""
     rng = np.random.default_rng(1)
     x, upstream = (tf.cast(tf.constant(array), dtype) for array in (x, rng.normal(size=x.shape)))
     gamma, beta = (rng.normal(1, 0.5, x.shape[-1]).astype("float32") for _ in range(2))
@@ -76,21 +76,21 @@ def assert_as_accurate_as_keras(kind, x, dtype, xla=False):
 @pytest.mark.parametrize("mean", MEANS)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_norm_is_as_accurate_as_keras_own_at_any_mean(kind, dtype, mean):
+def test_norm_is_as_accurate_as_keras_at_any_mean(kind, dtype, mean):
     assert_as_accurate_as_keras(kind, np.random.default_rng(0).normal(mean, 1, SHAPE), dtype)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_under_xla_a_norm_is_as_accurate_as_keras_own(kind):
+def test_norm_is_as_accurate_as_keras_under_xla(kind):
     assert_as_accurate_as_keras(kind, np.random.default_rng(0).normal(1_000, 1, SHAPE), "float32", xla=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", ["apart", "outlier", "rows", "narrow", "tiny"])
-def test_a_norm_is_as_accurate_as_keras_own_on_uneven_activations(kind, case):
+def test_norm_is_as_accurate_as_keras_on_uneven_activations(kind, case):
     x = np.random.default_rng(0).normal(0, 1, SHAPE)
     if case == "apart":
-        x += 10.0 ** np.arange(-3, 5)  # each channel's mean
+        x += 10.0 ** np.arange(-3, 5)  # a different mean for each channel
     elif case == "outlier":
         x[:, 3, 5] = 10_000
     elif case == "rows":

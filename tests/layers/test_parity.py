@@ -42,7 +42,7 @@ def built(kind: str, inputs: int, width: int, stride: int, height: int, breadth:
 
 
 def weight_of(model: keras.Model, name: str) -> keras.Variable:
-    """Our variable for PyTorch's name of a block's part, "downsample.0.weight", or of a single layer's, "weight"."""
+    """Our variable for a PyTorch parameter, for example "downsample.0.weight", or "weight" of a single layer."""
     *module, part = name.split(".")
     if not module:
         layer = "it"
@@ -54,7 +54,7 @@ def weight_of(model: keras.Model, name: str) -> keras.Variable:
 
 
 def ours(array: np.ndarray) -> np.ndarray:
-    """A kernel (out, in, h, w) as (h, w, in, out)."""
+    """Transpose a kernel (out, in, h, w) to (h, w, in, out)."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
@@ -64,7 +64,7 @@ def assert_close(found, recorded) -> None:
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize("name", cases.PARTS)
-def test_outputs_and_gradients_are_pytorchs(name, mode):
+def test_outputs_and_gradients_match_pytorch(name, mode):
     recorded = np.load(PARITY / "values" / f"{name}.npz")
     shapes = {key: tuple(shape) for key, shape in json.loads(str(recorded["shapes"])).items()}
     _, inputs, _, _, height, breadth = cases.PARTS[name]

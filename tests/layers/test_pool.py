@@ -1,4 +1,4 @@
-"""Pooling against NumPy: padding never wins, averages count what they say, a blur keeps constants."""
+"""Pooling against NumPy and SciPy: padding, averages, anti-aliased (blur) pooling, global pooling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def normal(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("window", [3, 5])
 @pytest.mark.parametrize("size", [5, 7, 8])
-def test_a_padded_maximum_of_negative_values_is_theirs(size, window, stride):
+def test_max_pool_of_negative_values_ignores_padding(size, window, stride):
     x = normal(2, size, size, 3) - 10
     edge = window // 2
     padded = np.pad(x, [(0, 0), (edge, edge), (edge, edge), (0, 0)], constant_values=-np.inf)
@@ -31,20 +31,20 @@ def test_a_padded_maximum_of_negative_values_is_theirs(size, window, stride):
     np.testing.assert_array_equal(model_of(max_pool, x.shape[1:], window, stride=stride)(x), windows.max((-2, -1)))
 
 
-def test_of_nonnegative_values_both_ways_of_padding_agree():
+def test_both_paddings_agree_on_nonnegative_values():
     x = np.abs(normal(2, 8, 7, 3))
     both = [model_of(pool("max", nonnegative=n), x.shape[1:], 3, stride=2)(x).numpy() for n in (True, False)]
     np.testing.assert_array_equal(*both)
 
 
-def test_a_maximum_without_padding_drops_the_rest():
+def test_max_pool_without_padding_drops_the_remainder():
     x = normal(1, 8, 8, 1)
     expected = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))[:, ::2, ::2].max((-2, -1))
     np.testing.assert_array_equal(model_of(max_pool, (8, 8, 1), 3, stride=2, padding=0)(x), expected)
 
 
 @pytest.mark.parametrize("size", [7, 8])
-def test_an_average_counts_its_padding_as_zeros(size):
+def test_average_pool_counts_padding_as_zeros(size):
     x = normal(2, size, size, 3)
     padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
     expected = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2].mean((-2, -1))
@@ -53,7 +53,7 @@ def test_an_average_counts_its_padding_as_zeros(size):
 
 @pytest.mark.parametrize("shape", [(6, 7, 2), (5, 5, 1), (2, 3, 1)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_blur_is_the_binomial_filter_with_reflected_borders(shape, stride):
+def test_blur_pool_is_the_binomial_filter_with_reflected_borders(shape, stride):
     x = normal(2, *shape)
     kernel = np.outer([1, 2, 1], [1, 2, 1])[None, :, :, None] / 16
     expected = ndimage.convolve(x, kernel, mode="mirror")[:, ::stride, ::stride]
@@ -61,14 +61,14 @@ def test_a_blur_is_the_binomial_filter_with_reflected_borders(shape, stride):
 
 
 @pytest.mark.parametrize("size", [1, 2, 9])
-def test_a_blur_keeps_a_constant(size):
+def test_blur_pool_keeps_constants(size):
     np.testing.assert_allclose(BlurPool()(np.full((1, size, size, 2), 3.0)), 3.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("shift", "maximum", "blurred"), [(0, [0, 1, 0, 1], [0.5, 1, 0.5, 1]), (1, [1, 1, 1, 1], [0.75, 0.75, 0.75, 0.75])]
 )
-def test_a_blurred_maximum_changes_less_when_the_image_moves_by_a_pixel(shift, maximum, blurred):
+def test_blurred_max_pool_is_less_sensitive_to_shifts(shift, maximum, blurred):
     """The example of Zhang 2019, section 3.1 and figure 4."""
     row = np.tile([0, 0, 1, 1], 8).astype("float32")[shift : shift + 24]
     x = np.broadcast_to(row[None, None, :, None], (1, 24, 24, 1))
@@ -78,13 +78,13 @@ def test_a_blurred_maximum_changes_less_when_the_image_moves_by_a_pixel(shift, m
 
 
 @pytest.mark.parametrize("size", [2, 8, 9, 31])
-def test_every_kind_of_a_2x2_pooling_halves_rounding_down(size):
+def test_pooling_with_a_2x2_window_halves_the_size_rounding_down(size):
     for function in (max_pool, average_pool, blurred_max_pool):
         assert model_of(function, (size, size, 3), 2, stride=2).output_shape == (None, size // 2, size // 2, 3)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("average", np.mean), ("max", np.max)])
-def test_global_pooling_sees_every_position(kind, expected):
+def test_global_pool_matches_numpy(kind, expected):
     x = normal(2, 4, 3, 5)
     np.testing.assert_allclose(model_of(global_pool, (4, 3, 5), kind)(x), expected(x, axis=(1, 2)), rtol=1e-5)
 
@@ -97,6 +97,6 @@ def test_global_pooling_sees_every_position(kind, expected):
         (lambda: model_of(max_pool, (8, 8, 1), 2, stride=2, padding=1), "window of 2 is padded by .*got 1"),
     ],
 )
-def test_an_unknown_pooling_is_named(make, words):
+def test_invalid_pooling_raises(make, words):
     with pytest.raises(cr.CNNRecipesError, match=words):
         make()

@@ -1,4 +1,4 @@
-"""Residual blocks: their start, their shapes, their order, and what a shortcut leaves empty."""
+"""Residual blocks: initialization, shapes, order of layers, shortcuts and custom branches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def residual(convs, x, width: int, stride: int = 1, *, kind: str = "batch", last
 @pytest.mark.parametrize("convs", BLOCKS)
 @pytest.mark.parametrize("kind", ["batch", "layer", "instance", "group", "channel"])
 @pytest.mark.parametrize("shape", [(6, 6, 8), (7, 5, 8)])
-def test_a_block_starts_as_a_shortcut_that_carries_every_channel(convs, kind, shape):
+def test_block_starts_as_its_shortcut(convs, kind, shape):
     x, inputs = images(2, *shape), keras.Input(shape)
     model = keras.Model(inputs, residual(convs, inputs, 8, 2, shortcut=pad_shortcut, kind=kind))
     np.testing.assert_array_equal(model(x, training=True), x[:, ::2, ::2])
@@ -38,14 +38,14 @@ def test_a_block_starts_as_a_shortcut_that_carries_every_channel(convs, kind, sh
 
 @pytest.mark.parametrize("convs", BLOCKS)
 @pytest.mark.parametrize("shortcut", [pad_shortcut, averaging_shortcut(pad_shortcut)])
-def test_a_channel_that_the_shortcut_leaves_empty_starts_with_a_branch(convs, shortcut):
-    """A zero gamma there would be 0 for good: zero in front of a ReLU has no gradient."""
+def test_channels_padded_by_the_shortcut_start_with_the_branch(convs, shortcut):
+    """A zero gamma there would stay 0 forever: a zero before a ReLU has no gradient."""
     x, inputs = images(2, 6, 6, 8), keras.Input((6, 6, 8))
     model = keras.Model(inputs, residual(convs, inputs, 16, 2, shortcut=shortcut))
     assert np.all(np.abs(model(x, training=True)).max((0, 1, 2)) > 0)
 
 
-def test_a_shortcut_of_ones_own_that_does_not_say_what_it_carries_is_not_trusted():
+def test_custom_shortcut_does_not_zero_initialize_the_last_gamma():
     def own(x, width, *, stride, conv, norm, name):
         return x
 
@@ -58,7 +58,7 @@ def test_a_shortcut_of_ones_own_that_does_not_say_what_it_carries_is_not_trusted
 
 
 @pytest.mark.parametrize("convs", BLOCKS)
-def test_with_a_last_gamma_of_ones_a_block_differs_from_its_shortcut(convs):
+def test_last_gamma_of_ones_adds_the_branch_at_initialization(convs):
     x, inputs = images(2, 6, 6, 8), keras.Input((6, 6, 8))
     model = keras.Model(inputs, residual(convs, inputs, 8, shortcut=pad_shortcut, last_gamma="ones"))
     assert np.abs(model(x, training=True) - x).mean() > 0.1
@@ -67,14 +67,14 @@ def test_with_a_last_gamma_of_ones_a_block_differs_from_its_shortcut(convs):
 @pytest.mark.parametrize("convs", BLOCKS)
 @pytest.mark.parametrize("shortcut", [pad_shortcut, projection_shortcut])
 @pytest.mark.parametrize("shape", [(9, 6, 8), (1, 1, 8), (7, 7, 8)])
-def test_both_ways_of_a_striding_block_meet_at_every_size(convs, shortcut, shape):
+def test_strided_branch_and_shortcut_have_equal_shapes(convs, shortcut, shape):
     inputs = keras.Input(shape)
     outputs = residual(convs, inputs, 16, 2, shortcut=shortcut)
     assert outputs.shape == (None, -(-shape[0] // 2), -(-shape[1] // 2), 16)
 
 
 @pytest.mark.parametrize("convs", BLOCKS)
-def test_a_block_without_a_shortcut_adds_nothing(convs):
+def test_block_without_a_shortcut_adds_nothing(convs):
     inputs = keras.Input((4, 4, 8))
     model = keras.Model(inputs, residual(convs, inputs, 8, shortcut=no_shortcut))
     assert model.output_shape == (None, 4, 4, 8)
@@ -82,14 +82,14 @@ def test_a_block_without_a_shortcut_adds_nothing(convs):
 
 
 @pytest.mark.parametrize("convs", BLOCKS)
-def test_every_layer_bears_the_blocks_name(convs):
+def test_layer_names_start_with_the_name_of_the_block(convs):
     inputs = keras.Input((4, 4, 8))
     model = keras.Model(inputs, residual(convs, inputs, 16, 2, shortcut=projection_shortcut))
     assert all(layer.name.startswith("b_") for layer in model.layers[1:])
 
 
 @pytest.mark.parametrize("shape", [(6, 6, 3), (7, 5, 3)])
-def test_the_parameter_free_shortcut_is_saved_in_layers_of_keras(tmp_path, shape):
+def test_parameter_free_shortcut_is_saved_with_keras_layers_only(tmp_path, shape):
     x, inputs = images(2, *shape), keras.Input(shape)
     model = keras.Model(inputs, pad_shortcut(inputs, 8, stride=2, conv=None, norm=None, name="s"))
     model.save(tmp_path / "s.keras")
@@ -98,7 +98,7 @@ def test_the_parameter_free_shortcut_is_saved_in_layers_of_keras(tmp_path, shape
     assert {type(layer).__module__.split(".")[0] for layer in again.layers} == {"keras"}
 
 
-def test_a_vgg_stage_is_its_convolutions_and_a_pooling():
+def test_vgg_stage_matches_its_convolutions_and_pooling():
     x, inputs = images(2, 8, 6, 3), keras.Input((8, 6, 3))
     model = keras.Model(inputs, layers.vgg_stage(inputs, 4, 2, factories=factories("none", "tanh"), name="s"))
     y = x
@@ -121,14 +121,14 @@ def names(model: keras.Model) -> list[str]:
         (layers.bottleneck_convs, True, "norm1 act1 conv1 norm2 act2 conv2 norm3 act3 conv3 add"),
     ],
 )
-def test_layers_stand_in_the_order_of_the_papers(convs, preactivation, expected):
+def test_layer_order_matches_the_papers(convs, preactivation, expected):
     inputs = keras.Input((4, 4, 8))
     outputs = residual(convs, inputs, 8, shortcut=projection_shortcut, preactivation=preactivation)
     assert names(keras.Model(inputs, outputs)) == expected.split()
 
 
 @pytest.mark.parametrize("preactivation", [False, True])
-def test_a_branch_can_have_any_convolutions(preactivation):
+def test_branch_accepts_arbitrary_convolutions(preactivation):
     """An inverted bottleneck: 1x1, depthwise 5x5 of stride 2, 1x1."""
     inputs = keras.Input((9, 8, 4))
     convs = (layers.Conv(16, 1), layers.Conv(16, 5, 2, groups=16), layers.Conv(6, 1))
@@ -139,7 +139,7 @@ def test_a_branch_can_have_any_convolutions(preactivation):
     assert kernels == [(1, 1, 4, 16), (5, 5, 1, 16), (1, 1, 16, 6)]
 
 
-def test_a_preactivation_shortcut_that_changes_the_shape_starts_behind_the_first_activation():
+def test_preactivation_projection_starts_after_the_first_activation():
     for width, source in ((8, "x"), (16, "b_act1")):
         inputs = keras.Input((4, 4, 8), name="x")
         outputs = residual(layers.basic_convs, inputs, width, shortcut=pad_shortcut, preactivation=True)
@@ -148,7 +148,7 @@ def test_a_preactivation_shortcut_that_changes_the_shape_starts_behind_the_first
         assert [layer.name for layer in made_by if "shortcut" not in layer.name][-1] == source
 
 
-def test_functions_of_ones_own_stand_before_the_last_convolution_and_at_the_end():
+def test_branch_hooks_run_before_the_last_convolution_and_at_the_end():
     inputs, seen = keras.Input((4, 4, 8)), []
 
     def note(y, *, name, place):

@@ -1,4 +1,4 @@
-"""Every part of a CNN compiles under XLA, forward and backward, with the values that it has without."""
+"""Every layer compiles under XLA, forward and backward, with the same values as without XLA."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ IMAGES = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
 
 
 def outcomes(model, x, *, training):
-    """Outputs, and gradients for the input and the weights, without XLA and with it."""
+    """The outputs and the gradients with respect to the input and the weights, without and with XLA."""
 
     def step(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = model(x, training=training)
-            # Not linear, so that every element has a gradient of its own.
+            # Nonlinear, so that every element has its own gradient.
             loss = tf.reduce_mean(tf.square(y - 1))
         return [y, *tape.gradient(loss, [x, *(weight.value for weight in model.trainable_weights)])]
 
@@ -39,8 +39,8 @@ def assert_alike(model, x, *, training=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-3, atol=1e-3 * np.abs(plain).max() + 1e-7)
 
 
-def test_every_pooling_and_activation_compiles_to_the_same_values():
-    """All side by side in one model, since compiling is what takes time."""
+def test_pooling_and_activations_match_under_xla():
+    """All in parallel in one model, since compilation takes most of the time."""
     x = inputs = keras.Input((12, 12, 8))
     makers = (layers.max_pool, layers.average_pool, layers.blurred_max_pool)
     parts = [make(x, 3, stride=2, name=make.__name__) for make in makers]
@@ -56,7 +56,7 @@ def test_every_pooling_and_activation_compiles_to_the_same_values():
 
 
 @pytest.mark.parametrize("make", [layers.stochastic_depth, layers.spatial_dropout, layers.dropout])
-def test_what_drops_at_random_compiles_and_keeps_the_mean(make):
+def test_dropout_compiles_under_xla_and_keeps_the_mean(make):
     inputs = keras.Input((4, 4, 64))
     model = keras.Model(inputs, make(inputs, 0.5, name="drops"))
     y = tf.function(lambda x: model(x, training=True), jit_compile=True)(tf.ones((64, 4, 4, 64))).numpy()
@@ -71,6 +71,6 @@ NETS = {
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_a_net_compiles_to_the_same_values_and_gradients(name):
+def test_network_matches_under_xla(name):
     model = cr.build(name, input_shape=(32, 32, 3), classes=4, zero_init_residual=False, **NETS[name])
     assert_alike(model, IMAGES)

@@ -1,4 +1,4 @@
-"""Every architecture: the published size, gradients everywhere, mixed precision, saving and exporting."""
+"""Every architecture: published parameter counts, mixed precision, saving and exporting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def trainable_parameters(model):
 
 
 def small(name: str, **options) -> keras.Model:
-    """An architecture for small images, without the units of a classic head that would make it slow."""
+    """An architecture for small images, without the large dense layers of a classic head."""
     size = 63 if name == "alexnet" else 32
     return cr.build(name, input_shape=(size, size, 3), classes=3, **{"head": "average", **options})
 
@@ -39,21 +39,21 @@ def images(model: keras.Model, count: int = 4) -> np.ndarray:
         for published in row.published
     ],
 )
-def test_parameter_counts_are_the_published_ones_of_the_row(name, published):
+def test_parameter_count_matches_the_published_count(name, published):
     shape, classes = ARCHITECTURES[name].setting
-    # Zeros are drawn faster than hundreds of millions of random numbers.
+    # Zeros are generated faster than hundreds of millions of random numbers.
     options = {"init": keras.initializers.Zeros, **published.options}
     model = cr.build(name, input_shape=shape, classes=classes, **options)
     assert published.agrees(trainable_parameters(model))
 
 
-def test_every_row_of_a_paper_has_a_published_count_where_there_is_one():
+def test_only_listed_architectures_have_no_published_count():
     without = {name for name, row in ARCHITECTURES.items() if not row.published}
     assert without == {"resnet8", "resnet14", "plain18", "plain34"}
 
 
-# Exact counts that the papers round: those of akamaster/pytorch_resnet_cifar10, kuangliu's and szagoruyko's CIFAR nets,
-# and David Page's net with a bias in its last layer; and of options that no row publishes.
+# Exact counts, which the papers round: those of akamaster/pytorch_resnet_cifar10, kuangliu's and szagoruyko's CIFAR
+# nets, and David Page's net with a bias in its last layer; and of options that no row publishes.
 @pytest.mark.parametrize(
     ("name", "options", "count"),
     [
@@ -74,7 +74,7 @@ def test_every_row_of_a_paper_has_a_published_count_where_there_is_one():
         ("fast_cnn", CIFAR, 6_573_130),
     ],
 )
-def test_parameter_counts_are_exactly_those_of_other_implementations(name, options, count):
+def test_parameter_count_matches_other_implementations(name, options, count):
     assert trainable_parameters(cr.build(name, init=keras.initializers.Zeros, **options)) == count
 
 
@@ -87,12 +87,12 @@ def test_parameter_counts_are_exactly_those_of_other_implementations(name, optio
         (11_689_512, 11_689_513, False),
     ],
 )
-def test_a_published_count_agrees_to_its_digits(published, count, agrees):
+def test_published_count_is_compared_to_its_precision(published, count, agrees):
     assert Published(published, "a paper").agrees(count) is agrees
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_in_mixed_precision_weights_are_float32_and_logits_near_those_of_full_precision(name):
+def test_mixed_precision_has_float32_weights_and_close_logits(name):
     keras.utils.set_random_seed(0)
     full = small(name)
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -108,8 +108,8 @@ def test_in_mixed_precision_weights_are_float32_and_logits_near_those_of_full_pr
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_model_saves_loads_and_exports(name, tmp_path):
-    # One block of each kind tells; fifty take their time to export.
+def test_model_saves_loads_and_exports(name, tmp_path):
+    # One block of each kind is enough, as exporting fifty takes long.
     model = small(name, **({"depths": (1, 1, 1, 1)} if name in ("resnet50", "resnext50") else {}))
     expected = model(images(model)).numpy()
     model.save(tmp_path / "model.keras")

@@ -1,4 +1,4 @@
-"""`build`: input shapes, standardization, user-defined parts, and errors."""
+"""`build`: input shapes, standardization, custom parts, and errors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CIFAR = {"input_shape": (32, 32, 3), "classes": 10}
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (33, 47, 3)])
-def test_any_size_and_channels_that_the_strides_allow(shape):
+def test_build_accepts_any_size_and_number_of_channels(shape):
     model = cr.build("resnet8", input_shape=shape, classes=7)
     assert model(np.zeros((2, *shape), np.uint8)).shape == (2, 7)
 
 
-def test_the_first_layer_standardizes_and_logits_are_float32():
+def test_first_layer_standardizes_and_logits_are_float32():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -30,7 +30,7 @@ def test_the_first_layer_standardizes_and_logits_are_float32():
     assert standardized.dtype == model(images).dtype == "float32"
 
 
-def test_a_norm_of_ones_own_is_used_everywhere():
+def test_custom_norm_is_used_everywhere():
     model = cr.build("resnet8", norm=keras.layers.BatchNormalization, **CIFAR)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {type(layer) for layer in norms} == {keras.layers.BatchNormalization}
@@ -76,16 +76,16 @@ def test_a_norm_of_ones_own_is_used_everywhere():
         ("resnet8", {"norm": "group", "norm_groups": 5}, r"groups \(5\).*channels \(16\).*divisor of 16"),
     ],
 )
-def test_what_cannot_be_built_is_explained(name, changes, words):
+def test_invalid_model_raises_with_a_remedy(name, changes, words):
     with pytest.raises(cr.CNNRecipesError, match=words):
         cr.build(name, **{**CIFAR, **changes})
 
 
-def test_the_fused_norm_is_the_default():
+def test_fused_batch_norm_is_the_default():
     assert type(norm("batch")(name="n")) is cr.build("resnet8", **CIFAR).get_layer("stem_norm").__class__
 
 
-def test_parts_of_ones_own_can_be_layers_functions_or_initializers():
+def test_custom_parts_may_be_layers_functions_or_initializers():
     parts = {"activation": keras.activations.relu6, "init": keras.initializers.GlorotNormal(seed=1)}
     model = cr.build("resnet8", **CIFAR, **parts)
     assert model.get_layer("stem_act").activation is keras.activations.relu6

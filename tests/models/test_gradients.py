@@ -1,7 +1,7 @@
-"""No weight is dead: with the defaults of every architecture each gets a gradient, or moves once training begins.
+"""No weight is dead: with the defaults of every architecture each has a gradient, or moves after the first step.
 
-A last gamma of 0 hides the layers before it from the first gradient, and only from the first. So at the first step
-the layers that no such gamma hides are looked at, and after 20 steps every one.
+A zero last gamma hides the layers before it from the first gradient, and only from the first. Therefore the first step
+is tested on the layers that no such gamma hides, and 20 steps on all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCALES = (*NORMS, keras.layers.EinsumDense)
 
 
 def build(name: str, channels: int = 3, **options) -> keras.Model:
-    """An architecture with its defaults, for images small enough to be quick: maps end with 2x2 pixels or more."""
+    """An architecture with its defaults, for images small enough to be fast: final maps of 2x2 pixels or more."""
     size = 63 if name == "alexnet" else 16 if ARCHITECTURES[name].setting.classes == 10 else 64
     if len(options.get("depths", ())) == 2:
         size = 16
@@ -30,25 +30,25 @@ def build(name: str, channels: int = 3, **options) -> keras.Model:
 
 
 def images(model: keras.Model, count: int = 8) -> np.ndarray:
-    """Standardized noise, each image with a colour of its own."""
+    """Standardized noise, where each image has its own mean color."""
     random = np.random.default_rng(0)
     *_, channels = shape = model.input_shape[1:]
     return (random.normal(size=(count, *shape)) + random.normal(size=(count, 1, 1, channels))).astype("float32")
 
 
 def narrow(name: str) -> dict:
-    """Options of a row's net a quarter as wide, if it is wide: all blocks, shortcuts and other defaults stay.
+    """Options that make a wide net a quarter as wide; all blocks, shortcuts and other defaults stay.
 
-    ResNeXt half as wide: groups of one channel would make the gamma before them idle, the norm behind takes it out.
+    ResNeXt becomes half as wide: in groups of one channel the next norm would cancel the gamma before them.
     """
     widths, part = ARCHITECTURES[name].options.get("widths", (0,)), 2 if name.startswith("resnext") else 4
     return {"widths": tuple(width // part for width in widths)} if widths[-1] > 256 else {}
 
 
 def shallow(name: str) -> dict:
-    """Besides with two blocks a stage, which has both kinds of them: the one that changes the shape, and the other.
+    """In addition two blocks per stage: one that changes the shape, and one that does not.
 
-    ResNeXt with its first two stages, because gradients of grouped convolutions are slow on a CPU.
+    ResNeXt has only its first two stages, since gradients of grouped convolutions are slow on a CPU.
     """
     options = {"widths": ARCHITECTURES[name].options.get("widths"), **narrow(name)}
     if not options["widths"]:
@@ -59,7 +59,7 @@ def shallow(name: str) -> dict:
 
 
 def shallow_rows() -> Iterable[str]:
-    """One name for each different net among the shallow ones: those of ResNet-20 to 110 are the same."""
+    """One name for each distinct net among the shallow ones: ResNet-20 to 110 become identical."""
     different: dict[str, str] = {}
     for name, row in ARCHITECTURES.items():
         builder = getattr(row.features, "func", row.features), getattr(row.features, "keywords", {})
@@ -70,8 +70,8 @@ def shallow_rows() -> Iterable[str]:
 def assert_each_moves(model: keras.Model, moves: dict[str, np.ndarray]) -> None:
     """Every channel of a norm or scale, and every other weight, moves.
 
-    What does not normalize each channel over the batch leaves some by chance below 0 for all of a few images, so that
-    a ReLU hides them: up to 6 in 100 of VGG's, where padded zeros left half and more.
+    Without normalization per channel over the batch, some channels are by chance negative for a whole small batch, so
+    that a ReLU hides them: up to 6 in 100 of VGG's; padding with zeros would hide half or more.
     """
     for layer in model.layers:
         by_chance = 0.0 if isinstance(layer, keras.layers.BatchNormalization) else 0.1
@@ -86,7 +86,7 @@ def assert_each_moves(model: keras.Model, moves: dict[str, np.ndarray]) -> None:
 
 
 def first_gradients(model: keras.Model) -> dict[str, np.ndarray]:
-    """The gradients of the first step, without those of layers that a last gamma or factor of 0 hides from it."""
+    """The gradients of the first step, except those of layers that a zero last gamma or factor hides."""
     zero = {
         layer.name for layer in model.layers if isinstance(layer, SCALES) and not np.any(layer.trainable_weights[0])
     }
@@ -105,9 +105,9 @@ def first_gradients(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def moves_of_training(model: keras.Model, steps: int = 20) -> dict[str, np.ndarray]:
-    """The farthest that each weight was from its first value in `steps` of SGD with momentum, on labels at random.
+    """The largest distance of each weight from its initial value in `steps` of SGD with momentum on random labels.
 
-    Not the last distance: a gamma near 1 has so few float32 values around it that some come back to it by chance.
+    Not the final distance: so few float32 values surround a gamma near 1 that some return to it by chance.
     """
     before = {weight.path: weight.numpy() for weight in model.trainable_weights}
     moves = {path: np.zeros_like(value) for path, value in before.items()}
@@ -129,13 +129,13 @@ def moves_of_training(model: keras.Model, steps: int = 20) -> dict[str, np.ndarr
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_weight_gets_a_gradient_with_the_defaults_of_every_row(name):
+def test_every_weight_has_a_gradient_with_the_defaults(name):
     model = build(name, **narrow(name))
     assert_each_moves(model, first_gradients(model))
 
 
 @pytest.mark.parametrize("name", shallow_rows())
-def test_after_twenty_steps_no_weight_is_unmoved_with_the_defaults(name):
+def test_every_weight_moves_in_twenty_steps_with_the_defaults(name):
     model = build(name, **shallow(name))
     assert_each_moves(model, moves_of_training(model))
 
@@ -154,15 +154,15 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
-def test_after_twenty_steps_no_weight_of_a_variant_is_unmoved(options):
+def test_every_weight_moves_in_twenty_steps_with_a_variant(options):
     model = build("resnet8", **options)
     assert_each_moves(model, moves_of_training(model))
 
 
 @pytest.mark.parametrize("kind", ["batch", "layer", "instance", "group", "channel", "none"])
 @pytest.mark.parametrize("name", ["vgg16", "wrn16_4"])
-def test_every_weight_gets_a_gradient_with_every_norm(name, kind):
-    # instance norm of one pixel is 0 whatever the weights, so VGG needs an image that leaves two
+def test_every_weight_has_a_gradient_with_every_norm(name, kind):
+    # instance norm of one pixel is 0 for all weights, so VGG needs an image that leaves two
     size = 64 if name == "vgg16" else 16
     keras.utils.set_random_seed(0)
     model = cr.build(name, input_shape=(size, size, 3), classes=3, norm=kind, head="average")

@@ -1,7 +1,7 @@
-"""Whole networks against PyTorch: outputs and gradients, weights carried over by `load_state_dict`.
+"""Whole networks against PyTorch: outputs and gradients, with weights loaded by `load_state_dict`.
 
-What PyTorch computes is recorded in tests/parity/values by tests/parity/record.py. Batch norm's moving statistics are
-not compared after a step: PyTorch updates the variance with Bessel's correction, Keras without.
+PyTorch's values are recorded in tests/parity/values by tests/parity/record.py. Batch norm's moving statistics are not
+compared after a step: PyTorch updates the variance with Bessel's correction, Keras without.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import cnnrecipes as cr
 PARITY = Path(__file__).parents[1] / "parity"
 cases = SimpleNamespace(**runpy.run_path(str(PARITY / "cases.py")))
 numbers = SimpleNamespace(**runpy.run_path(str(PARITY / "numbers_of.py")))
-TOLERANCE = 1e-4  # of the largest value
+TOLERANCE = 1e-4  # relative to the largest value
 
 
 def built(name: str, dtype: str = "float32") -> keras.Model:
@@ -34,7 +34,7 @@ def built(name: str, dtype: str = "float32") -> keras.Model:
 
 
 def read(name: str) -> tuple[dict, dict[str, tuple[int, ...]]]:
-    """What was recorded, and the names and shapes of PyTorch's state_dict."""
+    """The recorded values, and the names and shapes of PyTorch's state_dict."""
     recorded = dict(np.load(PARITY / "values" / f"{name}.npz"))
     return recorded, {key: tuple(shape) for key, shape in json.loads(str(recorded.pop("shapes"))).items()}
 
@@ -50,7 +50,7 @@ def assert_close(found, recorded, what: str) -> None:
 
 
 @pytest.mark.parametrize("name", cases.NETS)
-def test_outputs_are_pytorchs(name):
+def test_outputs_match_pytorch(name):
     recorded, shapes = read(name)
     model = built(name)
     for mode in ("eval", "train"):
@@ -60,7 +60,7 @@ def test_outputs_are_pytorchs(name):
 
 
 @pytest.mark.parametrize("name", cases.NETS)
-def test_gradients_are_pytorchs(name):
+def test_gradients_match_pytorch(name):
     recorded, shapes = read(name)
     model, directions = (built(name, "float32" if name in cases.SHALLOW else "float64") for _ in range(2))
     cr.load_state_dict(directions, numbers.directions(shapes))  # in our order of axes
@@ -76,7 +76,7 @@ def test_gradients_are_pytorchs(name):
 
 
 def gradients_of(name: str, model: keras.Model, training: bool) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The gradients, for the images and for each weight, of the outputs' product with a random direction."""
+    """The gradients, with respect to the images and to each weight, of the outputs' product with a random direction."""
     images = tf.constant(images_for(name, model), model.compute_dtype)
     with tf.GradientTape() as tape:
         tape.watch(images)

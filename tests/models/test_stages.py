@@ -1,4 +1,4 @@
-"""Stages of every architecture: strides and channels of the papers, and which layers belong to them."""
+"""Stages of every architecture: strides and channels of the papers, their layers, backbones, frozen stages."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_stages_have_the_strides_and_channels_of_the_paper(name):
     assert tuple(stage.stride for stage in found) == PAPERS[name]["strides"]
     assert tuple(stage.channels for stage in found) == PAPERS[name]["channels"]
     for stage in found:
-        pixels = 64 // stage.stride - (name == "alexnet")  # its poolings do not pad
+        pixels = 64 // stage.stride - (name == "alexnet")  # alexnet's poolings do not pad
         assert tuple(stage.output.shape) == (None, pixels, pixels, stage.channels)
 
 
 @pytest.mark.parametrize(("name", "options"), NETS, ids=str)
-def test_stem_stages_and_head_are_all_layers_and_each_once(name, options):
+def test_stem_stages_and_head_partition_the_layers(name, options):
     model = net(name, {"per_image": True, **options})
     found = Backbone.of(model)
     in_order = [*found.stem, *(layer for stage in found.stages for layer in stage.layers)]
@@ -77,14 +77,14 @@ def test_stem_stages_and_head_are_all_layers_and_each_once(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), NETS, ids=str)
-def test_a_loaded_model_has_the_same_stages(name, options, tmp_path):
+def test_loaded_model_has_the_same_stages(name, options, tmp_path):
     model = net(name, options)
     model.save(tmp_path / "model.keras")
     assert described(stages(keras.saving.load_model(tmp_path / "model.keras"))) == described(stages(model))
 
 
 @pytest.mark.parametrize(("name", "options"), NETS, ids=str)
-def test_a_backbone_is_the_model_without_its_head(name, options):
+def test_backbone_is_the_model_without_its_head(name, options):
     options = {key: value for key, value in options.items() if key not in ("head", "dropout")}
     keras.utils.set_random_seed(0)
     alone = backbone(name, input_shape=(64, 64, 3), mean=(1, 2, 3), std=(4, 5, 6), **options)
@@ -98,7 +98,7 @@ def test_a_backbone_is_the_model_without_its_head(name, options):
     np.testing.assert_allclose(model.get_layer("logits")(pooled), logits, rtol=0, atol=1e-5 * np.abs(logits).max())
 
 
-def test_features_of_an_image_of_another_size_with_the_weights_of_a_trained_one():
+def test_backbone_of_another_size_accepts_the_weights_of_a_model():
     options = {"depths": (1, 1, 1, 1), "widths": (16, 32, 64, 128)}
     trained = cr.build("resnet50", input_shape=(32, 32, 3), classes=3, **options)
     larger = backbone("resnet50", input_shape=(75, 50, 3), **options)
@@ -108,7 +108,7 @@ def test_features_of_an_image_of_another_size_with_the_weights_of_a_trained_one(
     assert [tuple(m.shape) for m in maps] == [(2, 19, 13, 16), (2, 10, 7, 32), (2, 5, 4, 64), (2, 3, 2, 128)]
 
 
-def test_stages_below_the_last_can_be_frozen():
+def test_early_stages_can_be_frozen():
     model = cr.build("resnet8", input_shape=(16, 16, 3), classes=3)
     found = Backbone.of(model)
     for layer in (*found.stem, *found.stages[0].layers, *found.stages[1].layers):
@@ -124,6 +124,6 @@ def test_stages_below_the_last_can_be_frozen():
         (keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)], name="mlp"), "mlp has no stages.*named stage1_"),
     ],
 )
-def test_what_has_no_stages_is_refused(model, words):
+def test_model_without_stages_is_refused(model, words):
     with pytest.raises(cr.ModelError, match=words):
         stages(model)

@@ -1,4 +1,4 @@
-"""Checkpoints carried over: whole or not at all, from files, and with what does not match named."""
+"""PyTorch checkpoints: loaded entirely or not at all, from mappings and files; mismatches are named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def net(name: str = "resnet8", classes: int = 3, **options) -> keras.Model:
 
 
 def state_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """The state_dict that PyTorch would have for a CIFAR ResNet of ours, with other numbers; written by hand."""
+    """A handwritten PyTorch state_dict of a CIFAR ResNet, with random values."""
     parts = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
     parts |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
     state = {}
@@ -37,7 +37,7 @@ def weights(model: keras.Model) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
-def test_every_weight_comes_to_its_place_in_keras_order_of_axes(shortcut):
+def test_every_weight_is_loaded_with_transposed_axes(shortcut):
     model = net(shortcut=shortcut)
     state = state_of(model)
     conversion = cr.load_state_dict(model, state)
@@ -49,7 +49,7 @@ def test_every_weight_comes_to_its_place_in_keras_order_of_axes(shortcut):
     np.testing.assert_array_equal(model.get_layer("stem_norm").moving_variance, state["bn1.running_var"])
 
 
-def test_files_and_dataparallel_names_are_read(tmp_path):
+def test_npz_files_and_dataparallel_names_are_read(tmp_path):
     model, other = net(), net()
     state = state_of(model)
     cr.load_state_dict(model, state)
@@ -77,7 +77,7 @@ def test_safetensors_are_read(tmp_path):
         (lambda s: s.update({"linear.bias": np.array("text")}), r"'linear\.bias' is of type <U4; give a state_dict"),
     ],
 )
-def test_what_does_not_match_is_named_and_nothing_is_changed(change, words):
+def test_mismatch_is_named_and_no_weight_is_changed(change, words):
     model = net()
     state = state_of(model)
     change(state)
@@ -88,7 +88,7 @@ def test_what_does_not_match_is_named_and_nothing_is_changed(change, words):
         np.testing.assert_array_equal(a, b)
 
 
-def test_not_strict_takes_what_matches_and_leaves_the_rest():
+def test_non_strict_loading_skips_mismatched_weights():
     model, other = net(classes=3), net(classes=7)
     state = state_of(other)
     before = model.get_layer("logits").kernel.numpy()
@@ -98,7 +98,7 @@ def test_not_strict_takes_what_matches_and_leaves_the_rest():
     np.testing.assert_array_equal(model.get_layer("stem_conv").kernel, state["conv1.weight"].transpose(2, 3, 1, 0))
 
 
-def test_a_state_of_another_depth_says_the_depths():
+def test_state_of_another_depth_names_both_depths():
     with pytest.raises(cr.ModelError, match=r"does not match resnet14.*\[2, 2, 2\] here, \[1, 1, 1\] in the state"):
         cr.load_state_dict(net("resnet14"), state_of(net("resnet8")))
 
@@ -112,14 +112,14 @@ def test_a_state_of_another_depth_says_the_depths():
         ("none.npz", None, r"no file at .*none\.npz"),
     ],
 )
-def test_a_file_that_is_no_state_is_named(name, content, words, tmp_path):
+def test_invalid_state_file_is_named(name, content, words, tmp_path):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(cr.ModelError, match=words):
         cr.load_state_dict(net(), tmp_path / name)
 
 
-def test_other_objects_and_architectures_are_refused():
+def test_unsupported_objects_and_architectures_are_refused():
     with pytest.raises(cr.ModelError, match="the state is a list; give a .npz or .safetensors file, or a mapping"):
         cr.load_state_dict(net(), [1, 2])
     with pytest.raises(cr.ModelError, match="wrn16_4: no PyTorch layout is known for its layer 'last_norm'"):

@@ -1,4 +1,4 @@
-"""One file outside of the package adds an architecture, a family or a head."""
+"""A new architecture, family or head is one file outside the package."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ register_head("two_poolings", two_poolings)
 
 @pytest.fixture(autouse=True)
 def _restored_registries(monkeypatch):
-    """Registries without what a test adds."""
+    """Remove what a test registers."""
     rows, heads = dict(registry._ROWS), dict(HEADS)
     yield
     for kept, known in ((registry._ROWS, rows), (HEADS, heads)):
@@ -84,14 +84,14 @@ def train_one_step(model: keras.Model) -> None:
     assert any(np.any(a != b) for a, b in zip(before, after, strict=True))
 
 
-def test_a_row_from_one_outside_file_is_built_and_trained(tmp_path, monkeypatch):
+def test_plugin_row_is_built_and_trained(tmp_path, monkeypatch):
     import_file(ROW, "outside_row", tmp_path, monkeypatch)
     model = cr.build("resnet26", input_shape=(16, 16, 3), classes=3, per_image=True)
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 25
     train_one_step(model)
 
 
-def test_a_family_from_one_outside_file_is_built_and_trained(tmp_path, monkeypatch):
+def test_plugin_family_is_built_and_trained(tmp_path, monkeypatch):
     import_file(FAMILY, "outside_family", tmp_path, monkeypatch)
     model = cr.build("all_cnn", input_shape=(16, 16, 3), classes=3, norm="group", widths=(8, 16), per_image=True)
     assert [(stage.name, stage.stride, stage.channels) for stage in stages(model)] == [
@@ -105,21 +105,21 @@ def test_a_family_from_one_outside_file_is_built_and_trained(tmp_path, monkeypat
         find("all_cn")
 
 
-def test_a_recipe_trains_a_family_from_outside(tmp_path, monkeypatch):
+def test_recipe_trains_a_plugin_family(tmp_path, monkeypatch):
     import_file(FAMILY, "outside_family_of_a_recipe", tmp_path, monkeypatch)
     changes = {"model.name": "all_cnn", "model.widths": [8, 16], "train.epochs": 1}
     run = cr.fit("resnet8_digits", workdir=tmp_path / "runs", progress=False, **changes)
     assert [stage.stride for stage in stages(keras.saving.load_model(run.folder / "model.keras"))] == [2, 4]
 
 
-def test_a_module_of_the_families_folder_is_found(tmp_path, monkeypatch):
+def test_module_in_the_families_folder_is_found(tmp_path, monkeypatch):
     (tmp_path / "all_cnn.py").write_text(FAMILY)
     monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path)])
     families.load()
     assert ARCHITECTURES["all_cnn"].source.startswith("Springenberg")
 
 
-def test_a_head_from_one_outside_file_is_built_and_trained(tmp_path, monkeypatch):
+def test_plugin_head_is_built_and_trained(tmp_path, monkeypatch):
     import_file(HEAD, "outside_head", tmp_path, monkeypatch)
     model = cr.build("resnet8", input_shape=(16, 16, 3), classes=3, head="two_poolings", per_image=True)
     assert model.get_layer("logits").kernel.shape == (128, 3)
@@ -128,7 +128,7 @@ def test_a_head_from_one_outside_file_is_built_and_trained(tmp_path, monkeypatch
     assert same.count_params() == model.count_params()
 
 
-def test_names_that_are_taken_and_unknown_options_are_refused():
+def test_duplicate_names_and_unknown_options_are_refused():
     row = find("resnet20")
     with pytest.raises(cr.ModelError, match="'resnet20' is registered already; choose another name"):
         register("resnet20", row)

@@ -1,4 +1,4 @@
-"""Residual nets without norms: their branches start small, learn, decay and are saved as those with norms."""
+"""Residual networks without norms: small initial branches (SkipInit), training, weight decay, saving."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.options.get("shor
 VARIANTS = [
     *((name, {}) for name in RESIDUAL),
     ("fast_cnn", {}),
-    # Not v2 with C: its projections follow one another without a ReLU, and he_normal doubles the variance at each.
+    # Without v2 and C: its projections are not separated by a ReLU, and he_normal doubles the variance at each.
     *(("resnet20", {"variant": variant, "shortcut": s}) for variant in ("v1", "d") for s in "ABC"),
     *(("resnet20", {"variant": "v2", "shortcut": s}) for s in "AB"),
     ("resnet50", {"variant": "v2"}),
@@ -34,14 +34,14 @@ def build(name: str, **options) -> keras.Model:
 
 
 def deviation(model: keras.Model) -> float:
-    """Of the logits of a training batch of standardized noise, each image with a colour of its own."""
+    """Of the logits of a training batch of standardized noise, where each image has its own mean color."""
     random = np.random.default_rng(0)
     x = random.normal(size=(8, *model.input_shape[1:])) + random.normal(size=(8, 1, 1, 3))
     return float(np.std(model(x.astype("float32"), training=True)))
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
-def test_logits_start_within_a_factor_of_those_with_batch_norm(name, options):
+def test_initial_logits_have_a_scale_close_to_those_with_batch_norm(name, options):
     widths = ARCHITECTURES[name].options["widths"]
     if widths[-1] > 256:
         options = {"widths": tuple(width // 4 for width in widths), **options}
@@ -49,17 +49,17 @@ def test_logits_start_within_a_factor_of_those_with_batch_norm(name, options):
     assert with_norms / 5 < without < with_norms * 5
 
 
-def test_unscaled_branches_are_what_makes_logits_huge():
+def test_unscaled_branches_give_huge_logits():
     assert deviation(build("resnet20", norm="none", branch_scale="none")) > 10
 
 
 @pytest.mark.parametrize("name", ["plain20", "vgg11", "alexnet"])
-def test_nets_without_shortcuts_have_no_factors(name):
+def test_networks_without_shortcuts_have_no_branch_scale(name):
     model = cr.build(name, input_shape=(64, 64, 3), classes=3, norm="none", head="average")
     assert not any(isinstance(layer, keras.layers.EinsumDense) for layer in model.layers)
 
 
-def test_factors_start_at_one_where_the_shortcut_adds_channels_and_at_zero_elsewhere():
+def test_branch_scale_starts_at_one_only_if_the_shortcut_adds_channels():
     model = build("resnet14", norm="none")
     starts = {layer.name: layer.kernel.numpy() for layer in model.layers if isinstance(layer, keras.layers.EinsumDense)}
     ones = {name for name, kernel in starts.items() if np.all(kernel == 1)}
@@ -68,7 +68,7 @@ def test_factors_start_at_one_where_the_shortcut_adds_channels_and_at_zero_elsew
     assert len(starts) == 6
 
 
-def test_factors_multiply_channels_and_get_the_gradient_of_keras_own_layer():
+def test_branch_scale_multiplies_channels_like_einsum_dense():
     model = build("resnet8", norm="none", branch_scale="skipinit")
     ours = next(layer for layer in model.layers if isinstance(layer, keras.layers.EinsumDense))
     theirs = keras.layers.EinsumDense.from_config(ours.get_config())
@@ -80,7 +80,7 @@ def test_factors_multiply_channels_and_get_the_gradient_of_keras_own_layer():
     np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-6)
 
 
-def test_factors_and_biases_are_not_decayed():
+def test_branch_scales_and_biases_have_no_weight_decay():
     model = build("resnet8", norm="none")
     made = build_optimizer(schema.Optimizer(weight_decay=0.1), model, 0.1)
     made.build(model.trainable_variables)
@@ -89,7 +89,7 @@ def test_factors_and_biases_are_not_decayed():
     assert not any("_scale/" in path for path in decayed)
 
 
-def test_a_net_without_norms_opens_in_keras_alone(tmp_path):
+def test_model_without_norms_loads_without_cnnrecipes(tmp_path):
     model = build("resnet8", norm="none")
     model.get_layer("stage1_block1_scale").set_weights([np.linspace(0, 1, 16)])
     with_keras_norms(model).save(tmp_path / "model.keras")
@@ -104,7 +104,7 @@ def test_a_net_without_norms_opens_in_keras_alone(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), atol=1e-5)
 
 
-def test_a_net_without_norms_learns_at_the_default_rate(tmp_path):
+def test_model_without_norms_learns_at_the_default_rate(tmp_path):
     changes = {"model.norm": "none", "train.epochs": 8}
     run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **changes)
     assert run.recipe.optimizer.learning_rate == 0.1
@@ -119,6 +119,6 @@ def test_a_net_without_norms_learns_at_the_default_rate(tmp_path):
         ("vgg11", {"branch_scale": "skipinit"}, "vgg11 has no branch_scale to choose"),
     ],
 )
-def test_factors_that_cannot_be_are_refused(name, options, words):
+def test_invalid_branch_scale_is_refused(name, options, words):
     with pytest.raises(cr.ModelError, match=words):
         cr.build(name, input_shape=(32, 32, 3), classes=10, **options)

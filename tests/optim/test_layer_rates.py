@@ -1,4 +1,4 @@
-"""Layer-wise learning rates over every architecture of the registry."""
+"""Layer-wise learning rates for every architecture of the registry."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim.layer_rates import layer_rates, layers_after
 
 
-def depths(name, **options):
-    """Layer name to the number of layers of weights after it; all variables of a layer have one."""
-    # Few pixels, and weights that need no random numbers: only the graph matters.
+def weight_layers_after(name, **options):
+    """Layer name -> number of weight layers after it, which is the same for all variables of a layer."""
+    # Few pixels and constant weights: only the graph matters.
     model = cr.build(name, input_shape=(32, 32, 3), classes=10, init="fixed(0.01)", **options)
     after = layers_after(model)
     found = {}
@@ -29,19 +29,19 @@ RESIDUAL = [name for name in models.ARCHITECTURES if name.startswith(("resnet", 
 
 
 @pytest.mark.parametrize("name", RESIDUAL)
-def test_a_shortcut_has_the_depth_of_the_branch_that_it_joins(name):
-    """Its convolution, its norm and the last convolution of the block have as many layers of weights after them."""
-    found = depths(name)
+def test_shortcut_has_the_depth_of_the_last_convolution_of_its_block(name):
+    """Its convolution and its norm have as many weight layers after them as the last convolution of the block."""
+    found = weight_layers_after(name)
     shortcuts = [layer.removesuffix("_shortcut_conv") for layer in found if layer.endswith("_shortcut_conv")]
     for block in shortcuts:
         last = max(layer for layer in found if layer.startswith(f"{block}_conv"))
         assert found[f"{block}_shortcut_conv"] == found[last]
         assert found.get(f"{block}_shortcut_norm", found[last]) == found[last]
     for norm in (layer for layer in found if "_norm" in layer):
-        # Before activation a norm follows the sum of the block before it.
+        # In pre-activation order a norm follows the sum of the previous block.
         follows = norm.replace("norm2", "conv1") if name.startswith("wrn") else norm.replace("norm", "conv")
         assert found[norm] == found.get(follows, found[norm]), norm
-    # As many depths as the name counts layers; of a wide net it counts two that stand beside others.
+    # As many depths as the layers in the name; wide nets count two layers that are parallel to others.
     layers = int("".join(filter(str.isdigit, name.partition("_")[0])))
     assert set(found.values()) == set(range(layers - 2 * name.startswith("wrn")))
 
@@ -64,11 +64,11 @@ def test_a_shortcut_has_the_depth_of_the_branch_that_it_joins(name):
     ],
 )  # fmt: skip
 def test_stem_squeeze_excite_and_head_are_counted(name, options, expected):
-    found = depths(name, **options)
+    found = weight_layers_after(name, **options)
     assert {layer: found[layer] for layer in expected} == expected
 
 
-def test_a_frozen_layer_still_counts():
+def test_frozen_layer_is_counted():
     layers = [
         keras.Input((4,)),
         keras.layers.Dense(3, name="a"),
@@ -80,7 +80,7 @@ def test_a_frozen_layer_still_counts():
     assert layer_rates(model, 0.5)[model.get_layer("a").kernel.path] == 0.25
 
 
-def test_a_nested_model_is_opened():
+def test_nested_model_is_traversed():
     x = keras.Input((4,))
     inner = keras.Model(x, keras.layers.Dense(3, name="second")(keras.layers.Dense(3, name="first")(x)))
     y = keras.Input((4,))
@@ -90,7 +90,7 @@ def test_a_nested_model_is_opened():
     assert rates[inner.get_layer("first").kernel.path] == 0.25
 
 
-def test_a_model_without_a_graph_is_refused():
+def test_model_without_a_graph_is_refused():
     class Subclassed(keras.Model):
         pass
 

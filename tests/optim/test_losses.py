@@ -1,4 +1,4 @@
-"""Losses against their formulas, written out in NumPy."""
+"""Losses against their formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def softmax(logits):
 
 
 def reference(method, labels, smoothing):
-    """(N,) values."""
+    """Reference values, (N,)."""
     p, sigmoid = softmax(LOGITS), 1 / (1 + np.exp(-LOGITS))
     if "0.2" in method:
         labels = (labels > 0.2).astype(float)
@@ -40,13 +40,13 @@ def reference(method, labels, smoothing):
 @pytest.mark.parametrize("labels", [ONE_HOT, MIXED], ids=["one-hot", "mixed"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
-def test_the_formula(method, labels, smoothing, weights):
+def test_loss_matches_its_formula(method, labels, smoothing, weights):
     made = build_loss(schema.Train(epochs=1, loss=method, label_smoothing=smoothing), weights)
     expected = reference(method, labels, smoothing) * (labels @ weights if weights else 1)
     assert float(made(labels, LOGITS)) == pytest.approx(expected.mean(), rel=1e-5)
 
 
-def test_focal_is_the_papers_on_one_example():
+def test_focal_loss_matches_the_example_of_its_paper():
     """Lin et al. 2017, section 3: with gamma 2 an example of p = 0.9 counts 100 times less than in cross entropy."""
     logits = np.log([[0.9, 0.1]])
     focal, plain = (float(RecipeLoss(name)([[1.0, 0.0]], logits)) for name in ("focal", "cross_entropy"))
@@ -63,14 +63,14 @@ def test_large_logits_give_finite_values_and_gradients(method):
     assert np.isfinite(gradient.numpy()).all()
 
 
-def test_half_precision_logits_are_measured_in_float32():
+def test_half_precision_logits_are_computed_in_float32():
     found = RecipeLoss()(ONE_HOT, tf.cast(LOGITS, tf.bfloat16))
     assert found.dtype == tf.float32
     rounded = tf.cast(tf.cast(LOGITS, tf.bfloat16), tf.float32)
     assert float(found) == float(RecipeLoss()(ONE_HOT, rounded))
 
 
-def test_a_loss_is_written_and_read():
+def test_loss_survives_serialization():
     made = RecipeLoss("focal(gamma=1.5)", 0.1, WEIGHTS)
     again = keras.losses.deserialize(keras.losses.serialize(made))
     assert float(again(MIXED, LOGITS)) == float(made(MIXED, LOGITS))

@@ -1,4 +1,4 @@
-"""Optimizers against PyTorch on a linear model, and against Keras' own."""
+"""Optimizers against PyTorch, timm, Keras, and their formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], np.float32)
 
 
 def trained(steps, **changes):
-    """Kernel and bias of a linear model after some steps, as PyTorch's below."""
+    """Kernel and bias of a linear model after some steps, as in the PyTorch program below."""
     spec = schema.Optimizer(weight_decay=0.1, **changes)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.set_weights([np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([0.25, -1.5])])
@@ -51,17 +51,17 @@ def trained(steps, **changes):
         ),
     ],
 )
-def test_steps_are_pytorchs(changes, steps, recorded):
+def test_steps_match_pytorch(changes, steps, recorded):
     np.testing.assert_allclose(trained(steps, **changes), recorded, rtol=1e-6, atol=1e-6)
 
 
 def recipe_sgd(learning_rate, *, nesterov=False, **options):
-    """As `keras.optimizers.SGD`."""
+    """The equivalent of `keras.optimizers.SGD`."""
     return RecipeOptimizer(SGD(nesterov=nesterov), learning_rate, **options)
 
 
-def fitted(cls, *, strategy=None, scaled=False, **options):
-    """The weights that some steps on noise give."""
+def fitted_weights(cls, *, strategy=None, scaled=False, **options):
+    """The weights after some training steps on noise."""
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
     with (strategy or tf.distribute.get_strategy()).scope():
@@ -84,21 +84,21 @@ def fitted(cls, *, strategy=None, scaled=False, **options):
         {"momentum": 0.9, "scaled": True},
     ],
 )
-def test_without_decay_it_is_keras_sgd(options):
+def test_sgd_without_weight_decay_matches_keras(options):
     np.testing.assert_allclose(
-        fitted(recipe_sgd, **options), fitted(keras.optimizers.SGD, **options), rtol=1e-6, atol=1e-7
+        fitted_weights(recipe_sgd, **options), fitted_weights(keras.optimizers.SGD, **options), rtol=1e-6, atol=1e-7
     )
 
 
-def test_a_strategy_gives_the_same():
+def test_mirrored_strategy_matches_the_default_strategy():
     options = {"momentum": 0.9, "nesterov": True, "coupled_decay": 0.1}
-    mirrored = fitted(recipe_sgd, strategy=tf.distribute.MirroredStrategy(["CPU:0"]), **options)
-    np.testing.assert_allclose(mirrored, fitted(recipe_sgd, **options), rtol=1e-6, atol=1e-7)
+    mirrored = fitted_weights(recipe_sgd, strategy=tf.distribute.MirroredStrategy(["CPU:0"]), **options)
+    np.testing.assert_allclose(mirrored, fitted_weights(recipe_sgd, **options), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_vectors_are_not_decayed(name):
-    """With no gradient, only decay moves a weight."""
+def test_vectors_have_no_weight_decay(name):
+    """With zero gradients, only weight decay changes a weight."""
     model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 3), keras.layers.BatchNormalization()])
     model.set_weights([np.ones(w.shape) for w in model.get_weights()])
     made = build_optimizer(schema.Optimizer(name=name, weight_decay=0.1), model, 0.5)
@@ -109,8 +109,8 @@ def test_vectors_are_not_decayed(name):
     np.testing.assert_allclose(model.layers[0].kernel.numpy(), {"sgd": 1 - 1.9 * 0.05, "adamw": 0.95}[name], rtol=1e-6)
 
 
-def test_clipping_is_of_the_whole_gradient():
-    """Of all variables together, before decay and momentum; in NumPy: SGD's first Nesterov step is 1.9 * lr * g."""
+def test_clip_norm_uses_the_global_norm():
+    """The norm over all variables, before decay and momentum; in NumPy: SGD's first Nesterov step is 1.9 * lr * g."""
     spec = schema.Optimizer(weight_decay=0.0, clip_norm=0.5)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     before = [w.copy() for w in model.get_weights()]
@@ -122,7 +122,7 @@ def test_clipping_is_of_the_whole_gradient():
 
 
 def linear_steps(steps, gradient_of, **changes):
-    """A weight matrix after some steps on given gradients, and the optimizer."""
+    """A weight matrix after some steps with given gradients, and the optimizer."""
     spec = schema.Optimizer(**changes)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
     model.set_weights([np.arange(6.0).reshape(3, 2) - 2])
@@ -152,8 +152,8 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize(("name", "decay"), REFERENCES)
-def test_thirty_steps_are_those_of_torch_and_timm(name, decay):
-    """With the defaults of both sides, epsilon's too."""
+def test_thirty_steps_match_torch_and_timm(name, decay):
+    """With the default hyperparameters of both sides, including epsilon."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     model.set_weights([np.sin(np.arange(12.0)).reshape(4, 3), np.array([0.5, -0.25, 0.0])])
     made = build_optimizer(schema.Optimizer(name=name, decay=decay, weight_decay=0.1), model, 0.01)
@@ -168,7 +168,7 @@ def gradient(k):
     return np.cos(k + np.arange(6.0)).reshape(3, 2)
 
 
-def test_lion_is_algorithm_2():
+def test_lion_matches_algorithm_2():
     found, _ = linear_steps(4, gradient, name="lion", weight_decay=0.3)
     w, m = np.arange(6.0).reshape(3, 2) - 2, np.zeros((3, 2))
     for k in range(4):
@@ -178,7 +178,7 @@ def test_lion_is_algorithm_2():
     np.testing.assert_allclose(found, w, rtol=1e-5)
 
 
-def test_lamb_is_adams_step_by_the_trust_ratio():
+def test_lamb_is_the_adam_step_times_the_trust_ratio():
     found, _ = linear_steps(3, gradient, name="lamb", weight_decay=0.0)
     w, m, v = np.arange(6.0).reshape(3, 2) - 2, 0.0, 0.0
     for k in range(3):
@@ -189,8 +189,8 @@ def test_lamb_is_adams_step_by_the_trust_ratio():
     np.testing.assert_allclose(found, w, rtol=1e-5)
 
 
-def test_coupled_decay_of_adam_is_pytorchs_adam():
-    """torch.optim.Adam(weight_decay=0.1) on these gradients, written out: the decay goes through both moments."""
+def test_coupled_decay_of_adam_matches_pytorch_adam():
+    """The formula of torch.optim.Adam(weight_decay=0.1): the decay enters both moments."""
     found, _ = linear_steps(3, gradient, name="adamw", decay="coupled", weight_decay=0.1)
     w, m, v = np.arange(6.0).reshape(3, 2) - 2, 0.0, 0.0
     for k in range(3):
@@ -200,7 +200,7 @@ def test_coupled_decay_of_adam_is_pytorchs_adam():
     np.testing.assert_allclose(found, w, rtol=2e-5)
 
 
-def test_decoupled_decay_of_sgd_is_apart_from_the_momentum():
+def test_decoupled_decay_of_sgd_bypasses_momentum():
     found, _ = linear_steps(3, lambda k: np.zeros((3, 2)), decay="decoupled", weight_decay=0.1)
     np.testing.assert_allclose(found, (np.arange(6.0).reshape(3, 2) - 2) * (1 - 0.1 * 0.1) ** 3, rtol=1e-6)
 
@@ -211,7 +211,7 @@ def convolutional():
     return keras.Sequential(layers)
 
 
-def test_muon_orthogonalizes_the_inner_convolutions_only():
+def test_muon_orthogonalizes_inner_convolutions_only():
     model = convolutional()
     made = build_optimizer(schema.Optimizer(name="muon", weight_decay=0.0), model, 0.1)
     before = {v.path: v.numpy() for v in model.trainable_variables}
@@ -223,7 +223,7 @@ def test_muon_orthogonalizes_the_inner_convolutions_only():
     # 0.2 sqrt(max(36, 6)) times singular values that five Newton-Schulz steps bring into [0.68, 1.13] (Jordan et al.)
     singular = np.linalg.svd(update / (0.1 * 0.2 * np.sqrt(36)), compute_uv=False)
     assert ((singular > 0.6) & (singular < 1.25)).all()
-    # the same directions as those of Nesterov's first momentum, 1.95 times the gradient
+    # the singular vectors are those of Nesterov's first momentum, 1.95 times the gradient
     left, _, right = np.linalg.svd(gradients[inner.path].reshape(-1, 6), full_matrices=False)
     along = left.T @ update @ right.T
     assert np.abs(along - np.diag(np.diag(along))).max() < 0.02 * np.abs(along).max()
@@ -232,8 +232,8 @@ def test_muon_orthogonalizes_the_inner_convolutions_only():
         np.testing.assert_allclose(moved, 0.1 * np.sign(gradients[variable.path]), rtol=1e-3)
 
 
-def test_muons_decay_is_at_the_rate_of_the_variable():
-    """With no gradient only decay moves a weight: by rate * auxiliary_rate * decay where AdamW updates it."""
+def test_muon_weight_decay_uses_the_rate_of_each_variable():
+    """With zero gradients only decay changes a weight: by rate * auxiliary_rate * decay where AdamW updates it."""
     model = convolutional()
     spec = schema.Optimizer(name="muon(auxiliary_rate=0.25)", weight_decay=0.2, layer_decay=0.5, decay_all=True)
     made = build_optimizer(spec, model, 0.1)
@@ -258,7 +258,7 @@ OPTIMIZERS = ["sgd", "adamw", "lamb", "lion", "muon", "schedule_free_adamw"]
     ("name", "decay"), [*((name, None) for name in OPTIMIZERS), ("sgd", "decoupled"), ("adamw", "coupled")]
 )
 def test_xla_gives_the_same_weights(name, decay):
-    """With a schedule, clipping, layer-wise rates, and both averages of weights that may follow."""
+    """With a schedule, clipping, layer-wise rates, and the averages of weights that the optimizer allows."""
     found = {}
     with_averages = {} if name == "schedule_free_adamw" else {"ema": 0.9, "lookahead": 2}
     spec = schema.Optimizer(name=name, decay=decay, weight_decay=0.1, layer_decay=0.7, clip_norm=1.0, **with_averages)
@@ -286,14 +286,14 @@ def test_xla_gives_the_same_weights(name, decay):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_is_written_and_read(name):
+def test_optimizer_survives_serialization(name):
     made = build_optimizer(schema.Optimizer(name=name, clip_norm=0.5), convolutional(), 0.01)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
     assert type(again) is type(made)
     assert again.get_config() == made.get_config()
 
 
-def test_an_optimizer_that_averages_refuses_other_averages():
+def test_schedule_free_optimizer_refuses_other_averages():
     for key, value in {"ema": 0.9, "lookahead": 5}.items():
         with pytest.raises(
             RecipeError, match=rf"optimizer: {key} = {value} with optimizer.name = 'schedule_free_adamw.*leave {key}"
@@ -303,15 +303,15 @@ def test_an_optimizer_that_averages_refuses_other_averages():
             )
 
 
-def test_lion_without_its_momentum_is_refused():
+def test_lion_with_zero_beta_1_is_refused():
     """Keras' class would raise a bare ValueError."""
     with pytest.raises(RecipeError, match="beta_1"):
         catalog.load("resnet8_digits").change(**{"optimizer.name": "lion(beta_1=0.0)"})
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lion", "muon"])
-def test_a_layers_rate_is_that_of_its_depth(name):
-    """Three layers of weights: 0.25, 0.5 and 1; a norm as the convolution before it; decay as well."""
+def test_layer_decay_scales_the_rate_by_depth(name):
+    """Three weight layers: 0.25, 0.5 and 1; a norm has the depth of its convolution; decay is scaled as well."""
     moved = {}
     for layer_decay in (None, 0.5):
         keras.utils.set_random_seed(0)
@@ -329,7 +329,7 @@ def test_a_layers_rate_is_that_of_its_depth(name):
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb", "lion", "muon", "schedule_free_adamw"])
-def test_each_trains_under_a_strategy_and_with_loss_scaling(name):
+def test_optimizer_trains_under_a_strategy_with_loss_scaling(name):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         model = convolutional()
@@ -341,6 +341,6 @@ def test_each_trains_under_a_strategy_and_with_loss_scaling(name):
     assert losses[-1] < losses[0]
 
 
-def test_two_ways_to_clip_are_refused():
+def test_clip_norm_with_clip_value_is_refused():
     with pytest.raises(TrainingError, match=r"clip_norm = 1.0 and optimizer.clip_value = 2.0; leave one"):
         build_optimizer(schema.Optimizer(clip_norm=1.0, clip_value=2.0), convolutional(), 0.1)

@@ -1,4 +1,4 @@
-"""Warm-ups and milestones where `train.epochs` is changed."""
+"""Scaling of warmup and milestones when `train.epochs` is changed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def changed(epochs, **optimizer):
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_a_shipped_recipe_can_be_tried_for_one_epoch(name):
+def test_shipped_recipe_can_be_trained_for_one_epoch(name):
     optimizer = catalog.load(name).change(**{"train.epochs": 1}).optimizer
     assert rescale.fit(optimizer.warmup, optimizer.schedule, 1)
     assert optimizer.warmup == catalog.load(name).optimizer.warmup
     assert optimizer.warmup.unit == "%"
 
 
-def test_what_has_no_room_is_scaled_together_and_said():
+def test_lengths_that_do_not_fit_are_scaled_together_with_a_warning():
     with pytest.warns(CNNRecipesWarning, match="182 epochs has no room in 91.*2.5 epochs.*45.5 epochs.*68 epochs"):
         optimizer = changed(91, schedule=HE, warmup="5 epochs")
     assert optimizer.warmup == Duration(2.5, "epochs")
@@ -39,16 +39,16 @@ def test_what_has_no_room_is_scaled_together_and_said():
     [
         (137, {"schedule": HE, "warmup": "5 epochs"}),
         (1, {"schedule": "multi_step(['50%', '75%'])", "warmup": "5%"}),
-        (1, {"schedule": "multi_step(['400 steps'])", "warmup": "4 steps"}),  # its data tells whether they fit
+        (1, {"schedule": "multi_step(['400 steps'])", "warmup": "4 steps"}),  # whether they fit depends on the data
         (1, {"schedule": "exponential('3 epochs')", "warmup": "0 epochs"}),
     ],
 )
-def test_what_has_room_stays(epochs, optimizer):
+def test_lengths_that_fit_are_unchanged(epochs, optimizer):
     found = changed(epochs, **optimizer)
     assert (found.schedule, str(found.warmup)) == (optimizer["schedule"], optimizer["warmup"])
 
 
-def test_what_is_asked_for_stays_even_if_it_has_no_room():
+def test_explicit_lengths_are_unchanged_even_if_they_do_not_fit():
     base = catalog.load("resnet20_cifar")
     optimizer = base.change(**{"train.epochs": 3, "optimizer.warmup": "5 epochs"}).optimizer
     assert str(optimizer.warmup) == "5 epochs"
@@ -62,14 +62,14 @@ def test_what_is_asked_for_stays_even_if_it_has_no_room():
     ["cosine", HE, "step('60 epochs')", "trapezoid('170 epochs')", "warm_restarts('160 epochs')", "polynomial"],
 )
 @pytest.mark.filterwarnings("ignore::cnnrecipes.errors.CNNRecipesWarning")
-def test_scaled_lengths_always_have_room(schedule, epochs):
+def test_scaled_lengths_always_fit(schedule, epochs):
     optimizer = changed(epochs, schedule=schedule, warmup="11 epochs")
     assert rescale.fit(optimizer.warmup, optimizer.schedule, epochs)
 
 
 @pytest.mark.parametrize("amount", [1.0, 5.0, 0.3, 136.0, 1e-3])
 @pytest.mark.parametrize("share", [1 / 182, 0.5, 1 / 3, 0.999])
-def test_a_scaled_length_is_never_longer_than_its_share(amount, share):
+def test_scaled_length_is_never_longer_than_its_share(amount, share):
     found = rescale.scaled(Duration(amount, "epochs"), share).amount
     assert found <= amount * share * (1 + 1e-9)
     assert found == pytest.approx(amount * share, rel=2e-3)
@@ -78,6 +78,6 @@ def test_a_scaled_length_is_never_longer_than_its_share(amount, share):
 @pytest.mark.parametrize(
     "text", ["cosine", "cosine(0.1)", HE, "step('3 epochs', factor=0.5)", "trapezoid('12.5%')", "plateau(3)"]
 )
-def test_a_call_is_written_as_it_is_read(text):
+def test_schedule_call_survives_writing_and_parsing(text):
     call = SCHEDULES.parse(text)
     assert SCHEDULES.parse(write_call(call, SCHEDULES)) == call

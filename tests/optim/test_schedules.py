@@ -1,4 +1,4 @@
-"""Schedules against PyTorch's values and their formulas; what does not fit is refused."""
+"""Schedules against PyTorch and their formulas, eagerly, in graphs and under XLA; errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RECORDED = {
 
 
 @pytest.mark.parametrize(("total", "peak"), RECORDED)
-def test_one_cycle_is_pytorchs_at_every_length(total, peak):
+def test_one_cycle_matches_pytorch_at_every_length(total, peak):
     made = build_schedule(schema.Optimizer(learning_rate=peak, schedule="one_cycle"), schema.Train(epochs=1), total)
     found = [float(made(step)) for step in range(total)]
     np.testing.assert_allclose(found, RECORDED[total, peak], rtol=1e-4, atol=1e-7)
@@ -40,7 +40,7 @@ def test_one_cycle_is_pytorchs_at_every_length(total, peak):
 
 @pytest.mark.parametrize("kind", ["cosine", "constant", "one_cycle"])
 @pytest.mark.parametrize("warmup", ["0 epochs", "1 epoch", "25%", "7 steps"])
-def test_a_rate_rises_to_its_peak_and_never_above(kind, warmup):
+def test_rate_rises_to_its_peak_and_then_falls(kind, warmup):
     warmup = "0 epochs" if kind == "one_cycle" else warmup
     made = build_schedule(schema.Optimizer(learning_rate=0.3, schedule=kind, warmup=warmup), schema.Train(epochs=4), 10)
     rates = np.array([float(made(step)) for step in range(40)])
@@ -88,32 +88,32 @@ def rates(total_epochs=4, steps=3, batch_size=256, n=None, **optimizer):
 
 
 @pytest.mark.parametrize("text", TORCH)
-def test_a_schedule_is_pytorchs(text):
+def test_schedule_matches_pytorch(text):
     np.testing.assert_allclose(rates(schedule=text), TORCH[text], rtol=2e-6)
 
 
-def test_a_trapezoid_rises_holds_and_falls_in_a_line():
+def test_trapezoid_rises_holds_and_falls_linearly():
     found = rates(10, 10, schedule="trapezoid('20%', floor=0.5)", warmup="10 steps")
     step = np.arange(100)
     expected = np.minimum(np.minimum((step + 1) / 11, 1), 0.5 + 0.5 * np.minimum((100 - step) / 20, 1))
     np.testing.assert_allclose(found, 0.4 * expected, rtol=1e-6)
 
 
-def test_restarts_begin_at_the_peak_after_a_warm_up():
-    """Also where lengths are no powers that a logarithm finds exactly."""
+def test_warm_restarts_begin_at_the_peak():
+    """Including lengths that are no exact powers for a logarithm."""
     found = rates(50, 1, schedule="warm_restarts('3 steps', 1.5)", warmup="2 steps")
-    starts = [2, 5, 9, 16, 26, 41]  # 3, 4 (4.5, to even), 7, 10, 15 steps long
+    starts = [2, 5, 9, 16, 26, 41]  # 3, 4 (4.5, rounded to even), 7, 10, 15 steps long
     np.testing.assert_allclose(found[starts], 0.4, rtol=1e-6)
     assert (np.diff(found)[[s - 1 for s in starts[1:]]] > 0).all()
     assert (np.diff(found) > 0).sum() == 2 + len(starts) - 1
 
 
 @pytest.mark.parametrize(("scale", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)])
-def test_the_peak_scales_with_the_batch(scale, factor):
+def test_peak_scales_with_the_batch_size(scale, factor):
     assert rates(scale_rate=scale, batch_size=1024).max() == pytest.approx(0.4 * factor)
 
 
-def test_a_plateaus_drops_are_of_the_rate_and_end_at_the_floor():
+def test_plateau_lowers_the_rate_down_to_the_floor():
     made = build_schedule(
         schema.Optimizer(learning_rate=0.4, schedule="plateau(3, 0.1, floor=0.05)"), schema.Train(epochs=4), 3
     )
@@ -125,7 +125,7 @@ def test_a_plateaus_drops_are_of_the_rate_and_end_at_the_floor():
 
 
 @pytest.mark.parametrize("kind", ["stretch", "restart", "constant"])
-def test_an_extension_goes_on_from_its_epoch(kind):
+def test_extension_continues_from_its_epoch(kind):
     value = ", 0.01" if kind == "constant" else ""
     longer = {"total_epochs": 10, "steps": 5, "warmup": "1 epoch"}
     found = rates(**longer, extensions=[f"{kind}(4{value})"])
@@ -139,20 +139,20 @@ def test_an_extension_goes_on_from_its_epoch(kind):
 
 
 @pytest.mark.parametrize("warmup", ["1 step", "2 steps", "5%", "1 epoch"])
-def test_the_first_step_of_a_warm_up_is_above_0(warmup):
-    """At a rate of 0 its gradient would be computed for nothing."""
+def test_first_warmup_step_has_a_positive_rate(warmup):
+    """At a rate of 0 its gradient would be wasted."""
     found = rates(8, 10, warmup=warmup)
     steps = {"1 step": 1, "2 steps": 2, "5%": 4, "1 epoch": 10}[warmup]
     np.testing.assert_allclose(found[: steps + 1], 0.4 * np.arange(1, steps + 2) / (steps + 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("text", ["cosine", "multi_step(['6 epochs', '8 epochs'])", "trapezoid('4 epochs')"])
-def test_a_training_that_was_stopped_early_is_extended_as_it_was_planned(text):
-    """Planned for 10 epochs with 5 of warm-up, stopped after 2, and trained for 1 more."""
+def test_extension_after_early_stopping_scales_the_planned_schedule(text):
+    """Planned for 10 epochs with 5 of warmup, stopped after 2, and trained for 1 more."""
     train = {"schedule": text, "warmup": "5 epochs"}
     found = rates(3, 20, **train, extensions=["restart(2, planned=10)"])
     np.testing.assert_allclose(found[:40], rates(10, 20, **train)[:40], rtol=1e-6)
-    # A tenth as long as it was planned: every length a tenth.
+    # A tenth of the planned training: every length is a tenth.
     tenth = {"cosine": "cosine", "trapezoid('4 epochs')": "trapezoid('0.4 epochs')"}
     again = {"schedule": tenth.get(text, "multi_step(['0.6 epochs', '0.8 epochs'])"), "warmup": "0.5 epochs"}
     np.testing.assert_allclose(found[40:], rates(1, 20, **again), rtol=1e-6)
@@ -169,13 +169,13 @@ def test_a_training_that_was_stopped_early_is_extended_as_it_was_planned(text):
         ({"schedule": "multi_step(['1%', '50%'])"}, {"optimizer.schedule": "multi_step(milestones=['50%'])"}),
     ],
 )  # fmt: skip
-def test_what_a_short_training_has_no_room_for_is_clipped(optimizer, expected):
+def test_lengths_that_do_not_fit_a_short_training_are_clipped(optimizer, expected):
     assert clipped(schema.Optimizer(**optimizer), schema.Train(epochs=4), 3) == expected
     fitting = {key.removeprefix("optimizer."): value for key, value in expected.items()}
     assert len(rates(**{**optimizer, **fitting})) == 12
 
 
-def test_a_schedule_is_written_and_read():
+def test_schedule_survives_serialization():
     made = build_schedule(schema.Optimizer(schedule="step('1 epoch')", warmup="2 steps"), schema.Train(epochs=4), 3)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(made))
     assert [float(again(i)) for i in range(12)] == [float(made(i)) for i in range(12)]
@@ -195,19 +195,19 @@ def test_a_schedule_is_written_and_read():
         ({"extensions": ["restart(4)"]}, "raise train.epochs above 4"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(optimizer, words):
+def test_invalid_schedule_is_refused(optimizer, words):
     with pytest.raises(RecipeError, match=words):
         rates(**optimizer)
 
 
 def in_every_mode(function):
-    """A function of a tensor of steps as it is run eagerly, in a graph and compiled by XLA, by name."""
+    """A function of a tensor of steps, by execution mode: eager, graph, and compiled by XLA."""
     graph = {jit: tf.function(function, jit_compile=jit, autograph=False) for jit in (False, True)}
     return {"eager": function, "graph": graph[False], "xla": graph[True]}
 
 
-# Where k * every times the float32 nearest to 1 / every is below k for one of k = 1, 2, 3, 4: the drops of these are
-# late in a graph that divides float32 steps, as TensorFlow makes the division a multiplication.
+# Where k * every times the float32 nearest to 1 / every is below k for one of k = 1, 2, 3, 4: these drops are late
+# in a graph that divides float32 steps, as TensorFlow makes the division a multiplication.
 AT_RISK = [
     every
     for every in range(2, 400)
@@ -216,8 +216,8 @@ AT_RISK = [
 
 
 @pytest.mark.parametrize(("mode", "intervals"), [("eager", range(2, 400)), ("graph", range(2, 400)), ("xla", AT_RISK)])
-def test_a_step_drops_at_its_step_in_every_mode(mode, intervals):
-    """The step before, at and after each of four drops; for every interval, under XLA for those at risk."""
+def test_step_schedule_drops_at_the_exact_step_in_every_mode(mode, intervals):
+    """The steps before, at and after each of four drops; for every interval, under XLA for those at risk."""
     drops = np.array([[k * every for k in (1, 2, 3, 4)] for every in intervals])
     steps = np.concatenate([drops - 1, drops, drops + 1], axis=1)
     made = [
@@ -238,7 +238,7 @@ def half_cosine(start, end, share):
     return end + (start - end) * (1 + np.cos(np.pi * np.clip(share, 0, 1))) / 2
 
 
-# The share of the peak at step s of a training of n steps with a warm-up of w, in float64.
+# The share of the peak at step s of a training of n steps with a warmup of w, in float64.
 FORMULAS = {
     "constant": lambda s, n, w: np.ones_like(s),
     "cosine(floor=0.1)": lambda s, n, w: half_cosine(1, 0.1, (s - w) / (n - w)),
@@ -254,8 +254,8 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_every_boundary_is_exact_in_every_mode(text):
-    """At each step of trainings of several lengths, with and without a warm-up, up to the step after the last."""
+def test_boundaries_are_exact_in_every_mode(text):
+    """At each step of trainings of several lengths, with and without warmup, up to the step after the last."""
     cases = [(epochs, warmup) for epochs in (10, 23, 41) for warmup in (0, 5)]
     made = [
         build_schedule(
@@ -279,7 +279,7 @@ def test_every_boundary_is_exact_in_every_mode(text):
 
 
 @pytest.mark.parametrize("kind", ["stretch", "restart", "constant"])
-def test_an_extension_begins_at_its_step_in_every_mode(kind):
+def test_extension_begins_at_the_exact_step_in_every_mode(kind):
     value = ", 0.01" if kind == "constant" else ""
     spec = schema.Optimizer(learning_rate=0.4, schedule="step('7 steps')", extensions=[f"{kind}(4{value})"])
     made, s = build_schedule(spec, schema.Train(epochs=9), 7), np.arange(63)
@@ -296,8 +296,8 @@ def test_one_cycle_is_the_same_in_every_mode():
         np.testing.assert_allclose(found, RECORDED[37, 0.4], rtol=1e-4, atol=1e-7, err_msg=mode)
 
 
-def test_a_time_budgets_position_counts_whole_steps():
-    """Between two steps nothing has dropped yet."""
+def test_time_budget_position_is_rounded_down_to_whole_steps():
+    """A drop happens at a step, not between two."""
     made = build_schedule(
         schema.Optimizer(learning_rate=0.4, schedule="step('3 steps')"), schema.Train(epochs=4, time_budget="1 min"), 3
     )

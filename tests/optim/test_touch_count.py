@@ -1,4 +1,4 @@
-"""A new schedule, optimizer or loss is one class in one file, inside or outside of the package."""
+"""A new schedule, optimizer or loss is one class in one file, inside or outside the package."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What a process finds that has the example of docs/training.md as a plugin."""
+    """The report of a process with the example of docs/training.md as a plugin."""
     folder = tmp_path_factory.mktemp("outside")
     (folder / "my_methods.py").write_text(EXAMPLE)
     paths = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "CNNRECIPES_PLUGINS": "my_methods"}
@@ -61,23 +61,23 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_a_model_trains_with_a_class_from_outside(found, key):
+def test_model_trains_with_a_plugin_class(found, key):
     value, losses = found["runs"][key]
     assert value == CHANGES[key]
     assert len(losses) == 2
     assert losses[1] < losses[0]
 
 
-def test_a_schedule_from_outside_has_its_values(found):
+def test_plugin_schedule_has_the_values_of_its_formula(found):
     assert found["rates"] == pytest.approx([0.01 * (1 - 0.5 * step / 10) for step in range(10)], rel=1e-6)
 
 
-def test_an_optimizer_from_outside_is_written_and_read(found):
+def test_plugin_optimizer_survives_serialization(found):
     assert found["read"]
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_an_error_suggests_it(found, key):
+def test_errors_suggest_the_plugin_class(found, key):
     assert f"did you mean {CHANGES[key].partition('(')[0]}" in found["errors"][key]
 
 
@@ -90,5 +90,5 @@ def test_an_error_suggests_it(found, key):
         "| `brier` | Squared error of the probabilities (Brier 1950). |",
     ],
 )
-def test_the_generated_table_has_it(found, row):
+def test_generated_table_has_the_plugin_class(found, row):
     assert row in found["page"].splitlines()

@@ -1,4 +1,4 @@
-"""Averages of weights against their formulas."""
+"""Weight averages (EMA, Lookahead, schedule-free) against their formulas."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def model():
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.99])
-def test_the_average_is_its_formula_of_all_weights(decay):
-    """Batch norm's moving statistics too; the first steps count more."""
+def test_ema_matches_its_formula_for_all_weights(decay):
+    """Including batch norm's moving statistics; the first steps have a larger weight."""
     net = model()
     average, expected = EMA(net, decay), [w.copy() for w in net.get_weights()]
     update = tf.function(average.update)
@@ -37,7 +37,7 @@ def test_the_average_is_its_formula_of_all_weights(decay):
         np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5)
 
 
-def test_a_swap_is_an_exchange_and_two_are_nothing():
+def test_swap_is_exact_and_its_own_inverse():
     net = model()
     average = EMA(net, 0.9)
     net.set_weights([w * np.float32(np.pi) for w in net.get_weights()])
@@ -48,7 +48,7 @@ def test_a_swap_is_an_exchange_and_two_are_nothing():
     assert ([w.tobytes() for w in net.get_weights()], [v.numpy().tobytes() for v in average.variables]) == before
 
 
-def test_lookahead_is_algorithm_1():
+def test_lookahead_matches_algorithm_1():
     net = model()
     ahead, update = Lookahead(net, 3, 0.5), None
     update = tf.function(ahead.update)
@@ -67,7 +67,7 @@ def test_lookahead_is_algorithm_1():
 
 
 def schedule_free(steps, decay):
-    """Weights y, their average x as it is measured, and both by the reference, after some steps on given gradients.
+    """Weights y and their average x after some steps with given gradients, and both by the reference.
 
     The reference is facebookresearch/schedule_free's adamw_schedulefree_reference.py with weights of 1 / step:
     z -= lr * (g / denominator + decay * y); x = (1 - 1/k) x + z / k; y = (1 - beta_1) z + beta_1 x.
@@ -91,7 +91,7 @@ def schedule_free(steps, decay):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_schedule_free_trains_at_y_and_is_measured_at_x(decay):
+def test_schedule_free_trains_at_y_and_evaluates_at_x(decay):
     net, average, y, x = schedule_free(7, decay)
     np.testing.assert_allclose(net.get_weights()[0], y, rtol=2e-5)
     before = net.get_weights()[0].tobytes()
@@ -101,8 +101,8 @@ def test_schedule_free_trains_at_y_and_is_measured_at_x(decay):
     assert net.get_weights()[0].tobytes() == before
 
 
-def test_what_is_measured_and_kept_is_the_average(tmp_path):
-    """The validation of a run, its best weights, and those that it hands over."""
+def test_validation_and_saved_weights_use_the_average(tmp_path):
+    """Applies to the validation during training, the best weights, and the final weights."""
     training = LinearTraining(tmp_path, ema=0.9, artifact="last")
     outcome = training.run()
     (average,) = training.train_model.averages

@@ -1,4 +1,4 @@
-"""What is compared with PyTorch: our build, the size of the images, and PyTorch's; both sides read this list."""
+"""The networks, layers and blocks compared with PyTorch, for the tests and for record.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ BATCH = 2
 
 BASIC = (64, 128, 256, 512)
 BOTTLENECK = (256, 512, 1024, 2048)
-THIN = (8, 16, 16, 32)  # narrow stages, so that recorded values stay small
+THIN = (8, 16, 16, 32)  # narrow stages, so that recorded files stay small
 
 
 def residual(depths, widths, **options) -> tuple[str, dict]:
@@ -40,12 +40,12 @@ NETS = {
     "vgg11_bn": (("vgg11", {}), 64, ("vgg", {"pixels": 64, "normalized": True})),
     "alexnet": (("alexnet", {}), 95, ("alexnet", {"classes": CLASSES})),
 }
-# These are shallow, and their gradients are compared in float32, by our kernels. In the others float32 may fall on both
-# sides of a ReLU's kink: their gradients are compared in float64, by Keras' code.
+# Shallow nets, whose gradients are compared in float32 with our kernels. In the others float32 may fall on both sides
+# of a ReLU's kink: their gradients are compared in float64 with Keras' implementation.
 SHALLOW = [name for name in NETS if name.startswith("thin")]
 VGG11 = {"depths": (1, 1, 2, 2, 2), "widths": (64, 128, 256, 512, 512), "classes": CLASSES}
 
-# one layer or block: name -> (kind, channels in, channels out, stride, height, width)
+# a layer or block: name -> (kind, channels in, channels out, stride, height, width)
 PARTS = {
     **{f"{kind}_norm": (kind, 8, 8, 1, 5, 7) for kind in ("batch", "layer", "instance", "group")},
     **{f"conv_{kernel}_{h}x{w}": (f"conv{kernel}", 4, 6, 2, h, w) for kernel in (1, 3, 7) for h, w in ((7, 8), (8, 5))},

@@ -1,4 +1,4 @@
-"""Numbers that PyTorch and the tests make alike: weights, images and directions, each from its name alone."""
+"""Pseudorandom weights, images and directions shared by PyTorch and the tests, each determined by its name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 def draw(name: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
-    """Normal numbers that depend on the name only, float32."""
+    """Normal random numbers that depend on the name only, float32."""
     return (np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) * scale).astype("float32")
 
 
 def weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Values for a state_dict of these names and shapes, of sensible size; running statistics are not 0 and 1."""
+    """Values of reasonable scale for a state_dict with these names and shapes; running statistics are not 0 and 1."""
     made = {}
     for name, shape in shapes.items():
         if len(shape) > 1:

@@ -1,12 +1,13 @@
-"""Record what PyTorch computes, for tests that do not need PyTorch; run by hand after a change of cases.py:
+"""Record PyTorch's outputs and gradients, for tests that run without PyTorch. Run by hand after a change of cases.py:
 
-    pip install torch==2.13.0          # in an environment of its own
+    pip install torch==2.13.0          # in a separate environment
     python tests/parity/record.py
 
-It computes in float64: where an activation is nearly 0, float32 may fall on either side of a ReLU's kink, and in deep
-nets the gradients of two right programs then differ by percents. Weights, images, directions come from numbers_of.py,
-the same on both sides. Written are outputs; the gradient, for the images, of their product with a random direction
-(every 7th value); and for each weight its gradient's norm and the gradient's product with a direction.
+Computes in float64: where an activation is nearly 0, float32 may fall on either side of a ReLU's kink, and in deep nets
+the gradients of two correct programs then differ by several percent. Weights, images and directions come from
+numbers_of.py, identical on both sides. Recorded are the outputs; the gradient, with respect to the images, of their
+product with a random direction (every 7th value); and for each weight the norm of its gradient and the product of the
+gradient with a direction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The architectures in plain PyTorch, with the names that torchvision and the usual CIFAR code give their parts."""
+"""The architectures in plain PyTorch, with the parameter names of torchvision and of common CIFAR implementations."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """torchvision's ResNet; `cifar`: akamaster's, three stages behind a 3x3 convolution."""
+    """torchvision's ResNet; `cifar`: akamaster's, three stages after a 3x3 convolution."""
 
     def __init__(self, depths, widths, classes, *, kind="batch", cifar=False, inner=0.25, **options):
         super().__init__()
@@ -85,7 +85,7 @@ class ResNet(nn.Module):
 
 
 class Sequence(nn.Module):
-    """torchvision's VGG and AlexNet: features, flattened as they are, and a classifier without its dropout's drops."""
+    """torchvision's VGG and AlexNet: flattened features and a classifier with dropout rate 0."""
 
     def __init__(self, features, classifier):
         super().__init__()
@@ -113,7 +113,7 @@ def alexnet(classes: int) -> Sequence:
     features += [nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)]
     features += [nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()]
     features += [nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)]
-    # At 95 pixels 2x2 are left, so that the order of flattening matters.
+    # At 95 pixels the final map is 2x2, so that the order of flattening matters.
     first, second = full(256 * 2 * 2, 4096), full(4096, 4096)
     return Sequence(features, [first[2], *first[:2], second[2], *second[:2], nn.Linear(4096, classes)])
 

@@ -1,4 +1,4 @@
-"""Recipe files: how they are found, and what they take over from each other."""
+"""Recipe files: lookup by name and path, inheritance by `extends`, errors."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from cnnrecipes.recipe import catalog
 
 
 def write(folder: Path, **texts: str) -> Path:
-    """Recipe files by name; returns their folder."""
+    """Write recipe files by name; return their folder."""
     folder.mkdir(exist_ok=True)
     for name, text in texts.items():
         (folder / f"{name}.toml").write_text(text)
     return folder
 
 
-def test_a_recipe_is_found_by_name_by_path_and_as_itself(tmp_path):
+def test_recipe_is_loaded_by_name_path_and_object(tmp_path):
     recipe = catalog.load("resnet8_digits")
     assert catalog.load(catalog.find("resnet8_digits")) == recipe
     assert catalog.load(str(catalog.find("resnet8_digits"))) == recipe
     assert catalog.load(recipe) is recipe
 
 
-def test_the_nearest_ancestor_wins_and_a_list_is_replaced(tmp_path):
+def test_nearest_ancestor_takes_precedence_and_lists_are_replaced(tmp_path):
     folder = write(
         tmp_path,
         old='extends = "resnet20_cifar"\n[train]\nepochs = 3\nseed = 3\n[augment]\nops = ["cutout(2)"]\n',
@@ -38,7 +38,7 @@ def test_the_nearest_ancestor_wins_and_a_list_is_replaced(tmp_path):
     assert young.optimizer.weight_decay == catalog.load("resnet20_cifar").optimizer.weight_decay
 
 
-def test_a_relative_parent_stands_beside_its_child_wherever_the_program_runs(tmp_path, monkeypatch):
+def test_relative_parent_is_relative_to_the_child_file(tmp_path, monkeypatch):
     here = write(tmp_path / "here", parent='extends = "resnet20_cifar"\n[train]\nepochs = 1\n')
     there = write(
         tmp_path / "there",
@@ -49,7 +49,7 @@ def test_a_relative_parent_stands_beside_its_child_wherever_the_program_runs(tmp
     assert catalog.load(there / "child.toml").train.epochs == 2
 
 
-def test_a_name_is_not_inherited(tmp_path):
+def test_name_is_not_inherited(tmp_path):
     folder = write(tmp_path, old='name = "ancestor"\nextends = "resnet20_cifar"\n', young='extends = "old.toml"\n')
     assert catalog.load(folder / "old.toml").name == "ancestor"
     assert catalog.load(folder / "young.toml").name == "young"
@@ -67,24 +67,24 @@ def test_a_name_is_not_inherited(tmp_path):
         ('extends = "resnet20_cifar"\n[trian]\nepochs = 3\n', r"bad\.toml: unknown key 'trian' \(did you mean train"),
     ],
 )
-def test_a_wrong_file_is_refused_by_name(tmp_path, text, words):
+def test_invalid_file_is_refused_with_its_name(tmp_path, text, words):
     with pytest.raises(RecipeError, match=words):
         catalog.load(write(tmp_path, bad=text) / "bad.toml")
 
 
 @pytest.mark.parametrize("name", ["", ".", "RESNET20_CIFAR", "resnet20_cifar ", "resnet8_digits.tom"])
-def test_a_name_is_exact(name):
+def test_recipe_name_must_match_exactly(name):
     with pytest.raises(UnknownNameError, match="unknown recipe"):
         catalog.load(name)
 
 
 @pytest.mark.parametrize("path", ["a/b", "../resnet8_digits", "gone.toml", "a\0b.toml", "~no_such_user/x.toml", "/"])
-def test_a_path_that_is_no_file_is_refused(path):
+def test_missing_path_is_refused(path):
     with pytest.raises(CNNRecipesError, match="no recipe file"):
         catalog.load(path)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_file_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match=r"cannot read the recipe .*bad\.toml"):
         catalog.load(tmp_path / "bad.toml")

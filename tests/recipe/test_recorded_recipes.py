@@ -1,4 +1,4 @@
-"""Runs recorded under renamed keys: loaded, used for prediction, resumed, extended; and what a resume may change."""
+"""Runs recorded under renamed keys are loaded, evaluated, resumed and extended; changes that a resume accepts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHANGES = {
 
 
 def downgraded(tables: dict) -> dict:
-    """The tables of a recipe as they were recorded before keys were renamed."""
+    """The tables of a recipe as recorded before keys were renamed."""
     result = {name: dict(table) if isinstance(table, dict) else table for name, table in tables.items()}
     for old, new in RENAMED_KEYS.items():
         (table, key), (new_table, new_key) = old.split("."), new.split(".")
@@ -50,7 +50,7 @@ def downgraded(tables: dict) -> dict:
 
 
 def of_first_format(document: dict) -> dict:
-    """The document of a checkpoint as it was written before there was a `TrainState`."""
+    """The document of a checkpoint as written before `TrainState`."""
     state = document["state"]
     parts = {
         "position": {"epoch": state["epoch"], "step": state["step"]},
@@ -67,7 +67,7 @@ def of_first_format(document: dict) -> dict:
 
 
 def record_under_old_keys(folder: Path) -> None:
-    """Rewrite the recipes of a run folder: recipe.toml, checkpoints, and the artifact if there is one."""
+    """Rewrite the recipes of a run folder: recipe.toml, checkpoints and the artifact."""
     file = folder / "recipe.toml"
     file.write_text(tomli_w.dumps(downgraded(read_toml(file))))
     for path in checkpoint.found(folder):
@@ -91,7 +91,7 @@ def present(tmp_path_factory) -> cr.Run:
 
 @pytest.fixture(scope="module")
 def old(present, tmp_path_factory) -> Path:
-    """The same run with its recipes recorded under the old keys; tests read it only."""
+    """The same run with its recipes recorded under the old keys; read-only for tests."""
     folder = shutil.copytree(present.folder, tmp_path_factory.mktemp("old") / "run")
     record_under_old_keys(folder)
     return folder
@@ -99,7 +99,7 @@ def old(present, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def stopped(old, tmp_path) -> Path:
-    """The old run as a kill between its last two checkpoints would have left it."""
+    """The old run as a kill between its last two checkpoints leaves it."""
     folder = shutil.copytree(old, tmp_path / "stopped")
     for name in ("model.keras", "metrics.json"):
         (folder / name).unlink()
@@ -107,49 +107,49 @@ def stopped(old, tmp_path) -> Path:
     return folder
 
 
-def test_the_old_run_has_the_old_keys_only(old):
+def test_old_run_has_old_keys_only(old):
     tables = read_toml(old / "recipe.toml")
     assert set(tables) == {"name", "data", "augment", "model", "train"}
     assert (tables["train"]["optimizer"], tables["train"]["accumulate"], tables["train"]["loggers"]) == ("adamw", 2, [])
 
 
-def test_an_old_run_is_loaded_and_predicts(old, present):
+def test_old_run_is_loaded_and_predicts(old, present):
     expected = present.predict(IMAGES[:3])
     for opened in (cr.load(old), cr.load(old / "model.keras")):
         assert opened.recipe == present.recipe
         assert [one.probabilities for one in opened.predict(IMAGES[:3])] == [one.probabilities for one in expected]
 
 
-def test_an_old_run_is_evaluated(old, present):
+def test_old_run_is_evaluated(old, present):
     assert cr.load(old).evaluate(data=DATA) == present.evaluate(data=DATA)
 
 
-def test_an_old_run_is_resumed_bit_exactly(stopped, present):
+def test_resume_of_an_old_run_is_bit_exact(stopped, present):
     run = cr.resume(stopped, DATA, progress=False)
     assert differences(present, run) == []
     assert run.recipe == present.recipe
 
 
-def test_a_changed_recipe_of_an_old_run_is_refused_by_its_present_key(stopped):
+def test_changed_recipe_of_an_old_run_is_refused_with_the_new_key(stopped):
     file = stopped / "recipe.toml"
     file.write_text(file.read_text().replace("learning_rate = 0.01", "learning_rate = 0.02"))
     with pytest.raises(cr.RunError, match=r"optimizer\.learning_rate was 0\.01 and is 0\.02"):
         cr.resume(stopped, DATA, progress=False)
 
 
-def test_an_old_run_is_extended_under_the_present_keys(old, tmp_path):
+def test_old_run_is_extended_under_the_new_keys(old, tmp_path):
     longer = cr.extend(old, 1, schedule="restart", data=DATA, workdir=tmp_path, progress=False)
     assert longer.recipe.optimizer.extensions == ("restart(2)",)
     assert longer.history.epoch.tolist() == [1, 2, 3]
     assert set(read_toml(longer.folder / "recipe.toml")) == {"name", *TABLES}
 
 
-def test_old_weights_start_a_new_run(old, tmp_path):
+def test_start_from_accepts_an_old_run(old, tmp_path):
     run = cr.fit("resnet20_cifar", DATA, workdir=tmp_path, progress=False, **{**CHANGES, "train.start_from": str(old)})
     assert run.finished
 
 
-def test_a_resume_accepts_changes_of_devices_and_logging_only(stopped, present):
+def test_resume_accepts_changes_of_devices_and_logging(stopped, present):
     changes = {
         "devices": {"strategy": "single", "steps_per_execution": 2, "on_oom": "halve"},
         "logging": {"checkpoint_every": "1 h", "loggers": []},
@@ -172,11 +172,11 @@ def test_a_resume_accepts_changes_of_devices_and_logging_only(stopped, present):
         ("train.microbatches", 4),
     ],
 )
-def test_a_resume_refuses_other_changes_by_name(stopped, key, value):
+def test_resume_refuses_changes_of_other_keys(stopped, key, value):
     with pytest.raises(cr.RunError, match=rf"{key} \(.* cannot change; only keys of \[devices\] and \[logging\] can"):
         cr.resume(stopped, DATA, progress=False, **{key: value, "devices.on_oom": "halve"})
 
 
-def test_a_resume_refuses_a_renamed_key_by_its_present_name(stopped):
+def test_resume_refuses_a_renamed_key_with_its_new_name(stopped):
     with pytest.raises(cr.RecipeError, match=r"train\.on_oom is now devices\.on_oom"):
         cr.resume(stopped, DATA, progress=False, **{"train.on_oom": "halve"})

@@ -1,4 +1,4 @@
-"""Recipes: read, extended, changed and checked."""
+"""The recipe schema: shipped recipes, validation, changes, overrides, inheritance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def base() -> Recipe:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_recipe_is_whole_short_and_says_what_it_is(name):
+def test_shipped_recipe_is_complete_short_and_described(name):
     recipe = catalog.load(name)
     assert recipe.name == name
     assert Recipe.from_dict(tomllib.loads(recipe.to_toml()), "again") == recipe
@@ -32,22 +32,22 @@ def test_a_shipped_recipe_is_whole_short_and_says_what_it_is(name):
     assert catalog.summary(name)
 
 
-def test_the_first_recipes_are_there():
+def test_required_recipes_are_shipped():
     assert set(SHIPPED) >= ISSUED
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_schema_accepts_the_shipped_files(name):
+def test_json_schema_accepts_shipped_recipes(name):
     jsonschema.validate(read_toml(catalog.find(name)), json_schema())
 
 
 @pytest.mark.parametrize("table", [{"trian": {}}, {"train": {"epoch": 3}}, {"optimizer": {"warmup": "5"}}])
-def test_the_schema_refuses_what_the_recipe_refuses(table):
+def test_json_schema_refuses_invalid_recipes(table):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(table, json_schema())
 
 
-def test_the_schema_is_json():
+def test_json_schema_is_json():
     assert json.loads(json.dumps(json_schema()))["properties"]["extends"]["type"] == "string"
 
 
@@ -73,13 +73,13 @@ def test_the_schema_is_json():
         ("augment.ops", ["flip_lr(0.1, 2)"], ["flip_lr", "probability"]),
     ],
 )
-def test_a_wrong_change_names_the_key_the_value_and_what_is_allowed(base, key, value, words):
+def test_invalid_change_names_key_value_and_allowed_values(base, key, value, words):
     with pytest.raises(CNNRecipesError) as caught:
         base.change(**{key: value})
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-def test_a_change_leaves_the_recipe_as_it_was(base):
+def test_change_returns_a_new_frozen_recipe(base):
     changed = base.change(**{"train.epochs": 5, "augment.ops": ["flip_lr"]})
     assert (changed.train.epochs, changed.augment.ops) == (5, ("flip_lr",))
     assert (base.train.epochs, base.augment.ops) == (182, ("pad_crop(4)", "flip_lr"))
@@ -87,7 +87,7 @@ def test_a_change_leaves_the_recipe_as_it_was(base):
         changed.train.epochs = 6
 
 
-def test_shares_that_leave_nothing_to_train_on_are_refused(base):
+def test_shares_without_training_images_are_refused(base):
     with pytest.raises(RecipeError, match="leave nothing to train on"):
         base.change(**{"data.validation": 0.5, "data.test": 0.5})
 
@@ -103,17 +103,17 @@ def test_shares_that_leave_nothing_to_train_on_are_refused(base):
         ("data.name=1\nx = 2", ("data.name", "1\nx = 2")),
     ],
 )
-def test_an_override_is_toml_where_it_can_be(text, expected):
+def test_override_is_parsed_as_toml_or_text(text, expected):
     assert parse_override(text) == expected
 
 
 @pytest.mark.parametrize("text", ["train.epochs", "=5", ""])
-def test_an_override_without_a_key_or_value_is_refused(text):
+def test_override_without_key_or_value_is_refused(text):
     with pytest.raises(RecipeError, match="key=value"):
         parse_override(text)
 
 
-def test_extends_takes_over_what_is_not_said_again(tmp_path):
+def test_extends_inherits_unset_keys(tmp_path):
     (tmp_path / "parent.toml").write_text('extends = "resnet20_cifar"\n[train]\nepochs = 7\n')
     (tmp_path / "child.toml").write_text('extends = "./parent.toml"\n[model]\nnorm = "group"\n')
     child = catalog.load(tmp_path / "child.toml")
@@ -121,14 +121,14 @@ def test_extends_takes_over_what_is_not_said_again(tmp_path):
     assert child.augment == catalog.load("resnet20_cifar").augment
 
 
-def test_a_circle_of_recipes_is_named(tmp_path):
+def test_circular_extends_is_refused(tmp_path):
     for one, other in (("a", "b"), ("b", "a")):
         (tmp_path / f"{one}.toml").write_text(f'extends = "./{other}.toml"\n')
     with pytest.raises(RecipeError, match=r"extends itself.*a\.toml -> b\.toml"):
         catalog.load(tmp_path / "a.toml")
 
 
-def test_unknown_names_come_with_the_nearest():
+def test_unknown_name_suggests_the_nearest():
     with pytest.raises(UnknownNameError, match="resnt20_cifar.*did you mean resnet20_cifar"):
         catalog.load("resnt20_cifar")
     with pytest.raises(RecipeError, match=r"nowhere/x\.toml"):
@@ -136,7 +136,7 @@ def test_unknown_names_come_with_the_nearest():
 
 
 @pytest.mark.parametrize(("text", "words"), [("[train\n", "not TOML"), ("[train]\nepochs = 3\n", "model is missing")])
-def test_a_damaged_or_incomplete_file_is_named(tmp_path, text, words):
+def test_damaged_or_incomplete_file_is_named(tmp_path, text, words):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(RecipeError, match=rf"bad\.toml.*{words}"):
         catalog.load(tmp_path / "bad.toml")
@@ -145,18 +145,18 @@ def test_a_damaged_or_incomplete_file_is_named(tmp_path, text, words):
 @pytest.mark.parametrize(
     ("text", "steps"), [("5 epochs", 500), ("1 epoch", 100), ("0.5 epochs", 50), ("400 steps", 400), ("10%", 200)]
 )
-def test_a_duration_in_steps(text, steps):
+def test_duration_is_converted_to_steps(text, steps):
     duration = Duration.parse(text)
     assert duration.steps(steps_per_epoch=100, total_steps=2000) == steps
     assert Duration.parse(str(duration)) == duration
 
 
 @pytest.mark.parametrize("text", ["flip_lr", "pad_crop(4)", "cutout(size=8, fill=0)", "pad_crop(2, fill='reflect')"])
-def test_operations_are_read(text):
+def test_operations_are_parsed_ignoring_surrounding_spaces(text):
     assert operation.parse(text) == operation.parse(f" {text} ")
 
 
-def test_the_recipe_and_the_factories_know_the_same_names():
+def test_recipe_and_layer_factories_have_the_same_names():
     from cnnrecipes.layers import activation, norm
     from cnnrecipes.recipe import tables
 

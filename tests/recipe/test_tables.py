@@ -1,4 +1,4 @@
-"""Tables of a recipe, and the errors for keys under the names they had before."""
+"""Tables of a recipe, and errors for renamed and unknown keys."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ORIGINAL = BASE.to_dict()
 
 
 def value_of(old: str):
-    """A value that the key takes."""
+    """A valid value for the key."""
     table, key = RENAMED_KEYS[old].split(".")
     return VALUES[old] if old in VALUES else ORIGINAL[table][key]
 
 
-def test_the_tables_are_those_of_the_recipe():
+def test_tables_match_the_recipe():
     assert ["name", *TABLES] == list(Recipe.model_fields)
     assert all(Recipe.model_fields[name].annotation is table for name, table in TABLES.items())
     assert list(BASE.to_dict()) == ["name", *TABLES]
@@ -43,14 +43,14 @@ def test_the_tables_are_those_of_the_recipe():
     assert list(fixed_part(BASE.to_dict())) == ["name", "data", "augment", "model", "optimizer", "train"]
 
 
-def test_every_renamed_key_has_one_present_name():
+def test_renamed_keys_map_to_distinct_existing_keys():
     assert not set(RENAMED_KEYS) & set(all_keys())
     assert set(RENAMED_KEYS.values()) <= set(all_keys())
     assert len(set(RENAMED_KEYS.values())) == len(RENAMED_KEYS) == 22
 
 
 @pytest.mark.parametrize("old", RENAMED_KEYS)
-def test_a_renamed_key_in_a_file_or_in_tables_raises_with_its_present_name(tmp_path, old):
+def test_renamed_key_in_a_file_raises_with_its_new_name(tmp_path, old):
     table, key = old.split(".")
     tables = {"extends": "resnet20_cifar", table: {key: value_of(old)}}
     (tmp_path / "old.toml").write_text(tomli_w.dumps(tables))
@@ -60,7 +60,7 @@ def test_a_renamed_key_in_a_file_or_in_tables_raises_with_its_present_name(tmp_p
 
 
 @pytest.mark.parametrize("old", RENAMED_KEYS)
-def test_a_renamed_key_as_an_override_raises_with_its_present_name(tmp_path, old):
+def test_renamed_key_as_an_override_raises_with_its_new_name(tmp_path, old):
     words = rf"{old} is now {RENAMED_KEYS[old]}\b"
     key, value = parse_override(f"{old}={value_of(old)}")
     with pytest.raises(cr.RecipeError, match=words):
@@ -85,12 +85,12 @@ def test_a_renamed_key_as_an_override_raises_with_its_present_name(tmp_path, old
         ("optimiser.momentum", "optimizer.momentum"),
     ],
 )
-def test_a_short_or_misplaced_key_has_a_hint(key, nearest):
+def test_short_or_misplaced_key_has_a_suggestion(key, nearest):
     with pytest.raises(cr.RecipeError, match=rf"unknown key '{key}' \(did you mean {nearest}\?\)"):
         BASE.change(**{key: 0.1})
 
 
-def test_a_table_as_a_value_names_a_key_of_it():
+def test_value_in_place_of_a_table_suggests_a_key():
     with pytest.raises(cr.RecipeError, match=r"optimizer = 'adamw' is a table; .*optimizer\.name=\.\.\."):
         BASE.change(optimizer="adamw")
 
@@ -113,12 +113,12 @@ def test_recorded_tables_are_upgraded():
         Recipe.recorded({**old, "optimizer": 3}, "test")
 
 
-def test_a_recipe_is_written_in_tables_and_read_again():
+def test_recipe_survives_writing_to_toml():
     assert Recipe.from_dict(tomllib.loads(BASE.to_toml()), "again") == BASE
     assert "[optimizer]" in BASE.to_toml()
 
 
-def test_the_json_schema_has_the_tables_and_no_renamed_keys():
+def test_json_schema_has_all_tables_and_no_renamed_keys():
     schema = json_schema()
     assert set(schema["properties"]) == {"name", "extends", *TABLES}
     for name, table in TABLES.items():

@@ -1,4 +1,4 @@
-"""A recipe is one file: named by its path, or in the folder of recipes, where it is listed by its name."""
+"""A new recipe is one file: used by its path, or by its name in the folder of recipes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ epochs = 1
 """
 
 
-def test_a_recipe_file_trains_by_its_path(tmp_path):
+def test_recipe_file_is_trained_by_its_path(tmp_path):
     (tmp_path / "small.toml").write_text(RECIPE)
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
     run = cr.fit(tmp_path / "small.toml", (images, np.arange(40) % 2), workdir=tmp_path, progress=False)
@@ -31,7 +31,7 @@ def test_a_recipe_file_trains_by_its_path(tmp_path):
     assert run.finished
 
 
-def test_a_file_in_the_folder_of_recipes_is_listed_by_its_name_and_first_line(tmp_path, monkeypatch):
+def test_file_in_the_recipe_folder_is_listed_by_name_and_first_line(tmp_path, monkeypatch):
     folder = shutil.copytree(catalog.folder(), tmp_path / "recipes")
     (folder / "small.toml").write_text(RECIPE)
     monkeypatch.setattr(catalog, "folder", lambda: folder)

@@ -1,4 +1,4 @@
-"""The artifact beside test_run.py's: every batch length and kernel, photo files, damaged and half-written files."""
+"""The artifact `model.keras`: bit-exact predictions, image files, invalid input, damaged and incomplete files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cnnrecipes.runs.artifact import ENTRY, Artifact, softmax
 
 @pytest.fixture(scope="module")
 def artifact(digits_run) -> Artifact:
-    """The digits' artifact, read from its file."""
+    """The artifact of the digits run, loaded from its file."""
     return cr.load(digits_run.folder / "model.keras")
 
 
@@ -39,7 +39,7 @@ def images(digits_run) -> np.ndarray:
 
 
 def validation(model, spec) -> np.ndarray:
-    """Probabilities of the validation split by Keras' own forward pass over the pipeline's batches."""
+    """Probabilities of the validation split by Keras' forward pass over the pipeline's batches."""
     source = open_source(None, spec)
     split = source.split("validation")
     batches = batching.evaluation_batches(split, spec, len(source.class_names))
@@ -47,20 +47,20 @@ def validation(model, spec) -> np.ndarray:
     return softmax(logits[: len(split)])
 
 
-def in_order(prediction: cr.Prediction, class_names) -> list[float]:
+def in_class_order(prediction: cr.Prediction, class_names) -> list[float]:
     return [prediction.probabilities[name] for name in class_names]
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 31, 33, 179])
-def test_predictions_are_the_validation_forward_pass_to_the_last_bit(digits_run, artifact, images, chunk):
-    """Alone, in lists of odd lengths, and all at once."""
+def test_predictions_are_bit_identical_to_validation(digits_run, artifact, images, chunk):
+    """One by one, in lists of odd lengths, and all at once."""
     chunks = [list(images[i : i + chunk]) for i in range(0, len(images), chunk)]
-    predicted = [in_order(p, artifact.class_names) for part in chunks for p in artifact.predict(part)]
+    predicted = [in_class_order(p, artifact.class_names) for part in chunks for p in artifact.predict(part)]
     assert np.array_equal(np.float32(predicted), validation(artifact.model, digits_run.recipe.data))
 
 
-def test_company_changes_nothing_on_other_kernels(digits_run, images, tmp_path):
-    """An image has the same probabilities alone and among others, also without oneDNN."""
+def test_predictions_do_not_depend_on_the_batch_without_onednn(digits_run, images, tmp_path):
+    """An image has the same probabilities alone and in a batch."""
     np.save(tmp_path / "images.npy", images[:33])
     code = (
         "import sys, numpy as np, cnnrecipes as cr\n"
@@ -76,7 +76,7 @@ def test_company_changes_nothing_on_other_kernels(digits_run, images, tmp_path):
 
 
 @pytest.mark.parametrize("how", [{"data.resize": "crop"}, {"data.resize": "pad"}, {"data.short_side": 40}])
-def test_photo_files_predict_as_in_validation(flowers, tmp_path, how):
+def test_photo_file_predictions_are_bit_identical_to_validation(flowers, tmp_path, how):
     """Decoding and resizing belong to the artifact."""
     recipe = catalog.load("resnet20_photos").change(
         **{"data.name": str(flowers), "data.image_size": 32, "model.name": "resnet8", **how}
@@ -86,12 +86,12 @@ def test_photo_files_predict_as_in_validation(flowers, tmp_path, how):
     Artifact(model, recipe, source.class_names).save(tmp_path / "model.keras")
     artifact, split = cr.load(tmp_path / "model.keras"), source.split("validation")
     paths = [split.images.items[i] for i in split.positions]
-    predicted = [in_order(p, source.class_names) for p in artifact.predict(paths)]
+    predicted = [in_class_order(p, source.class_names) for p in artifact.predict(paths)]
     assert np.array_equal(np.float32(predicted), validation(artifact.model, recipe.data))
 
 
-def test_other_sizes_are_brought_to_the_models(artifact, images):
-    """The short side becomes the model's, the middle of the long side is kept."""
+def test_predict_resizes_images_to_the_input_size(artifact, images):
+    """The short side is scaled to the model's, the long side is center-cropped."""
     image, noise = images[0], np.full((8, 5, 1), 200, np.uint8)
     wide = np.concatenate([noise, image, noise], axis=1)
     assert artifact.predict(wide) == artifact.predict(image)
@@ -122,14 +122,14 @@ IMAGE = np.full((8, 8, 1), 200, np.uint8)
         (np.repeat(IMAGE, 4, axis=-1), r"\(1, 8, 8, 4\).*RGBA"),
     ],
 )
-def test_an_array_that_is_no_image_is_an_error(artifact, wrong, message):
-    """It says what came and what is wanted."""
+def test_array_that_is_not_an_image_raises(artifact, wrong, message):
+    """The message has the value received and what is expected."""
     with pytest.raises(cr.DataError, match=message):
         artifact.predict(wrong)
 
 
-def test_floats_and_stacks_predict_as_the_bytes_that_they_stand_for(artifact, images):
-    """0..1, 0..255 with fractions, and gray stacks (N, H, W), which are no single image of so many columns."""
+def test_float_and_stacked_arrays_predict_like_uint8_images(artifact, images):
+    """0..1, 0..255 with fractions, and grayscale stacks (N, H, W), which are not one image with W columns."""
     expected = artifact.predict(images[:5])
     assert artifact.predict(images[:5] / 255) == expected
     noise = np.random.default_rng(0).uniform(-0.4, 0.4, (5, 8, 8, 1))
@@ -138,13 +138,13 @@ def test_floats_and_stacks_predict_as_the_bytes_that_they_stand_for(artifact, im
     assert artifact.predict(images[0] / 255) == expected[0]
 
 
-def test_images_that_look_like_masks_are_warned_of(artifact):
+def test_images_with_values_0_and_1_warn(artifact):
     with pytest.warns(cr.CNNRecipesWarning, match=r"look like 0\.\.1.*give images \* 255"):
         artifact.predict((IMAGE > 9).astype(np.uint8))
 
 
-def test_folders_and_patterns_are_predicted_file_by_file(artifact, images, tmp_path):
-    """Each as by itself, to the last bit; what cannot be read is named and stops nothing."""
+def test_predict_accepts_folders_and_glob_patterns(artifact, images, tmp_path):
+    """Bit-identical to each file alone; unreadable files are reported and skipped."""
     (tmp_path / "more").mkdir()
     paths = [tmp_path / f"{i:02}.png" for i in range(20)] + [tmp_path / "more" / "x.png"]
     for path, image in zip(paths, images[:21], strict=True):
@@ -171,8 +171,8 @@ def test_folders_and_patterns_are_predicted_file_by_file(artifact, images, tmp_p
         artifact.predict(tmp_path / "empty")
 
 
-def test_a_file_that_is_no_image_is_named(artifact, tmp_path):
-    """Missing, a folder, text, empty, cut off."""
+def test_unreadable_image_file_raises_with_its_name(artifact, tmp_path):
+    """Missing, a folder, text, empty, truncated."""
     jpeg = tf.io.encode_jpeg(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).numpy()
     for name, content in {"text.jpg": b"hello", "empty.png": b"", "cut.jpg": jpeg[: len(jpeg) // 2]}.items():
         (tmp_path / name).write_bytes(content)
@@ -201,8 +201,8 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
-def test_a_damaged_file_is_an_error_that_names_it(digits_run, tmp_path, damage):
-    """Also through the run that it belongs to."""
+def test_damaged_artifact_raises_with_its_path(digits_run, tmp_path, damage):
+    """Also when loaded through its run."""
     shutil.copy(digits_run.folder / "recipe.toml", tmp_path)
     path = tmp_path / "model.keras"
     path.write_bytes(damage((digits_run.folder / "model.keras").read_bytes()))
@@ -212,8 +212,8 @@ def test_a_damaged_file_is_an_error_that_names_it(digits_run, tmp_path, damage):
         cr.load(tmp_path).predict(IMAGE)
 
 
-def test_one_flipped_byte_is_an_error_or_changes_nothing(digits_run, artifact, images, tmp_path):
-    """Wherever it lies: what is checked says so, what is not is not used."""
+def test_flipped_byte_is_detected_or_has_no_effect(digits_run, artifact, images, tmp_path):
+    """At any position: either a checksum covers it, or it is not used."""
     content, path = (digits_run.folder / "model.keras").read_bytes(), tmp_path / "model.keras"
     for position in np.random.default_rng(0).integers(0, len(content), 12).tolist():
         path.write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
@@ -226,8 +226,8 @@ def test_one_flipped_byte_is_an_error_or_changes_nothing(digits_run, artifact, i
 
 
 @pytest.mark.parametrize("entry", [None, "{", "[]", "{}", '{"format": 1, "class_names": ["a", "b"], "recipe": {}}'])
-def test_a_keras_file_without_our_entry_is_an_error(digits_run, tmp_path, entry):
-    """Another program's model, or an entry that is not ours."""
+def test_keras_file_without_valid_metadata_raises(digits_run, tmp_path, entry):
+    """Another program's model, or an invalid cnnrecipes.json."""
     path = tmp_path / "plain.keras"
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(path)
     if entry is not None:
@@ -237,28 +237,28 @@ def test_a_keras_file_without_our_entry_is_an_error(digits_run, tmp_path, entry)
         cr.load(path)
 
 
-def test_the_entry_holds_names_and_recipe(digits_run):
-    """Complete, so that the file is enough."""
+def test_metadata_holds_class_names_and_recipe(digits_run):
+    """The file alone is enough to predict."""
     with zipfile.ZipFile(digits_run.folder / "model.keras") as archive:
         about = json.loads(archive.read(ENTRY))
     assert about["class_names"] == [str(digit) for digit in range(10)]
     assert about["recipe"] == digits_run.recipe.to_dict()
 
 
-def test_saving_is_whole_or_not_at_all(digits_run, artifact, tmp_path):
-    """An error after the weights are written leaves the old file, and nothing beside it."""
+def test_save_is_atomic(digits_run, artifact, tmp_path):
+    """An error after the weights are written leaves the old file, and no temporary file."""
     path = tmp_path / "model.keras"
     artifact.save(path)
     before = path.read_bytes()
-    unwritable = Artifact(artifact.model, artifact.recipe, [object()] * 10)  # JSON cannot hold these names
+    unwritable = Artifact(artifact.model, artifact.recipe, [object()] * 10)  # not serializable as JSON
     with pytest.raises(TypeError):
         unwritable.save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["model.keras"]
 
 
-def test_saving_again_gives_the_same_model(artifact, images, tmp_path):
-    """A loaded artifact is as good as the first."""
+def test_saving_a_loaded_artifact_gives_the_same_model(artifact, images, tmp_path):
+    """Predictions, recipe and class names are equal."""
     artifact.save(tmp_path / "again.keras")
     again = cr.load(tmp_path / "again.keras")
     assert (again.recipe, again.class_names) == (artifact.recipe, artifact.class_names)
@@ -266,7 +266,7 @@ def test_saving_again_gives_the_same_model(artifact, images, tmp_path):
 
 
 def with_entry(source: Path, path: Path, entry: bytes) -> Path:
-    """A copy of an artifact with another entry of ours."""
+    """A copy of an artifact with another cnnrecipes.json."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             new.writestr(name, entry if name == ENTRY else old.read(name))
@@ -284,7 +284,7 @@ def with_entry(source: Path, path: Path, entry: bytes) -> Path:
         ({"recipe": []}, "the recipe in its cnnrecipes.json is not a table"),
     ],
 )
-def test_names_that_do_not_fit_the_model_are_refused_on_load(digits_run, tmp_path, change, words):
+def test_class_names_that_do_not_fit_the_model_are_refused_on_load(digits_run, tmp_path, change, words):
     source = digits_run.folder / "model.keras"
     with zipfile.ZipFile(source) as archive:
         about = json.loads(archive.read(ENTRY))
@@ -293,8 +293,8 @@ def test_names_that_do_not_fit_the_model_are_refused_on_load(digits_run, tmp_pat
         cr.load(path)
 
 
-def test_a_huge_entry_is_refused_by_its_size_declared_or_real(digits_run, tmp_path):
-    """64 MiB of blanks, a few kilobytes in the file; and the same where the declared size is a lie."""
+def test_oversized_metadata_is_refused_by_declared_and_actual_size(digits_run, tmp_path):
+    """64 MiB of blanks, compressed to a few kilobytes; and the same with a false declared size."""
     huge = with_entry(digits_run.folder / "model.keras", tmp_path / "huge.keras", b" " * 2**26)
     with pytest.raises(cr.RunError, match=r"has 67,108,864 bytes, at most 16,777,216"):
         cr.load(huge)

@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or not there, verified, the one before taken where the newest is damaged."""
+"""Checkpoints: atomic writes, verification, fallback to the previous one, checks of recipe and data."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def state(step: int) -> TrainState:
     return TrainState(steps_per_epoch=100, step=step, history=[{"loss": 0.1 + 0.2, "accuracy": 1e-300}])
 
 
-def run_with(folder: Path, *steps: int) -> Path:
-    """A run folder with checkpoints at these steps."""
+def run_with_checkpoints(folder: Path, *steps: int) -> Path:
+    """A run folder with checkpoints at the given steps."""
     (folder / FOLDER).mkdir(exist_ok=True)
     for step in steps:
         path = folder / FOLDER / f"step_{step:09d}.npz"
@@ -38,8 +38,8 @@ def run_with(folder: Path, *steps: int) -> Path:
     return folder
 
 
-def test_what_a_kill_left_half_written_is_taken_away(tmp_path):
-    folder = run_with(tmp_path) / FOLDER
+def test_temporary_files_of_a_killed_writer_are_deleted(tmp_path):
+    folder = run_with_checkpoints(tmp_path) / FOLDER
     for name in (".123.step_000000005.npz", ".123.best.npz", "best.npz"):
         (folder / name).touch()
     checkpoint.Writer(tmp_path)
@@ -47,8 +47,8 @@ def test_what_a_kill_left_half_written_is_taken_away(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 1, 30, 100, -1])
-def test_the_one_before_stands_in_for_a_cut_one(tmp_path, kept):
-    newest = run_with(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
+def test_truncated_checkpoint_falls_back_to_the_previous_one(tmp_path, kept):
+    newest = run_with_checkpoints(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
     newest.write_bytes(newest.read_bytes()[:kept])
     said = []
     assert checkpoint.newest(tmp_path, said.append).state.step == 5
@@ -59,19 +59,19 @@ def test_the_one_before_stands_in_for_a_cut_one(tmp_path, kept):
         checkpoint.newest(tmp_path, said.append)
 
 
-def test_none_at_all_is_no_error(tmp_path):
+def test_newest_is_none_without_checkpoints(tmp_path):
     assert checkpoint.newest(tmp_path) is None
 
 
-def test_the_writer_keeps_two_and_clears_away_the_rest(tmp_path):
-    writer = checkpoint.Writer(run_with(tmp_path))
+def test_writer_keeps_the_two_newest_checkpoints(tmp_path):
+    writer = checkpoint.Writer(run_with_checkpoints(tmp_path))
     for step in range(5):
         writer.write(ARRAYS, state(step), FINGERPRINT)
     writer.finish()
     assert [path.name for path in checkpoint.found(tmp_path)] == ["step_000000004.npz", "step_000000003.npz"]
 
 
-def test_variables_are_restored_or_none_is_changed(tmp_path):
+def test_restore_assigns_all_variables_or_none(tmp_path):
     first, second = keras.Variable(np.ones((2, 3))), keras.Variable(3, dtype="int64")
     arrays = checkpoint.capture({"model": [first], "counters": [second]})
     first.assign(np.zeros((2, 3))), second.assign(9)
@@ -87,19 +87,19 @@ def test_variables_are_restored_or_none_is_changed(tmp_path):
     assert int(second.numpy()) == 3
 
 
-def test_a_value_is_the_one_at_the_moment_of_the_capture(tmp_path):
-    """The writer is still busy when the next steps change the variables."""
+def test_capture_copies_the_values(tmp_path):
+    """The writer may still be writing when later steps change the variables."""
     variable = keras.Variable(np.zeros(1000))
     arrays = checkpoint.capture({"model": [variable]})
     variable.assign_add(np.ones(1000))
-    writer = checkpoint.Writer(run_with(tmp_path))
+    writer = checkpoint.Writer(run_with_checkpoints(tmp_path))
     writer.write(arrays, state(1), FINGERPRINT)
     writer.finish()
     assert (checkpoint.newest(tmp_path).arrays["model/00000"] == 0).all()
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
-    folder = run_with(tmp_path)
+def test_writer_killed_at_any_time_leaves_a_valid_checkpoint(tmp_path):
+    folder = run_with_checkpoints(tmp_path)
     program = textwrap.dedent(
         f"""
         import numpy as np, pathlib
@@ -127,9 +127,9 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path):
         assert found.state.step >= 4
 
 
-def test_a_full_disk_is_said_and_the_last_one_stays(tmp_path, monkeypatch):
+def test_full_disk_is_reported_and_the_last_checkpoint_kept(tmp_path, monkeypatch):
     said = []
-    writer = checkpoint.Writer(run_with(tmp_path), said.append)
+    writer = checkpoint.Writer(run_with_checkpoints(tmp_path), said.append)
     writer.write(ARRAYS, state(1), FINGERPRINT)
     writer.finish()
     full = type("usage", (), {"free": 100})
@@ -150,8 +150,8 @@ def test_a_full_disk_is_said_and_the_last_one_stays(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["directory", "digest", "name"])
-def test_the_older_checkpoint_is_used_where_a_bit_of_the_newest_flipped(tmp_path, place):
-    newest = run_with(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
+def test_flipped_bit_falls_back_to_the_previous_checkpoint(tmp_path, place):
+    newest = run_with_checkpoints(tmp_path, 5, 10) / FOLDER / "step_000000010.npz"
     whole = newest.read_bytes()
     index = {"directory": whole.rindex(b"PK\1\2") + 10, "digest": len(whole) - 1, "name": whole.rindex(b"counters")}
     newest.write_bytes(whole[: index[place]] + bytes([whole[index[place]] ^ 4]) + whole[index[place] + 1 :])
@@ -161,15 +161,15 @@ def test_the_older_checkpoint_is_used_where_a_bit_of_the_newest_flipped(tmp_path
     assert "its bytes do not match its digest" in said[0]
 
 
-def test_a_checkpoint_without_a_digest_is_refused_with_what_to_do(tmp_path):
-    """As versions before digests wrote them."""
-    np.savez(run_with(tmp_path) / FOLDER / "step_000000010.npz", a=np.zeros(3))
+def test_checkpoint_without_digest_is_refused_with_a_remedy(tmp_path):
+    """As written by versions before digests."""
+    np.savez(run_with_checkpoints(tmp_path) / FOLDER / "step_000000010.npz", a=np.zeros(3))
     with pytest.raises(RunError, match=r"before digests.*resume it with that version.*train\.start_from"):
         checkpoint.newest(tmp_path)
 
 
-def test_a_checkpoint_of_before_the_train_state_is_read(tmp_path):
-    """Its progress was recorded by the names of callbacks, and its recipe has keys that have moved since."""
+def test_checkpoint_of_the_format_before_train_state_is_read(tmp_path):
+    """Its progress is stored by callback names, and its recipe has keys that have been renamed since."""
     parts = {
         "position": {"epoch": 2, "step": 5},
         "record": {"seconds": 1.5},
@@ -180,7 +180,7 @@ def test_a_checkpoint_of_before_the_train_state_is_read(tmp_path):
         "budget": {"used": 9.5, "per_image": 0.25, "measured": True, "ended": False},
     }
     recipe = {"name": "x", "train": {"epochs": 3, "learning_rate": 0.1, "early_stopping": 3, "loggers": ["wandb"]}}
-    path = run_with(tmp_path) / FOLDER / "step_000000025.npz"
+    path = run_with_checkpoints(tmp_path) / FOLDER / "step_000000025.npz"
     verified_npz.write(path, ARRAYS, {"recipe": recipe, "data": {"n": 1}, "steps_per_epoch": 10, "parts": parts})
     found = checkpoint.newest(tmp_path)
     assert found.state == TrainState(
@@ -201,8 +201,8 @@ def test_a_checkpoint_of_before_the_train_state_is_read(tmp_path):
     assert found.fingerprint.recipe["optimizer"] == {"learning_rate": 0.1}
 
 
-def test_a_checkpoint_of_another_training_names_what_differs(tmp_path):
-    found = checkpoint.newest(run_with(tmp_path, 5))
+def test_checkpoint_of_another_recipe_or_data_names_the_difference(tmp_path):
+    found = checkpoint.newest(run_with_checkpoints(tmp_path, 5))
     found.require(dataclasses.replace(FINGERPRINT, recipe={**FINGERPRINT.recipe, "logging": {"loggers": ["wandb"]}}))
     with pytest.raises(RunError, match=r"another training: train\.epochs was 3 and is 4; use the same recipe"):
         found.require(dataclasses.replace(FINGERPRINT, recipe={**FINGERPRINT.recipe, "train": {"epochs": 4}}))
@@ -210,12 +210,12 @@ def test_a_checkpoint_of_another_training_names_what_differs(tmp_path):
         found.require(dataclasses.replace(FINGERPRINT, data={"training_images": 8}))
 
 
-def test_a_state_of_a_newer_version_is_refused_by_name():
+def test_state_with_unknown_fields_is_refused():
     with pytest.raises(RunError, match="has momentum, which this version"):
         TrainState.of({**state(1).record(), "momentum": 1})
 
 
-def test_a_weight_file_is_no_checkpoint(tmp_path):
+def test_weight_file_is_refused_as_a_checkpoint(tmp_path):
     write_weights(tmp_path / "best.npz", [np.zeros(2)], epoch=3)
     with pytest.raises(RunError, match=r"has weights but no training state; give a file step_"):
         Checkpoint.read(tmp_path / "best.npz")

@@ -1,4 +1,4 @@
-"""What a person sees of a run in Python and in a notebook: folder, accuracy with interval, history, next step."""
+"""`repr` and the notebook representation of a run: folder, accuracy with interval, history, next step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import cnnrecipes as cr
 from cnnrecipes.runs.display import sparkline
 
 
-def test_a_finished_run_shows_folder_accuracy_interval_history_and_next_step(digits_run):
+def test_finished_run_shows_folder_accuracy_interval_and_history(digits_run):
     shown = repr(digits_run)
     accuracy = digits_run.metrics["test"]["accuracy"]
     low, high = digits_run.metrics["test"]["accuracy_95"]
@@ -24,14 +24,14 @@ def test_a_finished_run_shows_folder_accuracy_interval_history_and_next_step(dig
     assert 'run.predict("photo.jpg")' in shown
 
 
-def test_a_notebook_shows_the_same_and_a_plot_of_the_history(digits_run):
+def test_notebook_shows_accuracy_and_a_plot_of_the_history(digits_run):
     page = digits_run._repr_html_()
     assert f"accuracy {digits_run.metrics['test']['accuracy']:.2%}" in page
     png = base64.b64decode(re.search(r"base64,([^\"]+)", page)[1])
     assert png.startswith(b"\x89PNG")
 
 
-def test_an_unfinished_run_shows_how_far_it_is_and_how_to_resume(digits_run, tmp_path):
+def test_unfinished_run_shows_its_progress_and_the_resume_call(digits_run, tmp_path):
     for name in ("recipe.toml", "history.csv"):
         shutil.copy(digits_run.folder / name, tmp_path)
     shown = repr(cr.Run.open(tmp_path))
@@ -42,7 +42,7 @@ def test_an_unfinished_run_shows_how_far_it_is_and_how_to_resume(digits_run, tmp
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", '{"test": {}}', '{"test": 1}'])
-def test_damaged_metrics_are_shown_as_a_line_and_no_traceback(digits_run, tmp_path, damage):
+def test_damaged_metrics_do_not_break_the_repr(digits_run, tmp_path, damage):
     for name in ("recipe.toml", "history.csv"):
         shutil.copy(digits_run.folder / name, tmp_path)
     (tmp_path / "metrics.json").write_text(damage)
@@ -50,7 +50,7 @@ def test_damaged_metrics_are_shown_as_a_line_and_no_traceback(digits_run, tmp_pa
     assert str(tmp_path) in cr.Run.open(tmp_path)._repr_html_()
 
 
-def test_names_with_escape_sequences_and_markup_are_shown_harmlessly(digits_run, tmp_path):
+def test_escape_sequences_and_markup_in_names_are_escaped(digits_run, tmp_path):
     folder = tmp_path / "\x1b[31m<script>"
     folder.mkdir()
     for name in ("recipe.toml", "history.csv"):
@@ -60,7 +60,7 @@ def test_names_with_escape_sequences_and_markup_are_shown_harmlessly(digits_run,
     assert "<script>" not in cr.Run.open(folder)._repr_html_()
 
 
-def test_sparklines_span_the_values_and_average_long_histories():
+def test_sparkline_spans_the_values_and_averages_long_histories():
     assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
     assert sparkline([0.3, 0.3]) == "▄▄"
     assert sparkline([]) == ""

@@ -1,4 +1,4 @@
-"""A finished run that is trained for more epochs, in a new run."""
+"""`extend`: train a finished run for more epochs in a new run folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXTENDED = {"schedule": "constant", "learning_rate": 0.01, "data": (IMAGES, LABE
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> cr.Run:
-    """Four epochs of a rate that changes nothing, which a plateau lowers."""
+    """Four epochs at a negligible learning rate, which a plateau schedule lowers."""
     small = {"model.name": "resnet8", "data.image_size": 8, "data.batch_size": 16, "augment.ops": []}
     return cr.fit(
         "resnet20_cifar",
@@ -33,20 +33,20 @@ def finished(tmp_path_factory) -> cr.Run:
     )
 
 
-def test_a_constant_rate_is_the_one_that_was_asked_for(finished, tmp_path):
+def test_constant_schedule_uses_the_given_learning_rate(finished, tmp_path):
     assert finished.history.learning_rate.iloc[-1] < 0.5e-9
     longer = cr.extend(finished, 1, workdir=tmp_path, **EXTENDED)
     assert longer.history.learning_rate.tolist()[-1] == pytest.approx(0.01)
     assert len(longer.history) == 5
 
 
-def test_a_restart_begins_with_the_whole_rate(finished):
+def test_restart_begins_with_the_full_learning_rate(finished):
     _, start = extended(finished, 2, "restart", None)
     assert start.arrays["schedule/00000"] == 1
     assert start.state.epochs_at_this_rate == 0
 
 
-def test_the_best_weights_so_far_stay_the_best(finished, tmp_path):
+def test_best_weights_of_the_first_run_are_kept(finished, tmp_path):
     longer = cr.extend(finished, 1, workdir=tmp_path, **{**EXTENDED, "learning_rate": 1e-12})
     _, best = read_weights(longer.folder / "checkpoints" / "best.npz")
     assert longer.metrics["epoch"] == finished.metrics["epoch"] == best["epoch"]
@@ -54,7 +54,7 @@ def test_the_best_weights_so_far_stay_the_best(finished, tmp_path):
     assert checkpoint.newest(longer.folder).state.epoch == 5
 
 
-def test_a_kill_at_the_beginning_does_not_lose_the_first_run(finished, tmp_path, monkeypatch):
+def test_extension_killed_before_its_first_step_is_resumed(finished, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -73,7 +73,7 @@ def test_a_kill_at_the_beginning_does_not_lose_the_first_run(finished, tmp_path,
     assert resumed.history.learning_rate.iloc[-1] == pytest.approx(0.01)
 
 
-def test_other_data_is_refused_before_there_is_a_folder(finished, tmp_path):
+def test_other_data_is_refused_before_the_run_folder_is_created(finished, tmp_path):
     with pytest.raises(cr.RunError, match=r"data\.training_images was 54 and is 26"):
         cr.extend(finished, 1, workdir=tmp_path, **{**EXTENDED, "data": (IMAGES[:30], LABELS[:30])})
     assert not list(tmp_path.iterdir())
@@ -81,7 +81,7 @@ def test_other_data_is_refused_before_there_is_a_folder(finished, tmp_path):
 
 @pytest.fixture(scope="module")
 def stopped_early(tmp_path_factory) -> cr.Run:
-    """Planned for 30 epochs with a warm-up of 6, and stopped in the second."""
+    """Planned for 30 epochs with a warmup of 6, and stopped early in the second."""
     changes = {
         "train.epochs": 30,
         "optimizer.warmup": "6 epochs",
@@ -96,22 +96,22 @@ def stopped_early(tmp_path_factory) -> cr.Run:
     return run
 
 
-def test_a_run_that_was_stopped_early_is_extended(stopped_early, tmp_path):
-    """The past is as it was planned, the rest has the shape of the whole schedule."""
+def test_extend_after_early_stopping_restarts_the_scaled_schedule(stopped_early, tmp_path):
+    """The past keeps its planned schedule, the extension has the shape of the whole one."""
     with pytest.warns(cr.CNNRecipesWarning, match="30 epochs does not fit into 3: its lengths are scaled by 3/30"):
         longer = cr.extend(
             stopped_early, 3, schedule="restart", data=(IMAGES, LABELS), workdir=tmp_path, progress=False
         )
     assert longer.history.epoch.tolist() == [1, 2, 3]  # stopped early again, at this rate
     assert longer.recipe.optimizer.extensions == ("restart(2, planned=30)",)
-    # 9 steps: two of warm-up, of the peak to step 4, then a tenth from each of steps 4 (half) and 6 (two thirds) on.
+    # 9 steps: two of warmup, the peak until step 4, then a tenth from each of steps 4 (half) and 6 (two thirds) on.
     found = [float(planned(longer.recipe.optimizer, longer.recipe.train, 3)(6 + step)) for step in range(9)]
     np.testing.assert_allclose(found, 1e-9 * np.array([1 / 3, 2 / 3, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01]), rtol=1e-5)
     assert longer.history.learning_rate[2] == pytest.approx(1e-9)
 
 
 @pytest.mark.parametrize("schedule", ["stretch", "constant"])
-def test_every_way_to_go_on_after_early_stopping_has_a_schedule(stopped_early, schedule):
+def test_stretch_and_constant_schedules_work_after_early_stopping(stopped_early, schedule):
     rate = 0.01 if schedule == "constant" else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.CNNRecipesWarning)

@@ -1,4 +1,4 @@
-"""Test-time augmentation: each view, their average, and what it does to a trained model."""
+"""Test-time augmentation: views, their average, and evaluation with views."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPEC = Data(name="x", image_size=32)
 
 @pytest.fixture(scope="module")
 def artifact():
-    """A model of 32 x 32 images, untrained: its numbers are as good as any."""
+    """An untrained model of 32x32 images."""
     recipe = cr.Recipe.from_dict(
         {"data": {"name": "arrays", "image_size": 32}, "model": {"name": "resnet8"}, "train": {"epochs": 1}}, "test"
     )
@@ -33,7 +33,7 @@ def artifact():
 
 
 def of_size(height, width, name="resnet8", **options):
-    """An untrained model of this size."""
+    """An untrained model of the given input size."""
     recipe = cr.Recipe.from_dict(
         {"data": {"name": "arrays"}, "model": {"name": name, **options}, "train": {"epochs": 1}}, "test"
     )
@@ -64,7 +64,7 @@ def test_views_are_slices_and_mirror_images():
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
-def test_views_are_averaged(artifact, average):
+def test_views_are_averaged_as_probabilities_or_logits(artifact, average):
     seen = look("flip_lr") + look("five_crop(40)")
     logits = artifact.logits(np.stack(seen)).astype(float)
     mean = logits.mean(0) if average == "logits" else np.log(np.exp(log_softmax(logits, axis=-1)).mean(0))
@@ -72,7 +72,7 @@ def test_views_are_averaged(artifact, average):
     np.testing.assert_allclose(next(found), log_softmax(mean), atol=1e-6)
 
 
-def test_a_probability_below_the_smallest_number_is_none_of_infinity(artifact):
+def test_underflowing_probabilities_give_finite_scores(artifact):
     images = keras.Input((32, 32, 3))
     logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(images))
     sure = Artifact(keras.Model(images, logits), artifact.recipe, artifact.class_names)
@@ -81,8 +81,8 @@ def test_a_probability_below_the_smallest_number_is_none_of_infinity(artifact):
     np.testing.assert_allclose(found, [0, -2000, -2000, -2000])
 
 
-def test_ten_crops_of_a_symmetric_model_are_five(artifact):
-    """Of one that sees mean colours alone; NumPy knows what it says."""
+def test_ten_crop_equals_five_crop_for_a_flip_invariant_model(artifact):
+    """A model of mean colors; its logits are computed with NumPy."""
     images = keras.Input((32, 32, 3))
     logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(images) / 255)
     symmetric = Artifact(keras.Model(images, logits), artifact.recipe, artifact.class_names)
@@ -95,7 +95,7 @@ def test_ten_crops_of_a_symmetric_model_are_five(artifact):
     np.testing.assert_allclose(five, log_softmax(mean), atol=1e-6)
 
 
-def test_many_images_are_scored_as_each_alone(artifact):
+def test_batched_scores_equal_single_image_scores(artifact):
     images = [RANDOM.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8) for i in range(19)]
     scorer = predictor.Scorer(artifact, ["ten_crop", "flip_lr"])
     together = list(scorer.scores(images))
@@ -103,14 +103,14 @@ def test_many_images_are_scored_as_each_alone(artifact):
         np.testing.assert_array_equal(next(scorer.scores([images[i]])), together[i])
 
 
-def test_a_whole_image_of_the_models_size_is_the_plain_one(artifact):
+def test_multi_scale_at_the_model_size_is_the_plain_forward_pass(artifact):
     square = RANDOM.integers(0, 256, (32, 32, 3), dtype=np.uint8)
     found = next(predictor.Scorer(artifact, "multi_scale([32])").scores([square]))
-    # Other batch shapes, other sums: equal to float32's rounding.
+    # Other batch shapes sum in another order: equal up to float32 rounding.
     np.testing.assert_allclose(found, log_softmax(artifact.logits(square[None])[0].astype(float)), rtol=1e-5, atol=1e-5)
 
 
-def test_whole_images_keep_their_proportions(artifact):
+def test_multi_scale_keeps_the_aspect_ratio(artifact):
     whole = predictor.fully_convolutional(artifact.model)
     scaled = np.round(tf.image.resize(IMAGE, (48, 62), antialias=True)).astype(np.uint8)
     found = next(predictor.Scorer(artifact, "multi_scale([48])").scores([IMAGE]))
@@ -118,13 +118,13 @@ def test_whole_images_keep_their_proportions(artifact):
 
 
 @pytest.mark.parametrize("size", [32, 224])
-def test_the_default_scales_are_the_papers_in_proportion_to_the_models_size(size):
+def test_default_scales_are_those_of_the_paper_relative_to_the_input_size(size):
     paper = np.array([224, 256, 384, 480, 640])
     np.testing.assert_allclose(views.MultiScale().whole_sides(size), paper * size / 224, atol=0.5)
     assert views.MultiScale(short_sides=(40,)).whole_sides(size) == (40,)
 
 
-def test_whole_images_are_scored_in_batches_of_their_shape_to_the_bit_as_alone(artifact, monkeypatch):
+def test_multi_scale_batches_images_of_one_shape_with_identical_scores(artifact, monkeypatch):
     shapes = [(40, 50), (50, 40), (40, 50), (33, 90), (40, 50), (32, 32), (50, 40)]
     images = [RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
     scorer = predictor.Scorer(artifact, "multi_scale")
@@ -136,7 +136,7 @@ def test_whole_images_are_scored_in_batches_of_their_shape_to_the_bit_as_alone(a
     np.testing.assert_array_equal(list(scorer.scores(images[::-1])), alone[::-1])
 
 
-def test_a_batch_of_whole_images_has_a_bounded_number_of_pixels():
+def test_multi_scale_batch_has_a_bounded_number_of_pixels():
     assert predictor.whole_batch(32, 32) == 16
     assert predictor.whole_batch(128, 170) == 2
     for side in (4, 100, 300, 1000, 2890, 2900, 4096):
@@ -156,8 +156,8 @@ def test_a_batch_of_whole_images_has_a_bounded_number_of_pixels():
         ("fast_cnn", {}),
     ],
 )
-def test_the_twin_for_whole_images_has_the_models_weights(name, options):
-    """And it is not traced again for each size of an image."""
+def test_fully_convolutional_model_shares_the_weights(name, options):
+    """It is not retraced for each image size."""
     model = cr.build(name, input_shape=(32, 32, 3), classes=4, **options)
     images, twin = RANDOM.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8), predictor.fully_convolutional(model)
     np.testing.assert_allclose(twin(images), model(images, training=False), rtol=1e-5, atol=1e-5)
@@ -165,30 +165,30 @@ def test_the_twin_for_whole_images_has_the_models_weights(name, options):
     assert isinstance(twin, tf.types.experimental.ConcreteFunction)
 
 
-def test_a_head_of_one_size_cannot_look_at_whole_images():
+def test_fully_convolutional_raises_for_a_flatten_head():
     model = cr.build("vgg11", input_shape=(32, 32, 3), classes=4, head="classic")
     with pytest.raises(ModelError, match='one size only.*head_flatten.*head = "average"'):
         predictor.fully_convolutional(model)
 
 
-def test_an_image_too_small_for_the_model_is_an_error():
+def test_image_too_small_for_the_model_raises():
     with pytest.raises(ModelError, match="vgg11 reduces an image of short side 16 to nothing"):
         predictor.Scorer(of_size(32, 32, "vgg11", head="average"), "multi_scale([64, 16])")
 
 
-def test_an_image_too_long_is_an_error(artifact):
+def test_image_too_long_for_the_scale_raises(artifact):
     with pytest.raises(DataError, match="1x90000 pixels would be 640x57600000"):
         artifact.predict(IMAGE[:1, :1].repeat(90000, axis=1), tta="multi_scale([640])")
 
 
-def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
+def test_rectangular_model_has_views_of_its_size():
     oblong, image = of_size(24, 40), RANDOM.integers(0, 256, (24, 40, 3), dtype=np.uint8)
     logits = oblong.logits(np.stack([image, image[:, ::-1]])).astype(float)
     found = next(predictor.Scorer(oblong, "flip_lr", "logits").scores([image]))
     np.testing.assert_allclose(found, log_softmax(logits.mean(0)), atol=1e-6)
     found = next(predictor.Scorer(oblong, "multi_scale([24])").scores([image]))
     np.testing.assert_allclose(found, log_softmax(logits[0]), atol=1e-5)
-    # The crops of an image that has the size of the larger region are its corners and its middle.
+    # The crops of an image of the size of the larger region are its corners and its center.
     large = RANDOM.integers(0, 256, (27, 45, 3), dtype=np.uint8)
     crops = [large[top : top + 24, left : left + 40] for top, left in [(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]]
     shown = predictor.look(large, views.FiveCrop(), (24, 40, 3), oblong.recipe.data)
@@ -217,24 +217,24 @@ def test_a_model_of_oblong_images_has_views_of_its_size_and_whole_ones():
         (3, "tta is 3; give a view"),
     ],
 )
-def test_views_that_cannot_be_are_named(artifact, given, words):
+def test_invalid_views_raise(artifact, given, words):
     with pytest.raises(RecipeError, match=words):
         predictor.Scorer(artifact, given)
     with pytest.raises(RecipeError, match=words):
         artifact.predict(IMAGE, tta=given)
 
 
-def test_an_unknown_average_is_named(artifact):
+def test_unknown_average_raises(artifact):
     with pytest.raises(RecipeError, match="average is 'median'; allowed: probabilities, logits"):
         artifact.predict(IMAGE, tta="flip_lr", average="median")
 
 
-def test_an_average_of_nothing_is_refused(artifact):
+def test_average_without_views_raises(artifact):
     with pytest.raises(RecipeError, match="average is 'logits', and there are no views"):
         artifact.predict(IMAGE, average="logits")
 
 
-def test_evaluate_says_both(digits_run):
+def test_evaluate_with_tta_reports_plain_metrics_too(digits_run):
     found = digits_run.evaluate(tta="shift(1)")
     assert found["plain"] == digits_run.evaluate()
     assert found["n"] == found["plain"]["n"] == 359
@@ -242,21 +242,21 @@ def test_evaluate_says_both(digits_run):
     assert cr.load(digits_run.folder).evaluate(tta=["shift(1)"]) == found
 
 
-def test_the_centre_alone_is_the_plain_image(digits_run):
+def test_center_view_alone_equals_plain_evaluation(digits_run):
     found = digits_run.evaluate(tta="center")
     assert found["accuracy"] == found["plain"]["accuracy"]
     assert found["cross_entropy"] == pytest.approx(found["plain"]["cross_entropy"], rel=1e-12)
 
 
-def test_views_of_arrays_are_reproducible(digits_run):
-    """Ten crops of digits enlarged from 8 to 9 pixels; to the last bit from a model that is read again."""
+def test_tta_predictions_are_bit_identical_after_reload(digits_run):
+    """Ten crops of digits enlarged from 8 to 9 pixels, among other views."""
     views = ["ten_crop", "flip_lr", "shift(1)", "multi_scale([8, 12])"]
     images = RANDOM.integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
     first, again = (cr.load(digits_run.folder).predict(images, tta=views) for _ in range(2))
     assert first == again
 
 
-def test_a_photo_that_is_gone_is_named(flowers, artifact):
+def test_missing_photo_raises_with_its_name(flowers, artifact):
     split = open_source(str(flowers), SPEC).split("validation")
     split.images.items[int(split.positions[3])] = str(flowers / "rose" / "gone.jpg")
     with pytest.raises(DataError, match=r"cannot read .*gone\.jpg"):
@@ -270,21 +270,21 @@ def test_a_photo_that_is_gone_is_named(flowers, artifact):
         ({"data.short_side": 64, "data.resize": "pad"}, "data: short_side 64 is for resize = 'crop'; leave"),
     ],
 )
-def test_a_short_side_that_cannot_be_is_refused(changes, words):
+def test_invalid_short_side_is_refused(changes, words):
     with pytest.raises(RecipeError, match=words):
         cr.fit("resnet20_cifar", **changes)
 
 
 @pytest.mark.parametrize(("shape", "short_side"), [((8, 8), 6), ((8, 6), 12)])
-def test_a_short_side_of_arrays_wants_a_size_to_crop(tmp_path, shape, short_side):
+def test_short_side_of_arrays_requires_image_size(tmp_path, shape, short_side):
     data = (RANDOM.integers(0, 256, (20, *shape, 1), dtype=np.uint8), np.arange(20) % 2)
     with pytest.raises(DataError, match=f"{shape[0]}x{shape[1]}.*short_side = {short_side}.*data.image_size"):
         cr.fit("resnet8_digits", data=data, workdir=tmp_path, progress=False, **{"data.short_side": short_side})
 
 
 @pytest.mark.parametrize("changes", [{"resize": "pad"}, {"short_side": 20}, {"short_side": 16}])
-def test_arrays_are_brought_to_size_alike_everywhere(changes):
-    """Predictions of arrays of another size are the evaluation's, and the centre is the plain image."""
+def test_predict_and_evaluate_resize_arrays_alike(changes):
+    """Predictions of arrays of another size match the evaluation, and the center view is the plain image."""
     images, labels = RANDOM.integers(0, 256, (40, 24, 30, 3), dtype=np.uint8), np.arange(40) % 4
     sized = of_size(16, 16)
     sized.recipe = sized.recipe.change(**{"data.image_size": 16} | {f"data.{key}": to for key, to in changes.items()})

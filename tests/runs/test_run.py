@@ -1,4 +1,4 @@
-"""The run folder and the artifact: what is kept, and that it predicts what validation saw."""
+"""The run folder and its artifact: contents, bit-exact predictions, evaluation, damaged files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cnnrecipes.runs.evaluation import wilson
 
 @pytest.fixture(scope="module")
 def validation(digits_run):
-    """The validation images, and the logits of the forward pass over them in the pipeline's own batches."""
+    """The validation images, their labels, and the softmax of the forward pass over the pipeline's batches."""
     split = open_source(None, digits_run.recipe.data).split("validation")
     batches = list(batching.evaluation_batches(split, digits_run.recipe.data, 10).as_numpy_iterator())
     images, labels, weights = (np.concatenate(parts) for parts in zip(*batches, strict=True))
@@ -41,7 +41,7 @@ def rows(predictions, names):
     return np.array([[p.probabilities[name] for name in names] for p in predictions], np.float32)
 
 
-def test_a_prediction_is_the_validation_forward_pass_to_the_last_bit(digits_run, validation):
+def test_predictions_are_bit_identical_to_validation(digits_run, validation):
     images, _, forward = validation
     names = digits_run.class_names
     np.testing.assert_array_equal(rows(digits_run.predict(images), names), forward)
@@ -50,7 +50,7 @@ def test_a_prediction_is_the_validation_forward_pass_to_the_last_bit(digits_run,
         np.testing.assert_array_equal(rows([digits_run.predict(images[place])], names)[0], forward[place])
 
 
-def test_the_file_alone_predicts_the_same_in_another_process(digits_run, validation, tmp_path):
+def test_artifact_predicts_identically_in_another_process(digits_run, validation, tmp_path):
     images, _, forward = validation
     shutil.copy(digits_run.folder / "model.keras", tmp_path / "elsewhere.keras")
     np.save(tmp_path / "images.npy", images)
@@ -63,7 +63,7 @@ def test_the_file_alone_predicts_the_same_in_another_process(digits_run, validat
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), forward)
 
 
-def test_keras_alone_opens_the_artifact(digits_run, validation, tmp_path):
+def test_keras_loads_the_artifact_without_cnnrecipes(digits_run, validation, tmp_path):
     images, _, forward = validation
     np.save(tmp_path / "images.npy", images)
     code = """
@@ -77,7 +77,7 @@ def test_keras_alone_opens_the_artifact(digits_run, validation, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), forward, atol=1e-5)
 
 
-def test_a_prediction_names_and_weighs_the_classes(digits_run, validation):
+def test_prediction_has_sorted_probabilities_of_all_classes(digits_run, validation):
     images, labels, _ = validation
     predictions = digits_run.predict(images)
     assert np.mean([p.name == str(label) for p, label in zip(predictions, labels, strict=True)]) > 0.8
@@ -87,7 +87,7 @@ def test_a_prediction_names_and_weighs_the_classes(digits_run, validation):
         assert p.probabilities[p.name] == p.probability
 
 
-def test_images_come_in_many_ways(digits_run, validation, tmp_path):
+def test_predict_accepts_paths_arrays_lists_and_batches(digits_run, validation, tmp_path):
     image = validation[0][0]
     Image.fromarray(image[..., 0]).save(tmp_path / "a digit.png")
     expected = digits_run.predict(image)
@@ -111,12 +111,12 @@ def test_images_come_in_many_ways(digits_run, validation, tmp_path):
         (np.full((8, 8), 300), "300.*0..255"),
     ],
 )
-def test_what_cannot_be_predicted_is_explained(digits_run, given, words):
+def test_invalid_input_of_predict_raises(digits_run, given, words):
     with pytest.raises(cr.DataError, match=words):
         digits_run.predict(given)
 
 
-def damaged(path, how):
+def damage(path, how):
     content = path.read_bytes()
     if how == "truncated":
         path.write_bytes(content[: len(content) // 2])
@@ -135,15 +135,15 @@ def damaged(path, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "empty", "text", "another zip"])
-def test_a_corrupt_artifact_is_named(digits_run, tmp_path, how):
+def test_corrupt_artifact_raises_with_its_name(digits_run, tmp_path, how):
     path = tmp_path / "model.keras"
     shutil.copy(digits_run.folder / "model.keras", path)
-    damaged(path, how)
+    damage(path, how)
     with pytest.raises(cr.CNNRecipesError, match=r"model\.keras"):
         cr.load(path)
 
 
-def test_a_model_of_another_program_and_a_missing_one(tmp_path):
+def test_load_raises_for_foreign_models_and_missing_runs(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(cr.RunError, match=r"other\.keras.*not a valid model of cnnrecipes"):
         cr.load(tmp_path / "other.keras")
@@ -157,9 +157,9 @@ def test_a_model_of_another_program_and_a_missing_one(tmp_path):
         cr.Run(tmp_path).predict("x.png")
 
 
-def test_the_folder_is_complete(digits_run):
+def test_run_folder_is_complete(digits_run):
     names = {path.name for path in digits_run.folder.iterdir()}
-    assert names - {".lock"} == {  # which some versions of filelock leave
+    assert names - {".lock"} == {  # some versions of filelock leave it
         "recipe.toml", "environment.json", "history.csv", "metrics.json", "model.json", "model.keras", "checkpoints",
         "tensorboard",
     }  # fmt: skip
@@ -173,7 +173,7 @@ def test_the_folder_is_complete(digits_run):
     assert len(opened.history) == 6
 
 
-def test_evaluation_repeats_the_numbers(digits_run):
+def test_evaluate_reproduces_the_recorded_metrics(digits_run):
     opened = cr.load(digits_run.folder)
     assert opened.evaluate() == opened.metrics["test"]
     assert opened.evaluate(split="validation") == opened.metrics["validation"]
@@ -185,20 +185,20 @@ def test_evaluation_repeats_the_numbers(digits_run):
 @pytest.mark.parametrize(
     ("name", "content"), [("metrics.json", "{"), ("metrics.json", ""), ("history.csv", ""), ("history.csv", '"a\nb')]
 )
-def test_a_damaged_file_of_a_run_is_named(digits_run, tmp_path, name, content):
+def test_damaged_file_of_a_run_raises_with_its_name(digits_run, tmp_path, name, content):
     folder = shutil.copytree(digits_run.folder, tmp_path / "run")
     (folder / name).write_text(content)
     with pytest.raises(cr.RunError, match=name):
         getattr(cr.load(folder), name.partition(".")[0])
 
 
-def test_other_classes_are_refused(digits_run):
+def test_evaluate_refuses_unknown_classes(digits_run):
     data = (np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", "b"])
     with pytest.raises(cr.DataError, match="model has no class 'a'; it has '0'"):
         digits_run.evaluate(data=data, split="train")
 
 
-def test_a_run_folder_is_never_used_twice(tmp_path):
+def test_concurrent_runs_get_different_folders(tmp_path):
     recipe = catalog.load("resnet8_digits")
     with ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda _: cr.Run.create(tmp_path, recipe), range(8)))
@@ -206,7 +206,7 @@ def test_a_run_folder_is_never_used_twice(tmp_path):
     assert sorted(int(run.folder.name.rpartition("_")[2]) for run in runs) == list(range(1, 9))
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_unwritable_workdir_raises(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(cr.RunError, match="cannot write a run folder.*file.*workdir="):
         cr.Run.create(tmp_path / "file" / "runs", catalog.load("resnet8_digits"))
@@ -215,11 +215,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("successes", "n", "low", "high"), [(8, 10, 0.4902, 0.9433), (0, 20, 0, 0.1611), (5, 5, 0.5655, 1)]
 )
-def test_wilsons_interval(successes, n, low, high):
+def test_wilson_interval_matches_published_values(successes, n, low, high):
     assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_metrics_are_numpys(digits_run):
+def test_metrics_match_numpy(digits_run):
     split = open_source(None, digits_run.recipe.data).split("test")
     images = np.stack([split.read(i)[0] for i in range(len(split))])
     p = digits_run.artifact.probabilities(images)[np.arange(len(split)), split.labels]

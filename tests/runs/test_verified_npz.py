@@ -1,4 +1,4 @@
-"""Verified .npz files: every changed bit is found, and NumPy opens them."""
+"""Verified .npz files: any changed bit is detected, and NumPy can open them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ARRAYS = {"model/00000": np.arange(12, dtype=np.float32).reshape(3, 4), "counter
 STATE = {"position": {"epoch": 1, "step": 2}, "numbers": [0.1 + 0.2, 1e-300]}
 
 
-def test_what_is_written_is_read_bit_for_bit_and_numpy_opens_it(tmp_path):
+def test_write_and_read_is_bit_exact_and_numpy_compatible(tmp_path):
     path = tmp_path / "step_000000005.npz"
     verified_npz.write(path, ARRAYS, STATE)
     found, document = verified_npz.read(path)
@@ -27,7 +27,7 @@ def test_what_is_written_is_read_bit_for_bit_and_numpy_opens_it(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_any_flipped_byte_of_an_array_is_found(tmp_path):
+def test_flipped_byte_of_an_array_is_detected(tmp_path):
     path = tmp_path / "step_000000005.npz"
     verified_npz.write(path, ARRAYS, STATE)
     whole = path.read_bytes()
@@ -39,7 +39,7 @@ def test_any_flipped_byte_of_an_array_is_found(tmp_path):
 
 
 def damaged(whole: bytes) -> Iterator[tuple[str, bytes]]:
-    """Every single flipped bit, every cut, and some bytes more, before or behind."""
+    """Every single flipped bit, every truncation, and additional bytes before or after."""
     for bit in range(8 * len(whole)):
         place, mask = bit // 8, 1 << bit % 8
         yield f"bit {bit}", whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :]
@@ -50,7 +50,7 @@ def damaged(whole: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"{len(extra)} bytes before", extra + whole
 
 
-def test_every_flipped_bit_truncation_and_addition_is_detected(tmp_path):
+def test_flipped_bits_truncation_and_additional_bytes_are_detected(tmp_path):
     """The zip directory, the end record and the digest itself are covered too."""
     verified_npz.write(tmp_path / "whole.npz", ARRAYS, STATE)
     whole = (tmp_path / "whole.npz").read_bytes()

@@ -16,15 +16,15 @@ class Animal(Call):
 
 @pytest.fixture
 def animals(tmp_path, monkeypatch, request):
-    """An empty registry of a package with no modules."""
-    name = f"zoo_of_{request.node.originalname}"  # another one for each test, since modules stay imported
+    """An empty registry of a package without modules."""
+    name = f"zoo_of_{request.node.originalname}"  # unique for each test, since modules stay imported
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     return Registry("animal", Animal, name)
 
 
-def test_a_registered_class_is_found_by_its_name_and_its_aliases(animals):
+def test_class_is_found_by_name_and_alias(animals):
     @animals.register("bird", "fowl")
     class Bird(Animal):
         legs: int = 2
@@ -40,7 +40,7 @@ def test_a_registered_class_is_found_by_its_name_and_its_aliases(animals):
 
 
 @pytest.mark.parametrize("name", ["bird", "fowl"])
-def test_a_name_is_registered_once(animals, name):
+def test_duplicate_name_raises(animals, name):
     @animals.register("bird", "fowl")
     class Bird(Animal):
         pass
@@ -54,8 +54,8 @@ def test_a_name_is_registered_once(animals, name):
     assert animals["bird"] is Bird
 
 
-def test_a_class_that_is_defined_again_replaces_the_earlier_one(animals):
-    """As in a notebook cell that is run twice."""
+def test_redefined_class_replaces_the_earlier_one(animals):
+    """For example when a notebook cell is run twice."""
     for count in (2, 3):
 
         @animals.register("bird")
@@ -65,14 +65,14 @@ def test_a_class_that_is_defined_again_replaces_the_earlier_one(animals):
     assert animals.parse("bird") == Bird(wings=3)
 
 
-def test_what_cannot_be_registered_is_named(animals):
+def test_invalid_registration_raises(animals):
     with pytest.raises(RegistrationError, match="animal 'stone' is <class 'int'>; register a subclass of .*Animal"):
         animals.register("stone")(int)
     with pytest.raises(RegistrationError, match="name 'sea-gull' is no identifier"):
         animals.register("sea-gull")(Animal)
 
 
-def test_modules_of_the_package_and_plugins_are_imported_at_the_first_lookup(animals, tmp_path, monkeypatch):
+def test_package_modules_and_plugins_are_imported_at_the_first_lookup(animals, tmp_path, monkeypatch):
     monkeypatch.setattr(call_syntax, "animals", animals, raising=False)
     code = "from cnnrecipes.syntax.call_syntax import animals\n@animals.register({0!r})\nclass It(animals._base): pass"
     (tmp_path / animals._package / "cats.py").write_text(code.format("cat"))
@@ -82,7 +82,7 @@ def test_modules_of_the_package_and_plugins_are_imported_at_the_first_lookup(ani
     assert animals["cat"].__module__ == f"{animals._package}.cats"
 
 
-def test_a_plugin_that_cannot_be_imported_is_named(animals, monkeypatch):
+def test_plugin_that_cannot_be_imported_raises(animals, monkeypatch):
     monkeypatch.setenv("CNNRECIPES_PLUGINS", "no_such_plugin")
     for _ in range(2):
         with pytest.raises(RegistrationError, match="'no_such_plugin' of CNNRECIPES_PLUGINS: No module.*PYTHONPATH"):

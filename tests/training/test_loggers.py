@@ -1,4 +1,4 @@
-"""What the loggers have is what history.csv has, also after an error and a resume."""
+"""TensorBoard, W&B and MLflow loggers have the numbers of history.csv, also after an error and a resume."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def installed(name):
     return found is not None and found.origin is not None
 
 
-def whole(*names):
+def recipe_of(*names):
     tables = {
         "name": "tiny",
         "data": {"name": "arrays"},
@@ -60,7 +60,7 @@ class Stop(keras.callbacks.Callback):
 
 
 def trained(made, folder, first=0, last=3, stop=False, history="history.csv"):
-    """Epochs `first` to `last` of a linear model, with loggers as a training has them; its history."""
+    """Train epochs `first` to `last` of a linear model with loggers; return the history."""
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
     model.add(keras.layers.Dense(3))
     model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
@@ -85,7 +85,7 @@ def trained(made, folder, first=0, last=3, stop=False, history="history.csv"):
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Tag -> (step, value) of all event files in a folder, in the order in which they were written."""
+    """Tag -> [(step, value)] of all event files in a folder, in the order of writing."""
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
     tags = [tag for tag in events.Tags()["tensors"] if tag.startswith("epoch_")]
     return {
@@ -93,8 +93,8 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def same(history, folder):
-    """The event files have each number of a history, once, at its epoch."""
+def assert_events_match(history, folder):
+    """The event files have each number of a history exactly once, at its epoch."""
     found = {f"val_{tag[6:]}": rows for tag, rows in scalars(folder / "tensorboard" / "validation").items()}
     found |= {tag[6:]: rows for tag, rows in scalars(folder / "tensorboard" / "train").items()}
     assert set(found) == set(history.columns) - {"epoch"}
@@ -104,7 +104,7 @@ def same(history, folder):
 
 
 def sessions(folder: Path) -> list:
-    """The rows of TensorBoard's HParams page, as its own plugin makes them."""
+    """The rows of TensorBoard's HParams page, as made by its own plugin."""
     multiplexer = EventMultiplexer(tensor_size_guidance={"tensors": 0}).AddRunsFromDirectory(str(folder)).Reload()
     context = backend_context.Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(folder))))
     contents = context.hparams_metadata(RequestContext(), "")
@@ -119,25 +119,25 @@ def sessions(folder: Path) -> list:
     return [info.display_name for info in experiment.metric_infos], list(handler.run().session_groups)
 
 
-def test_tensorboard_has_the_numbers_of_the_history(tmp_path):
-    same(trained(loggers.loggers(whole("tensorboard"), tmp_path), tmp_path), tmp_path)
+def test_tensorboard_matches_the_history(tmp_path):
+    assert_events_match(trained(loggers.loggers(recipe_of("tensorboard"), tmp_path), tmp_path), tmp_path)
 
 
-def test_a_resumed_training_goes_on_in_new_event_files(tmp_path):
-    """After an interrupt, too, nothing is missing: each epoch is written out at its end."""
+def test_tensorboard_of_a_resumed_training_continues_in_new_event_files(tmp_path):
+    """After an interrupt nothing is missing, since each epoch is flushed at its end."""
     parts = [
-        trained(loggers.loggers(whole("tensorboard"), tmp_path), tmp_path, first, last, stop, f"{first}.csv")
+        trained(loggers.loggers(recipe_of("tensorboard"), tmp_path), tmp_path, first, last, stop, f"{first}.csv")
         for first, last, stop in ((0, 3, True), (1, 2, False), (2, 3, False))
     ]
-    same(pd.concat(parts), tmp_path)
+    assert_events_match(pd.concat(parts), tmp_path)
     assert len(list((tmp_path / "tensorboard" / "train").iterdir())) == 3
     _, (group,) = sessions(tmp_path)
     assert group.sessions[0].name == "tensorboard"
 
 
 @pytest.mark.parametrize("stop", [False, True])
-def test_the_page_of_hyperparameters_has_the_recipe_and_the_last_validation(tmp_path, stop):
-    history = trained(loggers.loggers(whole("tensorboard"), tmp_path), tmp_path, stop=stop)
+def test_hparams_page_has_the_recipe_and_the_last_validation(tmp_path, stop):
+    history = trained(loggers.loggers(recipe_of("tensorboard"), tmp_path), tmp_path, stop=stop)
     names, (group,) = sessions(tmp_path)
     assert names == ["val_accuracy", "val_loss"]
     assert group.hparams["train.epochs"].number_value == 3
@@ -151,7 +151,7 @@ def test_the_page_of_hyperparameters_has_the_recipe_and_the_last_validation(tmp_
     assert found == pytest.approx({"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}, rel=1e-6)
 
 
-def test_the_first_batch_is_drawn_once(tmp_path):
+def test_first_batch_is_logged_once(tmp_path):
     calls = []
 
     def first_batch():
@@ -159,7 +159,7 @@ def test_the_first_batch_is_drawn_once(tmp_path):
         return IMAGES, LABELS
 
     for first in (0, 1):
-        made = loggers.loggers(whole("tensorboard"), tmp_path, first_batch=first_batch, class_names=("a", "b", "c"))
+        made = loggers.loggers(recipe_of("tensorboard"), tmp_path, first_batch=first_batch, class_names=("a", "b", "c"))
         trained(made, tmp_path, first, first + 1)
     assert calls == [1]
     events = EventAccumulator(str(tmp_path / "tensorboard" / "train"), size_guidance={"tensors": 0}).Reload()
@@ -171,7 +171,7 @@ def test_the_first_batch_is_drawn_once(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (5, 2), (40, 4)])
-def test_the_picture_of_a_batch_has_its_images_bright_as_they_are(count, rows, channels):
+def test_batch_picture_shows_images_at_their_brightness(count, rows, channels):
     shades = np.linspace(0, 250, count).astype(np.uint8)
     images = np.broadcast_to(shades[:, None, None, None], (count, 8, 8, channels))
     picture = loggers.batch_picture(images, np.full((count, 2), 0.5))
@@ -187,8 +187,8 @@ def test_the_picture_of_a_batch_has_its_images_bright_as_they_are(count, rows, c
     assert found[len(shown) :] == [255] * (4 * rows - len(shown))
 
 
-def test_the_recipe_in_a_flat_table():
-    table = loggers.flat(whole("tensorboard"))
+def test_recipe_is_flattened_to_a_table_of_scalars():
+    table = loggers.flat(recipe_of("tensorboard"))
     assert table["name"] == "tiny"
     assert table["optimizer.decay_all"] is False
     assert {type(value) for value in table.values()} <= {bool, int, float, str}
@@ -196,8 +196,8 @@ def test_the_recipe_in_a_flat_table():
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_logger_that_is_not_installed_is_named_with_the_remedy(name, monkeypatch, tmp_path):
-    """Also where W&B has left a folder of its name, which Python would import."""
+def test_missing_logger_package_raises_with_install_command(name, monkeypatch, tmp_path):
+    """Also where W&B has left a folder of its name, which Python would import as a namespace package."""
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, name, raising=False)
     for folder in (None, tmp_path / name):
@@ -205,24 +205,24 @@ def test_a_logger_that_is_not_installed_is_named_with_the_remedy(name, monkeypat
             folder.mkdir()
             importlib.invalidate_caches()
         with pytest.raises(TrainingError, match=rf"logging\.loggers has '{name}', which is not .*`pip install {name}`"):
-            loggers.check(whole("tensorboard", name).logging)
+            loggers.check(recipe_of("tensorboard", name).logging)
 
 
-def test_tensorboard_comes_with_the_package():
-    loggers.check(whole("tensorboard").logging)
-    loggers.check(whole().logging)
-    assert loggers.loggers(whole(), Path("nowhere")) == []
+def test_tensorboard_is_a_dependency_of_the_package():
+    loggers.check(recipe_of("tensorboard").logging)
+    loggers.check(recipe_of().logging)
+    assert loggers.loggers(recipe_of(), Path("nowhere")) == []
 
 
-def test_no_logger_is_imported_before_it_is_used(tmp_path):
-    made = loggers.loggers(whole("wandb", "mlflow"), tmp_path)
+def test_logger_packages_are_imported_lazily(tmp_path):
+    made = loggers.loggers(recipe_of("wandb", "mlflow"), tmp_path)
     assert [type(logger).__name__ for logger in made] == ["WandbLogger", "MlflowLogger"]
     for logger in made:
         logger.close()
     assert not list(tmp_path.iterdir())
 
 
-def test_two_run_folders_of_one_name_are_two_runs_and_one_resumed_is_one(tmp_path):
+def test_logger_ids_are_unique_per_run_folder_and_kept_on_resume(tmp_path):
     ids = iter("abcd")
     for folder in (tmp_path / "1" / "run", tmp_path / "2" / "run"):
         folder.mkdir(parents=True)
@@ -232,7 +232,7 @@ def test_two_run_folders_of_one_name_are_two_runs_and_one_resumed_is_one(tmp_pat
 
 
 @pytest.mark.parametrize("content", ["", '{"wandb": "a', "[]", '{"wandb": 1}', "\xff"])
-def test_a_damaged_file_of_ids_is_an_error_that_names_it(tmp_path, content):
+def test_damaged_file_of_logger_ids_raises(tmp_path, content):
     (tmp_path / "loggers.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(RunError, match=r"cannot read .*loggers\.json.*delete it"):
         loggers.remembered(tmp_path, "wandb", lambda: "b")
@@ -251,15 +251,15 @@ def wandb_records(path):
         _, size, kind = struct.unpack_from("<IHB", data, place)
         whole_record += data[place + 7 : place + 7 + size]
         place += 7 + size
-        if kind in (1, 4):  # a whole one, or the last part of one
+        if kind in (1, 4):  # a whole record, or the last part of one
             found.append(wandb_internal_pb2.Record.FromString(whole_record))
             whole_record = b""
     return found
 
 
 @pytest.mark.parametrize("outer", [False, True])
-def test_callbacks_that_are_ended_while_an_error_is_on_its_way_have_failed(outer):
-    """And those of a training that was begun in somebody's `except` have not."""
+def test_loggers_are_marked_as_failed_only_by_an_exception_of_the_training(outer):
+    """An outer `except` block in which the training is started does not count as a failure."""
     ends = []
 
     class Told(loggers.Logger):
@@ -296,10 +296,10 @@ def test_callbacks_that_are_ended_while_an_error_is_on_its_way_have_failed(outer
 
 @pytest.mark.skipif(not installed("wandb"), reason="wandb is not installed")
 @pytest.mark.parametrize("stop", [False, True])
-def test_weights_and_biases_has_the_numbers_of_the_history(tmp_path, monkeypatch, stop):
+def test_wandb_matches_the_history(tmp_path, monkeypatch, stop):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    history = trained(loggers.loggers(whole("wandb"), tmp_path), tmp_path, stop=stop)
+    history = trained(loggers.loggers(recipe_of("wandb"), tmp_path), tmp_path, stop=stop)
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     records = wandb_records(path)
     rows = [
@@ -319,12 +319,12 @@ def test_weights_and_biases_has_the_numbers_of_the_history(tmp_path, monkeypatch
 
 
 @pytest.mark.skipif(not installed("mlflow"), reason="mlflow is not installed")
-def test_mlflow_has_the_recipe_and_the_numbers_in_one_run_after_a_resume(tmp_path, monkeypatch):
+def test_mlflow_resumes_the_same_run_with_recipe_and_history(tmp_path, monkeypatch):
     import mlflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
-    whole_recipe = whole("mlflow")
+    whole_recipe = recipe_of("mlflow")
     first = trained(loggers.loggers(whole_recipe, tmp_path), tmp_path, 0, 3, stop=True)
     (run,) = mlflow.search_runs(experiment_names=["cnnrecipes"], output_format="list")
     assert run.info.status == "FAILED"
@@ -342,7 +342,7 @@ def test_mlflow_has_the_recipe_and_the_numbers_in_one_run_after_a_resume(tmp_pat
 
 
 @pytest.mark.skipif(not installed("mlflow"), reason="mlflow is not installed")
-def test_a_row_that_mlflow_does_not_take_ends_no_training(tmp_path, monkeypatch):
+def test_mlflow_error_does_not_end_the_training(tmp_path, monkeypatch):
     import mlflow
 
     def refuse(*args, **kwargs):
@@ -352,5 +352,5 @@ def test_a_row_that_mlflow_does_not_take_ends_no_training(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mlflow, "log_metrics", refuse)
     with pytest.warns(UserWarning, match="MLflow did not take.*the server is away"):
-        history = trained(loggers.loggers(whole("mlflow"), tmp_path), tmp_path)
+        history = trained(loggers.loggers(recipe_of("mlflow"), tmp_path), tmp_path)
     assert len(history) == 3

@@ -1,4 +1,4 @@
-"""A training that is stopped anywhere and taken up again ends with the same bits as one that was not."""
+"""Resume is bit-exact: an interrupted and resumed training ends with the weights of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECIPES = {
 
 
 class Stop(keras.callbacks.Callback):
-    """Sends a signal after so many executions."""
+    """Raise a signal after the given number of executions."""
 
     def __init__(self, after: int, number=signal.SIGTERM):
         super().__init__()
@@ -50,8 +50,8 @@ def without_clock(history):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_stopped_and_taken_up_is_as_if_nothing_had_been(tmp_path, name):
-    """With dropout, whose random numbers are state; stopped in the middle of the first and of a later epoch."""
+def test_resume_is_bit_exact_with_dropout(tmp_path, name):
+    """Interrupted within the first and within a later epoch; the state of dropout's random numbers is restored."""
     options = {"dropout": 0.3, "steps_per_execution": 1, **RECIPES[name]}
     whole = LinearTraining(tmp_path / "whole", **options)
     expected = whole.run()
@@ -72,13 +72,13 @@ def test_stopped_and_taken_up_is_as_if_nothing_had_been(tmp_path, name):
 
 
 @pytest.mark.parametrize("steps", [2, 4, 6, 50])
-def test_steps_in_a_row_change_nothing(tmp_path, steps):
+def test_steps_per_execution_does_not_change_the_result(tmp_path, steps):
     one, several = (LinearTraining(tmp_path / str(n), dropout=0.3, steps_per_execution=n) for n in (1, steps))
     one.run(), several.run()
     assert state(one) == state(several)
 
 
-def test_ctrl_c_stops_after_the_step(tmp_path):
+def test_ctrl_c_stops_after_the_current_step(tmp_path):
     training = LinearTraining(tmp_path, callbacks=[Stop(2, signal.SIGINT)], steps_per_execution=1)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match="stopped by SIGINT after step 2 of epoch 1"):
@@ -87,7 +87,7 @@ def test_ctrl_c_stops_after_the_step(tmp_path):
     assert "a second signal stops at once" in training.said[0]
 
 
-def test_checkpoints_come_by_steps(tmp_path):
+def test_checkpoint_every_n_steps(tmp_path):
     seen = []
 
     class Look(keras.callbacks.Callback):
@@ -100,7 +100,7 @@ def test_checkpoints_come_by_steps(tmp_path):
     assert checkpoint.newest(tmp_path).path.name == f"step_{18:09d}.npz"
 
 
-def test_a_checkpoint_of_another_kind_of_training_is_refused(tmp_path):
+def test_checkpoint_of_another_recipe_is_refused(tmp_path):
     LinearTraining(tmp_path).run()
     start = checkpoint.newest(tmp_path)
     with pytest.raises(RunError, match="another training: train.early_stopping was None and is 3"):
@@ -109,7 +109,7 @@ def test_a_checkpoint_of_another_kind_of_training_is_refused(tmp_path):
         LinearTraining(tmp_path, start=start, ema=0.9).run()
 
 
-def test_a_finished_training_has_nothing_left_to_do(tmp_path):
+def test_resume_of_a_finished_training_makes_no_steps(tmp_path):
     """As after a kill between the last step and the artifact."""
     first = LinearTraining(tmp_path, artifact="last")
     expected = first.run()
@@ -119,7 +119,7 @@ def test_a_finished_training_has_nothing_left_to_do(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(found.weights, expected.weights, strict=True))
 
 
-def test_what_early_stopping_has_ended_stays_ended(tmp_path):
+def test_early_stopping_survives_resume(tmp_path):
     """As after a kill between the last step and the artifact."""
     options = {"early_stopping": 1, "epochs": 30, "learning_rate": 1e-9}
     expected = LinearTraining(tmp_path, **options).run()
@@ -128,7 +128,7 @@ def test_what_early_stopping_has_ended_stays_ended(tmp_path):
     assert without_clock(found.state.history) == without_clock(expected.state.history)
 
 
-def test_damaged_best_weights_are_said_and_the_last_ones_kept(tmp_path):
+def test_damaged_best_weights_are_reported_and_last_weights_used(tmp_path):
     class Damage(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             path = tmp_path / "checkpoints" / "best.npz"

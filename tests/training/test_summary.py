@@ -1,4 +1,4 @@
-"""What `fit` prints before it trains, and the notes about this machine."""
+"""The summary that `fit` prints before training, and the note on oneDNN."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def two_classes() -> tuple[np.ndarray, np.ndarray]:
     return np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8), np.arange(20) % 2
 
 
-def test_fit_says_what_it_understood_before_the_first_epoch(tmp_path, capsys):
+def test_fit_prints_data_model_and_schedule_before_the_first_epoch(tmp_path, capsys):
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (40, 8, 8, 3), np.uint8), np.arange(40) % 8
     names = [f"class{i}" for i in range(8)]
@@ -36,13 +36,13 @@ def test_fit_says_what_it_understood_before_the_first_epoch(tmp_path, capsys):
     assert "1 epochs of 1 steps, 1 in all" in summary
 
 
-def test_without_progress_nothing_is_printed(tmp_path, capsys):
+def test_fit_without_progress_prints_nothing(tmp_path, capsys):
     x, y = two_classes()
     cr.fit("resnet8_digits", data=(x, y), workdir=tmp_path, progress=False, **SHORT)
     assert capsys.readouterr().out == ""
 
 
-def test_class_names_are_printed_and_drawn_without_escape_sequences_warnings_or_formulas(tmp_path, capsys):
+def test_class_names_are_printed_without_escape_sequences(tmp_path, capsys):
     x, y = two_classes()
     data = {"train": (x, y), "class_names": ["\x1b[31mred", "new\nline $猫$"]}
     cr.fit("resnet8_digits", data=data, workdir=tmp_path, **SHORT)
@@ -58,8 +58,8 @@ def onednn_note(code: str, **variables: str) -> str:
     return result.stdout.split()[-1]
 
 
-def test_tensorflow_imported_first_is_said_where_it_leaves_onednn_off(monkeypatch, tmp_path):
-    """Of the order of imports as it is in a real process; of the processor from its list of features."""
+def test_import_of_tensorflow_that_leaves_onednn_off_is_detected(monkeypatch, tmp_path):
+    """The import order is tested in a subprocess, the CPU features with a file in place of /proc/cpuinfo."""
     assert onednn_note("import cnnrecipes, tensorflow") == "False"
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     monkeypatch.setattr(preflight.platform, "system", lambda: "Linux")

@@ -1,4 +1,4 @@
-"""Augmentation in the training step: the same values as in the pipeline."""
+"""Augmentation inside the training step gives the same values as in the input pipeline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("ops", LISTS, ids="-".join)
-def test_both_halves_give_the_same_bytes(ops):
+def test_augmentation_on_host_and_device_is_bit_identical(ops):
     recipe = catalog.load("resnet20_cifar").change(
         **{"data.batch_size": 8, "data.image_size": 12, "data.validation": 0.0, "augment.ops": ops, "train.epochs": 3}
     )
@@ -50,8 +50,8 @@ EVERY = [
 
 
 @pytest.mark.parametrize("ops", EVERY, ids="-".join)
-def test_a_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
-    """With XLA, by a model of which the weights after two steps tell every pixel."""
+def test_xla_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
+    """The weights of this model after two steps depend on every pixel."""
     recipe = catalog.load("resnet20_cifar").change(
         **{"data.batch_size": 8, "data.image_size": 12, "data.validation": 0.0, "augment.ops": ops, "train.epochs": 1}
     )
@@ -74,11 +74,11 @@ def test_a_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
         np.testing.assert_array_equal(one, other)
 
 
-def test_every_operation_is_tried_in_a_compiled_step():
+def test_every_operation_is_tested_in_a_compiled_step():
     assert {text.partition("(")[0] for ops in EVERY for text in ops} == set(OPERATIONS)
 
 
-def test_a_training_ends_with_the_same_weights_from_either_half(tmp_path):
+def test_augment_device_does_not_change_the_trained_weights(tmp_path):
     changes = {
         "data.batch_size": 8,
         "augment.ops": ["pad_crop(2)", "flip_lr", "color_jitter", "mixup"],
@@ -98,7 +98,7 @@ def test_a_training_ends_with_the_same_weights_from_either_half(tmp_path):
         np.testing.assert_allclose(*(run.history[column] for run in runs), rtol=1e-5)
 
 
-def test_weight_files_are_the_models_own(tmp_path):
+def test_weight_file_is_that_of_the_inner_model(tmp_path):
     model = cr.build("resnet8", input_shape=(12, 12, 3), classes=4)
     augmenting = TrainModel(model, augmentation=Augmentation((), 0, MEAN.mean, in_step=True))
     augmenting.save_weights(tmp_path / "a.weights.h5")

@@ -1,4 +1,4 @@
-"""Schedules and optimizers against PyTorch's numbers; what training leaves behind."""
+"""Schedules and optimizers against recorded values of PyTorch; seeds, best weights, history."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def rates(made, steps):
     return np.array([float(made(step)) for step in range(steps)])
 
 
-def test_cosine_with_warm_up_is_its_formula():
+def test_cosine_schedule_with_warmup_matches_its_formula():
     found = rates(planned(10, **{"optimizer.warmup": "20%"}), 101)
     steps = np.arange(101)
     falling = 0.2 * (1 + np.cos(np.pi * (steps - 20) / 80))
     np.testing.assert_allclose(found, np.where(steps < 20, 0.4 * (steps + 1) / 21, falling), atol=1e-6)
 
 
-def test_constant_stays_after_its_warm_up():
+def test_constant_schedule_stays_constant_after_warmup():
     found = rates(planned(10, **{"optimizer.schedule": "constant", "optimizer.warmup": "10 steps"}), 100)
     np.testing.assert_allclose(found, np.minimum((np.arange(100) + 1) / 11, 1) * 0.4, atol=1e-6)
 
 
-def test_one_cycle_is_pytorchs():
+def test_one_cycle_matches_pytorch():
     # torch 2.13.0: OneCycleLR(SGD(lr=0.4, momentum=0.9), max_lr=0.4, total_steps=20, cycle_momentum=False)
     recorded = [
         0.016, 0.0526687371, 0.148668737, 0.267331263, 0.363331263, 0.4, 0.394985602, 0.380193853, 0.356366471,
@@ -72,13 +72,13 @@ def test_one_cycle_is_pytorchs():
         ({"optimizer.schedule": "one_cycle", "optimizer.warmup": "1 epoch"}, "one_cycle, which has its own"),
     ],
 )
-def test_a_schedule_that_does_not_fit_is_refused(changes, words):
+def test_warmup_that_does_not_fit_the_schedule_is_refused(changes, words):
     with pytest.raises(cr.RecipeError, match=words):
         planned(10, **changes)
 
 
 class TwoWeights(keras.Model):
-    """A matrix and a bias, as the recorded PyTorch example has them."""
+    """A matrix and a bias, as in the recorded PyTorch example."""
 
     def __init__(self):
         super().__init__()
@@ -103,7 +103,7 @@ class TwoWeights(keras.Model):
         ),
     ],
 )
-def test_three_steps_are_pytorchs(changes, recorded):
+def test_three_optimizer_steps_match_pytorch(changes, recorded):
     model = TwoWeights()
     made = build_optimizer(recipe(**{"optimizer.weight_decay": 0.1, **changes}).optimizer, model, 0.05)
     for i in range(3):
@@ -115,13 +115,13 @@ def test_three_steps_are_pytorchs(changes, recorded):
     np.testing.assert_allclose(found, recorded, atol=2e-6)
 
 
-def test_the_optimizer_is_written_and_read():
+def test_optimizer_survives_serialization():
     made = RecipeOptimizer("sgd", 0.1, momentum=0.9, coupled_decay=5e-4)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(made))
     assert again.get_config() == made.get_config()
 
 
-def test_norms_and_biases_are_not_decayed():
+def test_norms_and_biases_have_no_weight_decay():
     model = cr.build("resnet8", input_shape=(8, 8, 1), classes=3)
     made = build_optimizer(recipe().optimizer, model, 0.1)
     made.build(model.trainable_variables)
@@ -130,7 +130,7 @@ def test_norms_and_biases_are_not_decayed():
     assert len(decayed) == 8
 
 
-def test_seeded_leaves_the_users_generators_alone():
+def test_seeded_leaves_global_generators_unchanged():
     random.seed(5), np.random.seed(5)
     expected = random.random(), np.random.random()
     random.seed(5), np.random.seed(5)
@@ -141,8 +141,8 @@ def test_seeded_leaves_the_users_generators_alone():
         np.testing.assert_array_equal(keras.random.normal((2,)), first[0])
 
 
-def test_seeded_restores_keras_generator():
-    """The user's own draws go on where they were, and do not enter what is seeded."""
+def test_seeded_restores_the_keras_generator():
+    """The user's own draws continue where they were, and do not influence the seeded ones."""
     keras.utils.set_random_seed(3)
     expected = [keras.random.normal((2,)) for _ in range(3)]
     keras.utils.set_random_seed(3)
@@ -158,7 +158,7 @@ def test_seeded_restores_keras_generator():
     assert not np.array_equal(second, first)
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path):
+def test_failed_write_leaves_the_old_file(tmp_path):
     (tmp_path / "x.txt").write_text("old")
 
     def half(path):
@@ -170,7 +170,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_the_best_checkpoint_is_the_most_accurate_then_the_surest(tmp_path):
+def test_best_epoch_has_highest_accuracy_then_lowest_loss(tmp_path):
     state, weights = TrainState(10), []
     best = BestWeights(state, tmp_path / "best.npz", "accuracy")
     best.set_model(SimpleNamespace(measured_weights=lambda: [np.full(2, weights[-1])]))
@@ -184,7 +184,7 @@ def test_the_best_checkpoint_is_the_most_accurate_then_the_surest(tmp_path):
     assert about == {"epoch": 3}
 
 
-def test_a_loss_that_diverges_stops_the_training(tmp_path):
+def test_diverging_loss_stops_the_training(tmp_path):
     with pytest.raises(cr.TrainingError, match=r"loss is (nan|inf) since step \d+ of epoch 1.*learning_rate"):
         cr.fit(
             "resnet8_digits",
@@ -194,13 +194,13 @@ def test_a_loss_that_diverges_stops_the_training(tmp_path):
         )
 
 
-def test_validation_loss_is_the_cross_entropy_of_the_real_examples(digits_run):
+def test_history_val_loss_is_the_cross_entropy_of_the_evaluation(digits_run):
     row = digits_run.history.iloc[digits_run.metrics["epoch"] - 1]
     assert row.val_loss == pytest.approx(digits_run.metrics["validation"]["cross_entropy"], rel=1e-4)
     assert row.val_accuracy == pytest.approx(digits_run.metrics["validation"]["accuracy"], abs=1e-6)
 
 
-def test_progress_without_a_terminal_is_plain_lines(tmp_path):
+def test_display_without_a_terminal_prints_plain_lines(tmp_path):
     text = io.StringIO()
     display = ProgressDisplay(state := TrainState(4), 12, Console(file=text))
     display.set_params({"epochs": 3})
@@ -218,10 +218,10 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path):
     assert "\x1b" not in text.getvalue()
 
 
-def test_what_a_run_leaves_of_its_training(digits_run):
+def test_finished_run_has_history_events_and_checkpoints(digits_run):
     history = pd.read_csv(digits_run.folder / "history.csv")
     assert list(history.epoch) == [1, 2, 3, 4, 5, 6]
-    # The rate of an epoch's last step; the first epoch is the warm-up, of 19 steps.
+    # The rate of an epoch's last step; the first epoch is the warmup, of 19 steps.
     assert history.learning_rate.iloc[0] == pytest.approx(0.1 * 19 / 20, rel=1e-3)
     assert history.learning_rate.iloc[-1] > 0
     assert history.learning_rate.iloc[-1] < 1e-3

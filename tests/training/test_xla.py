@@ -1,4 +1,4 @@
-"""XLA compiles the step, or is switched off with a line that says why."""
+"""XLA compiles the training step, or is switched off with a message that gives the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL = {
 
 @keras.saving.register_keras_serializable(package="tests")
 class LacksXLA(keras.layers.Layer):
-    """Scales each sample by an op that has no XLA kernel; or only when it predicts."""
+    """Scale each sample by an op without an XLA kernel; optionally only at inference."""
 
     def __init__(self, only_in_prediction=False, gamma_initializer="ones", **kwargs):
         super().__init__(**kwargs)
@@ -45,7 +45,7 @@ def fit(tmp_path, **changes):
     return cr.fit("resnet8_digits", data=data, workdir=tmp_path, **{**SMALL, **changes})
 
 
-def test_a_step_that_xla_cannot_compile_is_trained_without_xla(tmp_path, monkeypatch, capsys):
+def test_step_that_xla_cannot_compile_is_trained_without_xla(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(KINDS, "layer", lambda groups: LacksXLA)
     compiled = fit(tmp_path, **{"train.xla": True})
     assert "XLA is off: it cannot compile this training (it has no kernel for EuclideanNorm)" in capsys.readouterr().out
@@ -56,13 +56,13 @@ def test_a_step_that_xla_cannot_compile_is_trained_without_xla(tmp_path, monkeyp
     np.testing.assert_array_equal(compiled.history["loss"], plain.history["loss"])
 
 
-def test_a_validation_that_xla_cannot_compile_is_an_error_that_says_so(tmp_path, monkeypatch):
+def test_validation_that_xla_cannot_compile_raises(tmp_path, monkeypatch):
     monkeypatch.setitem(KINDS, "layer", lambda groups: functools.partial(LacksXLA, only_in_prediction=True))
     with pytest.raises(cr.TrainingError, match="no kernel for EuclideanNorm; set train.xla=false"):
         fit(tmp_path, **{"train.xla": True, "data.validation": 0.34})
 
 
-def test_an_error_that_is_not_xlas_is_raised_as_it_is(tmp_path):
+def test_error_unrelated_to_xla_is_reraised_unchanged(tmp_path):
     from cnnrecipes.training.xla import fit_without_xla_if_it_fails
 
     class Compiled:

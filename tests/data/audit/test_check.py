@@ -1,4 +1,4 @@
-"""The check of a data set: a folder damaged in many ways, and what `fit` makes of it."""
+"""`check_data`: damaged data sets, duplicates, leaking groups, the report, and agreement with `fit`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def photos(flowers, tmp_path):
 
 
 def damage(root):
-    """Damage a copy in ten ways and more; returns the files that can then not be read."""
+    """Damage a copy of a data set in more than ten ways; return the files that are then unreadable."""
     rose, tulip = root / "train" / "rose", root / "train" / "tulip"
     whole = (rose / "00.jpg").read_bytes()
     (rose / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -74,7 +74,7 @@ def damage(root):
     (root / "train" / "loose.jpg").write_bytes(whole)
     (tulip / "loop").symlink_to(root)
     bad = ["cut", "empty", "page", "bomb", "new\nline"]
-    if os.geteuid() != 0:  # root may read everything
+    if os.geteuid() != 0:  # root can read every file
         shutil.copy(rose / "03.jpg", rose / "secret.jpg")
         (rose / "secret.jpg").chmod(0)
         bad.append("secret")
@@ -82,10 +82,11 @@ def damage(root):
 
 
 def state(root):
+    """Size and modification time of every file."""
     return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in sorted(root.rglob("*"))}
 
 
-def test_everything_that_is_wrong_is_named_and_nothing_is_changed(photos, tmp_path):
+def test_check_data_finds_all_problems_and_changes_no_file(photos, tmp_path):
     bad = damage(photos)
     before = state(photos)
     report = cr.check_data(photos)
@@ -100,7 +101,7 @@ def test_everything_that_is_wrong_is_named_and_nothing_is_changed(photos, tmp_pa
     assert kinds["outside classes"] == {"loose.jpg"}
     assert kinds["copies across splits"] == {"05.jpg", "leak.jpg"}
     assert {"02.jpg", "copy.jpg"} <= kinds["near copies in different classes"]
-    assert "copies in different classes" not in kinds  # the loose one has no class
+    assert "copies in different classes" not in kinds  # a file outside the classes has no class
     (leak,) = [finding for finding in report.findings if finding.kind == "copies across splits"]
     ((first, second),) = leak.groups
     assert (os.path.basename(first.file), first.split, first.label) == ("05.jpg", "train", "tulip")
@@ -117,7 +118,7 @@ def test_everything_that_is_wrong_is_named_and_nothing_is_changed(photos, tmp_pa
     assert "http" not in re.sub(r"base64,[^']*", "", text)
 
 
-def test_fit_trains_on_the_rest_and_says_so(photos, tmp_path, capsys):
+def test_fit_quarantines_unreadable_files_and_reports_them(photos, tmp_path, capsys):
     bad = damage(photos)
     before = state(photos)
     changes = {"data.image_size": 16, "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
@@ -131,7 +132,7 @@ def test_fit_trains_on_the_rest_and_says_so(photos, tmp_path, capsys):
     assert state(photos) == before
 
 
-def test_a_class_of_unreadable_files_cannot_be_trained(photos, tmp_path):
+def test_class_without_readable_images_is_not_trainable(photos, tmp_path):
     for file in (photos / "train" / "rose").iterdir():
         file.write_bytes(file.read_bytes()[:200])
     report = cr.check_data(photos)
@@ -141,7 +142,7 @@ def test_a_class_of_unreadable_files_cannot_be_trained(photos, tmp_path):
         cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
 
-def test_a_validation_split_of_which_nothing_can_be_read_is_not_dropped(photos, tmp_path):
+def test_unreadable_validation_split_is_not_trainable(photos, tmp_path):
     for file in (photos / "val").rglob("*.jpg"):
         file.write_bytes(file.read_bytes()[:200])
     report = cr.check_data(photos)
@@ -151,7 +152,7 @@ def test_a_validation_split_of_which_nothing_can_be_read_is_not_dropped(photos, 
         cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
 
-def test_everything_that_blocks_is_named_at_once(photos):
+def test_all_blocking_problems_are_reported_together(photos):
     for file in (photos / "train" / "rose").iterdir():
         file.write_bytes(b"")
     shutil.copytree(photos / "val" / "tulip", photos / "val" / "lily")
@@ -162,7 +163,7 @@ def test_everything_that_blocks_is_named_at_once(photos):
     assert "val/lily' is a class that train does not have" in messages
 
 
-def test_a_class_may_be_a_link_inside_the_data_set_for_the_check_as_for_training(photos, tmp_path):
+def test_symlinked_class_is_accepted_inside_the_data_set_only(photos, tmp_path):
     (photos / "train" / "rose").rename(photos / ".pool")
     (photos / "train" / "rose").symlink_to(photos / ".pool")
     report = cr.check_data(photos)
@@ -179,7 +180,7 @@ def test_a_class_may_be_a_link_inside_the_data_set_for_the_check_as_for_training
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
-def test_a_folder_that_cannot_be_looked_into_is_named(photos, tmp_path):
+def test_folder_without_read_permission_is_reported(photos, tmp_path):
     closed = photos / "train" / "rose"
     closed.chmod(0)
     try:
@@ -201,8 +202,8 @@ time.sleep(float(sys.argv[2]))
 
 
 @contextlib.contextmanager
-def held(database, seconds):
-    """While within, or for so many seconds, another process holds the cache's file."""
+def locked_by_another_process(database, seconds):
+    """Another process holds an exclusive lock on the cache's database within the context, or for the given seconds."""
     command = [sys.executable, "-c", HOLD, str(database), str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
@@ -210,25 +211,25 @@ def held(database, seconds):
         holder.kill()
 
 
-def test_a_cache_that_another_process_holds_for_a_moment_is_waited_for(photos, own_cache):
+def test_briefly_locked_cache_is_waited_for(photos, own_cache):
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
     first = list(file_info.inspect_files(files[:1]))
-    with held(own_cache / "files-2.sqlite", 1):
+    with locked_by_another_process(own_cache / "files-2.sqlite", 1):
         found = list(file_info.inspect_files(files))
     assert found[:1] == first
     with user_cache.table("files-2", [field.name for field in dataclasses.fields(file_info.FileInfo)][1:]) as known:
-        assert set(known.find(files)) == set(files)  # what was found out meanwhile is kept, too
+        assert set(known.find(files)) == set(files)  # results found meanwhile are stored, too
 
 
-def test_a_cache_that_another_process_holds_on_to_is_done_without_and_left_alone(photos, own_cache, monkeypatch):
-    """It is waited for once, and not before every group of files."""
+def test_permanently_locked_cache_is_skipped_and_unchanged(photos, own_cache, monkeypatch):
+    """The timeout applies once, not for every group of files."""
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
     list(file_info.inspect_files(files))
     before = (own_cache / "files-2.sqlite").read_bytes()
     monkeypatch.setattr(user_cache, "PATIENCE", 0.2)
     monkeypatch.setattr(file_info, "_CHUNK", 1)
     with (
-        held(own_cache / "files-2.sqlite", 60),
+        locked_by_another_process(own_cache / "files-2.sqlite", 60),
         pytest.warns(cr.CNNRecipesWarning, match="held by another process.*done without") as told,
     ):
         assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
@@ -238,8 +239,8 @@ def test_a_cache_that_another_process_holds_on_to_is_done_without_and_left_alone
     assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
 
 
-def test_many_that_find_a_damaged_cache_at_once_end_with_one_whole_one(own_cache):
-    """None deletes what another has written."""
+def test_concurrent_repair_of_a_damaged_cache_loses_no_entries(own_cache):
+    """No process deletes what another one has written."""
     for attempt in range(10):
         (own_cache / f"t{attempt}.sqlite").write_bytes(b"no database" * 500)
         together = threading.Barrier(8)
@@ -255,8 +256,8 @@ def test_many_that_find_a_damaged_cache_at_once_end_with_one_whole_one(own_cache
             assert table.find([str(i) for i in range(8)]) == {str(i): (i,) for i in range(8)}
 
 
-def test_a_cache_of_another_version_keeps_its_file(own_cache):
-    """Another process may have it open."""
+def test_cache_of_another_version_is_emptied_in_place(own_cache):
+    """Another process may have the file open."""
     with user_cache.table("some", ["a", "b"]) as table:
         table.put({"x": (1, 2)})
     inode = (own_cache / "some.sqlite").stat().st_ino
@@ -267,7 +268,7 @@ def test_a_cache_of_another_version_keeps_its_file(own_cache):
     assert (own_cache / "some.sqlite").stat().st_ino == inode
 
 
-def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeypatch):
+def test_unchanged_files_are_inspected_once(photos, monkeypatch):
     files = sorted(map(str, (photos / "train").rglob("*.jpg")))
     first = list(file_info.inspect_files(files))
     monkeypatch.setattr(file_info, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
@@ -276,7 +277,7 @@ def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeyp
     monkeypatch.setenv("CNNRECIPES_CACHE", str(user_cache.folder()))
 
 
-def test_a_changed_file_is_looked_at_again(photos):
+def test_changed_file_is_inspected_again(photos):
     file = photos / "train" / "rose" / "00.jpg"
     (before,) = file_info.inspect_files([str(file)])
     file.write_bytes(file.read_bytes()[:300])
@@ -286,7 +287,7 @@ def test_a_changed_file_is_looked_at_again(photos):
 
 
 @pytest.mark.parametrize("trouble", ["damaged", "unwritable", "other version"])
-def test_a_cache_that_cannot_be_used_is_done_without(photos, own_cache, monkeypatch, trouble):
+def test_unusable_cache_is_skipped(photos, own_cache, monkeypatch, trouble):
     if trouble == "damaged":
         (own_cache / "files-2.sqlite").write_bytes(b"no database" * 500)
     elif trouble == "other version":
@@ -299,21 +300,21 @@ def test_a_cache_that_cannot_be_used_is_done_without(photos, own_cache, monkeypa
     assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
 
 
-def test_a_file_that_vanishes_is_named(photos):
+def test_missing_file_is_reported(photos):
     gone = str(photos / "train" / "rose" / "00.jpg")
     os.unlink(gone)
     (found,) = file_info.inspect_files([gone])
     assert found.error == "No such file or directory"
 
 
-def test_a_pipe_is_no_file_to_wait_for(photos):
+def test_named_pipe_is_reported_as_not_a_regular_file(photos):
     pipe = photos / "train" / "rose" / "pipe.jpg"
     os.mkfifo(pipe)
     (found,) = file_info.inspect_files([str(pipe)])
     assert found.error == "not a regular file"
 
 
-def test_the_report_is_never_written_into_the_data(photos, monkeypatch):
+def test_report_is_never_written_into_the_data_set(photos, monkeypatch):
     before = state(photos)
     monkeypatch.chdir(photos)
     for data, output in ((".", "check/photos"), (photos, photos / "train" / "out")):
@@ -323,7 +324,7 @@ def test_the_report_is_never_written_into_the_data(photos, monkeypatch):
 
 
 def _refused(photos, tmp_path, words):
-    """What `fit` refuses, the check refuses in the same words."""
+    """Both `check_data` and `fit` refuse the data, with the same message."""
     report = cr.check_data(photos, progress=False)
     assert not report.trainable
     messages = [finding.message for finding in report.findings if finding.kind == "not trainable"]
@@ -334,14 +335,14 @@ def _refused(photos, tmp_path, words):
     assert not (tmp_path / "runs").exists()
 
 
-def test_copies_of_every_image_in_another_class_stop_the_check_and_the_training(photos, tmp_path):
+def test_copies_of_every_image_in_another_class_are_refused(photos, tmp_path):
     for split in ("train", "val"):
         shutil.rmtree(photos / split / "tulip")
         shutil.copytree(photos / split / "rose", photos / split / "tulip")
     _refused(photos, tmp_path, "every image has a copy in another class, for example .*rose.*tulip")
 
 
-def test_a_table_of_missing_files_is_refused_by_both(photos, tmp_path):
+def test_table_of_missing_files_is_refused(photos, tmp_path):
     rows = [
         f"{'gone' if name == 'rose' else 'train'}/{name}/{i:02}.jpg,{name}"
         for name in ("rose", "tulip")
@@ -351,19 +352,19 @@ def test_a_table_of_missing_files_is_refused_by_both(photos, tmp_path):
     _refused(photos / "t.csv", tmp_path, "no training image of class 'rose'.*1[12] files cannot be read.*No such file")
 
 
-def test_a_layout_that_is_asked_about_is_not_trainable_and_can_be_answered(photos, tmp_path):
+def test_ambiguous_layout_is_refused_until_the_layout_is_given(photos, tmp_path):
     (photos / "train").rename(photos / "one")
     (photos / "val").rename(photos / "two")
     _refused(photos, tmp_path, "one, two in .* hold the same sub-folders")
     assert cr.check_data(photos, layout="classes").counts["train"].to_dict() == {"one": 24, "two": 8}
 
 
-def test_an_unknown_layout_is_answered_with_the_known(photos):
+def test_unknown_layout_suggests_the_nearest(photos):
     with pytest.raises(UnknownNameError, match="unknown layout 'class' .did you mean classes"):
         cr.check_data(photos, layout="class")
 
 
-def test_what_is_left_out_stands_in_the_report(photos):
+def test_ignored_files_are_reported(photos):
     (photos / "train" / "rose" / "raw.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
     (photos / "__MACOSX").mkdir()
     (photos / "test").mkdir()
@@ -392,7 +393,7 @@ COPIES = [
 ]
 
 
-def test_copies_are_listed_group_by_group_with_split_and_class(copied, tmp_path):
+def test_duplicates_are_listed_in_groups_with_split_and_class(copied, tmp_path):
     report = cr.check_data(copied)
     found = json.loads(report.to_json())["findings"]
     groups = [(one["kind"], one["groups"]) for one in found if "copies" in one["kind"]]
@@ -404,7 +405,7 @@ def test_copies_are_listed_group_by_group_with_split_and_class(copied, tmp_path)
     assert section.count("<figure ") == 3
 
 
-def test_the_command_prints_copies_group_by_group(copied, tmp_path, monkeypatch, capsys):
+def test_command_prints_duplicates_in_groups(copied, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert app(["check-data", str(copied)], standalone_mode=False) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -415,7 +416,7 @@ def test_the_command_prints_copies_group_by_group(copied, tmp_path, monkeypatch,
     assert f"files below are in {copied}" in lines
 
 
-def test_files_of_an_archive_are_named_by_their_place_in_it(copied, tmp_path, monkeypatch, capsys):
+def test_files_of_an_archive_are_named_by_their_path_in_it(copied, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     archive = shutil.make_archive(tmp_path / "photos", "zip", copied.parent, copied.name)
     report = cr.check_data(archive, progress=False)
@@ -424,7 +425,7 @@ def test_files_of_an_archive_are_named_by_their_place_in_it(copied, tmp_path, mo
     assert all(os.path.isfile(file) for file in files)
 
 
-def test_many_groups_and_large_ones_are_cut_in_the_terminal_and_whole_in_json(photos, tmp_path, monkeypatch, capsys):
+def test_long_lists_are_cut_in_the_terminal_and_complete_in_json(photos, tmp_path, monkeypatch, capsys):
     for i in range(6):
         for copy in range(1 if i else 9):
             shutil.copy(photos / "train" / "rose" / f"{i:02}.jpg", photos / "train" / "rose" / f"copy{copy}_{i}.jpg")
@@ -438,7 +439,7 @@ def test_many_groups_and_large_ones_are_cut_in_the_terminal_and_whole_in_json(ph
     assert [len(group) for group in found["groups"]] == [10, 2, 2, 2, 2, 2]
 
 
-def test_a_report_shows_verdict_counts_and_findings_in_python(copied):
+def test_report_repr_and_html_show_verdict_counts_and_findings(copied):
     report = cr.check_data(copied)
     lines = repr(report).splitlines()
     assert lines[0] == f"Check of {copied}: training may go on"
@@ -455,7 +456,7 @@ def test_a_report_shows_verdict_counts_and_findings_in_python(copied):
     assert "<html" not in html
 
 
-def test_a_report_of_many_classes_and_odd_names_is_short_and_harmless():
+def test_report_of_many_classes_is_short_and_escapes_names():
     counts = pd.DataFrame({"train": 1}, index=[f"c{i}" for i in range(2998)] + ["<b>", "\x1b[31m"])
     finding = Finding("warning", "odd", "<script> \x1b[2J \udcff", ("a",))
     report = Report("<i>\n", False, counts[::-1], (finding,), {})
@@ -468,7 +469,7 @@ def test_a_report_of_many_classes_and_odd_names_is_short_and_harmless():
     assert not re.search("<(script|i|b)>", report._repr_html_().replace("<b>Check of", ""))
 
 
-def test_groups_in_two_splits_leak(photos):
+def test_groups_in_two_splits_are_reported_as_leaking(photos):
     report = cr.check_data(photos, groups=lambda path: os.path.basename(path)[:2])
     (leak,) = [finding for finding in report.findings if finding.kind == "leaking groups"]
     assert leak.message.startswith("4 groups in two splits")
@@ -477,13 +478,13 @@ def test_groups_in_two_splits_leak(photos):
     }
 
 
-def test_arrays_of_which_every_image_has_two_classes_are_refused(tmp_path):
+def test_arrays_with_every_image_in_two_classes_are_refused(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (10, 40, 40, 3), dtype=np.uint8)
     twice = (np.concatenate([images, images]), np.repeat([0, 1], 10))
     _refused(twice, tmp_path, r"'image 0' \(0\) and 'image 10' \(1\)")
 
 
-def test_arrays_are_checked_for_copies_and_flat_images():
+def test_arrays_are_checked_for_duplicates_and_constant_images():
     images = np.random.default_rng(0).integers(0, 256, (20, 40, 40, 3), dtype=np.uint8)
     images[3], images[7] = images[12], 9
     report = cr.check_data((images, np.arange(20) % 2))
@@ -498,7 +499,7 @@ def hexadecimal(bits):
 
 
 def by_all_pairs(bits):
-    """The groups that comparing every pair gives."""
+    """Reference: the groups found by comparing every pair."""
     close = (bits[:, None] != bits[None]).sum(2) <= duplicates.NEAR
     _, labels = connected_components(close)
     groups = [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
@@ -506,7 +507,7 @@ def by_all_pairs(bits):
 
 
 def planted(random):
-    """Random looks, and copies of some with up to 9 bits changed."""
+    """Random hashes, and copies of some with up to 9 bits changed."""
     bits = random.integers(0, 2, (600, 128)).astype(np.uint8)
     copies = bits[random.integers(0, 600, 300)].copy()
     for copy in copies:
@@ -515,7 +516,7 @@ def planted(random):
 
 
 def video(random):
-    """Frames that each differ from the one before in 4 bits: long chains."""
+    """Frames that each differ from the previous one in 4 bits: long chains."""
     flips = np.zeros((800, 128), np.uint8)
     for flip in flips:
         flip[random.choice(128, 4, replace=False)] = 1
@@ -523,7 +524,7 @@ def video(random):
 
 
 def around(random):
-    """Looks 4 bits from a middle that is not there: about every second pair is near."""
+    """Hashes 4 bits from an absent center: about every second pair is near."""
     bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 900, axis=0)
     for row in bits:
         row[random.choice(128, 4, replace=False)] ^= 1
@@ -531,7 +532,7 @@ def around(random):
 
 
 def sparse_around(random):
-    """Looks 7 bits from a middle, in which large bands agree and few pairs are near."""
+    """Hashes 7 bits from an absent center, which share long bands while few pairs are near."""
     bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 900, axis=0)
     for row in bits:
         row[random.choice(128, 7, replace=False)] ^= 1
@@ -539,7 +540,7 @@ def sparse_around(random):
 
 
 def two_bands(random):
-    """Two bands that all share, and random bits: the buckets are as large as the whole, and nothing is near."""
+    """Two bands that all hashes share, and random bits: the largest possible buckets, and few pairs are near."""
     bits = random.integers(0, 2, (700, 128)).astype(np.uint8)
     bits[:, :32] = bits[0, :32]
     bits[600:] = bits[:100]
@@ -549,13 +550,13 @@ def two_bands(random):
 
 @pytest.mark.parametrize("looks", [planted, video, around, sparse_around, two_bands])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_near_copies_are_exactly_those_of_comparing_all_pairs(looks, seed):
+def test_near_duplicates_equal_those_of_comparing_all_pairs(looks, seed):
     bits = looks(np.random.default_rng(seed))
     bits = bits[(bits.sum(1) >= 12) & (bits.sum(1) <= 116)]
     assert sorted(duplicates.near(hexadecimal(bits))) == by_all_pairs(bits)
 
 
-def test_tens_of_thousands_that_look_alike_are_one_group():
+def test_tens_of_thousands_of_near_duplicates_form_one_group():
     """Of 20,000 frames there are 200 million pairs, most of them near."""
     random = np.random.default_rng(3)
     bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 20_000, axis=0)
@@ -563,7 +564,7 @@ def test_tens_of_thousands_that_look_alike_are_one_group():
     assert duplicates.near(hexadecimal(bits)) == [list(range(20_000))]
 
 
-def test_near_finds_what_differs_in_a_few_bits_and_no_more():
+def test_near_duplicates_differ_in_at_most_the_threshold_of_bits():
     random = np.random.default_rng(0)
     bits = random.integers(0, 2, (300, 128)).astype(np.uint8)
     for i, flips in enumerate((0, 3, duplicates.NEAR, duplicates.NEAR + 1)):
@@ -572,15 +573,15 @@ def test_near_finds_what_differs_in_a_few_bits_and_no_more():
     assert duplicates.near(hexadecimal(bits)) == [[0, 100], [1, 101], [2, 102]]
 
 
-def test_thousands_that_look_alike_are_one_group_found_at_once():
-    """As frames of a video are; each pair of them would be millions."""
+def test_thousands_of_near_duplicates_form_one_group():
+    """Like the frames of a video; comparing every pair would take millions of comparisons."""
     random = np.random.default_rng(1)
     bits = np.repeat(random.integers(0, 2, (1, 128)).astype(np.uint8), 5000, axis=0)
     bits[np.arange(5000), random.integers(0, 128, 5000)] ^= 1
     assert duplicates.near(hexadecimal(bits)) == [list(range(5000))]
 
 
-def test_looks_that_share_a_band_and_nothing_else_are_not_near():
+def test_hashes_that_share_only_one_band_are_not_near():
     bits = np.random.default_rng(2).integers(0, 2, (20_000, 128)).astype(np.uint8)
     bits[:, :16] = bits[0, :16]
     bits[19_999] = bits[0]
@@ -588,7 +589,7 @@ def test_looks_that_share_a_band_and_nothing_else_are_not_near():
 
 
 @pytest.mark.parametrize(("name", "status"), [("photos", 0), ("one", 1)])
-def test_the_exit_status_says_whether_training_may_go_on(photos, tmp_path, name, status):
+def test_exit_status_is_one_if_not_trainable(photos, tmp_path, name, status):
     if name == "one":
         shutil.rmtree(photos / "train" / "rose")
         shutil.rmtree(photos / "val")
@@ -602,8 +603,8 @@ def test_the_exit_status_says_whether_training_may_go_on(photos, tmp_path, name,
     assert json.loads(result.stdout)["trainable"] == (status == 0)
 
 
-def test_the_page_shows_a_file_once_with_all_that_was_found(photos, tmp_path):
-    """A copy with a wrong extension is in two findings: one picture, and a link to it from the second."""
+def test_html_report_shows_each_file_once_with_all_findings(photos, tmp_path):
+    """A copy with a wrong extension has two findings: one picture, and a link to it from the second."""
     damage(photos)
     shutil.copy(photos / "train" / "rose" / "04.jpg", photos / "val" / "tulip" / "odd.png")
     report = cr.check_data(photos)
@@ -620,10 +621,10 @@ def test_the_page_shows_a_file_once_with_all_that_was_found(photos, tmp_path):
     )
     section = text.partition("</span>wrong extension</h2>")[2].partition("<h2>")[0]
     assert f"<a href='#{figure}'>tulip/odd.png</a>" in section
-    assert "<img" not in section  # the other one, "really png.jpg", is among the near copies, too
+    assert "<img" not in section  # the other file, "really png.jpg", is also among the near duplicates
 
 
-def test_the_page_of_many_classes_begins_with_the_findings_in_sight(tmp_path):
+def test_html_report_of_many_classes_scrolls_the_counts(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(60):
         (tmp_path / "many" / f"class {i}").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Kept images: the same batches, and no more kept than allowed."""
+"""The cache of decoded images: identical batches, and a size limit."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def batches(data, **changes):
 @pytest.mark.parametrize("ops", [["pad_crop(2)"], ["random_resized_crop", "flip_lr"]], ids="-".join)
 @pytest.mark.parametrize("where", ["memory", "disk"])
 @pytest.mark.parametrize("limit", [4.0, 0.0002])
-def test_batches_are_the_same_with_and_without(flowers, ops, where, limit):
+def test_batches_are_identical_with_and_without_the_cache(flowers, ops, where, limit):
     changes = {"augment.ops": ops}
     kept = batches(flowers, **changes, **{"data.cache": where, "data.cache_gb": limit})
     assert kept == batches(flowers, **changes)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_each_image_is_computed_once_up_to_the_limit(on_disk):
+def test_images_are_decoded_once_up_to_the_size_limit(on_disk):
     computed = []
 
     def compute(i):
@@ -53,7 +53,7 @@ def test_each_image_is_computed_once_up_to_the_limit(on_disk):
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_many_threads_see_whole_images(on_disk):
+def test_concurrent_threads_read_complete_images(on_disk):
     images = DecodedImages(lambda i: np.full((30, 30, 3), i, np.uint8), limit=10**6, on_disk=on_disk)
     wrong = []
 
@@ -71,7 +71,7 @@ def test_many_threads_see_whole_images(on_disk):
     assert not wrong
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+def test_unwritable_cache_folder_raises(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match="data.cache = 'disk' cannot write.*CNNRECIPES_CACHE"):

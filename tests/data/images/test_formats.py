@@ -1,4 +1,4 @@
-"""Image files of every mode and state that Pillow writes, and resizing at the edges."""
+"""Decoding of image files of every mode that Pillow writes, and resizing of extreme shapes."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ PHOTO = Image.fromarray(NOISE).resize((30, 20), Image.Resampling.BICUBIC)
         *[("WEBP", mode) for mode in ("RGB", "RGBA", "L")],
     ],
 )
-def test_rgb_is_pillows_to_the_last_bit(kind, mode):
+def test_rgb_decoding_is_bit_identical_to_pillow(kind, mode):
     file = encoded(PHOTO.convert(mode), kind)
     np.testing.assert_array_equal(decode(file, 3), Image.open(io.BytesIO(file)).convert("RGB"))
 
 
 @pytest.mark.parametrize("options", [{"quality": 30}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 2}])
-def test_jpeg_of_every_kind(options):
+def test_jpeg_options_are_decoded_like_pillow(options):
     file = encoded(PHOTO, "JPEG", **options)
     np.testing.assert_array_equal(decode(file, 3), Image.open(io.BytesIO(file)))
     gray = Image.open(io.BytesIO(file))
-    gray.draft("L", gray.size)  # the luma that the file holds
+    gray.draft("L", gray.size)  # the luma that the file stores
     np.testing.assert_array_equal(decode(file, 1)[..., 0], gray)
 
 
-def test_sixteen_bits_become_eight():
+def test_sixteen_bit_png_is_scaled_to_eight_bits():
     levels = np.asarray(PHOTO)[..., 0]
     deep = Image.fromarray(levels.astype(np.uint16) * 257)
     np.testing.assert_array_equal(decode(encoded(deep, "PNG"), 1)[..., 0], levels)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
-def test_a_truncated_photo_raises(flowers, share):
+def test_truncated_photo_raises(flowers, share):
     for path in sorted(flowers.rglob("*.jpg"))[::150]:
         content = path.read_bytes()
         with pytest.raises(tf.errors.InvalidArgumentError):
@@ -61,8 +61,8 @@ def test_a_truncated_photo_raises(flowers, share):
 
 @pytest.mark.parametrize("shape", [(20, 60), (60, 20), (33, 91)])
 @pytest.mark.parametrize("how", ["crop", "pad"])
-def test_the_middle_stays_in_the_middle(shape, how):
-    """An image turned by half a turn gives the result turned by half a turn."""
+def test_resize_is_centered(shape, how):
+    """Rotating the image by 180 degrees rotates the result."""
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     size = min(shape) if how == "crop" else max(shape)
     there, back = (resize(tf.constant(i), size, how).numpy() for i in (image, image[::-1, ::-1]))
@@ -73,7 +73,7 @@ def test_the_middle_stays_in_the_middle(shape, how):
 
 
 @pytest.mark.parametrize("how", ["crop", "pad"])
-def test_a_circle_stays_a_circle(how):
+def test_resize_keeps_circles_round(how):
     rows, columns = np.mgrid[:120, :180]
     disc = (((rows - 59.5) ** 2 + (columns - 89.5) ** 2 < 40**2) * 255).astype(np.uint8)[..., None]
     found = resize(tf.constant(disc), 48, how).numpy()[..., 0] > 127
@@ -83,14 +83,14 @@ def test_a_circle_stays_a_circle(how):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 900), (900, 3)])
 @pytest.mark.parametrize("how", ["crop", "pad"])
-def test_a_sliver_is_resized_too(shape, how):
+def test_extreme_aspect_ratios_are_resized(shape, how):
     found = resize(tf.fill((*shape, 3), tf.constant(90, tf.uint8)), 10, how)
     assert found.shape == (10, 10, 3)
     assert found.numpy().max() == 90
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", b"\xff\xd8\xff\xe0nothing"])
-def test_what_is_no_image_is_named(tmp_path, content):
+def test_invalid_image_file_is_named(tmp_path, content):
     for name in ("a/1.png", "a/2.png", "b/1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         PHOTO.save(tmp_path / name)
@@ -102,7 +102,7 @@ def test_what_is_no_image_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize("how", ["crop", "pad"])
-def test_batches_are_resized_as_single_images_are(how, flowers):
+def test_batches_are_resized_like_single_images(how, flowers):
     spec = Data(name="x", image_size=24, resize=how, validation=0.0)
     split = open_source(flowers, spec).split("train")
     first, _, _ = next(batching.arrays(split, spec, 5))

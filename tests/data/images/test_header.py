@@ -1,4 +1,4 @@
-"""What files say of themselves, and images as they are seen: EXIF, WebP, CMYK, and sizes that are too large."""
+"""Image headers: format, size and EXIF orientation, and limits of the image size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def oriented(kind: str, orientation: int, order: str = ">", **options) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_the_header_says_kind_and_size(kind):
+def test_header_has_format_and_size(kind):
     header = read_header(encoded(PHOTO, kind))
     assert header.kind == kind.lower()
     if kind != "WEBP":
@@ -35,7 +35,7 @@ def test_the_header_says_kind_and_size(kind):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_images_are_turned_as_exif_says(kind, orientation):
+def test_exif_orientation_is_applied(kind, orientation):
     content = oriented(kind, orientation)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
     np.testing.assert_array_equal(decode(content, 3), expected)
@@ -45,7 +45,7 @@ def test_images_are_turned_as_exif_says(kind, orientation):
     np.testing.assert_array_equal(part, expected[3:14, 5:14])
 
 
-def test_either_byte_order_of_exif_is_read():
+def test_exif_of_either_byte_order_is_read():
     for order in "<>":
         assert read_header(oriented("JPEG", 6, order)).orientation == 6
 
@@ -53,7 +53,7 @@ def test_either_byte_order_of_exif_is_read():
 @pytest.mark.parametrize(
     "content", [b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\0\x08\0\xff", b"Exif\0\0XX" + b"\1" * 40]
 )
-def test_damaged_exif_is_no_orientation(content):
+def test_damaged_exif_is_ignored(content):
     plain = encoded(PHOTO, "JPEG")
     damaged = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + plain[2:]
     assert read_header(damaged).orientation == 1
@@ -61,7 +61,7 @@ def test_damaged_exif_is_no_orientation(content):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
-def test_absurd_sizes_are_refused_before_they_are_decoded(kind):
+def test_oversized_images_are_refused_before_decoding(kind):
     content = bytearray(encoded(PHOTO, kind, **({"exif": Image.Exif().tobytes()} if kind == "WEBP" else {})))
     if kind == "JPEG":
         at = content.index(b"\xff\xc0") + 5
@@ -83,14 +83,14 @@ def test_absurd_sizes_are_refused_before_they_are_decoded(kind):
     ("content", "words"),
     [(b"", "is empty"), (b"<!DOCTYPE html><html>", "begins with b'<!DOCTYPE ht'"), (b"\x89PNG\r\n\x1a\n\0\0", "ends")],
 )
-def test_what_is_no_image_is_said(content, words):
+def test_invalid_content_raises_with_a_reason(content, words):
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         decode(content, 3)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_a_cut_or_changed_file_raises_or_decodes_and_nothing_else(kind):
-    """500 damages each: no crash, no other error."""
+def test_damaged_file_decodes_or_raises_an_op_error(kind):
+    """500 damaged files: no crash, no other class of error."""
     random = np.random.default_rng(1)
     whole = encoded(PHOTO, kind)
     for i in range(100):
@@ -106,8 +106,8 @@ def test_a_cut_or_changed_file_raises_or_decodes_and_nothing_else(kind):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_box_of_a_photo_is_cut_out_of_the_whole(flowers, hymenoptera, channels):
-    """A decoder of parts alone gets the first and last column wrong where colour is stored for two together."""
+def test_decoded_box_equals_the_crop_of_the_whole_image(flowers, hymenoptera, channels):
+    """A decoder of boxes alone gets the first and last column wrong under chroma subsampling."""
     random = np.random.default_rng(0)
     for path in [*sorted(flowers.rglob("*.jpg"))[::40], *sorted(hymenoptera.rglob("*.jpg"))[::40]]:
         content = path.read_bytes()

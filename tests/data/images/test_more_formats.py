@@ -1,4 +1,4 @@
-"""TIFF, JPEG 2000, PNM, AVIF and HEIC: read by Pillow, the same in and out of graphs; raw files are named."""
+"""TIFF, JPEG 2000, PNM, AVIF and HEIC through Pillow, eagerly and in graphs; camera raw files are refused."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def in_graph(content: bytes, channels: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("kind", "options"), LOSSLESS)
-def test_lossless_kinds_are_the_pixels_in_and_out_of_graphs(kind, options):
+def test_lossless_formats_are_exact_eagerly_and_in_graphs(kind, options):
     content = encoded(PHOTO, kind, **options)
     np.testing.assert_array_equal(decode(content, 3), PHOTO)
     np.testing.assert_array_equal(in_graph(content), PHOTO)
 
 
 @needs_heic
-def test_heic_is_the_pixels_in_and_out_of_graphs():
+def test_lossless_heic_is_exact_eagerly_and_in_graphs():
     content = heic(PHOTO)
     np.testing.assert_array_equal(decode(content, 3), PHOTO)
     np.testing.assert_array_equal(in_graph(content), PHOTO)
 
 
 @needs_avif
-def test_avif_is_pillows_in_and_out_of_graphs():
+def test_avif_matches_pillow_eagerly_and_in_graphs():
     content = encoded(PHOTO, "AVIF", quality=100, subsampling="4:4:4")
     expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     np.testing.assert_array_equal(decode(content, 3), expected)
@@ -64,7 +64,7 @@ def test_avif_is_pillows_in_and_out_of_graphs():
 @pytest.mark.parametrize(
     "kind", ["TIFF", pytest.param("HEIF", marks=needs_heic), pytest.param("AVIF", marks=needs_avif)]
 )
-def test_they_are_turned_once_as_exif_says(kind, orientation):
+def test_exif_orientation_is_applied_once(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     png = Image.open(io.BytesIO(encoded(PHOTO, "PNG", exif=exif)))
@@ -77,12 +77,12 @@ def test_they_are_turned_once_as_exif_says(kind, orientation):
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK"])
-def test_every_mode_of_tiff_is_pillows(mode):
+def test_tiff_modes_are_bit_identical_to_pillow(mode):
     content = encoded(PHOTO.convert(mode), "TIFF")
     np.testing.assert_array_equal(decode(content, 3), Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-def test_sixteen_bits_of_a_tiff_become_the_upper_eight_as_those_of_a_png():
+def test_sixteen_bit_tiff_and_png_keep_the_upper_eight_bits():
     deep = Image.fromarray(np.random.default_rng(0).integers(0, 2**16, (6, 8), dtype=np.uint16))
     expected = (np.asarray(deep) >> 8).astype(np.uint8)
     for kind in ("TIFF", "PNG"):
@@ -96,19 +96,19 @@ def test_pixels_of_unknown_range_are_refused(dtype):
         decode(content, 1)
 
 
-def test_of_a_tiff_of_many_pages_the_first_is_read():
+def test_first_page_of_a_tiff_is_decoded():
     content = encoded(PHOTO, "TIFF", save_all=True, append_images=[ImageOps.invert(PHOTO)])
     np.testing.assert_array_equal(decode(content, 3), PHOTO)
 
 
 @pytest.mark.parametrize("tag", [(50706, 1, 4, 1), (254, 4, 1, 1), (262, 3, 1, 32803)], ids=["DNG", "preview", "CFA"])
-def test_raw_files_that_are_tiff_inside_are_not_taken_for_their_preview(tag):
+def test_camera_raw_files_in_tiff_containers_are_refused(tag):
     content = b"II*\0" + struct.pack("<IHHHII", 8, 1, *tag[:2], *tag[2:]) + b"\0" * 40
     with pytest.raises(tf.errors.InvalidArgumentError, match="camera raw file"):
         decode(content, 3)
 
 
-def test_a_tiff_that_claims_too_much_is_refused():
+def test_oversized_tiff_is_refused():
     content = bytearray(encoded(PHOTO, "TIFF"))
     start = struct.unpack("<I", content[4:8])[0]
     for entry in range(start + 2, start + 2 + 12 * struct.unpack("<H", content[start : start + 2])[0], 12):
@@ -119,7 +119,7 @@ def test_a_tiff_that_claims_too_much_is_refused():
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG2000", "PPM", "AVIF", "HEIF"])
-def test_damaged_files_are_refused_in_one_way(kind):
+def test_damaged_file_decodes_or_raises_invalid_argument(kind):
     if (kind == "HEIF" and not HAS_HEIC) or (kind == "AVIF" and not HAS_AVIF):
         pytest.skip(f"{kind} is not read here")
     whole = heic(PHOTO) if kind == "HEIF" else encoded(PHOTO, kind)
@@ -132,7 +132,7 @@ def test_damaged_files_are_refused_in_one_way(kind):
             assert decode(bytes(content), 3).shape[2] == 3
 
 
-def test_heic_without_its_reader_is_named_with_the_remedy(monkeypatch):
+def test_heic_without_pillow_heif_raises_with_install_command(monkeypatch):
     monkeypatch.setattr("cnnrecipes.data.images.decode.HAS_HEIC", False)
     content = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40
     assert read_header(content).kind == "heic"
@@ -140,7 +140,7 @@ def test_heic_without_its_reader_is_named_with_the_remedy(monkeypatch):
         decode(content, 3)
 
 
-def test_a_folder_of_tiff_is_trained_on_as_one_of_png(tmp_path):
+def test_folder_of_many_image_formats_is_read(tmp_path):
     for name in ("cats", "dogs"):
         (tmp_path / name).mkdir()
         for i, ending in enumerate((".tif", ".TIFF", ".ppm", ".jp2", ".png")):

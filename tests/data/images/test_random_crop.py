@@ -1,4 +1,4 @@
-"""Random resized crops and random crops: of files, of arrays, and against Pillow."""
+"""Random resized crops and random crops of files and of arrays, compared with Pillow and NumPy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEAN = Statistics((120.0,) * 3, (60.0,) * 3)
 
 
 @pytest.mark.parametrize("text", ["random_resized_crop", "random_crop", "random_crop(short_side=[70, 90])"])
-def test_a_framed_file_is_the_framed_image(text, hymenoptera):
+def test_crop_of_a_file_equals_the_crop_of_the_decoded_image(text, hymenoptera):
     op = parse(text)
     for path in sorted(hymenoptera.rglob("*.jpg"))[::60]:
         content = path.read_bytes()
@@ -31,7 +31,7 @@ def test_a_framed_file_is_the_framed_image(text, hymenoptera):
         np.testing.assert_array_equal(from_file, random_crop.frame(decode(content, 3), draws, op, (64, 64)))
 
 
-def test_a_random_resized_crop_is_its_box_resampled(hymenoptera):
+def test_random_resized_crop_is_the_resampled_box(hymenoptera):
     op = parse("random_resized_crop")
     for path in sorted(hymenoptera.rglob("*.jpg"))[::80]:
         image = decode(path.read_bytes(), 3)
@@ -43,8 +43,8 @@ def test_a_random_resized_crop_is_its_box_resampled(hymenoptera):
         )
 
 
-def coverage(length, size):
-    """(size, length): how much of each pixel lies in each of `size` equal parts, as shares of the part."""
+def area_weights(length, size):
+    """(size, length): the share of each pixel in each of `size` equal parts."""
     edges = np.arange(size + 1) * length / size
     starts = np.arange(length)
     overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
@@ -52,20 +52,20 @@ def coverage(length, size):
 
 
 @pytest.mark.parametrize("shape", [(100, 100), (33, 90), (64, 32), (320, 77)])
-def test_resampling_takes_means_over_areas_where_it_shrinks(shape):
+def test_downsampling_averages_over_areas(shape):
     part = RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    expected = np.einsum("hr,rcx,wc->hwx", coverage(shape[0], 32), part.astype(float), coverage(shape[1], 32))
+    expected = np.einsum("hr,rcx,wc->hwx", area_weights(shape[0], 32), part.astype(float), area_weights(shape[1], 32))
     assert np.abs(random_crop.resample(tf.constant(part), (32, 32)).numpy() - expected).max() < 0.502
 
 
 @pytest.mark.parametrize("shape", [(20, 25), (9, 31), (32, 31)])
-def test_resampling_is_pillows_bilinear_where_it_enlarges(shape):
+def test_upsampling_matches_pillow_bilinear(shape):
     part = RANDOM.integers(0, 256, (*shape, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(part).resize((32, 32), Image.Resampling.BILINEAR), int)
     assert np.abs(random_crop.resample(tf.constant(part), (32, 32)).numpy() - expected).max() <= 1
 
 
-def test_a_random_crop_is_a_part_of_the_resized_image():
+def test_random_crop_is_a_part_of_the_resized_image():
     image = RANDOM.integers(0, 256, (50, 70, 3), dtype=np.uint8)
     resized = np.asarray(tf.image.resize(image, (40, 56), antialias=True))
     for _ in range(10):
@@ -75,14 +75,14 @@ def test_a_random_crop_is_a_part_of_the_resized_image():
         assert np.abs(found.numpy() - resized[top : top + 32, left : left + 32]).max() <= 0.51
 
 
-def test_the_short_side_is_drawn_from_both_ends_of_its_range():
+def test_short_side_is_drawn_uniformly_including_both_ends():
     op, draws = parse("random_crop(short_side=[5, 7])"), np.linspace(0, 0.9999999, 300, dtype=np.float32)
     sides = [int(op.choose_short_side(tf.constant(draw), 4)) for draw in draws]
     assert np.bincount(sides).tolist() == [0] * 5 + [100] * 3
     assert parse("random_crop").choose_short_side(None, 224) == 256
 
 
-def test_arrays_are_framed_each_by_its_own_draws():
+def test_arrays_are_cropped_by_their_own_draws():
     images = RANDOM.integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
     op, draws = parse("random_resized_crop"), RANDOM.random((6, boxes.DRAWS)).astype(np.float32)
     together = random_crop.frame_batch(tf.constant(images), tf.constant(draws), op, (16, 16)).numpy()
@@ -96,7 +96,7 @@ def batches(data, **changes):
     return [images for images, _ in batching.training_batches(split, recipe, MEAN, 5, last_step=2).as_numpy_iterator()]
 
 
-def test_repeats_show_fewer_images_more_often_each_time_otherwise(flowers):
+def test_repeated_augmentation_crops_each_repeat_differently(flowers):
     plain = batches(flowers, **{"augment.ops": [], "augment.repeats": 3})
     for images in plain:
         assert len(np.unique(images.reshape(12, -1), axis=0)) == 4
@@ -112,6 +112,6 @@ def test_repeats_show_fewer_images_more_often_each_time_otherwise(flowers):
         ({"augment.repeats": 5}, "repeats = 5 does not divide a batch of 12"),
     ],
 )
-def test_what_does_not_fit_is_said_before_training(flowers, changes, words):
+def test_incompatible_crop_size_or_repeats_raise_before_training(flowers, changes, words):
     with pytest.raises(RecipeError, match=words):
         batches(flowers, **changes)

@@ -1,4 +1,4 @@
-"""Archives as data: unpacked once, whole or not at all, and never outside of their folder."""
+"""Archives as data: unpacked once and atomically, safe against path traversal, and downloads."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "archives"
 
 
-def packed(path, files=FILES, links=()):
-    """An archive of these files; links are (name, target, kind), kind "symlink" or "hardlink"."""
+def pack(path, files=FILES, links=()):
+    """Write an archive of these files; links are (name, target, kind), where kind is "symlink" or "hardlink"."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
@@ -67,15 +67,15 @@ def packed(path, files=FILES, links=()):
     return path
 
 
-def kept(home):
+def entries(home):
     return sorted(name for name in os.listdir(home) if not name.endswith(".lock"))
 
 
 @pytest.mark.parametrize(
     "name", ["photos.zip", "photos.tar", "photos.tar.gz", "PHOTOS.TGZ", "photos.tar.xz", "photos.tar.bz2"]
 )
-def test_an_archive_of_a_folder_is_read_as_the_folder(tmp_path, name, own_cache):
-    path = packed(tmp_path / name.lower())
+def test_archive_is_read_like_its_folder(tmp_path, name, own_cache):
+    path = pack(tmp_path / name.lower())
     path = path.rename(tmp_path / name)
     source = open_source(path, SPEC)
     assert source.class_names == ("cats", "dogs")
@@ -91,23 +91,23 @@ def test_an_archive_of_a_folder_is_read_as_the_folder(tmp_path, name, own_cache)
     assert not any(file.stat().st_mode & 0o111 for file in files)
 
 
-def test_it_is_unpacked_once_and_anew_where_something_is_gone(tmp_path, own_cache, monkeypatch):
-    path = packed(tmp_path / "a.zip")
+def test_archive_is_unpacked_once_and_again_if_a_file_is_missing(tmp_path, own_cache, monkeypatch):
+    path = pack(tmp_path / "a.zip")
     folder = unpack_archive(str(path))
-    assert len(kept(own_cache)) == 1
+    assert len(entries(own_cache)) == 1
     with monkeypatch.context() as patch:
         patch.setattr(unpack_cache, "unpack", lambda *args, **kwargs: pytest.fail("unpacked again"))
         assert unpack_archive(str(path)) == folder
-        assert unpack_archive(str(path.rename(tmp_path / "other.zip"))) == folder  # known by its content
+        assert unpack_archive(str(path.rename(tmp_path / "other.zip"))) == folder  # identified by its content
     os.unlink(os.path.join(folder, "dataset/training_set/cats/1.png"))
     assert unpack_archive(str(tmp_path / "other.zip")) == folder
     assert os.path.isfile(os.path.join(folder, "dataset/training_set/cats/1.png"))
-    packed(tmp_path / "other.zip", {"a/1.png": b"1"})
+    pack(tmp_path / "other.zip", {"a/1.png": b"1"})
     assert unpack_archive(str(tmp_path / "other.zip")) != folder
 
 
-def test_what_a_killed_process_has_unpacked_is_not_taken_for_whole(tmp_path, own_cache):
-    path = packed(tmp_path / "a.zip", {f"a/{i}.png": os.urandom(1000) for i in range(5000)})
+def test_partial_unpacking_of_a_killed_process_is_not_used(tmp_path, own_cache):
+    path = pack(tmp_path / "a.zip", {f"a/{i}.png": os.urandom(1000) for i in range(5000)})
     program = f"import cnnrecipes.data.sources.archive as a; print(1, flush=True); a.unpack_archive({str(path)!r})"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     process.stdout.readline()
@@ -116,46 +116,46 @@ def test_what_a_killed_process_has_unpacked_is_not_taken_for_whole(tmp_path, own
         time.sleep(0.002)
     process.kill()
     process.wait()
-    (half,) = kept(own_cache)
+    (half,) = entries(own_cache)
     assert ".partial-" in half
     folder = unpack_archive(str(path))
     assert len(os.listdir(os.path.join(folder, "a"))) == 5000
-    assert len(kept(own_cache)) == 1
-    assert half not in kept(own_cache)
+    assert len(entries(own_cache)) == 1
+    assert half not in entries(own_cache)
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
 @pytest.mark.parametrize(
     "name", ["../out.png", "a/../../out.png", "/tmp/out.png", "..\\out.png", "C:\\out.png", "C:/out.png"]
 )
-def test_a_member_that_leads_out_is_refused(tmp_path, own_cache, kind, name):
-    path = packed(tmp_path / kind, {"a/1.png": b"1", name: b"2"})
+def test_member_path_outside_the_folder_is_refused(tmp_path, own_cache, kind, name):
+    path = pack(tmp_path / kind, {"a/1.png": b"1", name: b"2"})
     with pytest.raises(DataError, match="which leads out of its folder; it is not unpacked"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
     assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.parametrize(("kind", "link"), [("a.zip", "symlink"), ("a.tar", "symlink"), ("a.tar", "hardlink")])
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/passwd"])
-def test_a_link_that_leads_out_is_refused(tmp_path, own_cache, kind, link, target):
-    path = packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])
+def test_link_target_outside_the_folder_is_refused(tmp_path, own_cache, kind, link, target):
+    path = pack(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])
     with pytest.raises(DataError, match="which leads out of its folder"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
 @pytest.mark.parametrize(("kind", "link"), [("a.zip", "symlink"), ("a.tar", "symlink"), ("a.tar", "hardlink")])
-def test_a_link_inside_becomes_a_copy(tmp_path, kind, link):
+def test_link_inside_the_archive_becomes_a_copy(tmp_path, kind, link):
     target = "1.png" if link == "symlink" else "a/1.png"
-    folder = unpack_archive(str(packed(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])))
+    folder = unpack_archive(str(pack(tmp_path / kind, {"a/1.png": b"1"}, [("a/2.png", target, link)])))
     copy = os.path.join(folder, "a", "2.png")
     assert not os.path.islink(copy)
     with open(copy, "rb") as file:
         assert file.read() == b"1"
 
 
-def test_devices_are_refused(tmp_path):
+def test_device_files_are_refused(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         info = tarfile.TarInfo("a/1.png")
         info.type, info.devmajor, info.devminor = tarfile.CHRTYPE, 1, 5
@@ -165,22 +165,22 @@ def test_devices_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz"])
-def test_a_bomb_is_refused_before_it_fills_the_disk(tmp_path, own_cache, monkeypatch, kind):
+def test_zip_bomb_is_refused_before_it_fills_the_disk(tmp_path, own_cache, monkeypatch, kind):
     monkeypatch.setattr(unpack, "ALWAYS_ALLOWED", 2**20)
-    path = packed(tmp_path / kind, {f"a/{i}.png": bytes(2**20) for i in range(20)})
+    path = pack(tmp_path / kind, {f"a/{i}.png": bytes(2**20) for i in range(20)})
     assert path.stat().st_size * unpack.MAX_GROWTH < 20 * 2**20
     with pytest.raises(DataError, match="more than 100 times its size.*zip bomb"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
-def test_more_than_there_is_room_for_is_refused(tmp_path, monkeypatch):
+def test_archive_larger_than_the_free_disk_space_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     with pytest.raises(DataError, match="more than is free.*CNNRECIPES_CACHE"):
-        open_source(packed(tmp_path / "a.zip"), SPEC)
+        open_source(pack(tmp_path / "a.zip"), SPEC)
 
 
-def damaged(path):
+def truncate(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = b""
     path.write_bytes(content)
@@ -196,37 +196,37 @@ def damaged(path):
         ("a.zip", b"PK\3\4nothing", "is damaged"),
     ],
 )
-def test_what_is_no_archive_is_named(tmp_path, own_cache, name, content, words):
+def test_invalid_archive_is_named(tmp_path, own_cache, name, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name}.*{words}"):
         open_source(tmp_path / name, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz", "a.tar"])
-def test_a_cut_archive_is_damaged_and_leaves_nothing(tmp_path, own_cache, kind):
-    path = damaged(packed(tmp_path / kind, {f"a/{i}.png": os.urandom(5000) for i in range(20)}))
+def test_truncated_archive_raises_and_leaves_no_files(tmp_path, own_cache, kind):
+    path = truncate(pack(tmp_path / kind, {f"a/{i}.png": os.urandom(5000) for i in range(20)}))
     with pytest.raises(DataError, match="is damaged|is no zip"):
         open_source(path, SPEC)
-    assert kept(own_cache) == []
+    assert entries(own_cache) == []
 
 
-def test_a_mistyped_archive_comes_with_the_nearest(tmp_path):
-    packed(tmp_path / "photos.zip")
+def test_mistyped_archive_suggests_the_nearest(tmp_path):
+    pack(tmp_path / "photos.zip")
     with pytest.raises(DataError, match="does not exist.*did you mean '.*/photos.zip'"):
         open_source(str(tmp_path / "photo.zip"), SPEC)
 
 
-def test_a_cache_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+def test_unwritable_cache_folder_raises(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot unpack.*CNNRECIPES_CACHE"):
-        open_source(packed(tmp_path / "a.zip"), SPEC)
+        open_source(pack(tmp_path / "a.zip"), SPEC)
 
 
 @pytest.fixture
 def server(tmp_path):
-    """A web server of a folder on this machine: (its address, the folder, what was asked of it)."""
+    """A local web server of a folder: (address, folder, requested paths)."""
     folder, asked = tmp_path / "served", []
     folder.mkdir()
 
@@ -255,9 +255,9 @@ def server(tmp_path):
     serving.server_close()
 
 
-def test_an_address_is_downloaded_once(server, own_cache, capsys):
+def test_url_is_downloaded_once(server, own_cache, capsys):
     address, folder, asked = server
-    packed(folder / "a.zip")
+    pack(folder / "a.zip")
     for way in ("/a.zip", "/away?id=3"):
         source = open_source(address + way, SPEC, progress=True)
         assert source.name == address + way
@@ -265,17 +265,17 @@ def test_an_address_is_downloaded_once(server, own_cache, capsys):
         assert f"downloading {address}{way}" in capsys.readouterr().out
         open_source(address + way, SPEC)
     assert asked == ["/a.zip", "/away?id=3", "/a.zip"]
-    assert len(kept(own_cache)) == 2
+    assert len(entries(own_cache)) == 2
 
 
-def test_a_checksum_is_checked(server, own_cache):
+def test_checksum_of_a_download_is_verified(server, own_cache):
     address, folder, _ = server
-    digest = hashlib.sha256(packed(folder / "a.zip").read_bytes()).hexdigest()
+    digest = hashlib.sha256(pack(folder / "a.zip").read_bytes()).hexdigest()
     assert open_source(f"{address}/a.zip#sha256={digest}", SPEC).class_names == ("cats", "dogs")
-    before = kept(own_cache)
+    before = entries(own_cache)
     with pytest.raises(DataError, match=f"has the SHA-256 {digest}, and was to have {'0' * 64}"):
         open_source(f"{address}/a.zip#sha256={'0' * 64}", SPEC)
-    assert kept(own_cache) == before
+    assert entries(own_cache) == before
 
 
 @pytest.mark.parametrize(
@@ -287,20 +287,20 @@ def test_a_checksum_is_checked(server, own_cache):
         ("/page.zip", "is a page, no archive"),
     ],
 )
-def test_a_download_that_is_not_the_archive_leaves_nothing(server, own_cache, way, words):
+def test_failed_download_leaves_no_files(server, own_cache, way, words):
     address, folder, _ = server
     (folder / "page.zip").write_text("<html>Sign in</html>")
     with pytest.raises(DataError, match=words):
         open_source(address + way, SPEC)
-    assert not own_cache.exists() or kept(own_cache) == []
+    assert not own_cache.exists() or entries(own_cache) == []
 
 
-def test_an_address_that_does_not_answer_is_named(tmp_path):
+def test_unreachable_address_raises(tmp_path):
     with pytest.raises(DataError, match="cannot download 'http://127.0.0.1:9/a.zip': Connection refused"):
         open_source("http://127.0.0.1:9/a.zip", SPEC)
 
 
-def test_without_encryption_a_checksum_is_wanted():
+def test_unencrypted_url_requires_a_checksum():
     with pytest.raises(DataError, match="'http://example.org/a.zip' is not encrypted.*https://.*#sha256="):
         open_source("http://example.org/a.zip", SPEC)
 
@@ -314,9 +314,9 @@ def test_without_encryption_a_checksum_is_wanted():
         ("cats.ZIP", "cats"),
     ],
 )
-def test_the_name_of_an_archive(text, name):
+def test_folder_name_is_the_archive_name_without_extensions(text, name):
     assert registry.find(text).folder_name(text) == name
 
 
-def test_the_cache_is_where_it_is_said_to_be(own_cache):
+def test_unpack_cache_is_in_the_cache_folder(own_cache):
     assert own_cache.parent == user_cache.folder()

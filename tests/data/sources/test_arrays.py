@@ -1,4 +1,4 @@
-"""Arrays as people have them: what is taken, and what is refused with a reason."""
+"""Arrays as data: accepted dtypes, ranges and label formats, and errors with a remedy."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LABELS = np.arange(12) % 3
 
 
 @pytest.mark.parametrize("view", [np.s_[:], np.s_[:, ::-1], np.s_[2:9, :5], np.s_[..., 0]])
-def test_bytes_are_never_copied(view):
+def test_uint8_images_are_not_copied(view):
     array = as_images(IMAGES[view], "the images")
     assert np.shares_memory(array, IMAGES)
     np.testing.assert_array_equal(array.reshape(IMAGES[view].shape), IMAGES[view])
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "float16", "float32", "float64"])
-def test_whole_numbers_of_any_type_keep_their_values(dtype):
+def test_integer_values_of_any_dtype_are_kept(dtype):
     values = IMAGES % 128
     array = as_images(values.astype(dtype), "the images")
     assert array.dtype == np.uint8
@@ -38,7 +38,7 @@ def test_whole_numbers_of_any_type_keep_their_values(dtype):
         (LABELS.astype(np.float32)[:, None], ("0", "1", "2")),
     ],
 )
-def test_labels_become_numbers_of_their_names(labels, names):
+def test_labels_are_encoded_by_their_sorted_names(labels, names):
     class_names, pools = read((IMAGES, labels))
     assert class_names == names
     given = [str(int(label) if isinstance(label, float) else label) for label in np.asarray(labels).ravel().tolist()]
@@ -54,7 +54,7 @@ def test_given_class_names_keep_their_order(names):
         np.testing.assert_array_equal(pools["train"].labels, LABELS)
 
 
-def test_one_numbering_holds_for_all_splits():
+def test_label_encoding_is_shared_by_all_splits():
     words = np.array(["cat", "ant", "bee"])[LABELS]
     class_names, pools = read({"train": (IMAGES, words), "test": (IMAGES[:2], ["bee", "cat"])})
     assert [class_names[label] for label in pools["test"].labels] == ["bee", "cat"]
@@ -79,7 +79,7 @@ def test_one_numbering_holds_for_all_splits():
         (None, "images.*shape"),
     ],
 )
-def test_images_that_do_not_fit_are_explained(images, words):
+def test_invalid_images_raise_with_a_remedy(images, words):
     with pytest.raises(DataError, match=words):
         read((images, LABELS))
 
@@ -98,7 +98,7 @@ def test_images_that_do_not_fit_are_explained(images, words):
         (LABELS == 1, "bool.*integers"),
     ],
 )
-def test_labels_that_do_not_fit_are_explained(labels, words):
+def test_invalid_labels_raise_with_a_remedy(labels, words):
     with pytest.raises(DataError, match=words):
         read((IMAGES, labels))
 
@@ -123,35 +123,35 @@ def test_labels_that_do_not_fit_are_explained(labels, words):
         ({"train": (IMAGES, LABELS), "validation": (IMAGES[..., :1], LABELS)}, r"differ.*\(8, 7, 3\).*\(8, 7, 1\)"),
     ],
 )
-def test_data_that_does_not_fit_is_explained(data, words):
+def test_invalid_data_raises_with_a_remedy(data, words):
     with pytest.raises(DataError, match=words):
         read(data)
 
 
-def heard(images, labels=LABELS, **options):
-    """The training images and labels that come of them, and what was said."""
+def read_with_messages(images, labels=LABELS, **options):
+    """The training images and labels, and the messages."""
     said = []
     _, pools = read((images, labels), say=said.append, **options)
     return pools["train"].images.array, pools["train"].labels, said
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_floats_of_0_to_1_become_the_bytes_that_they_were(dtype):
-    found, _, said = heard((IMAGES / 255).astype(dtype))
+def test_floats_in_0_to_1_are_scaled_to_the_original_bytes(dtype):
+    found, _, said = read_with_messages((IMAGES / 255).astype(dtype))
     np.testing.assert_array_equal(found, IMAGES)
     assert said == [f"the train images are {dtype} 0..1: taken times 255 and rounded"]
 
 
-def test_fractions_of_0_to_255_are_rounded_and_whole_floats_pass_in_silence():
+def test_fractions_in_0_to_255_are_rounded_with_a_message():
     values = np.random.default_rng(1).uniform(0, 255, IMAGES.shape)
-    found, _, said = heard(values)
+    found, _, said = read_with_messages(values)
     np.testing.assert_array_equal(found, np.rint(values))
     assert said == ["the train images are float64 0..255 with fractions: rounded to whole numbers"]
-    assert heard(IMAGES.astype(np.float32))[2] == []
+    assert read_with_messages(IMAGES.astype(np.float32))[2] == []
 
 
-def test_one_range_holds_for_all_splits():
-    """A test split of dark images alone is not stretched, where the training split tells the range."""
+def test_value_range_is_shared_by_all_splits():
+    """A dark test split is not stretched, since the training split determines the range."""
     _, pools = read({"train": (IMAGES / 255, LABELS), "test": (IMAGES * 0.0, LABELS)})
     assert pools["test"].images.array.max() == 0
     dark = np.where(IMAGES > 250, 1.0, 0.0)
@@ -160,8 +160,8 @@ def test_one_range_holds_for_all_splits():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64"])
-def test_masks_of_0_and_1_are_taken_as_they_are_with_a_warning(dtype):
-    found, _, said = heard((IMAGES > 99).astype(dtype))
+def test_masks_of_0_and_1_are_kept_with_a_warning(dtype):
+    found, _, said = read_with_messages((IMAGES > 99).astype(dtype))
     assert found.max() == 1
     assert len(said) == 1
     assert said[0].startswith("warning: the train images look like 0..1")
@@ -169,7 +169,7 @@ def test_masks_of_0_and_1_are_taken_as_they_are_with_a_warning(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float32", "bool"])
-def test_one_hot_labels_are_their_columns_and_an_unused_column_is_a_class_too(dtype):
+def test_one_hot_labels_are_decoded_including_unused_columns(dtype):
     said = []
     names, pools = read((IMAGES, np.eye(4)[LABELS].astype(dtype)), say=said.append)
     assert names == ("0", "1", "2", "3")
@@ -177,7 +177,7 @@ def test_one_hot_labels_are_their_columns_and_an_unused_column_is_a_class_too(dt
     assert said == ["the train labels (12, 4) are one-hot: taken as 4 classes"]
 
 
-def test_dummies_of_a_data_frame_keep_their_names():
+def test_pandas_dummies_keep_their_column_names():
     names, pools = read((IMAGES, pd.get_dummies(pd.Series(list("bca") * 4))))
     assert [names[label] for label in pools["train"].labels] == list("bca") * 4
 
@@ -196,7 +196,7 @@ KNOWN = ("cat", "ant", "bee")
         (["9", "7", "9"], None, ("7", "8", "9"), [2, 0, 2]),
     ],
 )
-def test_labels_to_be_measured_are_the_models_numbers(labels, names, known, expected):
+def test_evaluation_labels_are_encoded_by_the_class_names_of_the_model(labels, names, known, expected):
     data = {"test": (IMAGES[:3], labels)} | ({"class_names": names} if names else {})
     found, pools = read(data, known=known)
     assert found == known
@@ -212,7 +212,7 @@ def test_labels_to_be_measured_are_the_models_numbers(labels, names, known, expe
         (np.eye(2)[[0, 1, 0]], None, "one-hot labels have 2 columns, the model has 3 classes"),
     ],
 )
-def test_a_class_that_the_model_does_not_know_is_named(labels, names, words):
+def test_class_unknown_to_the_model_raises(labels, names, words):
     data = {"test": (IMAGES[:3], labels)} | ({"class_names": names} if names else {})
     with pytest.raises(DataError, match=words):
         read(data, known=KNOWN)

@@ -1,4 +1,4 @@
-"""Folders as people have them."""
+"""Folders of images as data: layouts of splits and classes, ignored files, symbolic links, errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cnnrecipes.recipe.schema import Data
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
 
 
-def made(root, *names):
-    """A folder of photos (and empty other files) of these names."""
+def make_files(root, *names):
+    """Create files of the given names: photos, and empty files for other extensions."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         if name.endswith("/"):
@@ -33,21 +33,21 @@ def made(root, *names):
 
 
 def test_labels_follow_the_sorted_class_names(tmp_path):
-    contents = read(made(tmp_path, "zebra/1.png", "ant/2.png", "ant/10.jpg", "Bee/x.bmp"))
+    contents = read(make_files(tmp_path, "zebra/1.png", "ant/2.png", "ant/10.jpg", "Bee/x.bmp"))
     assert contents.class_names == ("Bee", "ant", "zebra")
     paths = [os.path.relpath(path, tmp_path) for path in contents.pools["train"].images.items]
     assert paths == ["Bee/x.bmp", "ant/10.jpg", "ant/2.png", "zebra/1.png"]
     assert contents.pools["train"].labels.tolist() == [0, 1, 1, 2]
 
 
-def test_folders_and_other_files_are_no_images(tmp_path):
-    root = made(tmp_path, "a/1.png", "a/notes.txt", "a/.2.png", "a/.cache/3.png", "a/deep/4.png", "b/1.png")
+def test_image_files_excludes_hidden_files_folders_and_other_files(tmp_path):
+    root = make_files(tmp_path, "a/1.png", "a/notes.txt", "a/.2.png", "a/.cache/3.png", "a/deep/4.png", "b/1.png")
     (root / "a" / "folder.png").mkdir()
     assert [os.path.relpath(path, root) for path in image_files(root / "a")] == ["a/1.png", "a/deep/4.png"]
 
 
 def splits(source):
-    """split -> class name -> number of images."""
+    """Split -> class name -> number of images."""
     return {
         name: {source.class_names[label]: n for label, n in enumerate(np.bincount(split.labels).tolist()) if n}
         for name, split in source.splits.items()
@@ -76,9 +76,9 @@ CATS_DOGS = {"cats": 1, "dogs": 1}
     ],
 )
 @pytest.mark.parametrize("wrapper", ["", "dataset/", "archive/cats_dogs/"])
-def test_the_fields_names_of_splits_are_splits(tmp_path, train, validation, test, wrapper):
+def test_common_split_names_are_recognized(tmp_path, train, validation, test, wrapper):
     names = [f"{wrapper}{split}/{cls}/1.png" for split in (train, validation, test) for cls in ("cats", "dogs")]
-    source = open_source(made(tmp_path, *names), SPEC)
+    source = open_source(make_files(tmp_path, *names), SPEC)
     assert splits(source) == {"train": CATS_DOGS, "validation": CATS_DOGS, "test": CATS_DOGS}
     assert source.layout.root == str(tmp_path / wrapper).rstrip("/")
     assert source.layout.folders == {"train": train, "validation": validation, "test": test}
@@ -93,8 +93,8 @@ def test_the_fields_names_of_splits_are_splits(tmp_path, train, validation, test
         ("train/images/{}/1.png", "test/images/{}/1.png"),
     ],
 )
-def test_folders_inside_split_folders_are_looked_through(tmp_path, names):
-    root = made(tmp_path, *{name.format(cls) for name in names for cls in ("cats", "dogs")})
+def test_nested_split_folders_are_resolved(tmp_path, names):
+    root = make_files(tmp_path, *{name.format(cls) for name in names for cls in ("cats", "dogs")})
     source = open_source(root, SPEC)
     assert splits(source) == {"train": CATS_DOGS, "test": CATS_DOGS}
     assert kinds(source) == ({"not a split"} if any("seg_pred" in name for name in names) else set())
@@ -112,8 +112,8 @@ def test_folders_inside_split_folders_are_looked_through(tmp_path, names):
         ),
     ],
 )
-def test_folders_called_train_or_test_are_classes_where_images_lie_in_all(tmp_path, names, classes):
-    source = open_source(made(tmp_path, *names), SPEC)
+def test_folders_named_like_splits_are_classes_if_all_folders_hold_images(tmp_path, names, classes):
+    source = open_source(make_files(tmp_path, *names), SPEC)
     assert source.class_names == classes
     assert set(source.splits) == {"train"}
     assert ("class called as a split" in kinds(source)) == bool({"train", "test"} & set(classes))
@@ -130,9 +130,9 @@ def test_folders_called_train_or_test_are_classes_where_images_lie_in_all(tmp_pa
         ("cats/1.png", "dogs/1.png", "test/cats/1.png", "test/dogs/1.png"),
     ],
 )
-def test_what_can_be_read_in_two_ways_is_asked(tmp_path, names):
+def test_ambiguous_layout_raises_and_is_resolved_by_data_layout(tmp_path, names):
     with pytest.raises(DataError, match="are (these|they) splits, or classes|are these splits or classes") as caught:
-        open_source(made(tmp_path, *names), SPEC)
+        open_source(make_files(tmp_path, *names), SPEC)
     assert "train, val and test" in str(caught.value)
     assert "data.layout=classes" in str(caught.value)
     source = open_source(tmp_path, SPEC.model_copy(update={"layout": "classes"}))
@@ -167,20 +167,20 @@ def test_what_can_be_read_in_two_ways_is_asked(tmp_path, names):
         (("cats/1.png", "dogs/1.cr2", "dogs/2.cr2"), "dogs' has no images that are read; convert them"),
     ],
 )
-def test_nothing_of_a_layout_is_dropped_or_misread_in_silence(tmp_path, names, words):
+def test_inconsistent_layout_raises_with_a_remedy(tmp_path, names, words):
     with pytest.raises(DataError, match=words):
-        open_source(made(tmp_path, *names), SPEC)
+        open_source(make_files(tmp_path, *names), SPEC)
 
 
-def test_everything_that_is_wrong_is_said_at_once(tmp_path):
-    root = made(tmp_path, "train/a/1.png", "train/b/1.png", "val/c/1.png", "test/d/1.png", "test/a/1.png")
+def test_all_layout_problems_are_reported_together(tmp_path):
+    root = make_files(tmp_path, "train/a/1.png", "train/b/1.png", "val/c/1.png", "test/d/1.png", "test/a/1.png")
     with pytest.raises(DataError, match=r"2 things are wrong: \(1\) .*val/c.*; \(2\) .*test/d"):
         open_source(root, SPEC)
 
 
 @pytest.mark.parametrize("test", ["test1/1.png", "test/unknown/1.png", "test/images/1.png", "test/test/1.png", "test/"])
-def test_a_test_folder_without_labels_is_left_out_and_said(tmp_path, test):
-    source = open_source(made(tmp_path, "train/cats/1.png", "train/dogs/1.png", test), SPEC)
+def test_unlabeled_test_folder_is_ignored_with_a_warning(tmp_path, test):
+    source = open_source(make_files(tmp_path, "train/cats/1.png", "train/dogs/1.png", test), SPEC)
     assert splits(source) == {"train": CATS_DOGS}
     (finding,) = source.layout.left_out
     assert (finding.severity, finding.kind) == ("warning", "unlabelled")
@@ -195,8 +195,8 @@ def test_a_test_folder_without_labels_is_left_out_and_said(tmp_path, test):
         (("d/cats/1.png", "d/dogs/1.png", "README.md"), {"other files"}),
     ],
 )
-def test_layouts_of_known_data_sets(tmp_path, names, found):
-    source = open_source(made(tmp_path, *names), SPEC)
+def test_layouts_of_published_data_sets_are_read(tmp_path, names, found):
+    source = open_source(make_files(tmp_path, *names), SPEC)
     assert splits(source) == {"train": CATS_DOGS}
     assert kinds(source) == found
 
@@ -208,17 +208,17 @@ def test_layouts_of_known_data_sets(tmp_path, names, found):
         (("p/p/a/1.png", "p/p/b/1.png", "p/a/1.png", "p/b/1.png"), "p/p' holds the folders that are beside it .a, b."),
     ],
 )
-def test_what_is_no_folder_of_classes_is_refused(tmp_path, names, words):
+def test_segmentation_and_nested_duplicate_layouts_are_refused(tmp_path, names, words):
     with pytest.raises(DataError, match=words):
-        open_source(made(tmp_path, *names), SPEC)
+        open_source(make_files(tmp_path, *names), SPEC)
 
 
-def test_a_class_called_unknown_is_one_in_every_split(tmp_path):
-    source = open_source(made(tmp_path, "train/a/1.png", "train/unknown/1.png", "test/unknown/1.png"), SPEC)
+def test_class_named_unknown_is_a_class_in_every_split(tmp_path):
+    source = open_source(make_files(tmp_path, "train/a/1.png", "train/unknown/1.png", "test/unknown/1.png"), SPEC)
     assert splits(source)["test"] == {"unknown": 1}
 
 
-def test_junk_and_empty_folders_are_left_out_and_said(tmp_path):
+def test_system_files_and_empty_folders_are_ignored_with_a_finding(tmp_path):
     junk = ("__MACOSX/train/._1.png", ".DS_Store", "train/.DS_Store", "train/cats/Thumbs.db", "train/dogs/desktop.ini")
     names = (
         "train/cats/1.png",
@@ -228,7 +228,7 @@ def test_junk_and_empty_folders_are_left_out_and_said(tmp_path):
         "annotations/1.xml",
         "README.md",
     )
-    source = open_source(made(tmp_path, *names, *junk), SPEC)
+    source = open_source(make_files(tmp_path, *names, *junk), SPEC)
     assert splits(source) == {"train": CATS_DOGS}
     found = {finding.kind: finding for finding in source.layout.left_out}
     assert found.keys() == {"empty class", "other files", "system files"}
@@ -237,18 +237,18 @@ def test_junk_and_empty_folders_are_left_out_and_said(tmp_path):
     assert [os.path.basename(file) for file in found["other files"].files] == ["README.md"]
 
 
-def test_images_of_kinds_that_are_not_read_are_counted_and_named(tmp_path):
+def test_unsupported_image_formats_are_counted_and_reported(tmp_path):
     names = [f"cats/{i}.png" for i in range(5)] + ["dogs/1.png", "dogs/1.cr2", "cats/2.NEF", "cats/3.nef"]
-    (finding,) = open_source(made(tmp_path, *names), SPEC).layout.left_out
+    (finding,) = open_source(make_files(tmp_path, *names), SPEC).layout.left_out
     assert finding.message.startswith("3 images of an unsupported format: 2 .nef, 1 .cr2; left out; convert")
     assert finding.severity == "warning"
     assert len(finding.files) == 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links want rights there")
-def test_links_out_of_the_data_set_are_not_followed(tmp_path):
-    root = made(tmp_path / "data", "a/1.png", "b/1.png", "c/1.png")
-    made(tmp_path, "elsewhere/1.png", "photo.png", "secret.txt")
+def test_symlinks_out_of_the_data_set_are_not_followed(tmp_path):
+    root = make_files(tmp_path / "data", "a/1.png", "b/1.png", "c/1.png")
+    make_files(tmp_path, "elsewhere/1.png", "photo.png", "secret.txt")
     (root / "d").symlink_to(tmp_path / "elsewhere")
     (root / "a" / "2.png").symlink_to(tmp_path / "photo.png")
     (root / "a" / "3.png").symlink_to(tmp_path / "secret.txt")
@@ -263,19 +263,19 @@ def test_links_out_of_the_data_set_are_not_followed(tmp_path):
     assert finding.severity == "warning"
 
 
-def test_of_thousands_of_classes_a_message_names_a_few(tmp_path):
+def test_message_about_many_classes_names_a_few(tmp_path):
     names = [f"train/c{i:04}/1.png" for i in range(300)]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
-    made(tmp_path, "val/other/1.png")
+    make_files(tmp_path, "val/other/1.png")
     with pytest.raises(DataError, match=r"c0007, \.\.\. \(292 more\)") as caught:
         open_source(tmp_path, SPEC)
     assert len(str(caught.value)) < 500
 
 
-def test_a_mistyped_path_comes_with_the_nearest_that_exists(tmp_path):
-    made(tmp_path, "photos/train/a/1.png")
+def test_mistyped_path_suggests_the_nearest(tmp_path):
+    make_files(tmp_path, "photos/train/a/1.png")
     with pytest.raises(DataError, match=rf"did you mean '{tmp_path}/photos/train'"):
         open_source(tmp_path / "fotos" / "train", SPEC)
     with pytest.raises(DataError, match=rf"does not exist \(did you mean '{tmp_path}/photos'\?\)"):
@@ -283,9 +283,9 @@ def test_a_mistyped_path_comes_with_the_nearest_that_exists(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["validation", "train"])
-def test_a_file_that_vanishes_while_it_is_trained_on_is_named(tmp_path, split):
+def test_file_deleted_during_training_is_named(tmp_path, split):
     names = [f"{part}/{cls}/{i}.png" for part in ("train", "val") for cls in "ab" for i in range(4)]
-    root = made(tmp_path, *names)
+    root = make_files(tmp_path, *names)
     spec = Data(name="x", image_size=8)
     source = open_source(root, spec)
     (root / ("val" if split == "validation" else "train") / "b" / "3.png").unlink()

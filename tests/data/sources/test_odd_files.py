@@ -1,4 +1,4 @@
-"""Files, tables and data sets as they should not be, but are: each is read rightly, or named."""
+"""Rare and damaged image files, tables with unusual values, invalid tf.data data sets, record files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gif_on_a_larger_canvas() -> bytes:
 
 
 def bmp_of_os2(width: int, height: int) -> bytes:
-    """The header of 12 bytes (BITMAPCOREHEADER), 24 bits a pixel."""
+    """A BMP with the header of 12 bytes (BITMAPCOREHEADER), 24 bits per pixel."""
     row = np.random.default_rng(0).integers(0, 256, (height, -(-width * 3 // 4) * 4), dtype=np.uint8)
     header = struct.pack("<IHHHH", 12, width, height, 1, 24)
     return b"BM" + struct.pack("<IHHI", 26 + row.size, 0, 0, 26) + header + row.tobytes()
@@ -53,7 +53,7 @@ def bmp_of_os2(width: int, height: int) -> bytes:
     ],
     ids=["transparent gif", "gif on a canvas", "small bmp of OS/2", "bmp of OS/2", "transparent png", "moving webp"],
 )
-def test_rare_kinds_are_pillows_in_and_out_of_graphs(content):
+def test_rare_formats_are_bit_identical_to_pillow(content):
     expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     np.testing.assert_array_equal(decode(content, 3), expected)
     inside = tf.function(lambda content, route: decode_routed(content, route, 3))
@@ -61,7 +61,7 @@ def test_rare_kinds_are_pillows_in_and_out_of_graphs(content):
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "WEBP", "PNG", "JPEG"])
-def test_damaged_files_are_refused_in_one_way(kind):
+def test_damaged_file_decodes_or_raises_invalid_argument(kind):
     whole = encoded(PHOTO.quantize(16) if kind in ("GIF", "BMP") else PHOTO, kind)
     random = np.random.default_rng(0)
     for _ in range(60):
@@ -72,7 +72,7 @@ def test_damaged_files_are_refused_in_one_way(kind):
             assert decode(bytes(content), 3).shape[2] == 3
 
 
-def test_a_frame_that_claims_too_much_is_refused():
+def test_oversized_gif_frame_is_refused():
     content = bytearray(encoded(PHOTO.quantize(16), "GIF"))
     place = content.index(b",", 13 + 3 * 16)
     content[place + 5 : place + 9] = struct.pack("<HH", 60_000, 60_000)
@@ -81,7 +81,7 @@ def test_a_frame_that_claims_too_much_is_refused():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names but UTF-8")
-def test_file_names_need_not_be_utf8(tmp_path, monkeypatch):
+def test_file_names_that_are_not_utf8_are_accepted_and_class_names_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "cache"))
     for i, name in enumerate((b"a/1\xff", b"a/2", b"b/1\xe4 \n\xff", b"b/2")):
         path = os.path.join(os.fsencode(tmp_path), b"photos", name + b".png")
@@ -121,14 +121,14 @@ def table(tmp_path):
         (["None", "tumour", "True"], ("None", "True", "tumour")),
     ],
 )
-def test_labels_of_a_text_file_are_what_is_written(table, labels, names):
+def test_csv_labels_are_kept_as_written(table, labels, names):
     source = open_source(table("path,label\n" + "".join(f"{i}.png,{labels[i % 3]}\n" for i in range(6))), SPEC)
     assert source.class_names == names
     number = {text: names.index(text.removesuffix(".0")) for text in labels}
     assert source.split("train").labels.tolist() == [number[labels[i % 3]] for i in range(6)]
 
 
-def test_paths_of_a_text_file_are_what_is_written(table, tmp_path):
+def test_csv_paths_are_kept_as_written(table, tmp_path):
     split = open_source(table("path,label\n001,a\n1e3,b\n"), SPEC).split("train")
     assert list(split.images.items) == [str(tmp_path / "001"), str(tmp_path / "1e3")]
 
@@ -141,19 +141,19 @@ def test_paths_of_a_text_file_are_what_is_written(table, tmp_path):
         ("path,label\n1.png,a\n2.png,\n", "no label in 1 rows, first in row 2"),
     ],
 )
-def test_a_text_file_that_would_be_misread_is_refused(table, text, words):
+def test_ambiguous_csv_is_refused(table, text, words):
     with pytest.raises(DataError, match=words):
         open_source(table(text), SPEC)
 
 
 @pytest.mark.parametrize("label", [[1], float("inf"), pd.Timestamp("2026-01-01")])
-def test_labels_that_are_no_names_are_named(label):
+def test_labels_that_are_not_names_are_refused(label):
     frame = pd.DataFrame({"path": ["a.png", "b.png"], "label": pd.Series([label, label], dtype=object)})
     with pytest.raises(DataError, match="the DataFrame has the label"):
         open_source(frame, SPEC)
 
 
-def test_a_data_set_of_gray_batches():
+def test_batched_grayscale_dataset_is_read():
     images = np.random.default_rng(0).integers(0, 256, (12, 9, 8), dtype=np.uint8)
     dataset = tf.data.Dataset.from_tensor_slices((images, np.arange(12) % 2)).batch(5)
     split = open_source(dataset, SPEC).split("train")
@@ -168,18 +168,18 @@ def test_a_data_set_of_gray_batches():
         (np.zeros((4, 2, 8, 8, 3), np.uint8), r"\(2, 8, 8, 3\) with labels of \(\)"),
     ],
 )
-def test_elements_that_are_no_images_are_named(images, words):
+def test_dataset_elements_that_are_not_images_raise(images, words):
     with pytest.raises(DataError, match=words):
         open_source(tf.data.Dataset.from_tensor_slices((images, [0, 1, 0, 1])), SPEC)
 
 
-def test_channels_that_no_png_of_ours_has_are_named():
+def test_unsupported_channel_count_raises():
     dataset = tf.data.Dataset.range(4).map(lambda i: (tf.zeros((8 + i, 8, 4), tf.uint8), i % 2))
     with pytest.raises(DataError, match="4 channels; give 1 or 3"):
         open_source(dataset, SPEC)
 
 
-def test_an_error_inside_a_data_set_is_told_in_a_line():
+def test_error_inside_a_dataset_is_reported_in_one_line():
     signature = (tf.TensorSpec((8, 8, 3), tf.uint8), tf.TensorSpec((), tf.int32))
     dataset = tf.data.Dataset.from_generator(lambda: iter([1 / 0]), output_signature=signature)
     with pytest.raises(DataError, match="after 0 images: ZeroDivisionError: division by zero$"):
@@ -199,7 +199,7 @@ def record_file(path: str, count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("where", ["here", "ram://records"])
-def test_records_are_found_where_they_lie_and_their_index_made_anew(where, tmp_path, monkeypatch):
+def test_damaged_record_index_is_rebuilt_for_local_and_remote_files(where, tmp_path, monkeypatch):
     monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "cache"))
     folder = str(tmp_path) if where == "here" else where
     files = [remote_files.join(folder, f"{name}.tfrecord") for name in "ab"]

@@ -1,4 +1,4 @@
-"""Sources: what the user has, and what is wrong with it."""
+"""`open_source`: arrays, folders, built-in and TFDS data sets, class names, splits and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def photo(path, size=(9, 7)):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
 
 
-def test_arrays_stay_where_they_are():
+def test_arrays_are_not_copied():
     source = open_source((IMAGES, LABELS), SPEC)
     for split in source.splits.values():
         assert np.shares_memory(split.images.array, IMAGES)
@@ -44,11 +44,11 @@ def test_arrays_stay_where_they_are():
         ((LABELS + 5).tolist(), ("5", "6", "7")),
     ],
 )
-def test_class_names_are_always_known(labels, names):
+def test_class_names_are_derived_from_the_labels(labels, names):
     assert open_source((IMAGES, labels), SPEC).class_names == names
 
 
-def test_named_splits_and_classes():
+def test_dict_gives_splits_and_class_names():
     data = {"train": (IMAGES, LABELS), "test": (IMAGES[:5], LABELS[:5]), "class_names": ["x", "y", "z"]}
     source = open_source(data, SPEC)
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 24, "validation": 6, "test": 5}
@@ -78,19 +78,19 @@ def test_named_splits_and_classes():
         ({"test": (IMAGES, LABELS)}, "no 'train'"),
     ],
 )
-def test_what_does_not_fit_is_explained(data, words):
+def test_invalid_arrays_raise_with_a_remedy(data, words):
     with pytest.raises((DataError, UnknownNameError), match=words):
         open_source(data, SPEC)
 
 
-def test_channels_that_do_not_match_the_recipe():
+def test_channels_that_differ_from_the_recipe_raise():
     recipe = catalog.load("resnet20_cifar")
     split = open_source((IMAGES[..., :1], LABELS), recipe.data).split("train")
     with pytest.raises(DataError, match=r"1 channel.*data.channels = 3.*set data.channels=1"):
         image_shape(split, recipe.data)
 
 
-def test_a_folder_with_one_subfolder_a_class(flowers):
+def test_folder_with_one_subfolder_per_class(flowers):
     source = open_source(flowers, SPEC)
     assert source.class_names == ("daisy", "dandelion", "rose", "sunflower", "tulip")
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 480, "validation": 120}
@@ -99,7 +99,7 @@ def test_a_folder_with_one_subfolder_a_class(flowers):
     assert source.class_names[label] == "daisy"
 
 
-def test_a_folder_with_splits(hymenoptera):
+def test_folder_with_train_and_val_splits(hymenoptera):
     source = open_source(str(hymenoptera), SPEC)
     assert source.class_names == ("ants", "bees")
     assert set(source.splits) == {"train", "validation"}
@@ -116,7 +116,7 @@ def test_a_folder_with_splits(hymenoptera):
         (["train/cat/a.png", "train/dog/a.png", "val/bird/a.png"], "bird.*train does not have.*cat, dog"),
     ],
 )
-def test_a_folder_that_is_no_data_set_is_explained(tmp_path, files, words):
+def test_invalid_folder_raises_with_a_remedy(tmp_path, files, words):
     root = tmp_path / "data set"
     for name in files or ():
         if name.endswith(".txt"):
@@ -128,7 +128,7 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path, files, words):
         open_source(root, SPEC)
 
 
-def test_the_name_that_a_recipe_keeps_opens_the_same_data_from_elsewhere(tmp_path, monkeypatch):
+def test_recorded_name_is_absolute_and_keeps_urls(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     for data in ("~/photos", "~/photos.zip", "~/labels.csv"):
@@ -137,13 +137,13 @@ def test_the_name_that_a_recipe_keeps_opens_the_same_data_from_elsewhere(tmp_pat
         assert recorded_name(url) == url
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_file_given_as_folder_raises(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(DataError, match="is not a folder"):
         open_source(str(tmp_path / "x"), SPEC)
 
 
-def test_hidden_and_other_files_are_passed_over(tmp_path):
+def test_hidden_and_non_image_files_are_ignored(tmp_path):
     for name in ("cat/a b.png", "cat/ünï.png", "dog/x.PNG", "dog/deep/y.png", ".hidden/z.png", "dog/._x.png"):
         photo(tmp_path / name)
     (tmp_path / "cat" / "Thumbs.db").write_text("")
@@ -152,7 +152,7 @@ def test_hidden_and_other_files_are_passed_over(tmp_path):
     assert len(source.split("train")) == 4
 
 
-def test_image_files_want_a_size(tmp_path):
+def test_image_files_require_an_image_size(tmp_path):
     photo(tmp_path / "cat/a.png")
     photo(tmp_path / "dog/a.png")
     spec = Data(name="x", validation=0.0)
@@ -160,7 +160,7 @@ def test_image_files_want_a_size(tmp_path):
         image_shape(open_source(tmp_path, spec).split("train"), spec)
 
 
-def test_an_unreadable_file_is_named(tmp_path):
+def test_unreadable_file_is_named(tmp_path):
     for i in range(4):
         photo(tmp_path / f"cat/{i}.png")
         photo(tmp_path / f"dog/{i}.png")
@@ -171,7 +171,7 @@ def test_an_unreadable_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_stratified_split_gives_every_class_its_share(seed):
+def test_stratified_split_keeps_class_proportions(seed):
     labels = np.repeat([0, 1, 2, 3, 4], [100, 50, 3, 2, 1])
     parts = stratified(labels, {"test": 0.2, "validation": 0.1}, seed)
     assert sorted(np.concatenate(list(parts.values()))) == list(range(156))
@@ -183,14 +183,14 @@ def test_a_stratified_split_gives_every_class_its_share(seed):
     assert not np.array_equal(parts["test"], other["test"])
 
 
-def test_the_digits_are_there_without_a_network():
+def test_digits_need_no_network():
     source = open_source(None, catalog.load("resnet8_digits").data)
     assert source.class_names == tuple("0123456789")
     assert sum(len(split) for split in source.splits.values()) == 1797
     assert source.split("train").images.array.max() == 255
 
 
-def test_cifar10_through_tfds_is_the_published_one(shared):
+def test_tfds_cifar10_has_the_published_size_and_statistics(shared):
     spec = Data(name="cifar10", validation=0.0)
     source = open_source(None, spec)
     assert (len(source.split("train")), len(source.split("test"))) == (50_000, 10_000)
@@ -201,6 +201,6 @@ def test_cifar10_through_tfds_is_the_published_one(shared):
     np.testing.assert_allclose(found.std, (62.993, 62.089, 66.705), atol=1e-3)
 
 
-def test_an_unknown_data_set_comes_with_the_nearest():
+def test_unknown_data_set_suggests_the_nearest():
     with pytest.raises(UnknownNameError, match=r"cifar11.*cifar10.*\./folder"):
         open_source("cifar11", SPEC)

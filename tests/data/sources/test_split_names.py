@@ -1,4 +1,4 @@
-"""Names of splits as data sets have them."""
+"""Recognition of split names as published data sets use them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEST = "test Test testing test_set testing_set TEST_IMAGES test1 testset TestDat
         for name in names.split()
     ],
 )
-def test_the_names_of_the_field_are_known(name, split):
+def test_common_split_names_are_recognized(name, split):
     assert split_of(name) == split
 
 
@@ -40,17 +40,17 @@ def test_the_names_of_the_field_are_known(name, split):
         "",
     ],
 )
-def test_other_names_are_no_splits(name):
+def test_other_names_are_not_splits(name):
     assert split_of(name) is None
 
 
-def test_what_a_name_mentions_beside_a_split():
+def test_split_within_separates_the_split_from_the_rest_of_the_name():
     assert split_within("seg_train") == ("train", "seg")
     assert split_within("cats_test") == ("test", "cats")
     assert split_within("cats") == (None, "cats")
     assert split_within("train_and_test")[0] is None
 
 
-def test_names_that_tell_nothing():
+def test_wrapper_names_are_recognized():
     assert all(is_wrapper(name) for name in ("images", "test", "unknown", "Data Set"))
     assert not any(is_wrapper(name) for name in ("cats", "seg_pred", "bullet train", "0", ""))

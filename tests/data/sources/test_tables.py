@@ -1,4 +1,4 @@
-"""Tables of images as people have them: CSV, TSV, Parquet, DataFrames."""
+"""Tables (CSV, TSV, Parquet, DataFrames), remote folders and tf.data data sets as data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPEC = Data(name="arrays", image_size=8, validation=0.25)
 
 @pytest.fixture
 def rows(tmp_path):
-    """24 images of three classes in odd places, and a frame about them."""
+    """24 images of three classes with unusual file names, and a frame of their paths, labels, patients and splits."""
     table = []
     for i in range(24):
         path = tmp_path / "bilder" / f"no {i} ü\n.png" if i == 5 else tmp_path / "bilder" / f"{i}.png"
@@ -31,7 +31,7 @@ def rows(tmp_path):
     return pd.DataFrame(table, columns=["file", "Label", "patient", "split"])
 
 
-def written(rows, path):
+def save_table(rows, path):
     if path.suffix == ".parquet":
         rows.to_parquet(path)
     else:
@@ -40,8 +40,8 @@ def written(rows, path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
-def test_a_table_gives_paths_labels_and_splits(rows, tmp_path, kind):
-    path = written(rows, tmp_path / f"my table.{kind}")
+def test_table_has_paths_labels_and_splits(rows, tmp_path, kind):
+    path = save_table(rows, tmp_path / f"my table.{kind}")
     source = open_source(path if kind == "csv" else str(path), SPEC)
     assert source.class_names == ("a", "b", "c")
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 18, "validation": 6}
@@ -52,14 +52,14 @@ def test_a_table_gives_paths_labels_and_splits(rows, tmp_path, kind):
             assert label == (first + i) % 3
 
 
-def test_a_frame_is_relative_to_the_working_folder(rows, tmp_path, monkeypatch):
+def test_data_frame_paths_are_relative_to_the_working_folder(rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content, _ = open_source(rows.drop(columns="patient"), SPEC).split("train").read(5)
     assert content == (tmp_path / rows.file[5]).read_bytes()
 
 
-def test_groups_keep_to_one_split(rows, tmp_path):
-    source = open_source(written(rows.drop(columns="split"), tmp_path / "t.csv"), SPEC)
+def test_groups_are_not_divided_between_splits(rows, tmp_path):
+    source = open_source(save_table(rows.drop(columns="split"), tmp_path / "t.csv"), SPEC)
     patients = {name: set(rows.patient[split.positions]) for name, split in source.splits.items()}
     assert not patients["train"] & patients["validation"]
     assert 0.1 < len(source.split("validation")) / 24 < 0.4
@@ -67,7 +67,7 @@ def test_groups_keep_to_one_split(rows, tmp_path):
 
 @pytest.mark.parametrize("labels", [[3, 1, 2] * 8, [3.0, 1.0, 2.0] * 8])
 def test_labels_may_be_numbers(rows, tmp_path, labels):
-    source = open_source(written(rows.assign(Label=labels), tmp_path / "t.csv"), SPEC)
+    source = open_source(save_table(rows.assign(Label=labels), tmp_path / "t.csv"), SPEC)
     assert source.class_names == ("1", "2", "3")
 
 
@@ -85,9 +85,9 @@ def test_labels_may_be_numbers(rows, tmp_path, labels):
         (lambda t: t.assign(label="x"), "column 'label' more than once"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_named(rows, tmp_path, change, words):
+def test_invalid_table_raises_with_a_remedy(rows, tmp_path, change, words):
     with pytest.raises(DataError, match=rf"'.*t\.csv'.*{words}"):
-        open_source(written(change(rows), tmp_path / "t.csv"), SPEC)
+        open_source(save_table(change(rows), tmp_path / "t.csv"), SPEC)
 
 
 @pytest.mark.parametrize(
@@ -99,19 +99,19 @@ def test_what_is_wrong_with_a_table_is_named(rows, tmp_path, change, words):
         ("absent.csv", None, "No such file"),
     ],
 )
-def test_what_is_no_table_is_named(tmp_path, name, content, words):
+def test_unreadable_table_is_named(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name}.*{words}"):
         open_source(tmp_path / name, SPEC)
 
 
-def test_fit_leaves_missing_files_out_and_names_them(rows, tmp_path):
+def test_fit_quarantines_missing_files(rows, tmp_path):
     (tmp_path / rows.file[5]).unlink()
     changes = {"data.image_size": 8, "data.batch_size": 6, "model.name": "resnet8", "train.epochs": 1}
     run = cr.fit(
         "resnet20_photos",
-        data=written(rows, tmp_path / "t.csv"),
+        data=save_table(rows, tmp_path / "t.csv"),
         workdir=tmp_path / "runs",
         progress=False,
         **changes,
@@ -123,8 +123,8 @@ def test_fit_leaves_missing_files_out_and_names_them(rows, tmp_path):
     assert run.evaluate(split="validation")["n"] == 6
 
 
-def test_a_group_in_two_splits_of_a_table_is_an_error_for_training_and_check(rows, tmp_path):
-    path = written(rows.assign(patient=[f"p{i // 4}" for i in range(24)]), tmp_path / "t.csv")
+def test_group_in_two_splits_is_refused_by_open_source_and_check_data(rows, tmp_path):
+    path = save_table(rows.assign(patient=[f"p{i // 4}" for i in range(24)]), tmp_path / "t.csv")
     with pytest.raises(DataError, match="1 group in two splits, for example 'p4' in train and validation"):
         open_source(path, SPEC)
     report = cr.check_data(path)
@@ -136,46 +136,46 @@ def test_a_group_in_two_splits_of_a_table_is_an_error_for_training_and_check(row
 
 def test_backslashes_are_separators_on_every_system(rows, tmp_path):
     backslashed = rows.assign(file=rows.file.str.replace("/", "\\"))
-    for split, some in open_source(written(backslashed, tmp_path / "t.csv"), SPEC).splits.items():
+    for split, some in open_source(save_table(backslashed, tmp_path / "t.csv"), SPEC).splits.items():
         assert all(os.path.isfile(path) for path in some.images.items), split
     assert cr.check_data(tmp_path / "t.csv").trainable
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a backslash is no part of a name there")
-def test_a_file_whose_name_has_a_backslash_is_that_file(rows, tmp_path):
+def test_existing_file_with_a_backslash_in_its_name_is_found(rows, tmp_path):
     (tmp_path / "odd\\name.png").write_bytes((tmp_path / rows.file[0]).read_bytes())
-    source = open_source(written(rows.assign(file=["odd\\name.png", *rows.file[1:]]), tmp_path / "t.csv"), SPEC)
+    source = open_source(save_table(rows.assign(file=["odd\\name.png", *rows.file[1:]]), tmp_path / "t.csv"), SPEC)
     assert source.split("train").images.items[0] == str(tmp_path / "odd\\name.png")
 
 
-def test_splits_of_a_table_are_called_as_folders_are(rows, tmp_path):
+def test_split_column_accepts_common_split_names(rows, tmp_path):
     table = rows.assign(split=["Training" if i < 15 else "dev" if i < 18 else "test_set" for i in range(24)])
-    source = open_source(written(table, tmp_path / "t.csv"), SPEC)
+    source = open_source(save_table(table, tmp_path / "t.csv"), SPEC)
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 15, "validation": 3, "test": 6}
 
 
-def test_a_file_that_a_table_has_in_two_classes_is_found(rows, tmp_path):
+def test_file_with_two_labels_is_reported_as_a_duplicate(rows, tmp_path):
     twice = pd.concat([rows, rows.iloc[:1].assign(Label="b")])
-    report = cr.check_data(written(twice, tmp_path / "t.csv"))
+    report = cr.check_data(save_table(twice, tmp_path / "t.csv"))
     (finding,) = [one for one in report.findings if one.kind == "copies in different classes"]
     assert [os.path.basename(file) for file in finding.files] == ["0.png", "0.png"]
 
 
-def test_a_mistyped_table_comes_with_the_nearest(rows, tmp_path):
-    written(rows, tmp_path / "labels.csv")
+def test_mistyped_table_suggests_the_nearest(rows, tmp_path):
+    save_table(rows, tmp_path / "labels.csv")
     with pytest.raises(DataError, match="No such file.*did you mean '.*/labels.csv'"):
         open_source(tmp_path / "label.csv", SPEC)
 
 
-def test_a_table_can_be_checked_with_files_missing(rows, tmp_path):
+def test_check_data_reports_missing_files_of_a_table(rows, tmp_path):
     (tmp_path / rows.file[5]).unlink()
-    report = cr.check_data(written(rows, tmp_path / "t.csv"))
+    report = cr.check_data(save_table(rows, tmp_path / "t.csv"))
     assert list(report.unreadable) == [str(tmp_path / rows.file[5])]
     assert report.counts["train"].sum() == 17
 
 
-def test_a_remote_folder_is_read_as_a_local_one(tmp_path):
-    """ram:// is a file system of TensorFlow's own; gs:// and s3:// go the same way."""
+def test_remote_folder_is_read_like_a_local_one(tmp_path):
+    """ram:// is TensorFlow's in-memory file system; gs:// and s3:// use the same functions."""
     for split, n in (("train", 4), ("val", 2)):
         for name in ("ant", "bee"):
             for i in range(n):
@@ -198,7 +198,7 @@ def image(i, height=8):
 
 @pytest.mark.parametrize("batch", [0, 5])
 @pytest.mark.parametrize("kind", ["array", "encoded"])
-def test_a_tensorflow_data_set_is_a_source(kind, batch):
+def test_tf_data_dataset_is_a_source(kind, batch):
     images = np.stack([image(i) for i in range(12)])
     given = images if kind == "array" else [tf.io.encode_png(one).numpy() for one in images]
     dataset = tf.data.Dataset.from_tensor_slices((given, np.arange(12) % 3))
@@ -211,7 +211,7 @@ def test_a_tensorflow_data_set_is_a_source(kind, batch):
     assert label == 1
 
 
-def test_a_data_set_of_images_of_many_shapes_is_kept_losslessly():
+def test_images_of_many_shapes_are_stored_losslessly():
     images = [image(i, 8 + i) for i in range(12)]
     dataset = tf.data.Dataset.from_generator(
         lambda: ((one, i % 2) for i, one in enumerate(images)),
@@ -222,7 +222,7 @@ def test_a_data_set_of_images_of_many_shapes_is_kept_losslessly():
         np.testing.assert_array_equal(tf.io.decode_png(split.read(i)[0]), one)
 
 
-def test_keras_folder_data_sets_bring_their_class_names(flowers):
+def test_keras_image_dataset_keeps_its_class_names(flowers):
     import keras
 
     dataset = keras.utils.image_dataset_from_directory(flowers, image_size=(16, 16), interpolation="nearest", verbose=0)
@@ -242,6 +242,6 @@ def test_keras_folder_data_sets_bring_their_class_names(flowers):
         ),
     ],
 )
-def test_a_data_set_that_does_not_fit_is_explained(dataset, words):
+def test_invalid_dataset_raises_with_a_remedy(dataset, words):
     with pytest.raises(DataError, match=words):
         open_source(dataset, SPEC)

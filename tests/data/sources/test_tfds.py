@@ -1,4 +1,4 @@
-"""Sets of TensorFlow Datasets, prepared in a folder of the test's own: TFDS reads TFDS_DATA_DIR once a process."""
+"""TensorFlow Datasets (TFDS), prepared in a temporary folder in a subprocess, since TFDS reads TFDS_DATA_DIR once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe.schema import Data
 
-# A set whose image i is all i and of class i % 3, each split from another number on; then what reading them gives.
+# In a set, image i has the value i everywhere and the class i % 3; splits start at different numbers.
 PROGRAM = """
 import json, sys
 import numpy as np
@@ -73,7 +73,7 @@ for name in ("mnist", "cifar10"):
 print(json.dumps(report))
 """
 
-# Every host is then out of reach, for TFDS as for the test before it: nothing listens on port 9.
+# Makes every host unreachable: nothing listens on port 9.
 NO_NETWORK = {
     **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
     **dict.fromkeys(("no_proxy", "NO_PROXY"), ""),
@@ -82,7 +82,7 @@ NO_NETWORK = {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> dict:
-    """What a process found whose TFDS folder cannot take MNIST: a file stands where its folder would go."""
+    """The report of a process whose TFDS folder cannot hold MNIST: a file has the name of its folder."""
     folder = tmp_path_factory.mktemp("tfds")
     (folder / "sets").mkdir()
     (folder / "sets" / "mnist").write_text("in the way")
@@ -95,7 +95,7 @@ def report(tmp_path_factory) -> dict:
 
 
 @pytest.mark.parametrize("name", ["tiny_gray", "tiny_photos"])
-def test_every_image_comes_once_with_its_label(report, name):
+def test_every_image_is_read_once_with_its_label(report, name):
     assert report[name]["class_names"] == list("xyz")
     for split, numbers in {"train": range(30), "validation": range(30, 36), "test": range(60, 72)}.items():
         found = report[name]["splits"][split]
@@ -104,23 +104,23 @@ def test_every_image_comes_once_with_its_label(report, name):
         np.testing.assert_array_equal(found["labels"], np.array(found["numbers"]) % 3)
 
 
-def test_sizes_and_channels_are_the_sets(report):
+def test_images_keep_their_size_and_channels(report):
     gray, photos = (report[name]["splits"]["train"]["shapes"] for name in ("tiny_gray", "tiny_photos"))
     assert gray == [[5, 6, 1]]
     assert photos == [[height, 6, 3] for height in range(4, 9)]
 
 
-def test_reading_again_gives_the_same_order(report):
+def test_order_is_reproducible(report):
     assert report["again"]
 
 
-def test_a_set_that_cannot_be_prepared_says_where_it_was_sought(report):
+def test_unprepared_set_names_the_searched_folder(report):
     assert report["mnist"].startswith("DataError: TFDS set 'mnist'")
     assert "TFDS_DATA_DIR" in report["mnist"]
 
 
-def test_without_a_network_nothing_is_retried(report):
-    """TFDS alone retries ten times, for 204 s."""
+def test_missing_network_raises_without_retries(report):
+    """TFDS itself would retry ten times, for 204 s."""
     assert report["cifar10"].startswith("DataError: TFDS set 'cifar10' is not in ")
     assert "cannot be downloaded: www.cs.toronto.edu: " in report["cifar10"]
     assert report["cifar10"].endswith("check the network, or point TFDS_DATA_DIR to where it is prepared")
@@ -128,7 +128,7 @@ def test_without_a_network_nothing_is_retried(report):
     assert "no dataset_info.json" not in report["stderr"]
 
 
-def test_what_was_downloaded_before_needs_no_network(tmp_path, monkeypatch):
+def test_downloaded_files_need_no_network(tmp_path, monkeypatch):
     for name, value in NO_NETWORK.items():
         monkeypatch.setenv(name, value)
     builder = tensorflow_datasets.builder("mnist", data_dir=tmp_path)
@@ -142,7 +142,7 @@ def test_what_was_downloaded_before_needs_no_network(tmp_path, monkeypatch):
     tfds._check_network("mnist", builder)
 
 
-def test_a_set_is_described_without_a_download():
+def test_describe_needs_no_download():
     assert tfds.describe("mnist")[:2] == (tuple("0123456789"), (28, 28, 1))
     assert tfds.describe("tf_flowers").shape == (None, None, 3)
     with pytest.raises(DataError, match="'image' and 'label'"):
@@ -150,24 +150,24 @@ def test_a_set_is_described_without_a_download():
 
 
 @pytest.mark.parametrize("name", ["cifar10:9.9.9", "tfds:cifar10/foo"])
-def test_a_version_or_variant_that_is_not_there_is_explained(name):
+def test_unknown_version_or_variant_raises(name):
     with pytest.raises(DataError, match="cifar10"):
         open_source(name, Data(name=name))
 
 
-def test_a_set_without_images_is_refused():
+def test_set_without_images_is_refused():
     with pytest.raises(DataError, match="imdb_reviews.*'image' and 'label'"):
         open_source("imdb_reviews", Data(name="imdb_reviews"))
 
 
 @pytest.mark.parametrize(("name", "near"), [("cifar1", "cifar10"), ("fashionmnist", "fashion_mnist"), ("digit", "")])
-def test_a_misspelt_name_comes_with_the_nearest(name, near):
+def test_mistyped_name_suggests_the_nearest(name, near):
     with pytest.raises(UnknownNameError, match=f"{name}.*{near}"):
         open_source(name, Data(name=name))
 
 
 @pytest.mark.parametrize("name", ["digit", "zzzzqqqq", "my photos", "photos.zpi", "PHOTOS_2024"])
-def test_an_unknown_name_is_answered_without_the_catalogue(name, tmp_path, monkeypatch):
+def test_unknown_name_raises_a_short_message(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError if set(name) & {" ", "."} else UnknownNameError) as caught:
         open_source(name, Data(name=name))
@@ -175,7 +175,7 @@ def test_an_unknown_name_is_answered_without_the_catalogue(name, tmp_path, monke
 
 
 @pytest.mark.parametrize("name", ["photoz", "photo.zip", "my photo", "Photos3"])
-def test_a_name_that_is_nearly_a_files_is_answered_about_the_file(name, tmp_path, monkeypatch):
+def test_name_similar_to_a_file_suggests_the_file(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for there in ("photos2", "photos.zip", "my photos"):
         (tmp_path / there).mkdir()
@@ -185,6 +185,6 @@ def test_a_name_that_is_nearly_a_files_is_answered_about_the_file(name, tmp_path
     assert len(str(caught.value)) < 250
 
 
-def test_what_tfds_imports_and_does_not_declare_is_installed():
+def test_undeclared_dependency_of_tfds_is_installed():
     """tensorflow-datasets 4.9.10 needs it to download any set."""
     assert importlib.util.find_spec("importlib_resources")

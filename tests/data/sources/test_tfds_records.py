@@ -1,4 +1,4 @@
-"""TFDS sets that are not read into memory give the same images and labels as those that are."""
+"""TFDS sets read from record files on demand give the same images and labels as sets held in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnrecipes.errors import DataError
 
 @pytest.fixture
 def few(shared, tmp_path):
-    """The first hundred records of CIFAR-10, in two files, and their images and labels as TensorFlow reads them."""
+    """The first hundred records of CIFAR-10 in two files, and their images and labels as read by TensorFlow."""
     path = shared / "tfds" / "cifar10" / "3.0.2" / "cifar10-test.tfrecord-00000-of-00001"
     contents = [record.numpy() for record in tf.data.TFRecordDataset(str(path)).take(100)]
     files = [str(tmp_path / f"part-{i}") for i in range(2)]
@@ -29,9 +29,9 @@ def few(shared, tmp_path):
     return files, [one["image"].numpy() for one in parsed], [int(one["label"]) for one in parsed]
 
 
-def test_the_index_finds_every_record(few):
+def test_record_index_finds_every_record(few):
     files, images, labels = few
-    for _ in range(2):  # indexed, then remembered
+    for _ in range(2):  # indexed, then read from the cache
         found, found_labels = tfds_records.open_records(files, 3)
         assert [found.read(i) for i in range(100)] == images
         assert found_labels.tolist() == labels
@@ -40,13 +40,13 @@ def test_the_index_finds_every_record(few):
 
 
 @pytest.mark.parametrize("cut", [5, 17, 2000])
-def test_a_file_that_is_cut_off_is_named(few, cut, tmp_path):
+def test_truncated_record_file_is_named(few, cut, tmp_path):
     (tmp_path / "cut").write_bytes(Path(few[0][0]).read_bytes()[:-cut])
     with pytest.raises(DataError, match=r"cut' is truncated at byte \d+; prepare"):
         tfds_records.open_records([str(tmp_path / "cut")], 3)
 
 
-def test_records_of_something_else_are_refused(tmp_path):
+def test_records_without_image_and_label_are_refused(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "other")) as writer:
         feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))
         writer.write(tf.train.Example(features=tf.train.Features(feature={"text": feature})).SerializeToString())
@@ -54,7 +54,7 @@ def test_records_of_something_else_are_refused(tmp_path):
         tfds_records.open_records([str(tmp_path / "other")], 3)
 
 
-def test_a_large_set_is_the_same_as_a_small_one(shared, monkeypatch):
+def test_lazily_read_set_equals_the_set_in_memory(shared, monkeypatch):
     _, held = tfds.read("cifar10")
     monkeypatch.setattr(tfds, "MEMORY_LIMIT", 2**20)
     names, lazy = tfds.read("cifar10")

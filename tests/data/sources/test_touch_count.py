@@ -1,4 +1,4 @@
-"""A kind of data is one class in one module outside of the package: fit, evaluate, check_data and errors find it."""
+"""A new kind of data is one class in one module outside the package; fit, evaluate, check_data and errors find it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def plugin(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("plugin")
-def test_a_source_of_another_module_is_trained_on_evaluated_and_recorded(tmp_path):
+def test_plugin_source_is_trained_on_evaluated_and_recorded(tmp_path):
     run = cr.fit("resnet8_digits", data="stripes/32", workdir=tmp_path / "runs", progress=False, **TINY)
     assert run.recipe.data.name == recorded_name("stripes/32") == "stripes/32"
     assert absent("stripes/32") is None
@@ -66,12 +66,12 @@ def test_a_source_of_another_module_is_trained_on_evaluated_and_recorded(tmp_pat
         ("hg:pets", DataError, "give stripes/COUNT, a table, .* or a TFDS name"),
     ],
 )
-def test_the_errors_for_unknown_names_suggest_it(data, error, words):
+def test_errors_for_unknown_names_suggest_the_plugin_source(data, error, words):
     with pytest.raises(error, match=words):
         cr.check_data(data, progress=False)
 
 
-def test_the_command_line_imports_the_modules_of_cnnrecipes_plugins(tmp_path, monkeypatch):
+def test_command_line_imports_the_modules_of_cnnrecipes_plugins(tmp_path, monkeypatch):
     (tmp_path / "striped_images.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("CNNRECIPES_PLUGINS", "striped_images")
@@ -80,7 +80,7 @@ def test_the_command_line_imports_the_modules_of_cnnrecipes_plugins(tmp_path, mo
     assert (tmp_path / "report" / "report.json").is_file()
 
 
-def test_a_plugin_that_cannot_be_imported_is_an_error(monkeypatch):
+def test_plugin_that_cannot_be_imported_raises(monkeypatch):
     monkeypatch.setenv("CNNRECIPES_PLUGINS", "no_such_module")
     with pytest.raises(RegistrationError, match=r"'no_such_module' of CNNRECIPES_PLUGINS.*PYTHONPATH"):
         registry.find("digits")

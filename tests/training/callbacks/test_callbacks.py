@@ -1,4 +1,4 @@
-"""What stands beside the steps, in real trainings of a tiny model."""
+"""Callbacks in complete trainings of a linear model: history, best weights, NaN loss, progress display."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def cross_entropy(model, split):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_val_loss_is_the_cross_entropy_over_the_validation_split(tmp_path, smoothing):
-    """Neither what fills up the last batch (45 = 32 + 13) nor label smoothing enters it."""
+def test_val_loss_is_the_cross_entropy_of_the_validation_split(tmp_path, smoothing):
+    """Neither the padding of the last batch (45 = 32 + 13) nor label smoothing changes it."""
     training = LinearTraining(tmp_path, artifact="last", label_smoothing=smoothing)
     training.run()
     model, validation = training.model, training.validation
@@ -35,7 +35,7 @@ def test_val_loss_is_the_cross_entropy_over_the_validation_split(tmp_path, smoot
     assert (row.val_loss, row.val_accuracy) == pytest.approx(cross_entropy(model, validation), rel=1e-4)
 
 
-def test_history_has_a_row_an_epoch_and_the_best_weights_are_kept(tmp_path):
+def test_history_has_one_row_per_epoch_and_best_weights_are_kept(tmp_path):
     training = LinearTraining(tmp_path)
     outcome = training.run()
     training.model.set_weights(outcome.weights)
@@ -52,8 +52,8 @@ def test_history_has_a_row_an_epoch_and_the_best_weights_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{}, {"schedule": "step('1 epoch')"}])
-def test_a_row_has_the_learning_rate_of_the_epochs_last_step(tmp_path, changes):
-    """Not of the next step, where the schedule or the validation has changed it already."""
+def test_history_has_the_learning_rate_of_the_last_step_of_each_epoch(tmp_path, changes):
+    """Not that of the next step, which the schedule or the validation may have changed."""
     training = LinearTraining(tmp_path, **changes)
     training.run()
     found = pd.read_csv(tmp_path / "history.csv").learning_rate
@@ -63,8 +63,8 @@ def test_a_row_has_the_learning_rate_of_the_epochs_last_step(tmp_path, changes):
 
 
 @pytest.mark.parametrize("steps", [None, 1, 4, 100])
-def test_a_loss_that_is_no_number_names_the_step_and_what_to_try(tmp_path, steps):
-    """The step is found, whatever number of steps is made in a row."""
+def test_nan_loss_raises_with_step_and_remedy(tmp_path, steps):
+    """The step is found for every value of steps_per_execution."""
     training = LinearTraining(tmp_path, learning_rate=1e37, weight_decay=0.0, steps_per_execution=steps)
     place = r"loss is (nan|inf) since step 3 of epoch 1 \(step 3 of the training\)"
     words = rf"{place}.*optimizer\.learning_rate.*optimizer\.warmup"
@@ -72,7 +72,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_what_to_try(tmp_path, steps
         training.run()
 
 
-def test_lines_of_a_real_training_say_epoch_accuracy_and_time_left(tmp_path):
+def test_display_prints_one_line_per_epoch_with_accuracy_and_eta(tmp_path):
     text = io.StringIO()
     state = TrainState(6)
     display = ProgressDisplay(state, 12, Console(file=text, width=20))
@@ -84,8 +84,8 @@ def test_lines_of_a_real_training_say_epoch_accuracy_and_time_left(tmp_path):
     assert "\x1b" not in text.getvalue()
 
 
-def test_a_display_is_closed_by_an_error(tmp_path, capsys):
-    """A bar that is still drawn would swallow the error's line."""
+def test_display_is_closed_after_an_error(tmp_path, capsys):
+    """A live progress bar would overwrite the error message."""
     text = io.StringIO()
     display = ProgressDisplay(TrainState(5), 10, Console(file=text, force_terminal=True))
     display.set_params({"epochs": 2})
@@ -96,8 +96,8 @@ def test_a_display_is_closed_by_an_error(tmp_path, capsys):
     assert not display.bar.live.is_started
 
 
-def test_an_interrupt_leaves_the_old_file(tmp_path):
-    """Whatever stops a writer, also what is no Exception."""
+def test_interrupted_write_leaves_the_old_file(tmp_path):
+    """Holds for every BaseException, for example KeyboardInterrupt."""
     path = tmp_path / "x.bin"
     write_whole(path, lambda beside: beside.write_bytes(b"old"))
 

@@ -1,4 +1,4 @@
-"""Clusters as TF_CONFIG and SLURM describe them."""
+"""Cluster discovery from TF_CONFIG and SLURM variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def config(index=1, workers=ADDRESSES, **cluster):
     return json.dumps({"cluster": {"worker": workers, **cluster}, "task": {"type": "worker", "index": index}})
 
 
-def test_tf_config_names_the_workers_the_chief_first():
+def test_tf_config_lists_workers_with_the_chief_first():
     assert find_cluster({"TF_CONFIG": config()}) == Cluster(tuple(ADDRESSES), 1)
     chief = config(0, ADDRESSES[1:], chief=ADDRESSES[:1])
     assert find_cluster({"TF_CONFIG": chief}) == Cluster(tuple(ADDRESSES), 1)
@@ -38,7 +38,7 @@ def test_tf_config_names_the_workers_the_chief_first():
         (config(0, ps=["a:1"]), "only workers, and a chief, train"),
     ],
 )
-def test_a_tf_config_that_cannot_be_is_explained_with_an_example(text, words):
+def test_invalid_tf_config_raises_with_an_example(text, words):
     with pytest.raises(TrainingError, match=re.escape(words) + r".*write it as \{"):
         find_cluster({"TF_CONFIG": text})
 
@@ -52,11 +52,11 @@ def test_a_tf_config_that_cannot_be_is_explained_with_an_example(text, words):
         ("a-1,b-[9-11]", ["a-1", "b-9", "b-10", "b-11"]),
     ],
 )
-def test_slurms_lists_of_nodes(text, hosts):
+def test_slurm_node_lists_are_expanded(text, hosts):
     assert expand_hosts(text) == hosts
 
 
-def test_slurm_gives_each_task_its_own_port():
+def test_slurm_assigns_each_task_its_own_port():
     environment = {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_JOB_NODELIST": "n[1-2]", "MASTER_PORT": "2000"}
     assert find_cluster(environment) == Cluster(("n1:2000", "n1:2001", "n2:2000", "n2:2001"), 2)
     with pytest.raises(TrainingError, match="3 tasks on 2 nodes"):
@@ -74,7 +74,7 @@ def test_slurm_gives_each_task_its_own_port():
         ({"MASTER_PORT": "70000"}, "MASTER_PORT is 70000; a port is from 1 to 65535"),
     ],
 )
-def test_slurm_variables_that_cannot_be_are_named(changes, words):
+def test_invalid_slurm_variables_raise(changes, words):
     environment = {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_JOB_NODELIST": "n[1-2]", **changes}
     with pytest.raises(TrainingError, match=words):
         find_cluster(environment)

@@ -1,4 +1,4 @@
-"""Devices of one process, and real workers on this machine."""
+"""Data parallelism over the devices of one process and over several worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cnnrecipes.runs import checkpoint
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.distributed.launcher import _free_ports
 
-# Gradients of two halves are added up in another order than those of the whole: some float32 roundings, in 38 steps.
+# Gradients of two halves are summed in another order than those of the whole: a few float32 roundings, in 38 steps.
 TOLERANCE = 2e-6
 TRAINING = [
     "resnet8_digits", "train.epochs=2", "model.norm=group", 'augment.ops=["pad_crop(1)", "mixup"]',
@@ -37,7 +37,7 @@ def config(index, workers):
     return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
 
 
-def test_many_workers_without_a_cluster_and_a_taken_port_are_named(monkeypatch):
+def test_multi_worker_without_cluster_or_with_a_used_port_raises(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(TrainingError, match="neither TF_CONFIG nor SLURM names"):
         Devices.open("multi_worker")
@@ -61,33 +61,33 @@ def whole_recipe(**changes):
     return schema.Recipe.from_dict(tables, "test").change(**{"augment.ops": ["pad_crop(1)", "mixup"], **changes})
 
 
-@pytest.mark.parametrize("parts", [2, 4, 8])
-def test_the_parts_of_a_batch_are_the_batch(parts):
-    """Whatever the number of devices: the recipe's order, augmentation and mixes."""
+@pytest.mark.parametrize("shards", [2, 4, 8])
+def test_shards_of_a_batch_concatenate_to_the_batch(shards):
+    """Order, augmentation and mixing are independent of the number of devices."""
     split, spec = SOURCE.split("train"), whole_recipe()
     whole = list(batching.training_batches(split, spec, STATISTICS, 4).as_numpy_iterator())
     each = [
-        list(batching.training_batches(split, spec, STATISTICS, 4, shard=(i, parts)).as_numpy_iterator())
-        for i in range(parts)
+        list(batching.training_batches(split, spec, STATISTICS, 4, shard=(i, shards)).as_numpy_iterator())
+        for i in range(shards)
     ]
     for step, (images, labels) in enumerate(whole):
         np.testing.assert_array_equal(np.concatenate([part[step][0] for part in each]), images)
         np.testing.assert_array_equal(np.concatenate([part[step][1] for part in each]), labels)
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3])
-def test_validation_covers_every_example_once_whatever_the_devices(parts):
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_validation_covers_every_example_once_on_any_number_of_shards(shards):
     split, spec = SOURCE.split("train"), whole_recipe()
     each = [
-        list(batching.evaluation_batches(split, spec.data, 4, shard=(i, parts)).as_numpy_iterator())
-        for i in range(parts)
+        list(batching.evaluation_batches(split, spec.data, 4, shard=(i, shards)).as_numpy_iterator())
+        for i in range(shards)
     ]
-    assert {len(batches) for batches in each} == {batching.evaluation_steps(split, parts)}
+    assert {len(batches) for batches in each} == {batching.evaluation_steps(split, shards)}
     seen = [image.tobytes() for part in each for images, _, weights in part for image in images[weights > 0]]
     assert sorted(seen) == sorted(split.read(i)[0].tobytes() for i in range(len(split)))
 
 
-def test_parts_that_cannot_be_alike_are_refused():
+def test_batch_size_not_divisible_by_shards_is_refused():
     split = SOURCE.split("train")
     with pytest.raises(RecipeError, match="16 does not divide into 3 parts"):
         batching.training_batches(split, whole_recipe(), STATISTICS, 4, shard=(0, 3))
@@ -105,8 +105,8 @@ def command(*arguments, **environment):
     )
 
 
-def end_of(folder):
-    """What the only run in a folder ends with."""
+def final_arrays(folder):
+    """The arrays of the newest checkpoint of the only run in a folder."""
     (run,) = folder.iterdir()
     return checkpoint.newest(run).arrays
 
@@ -118,26 +118,26 @@ def largest_difference(one, other):
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory):
-    """A training in two processes that was not disturbed, and what they printed."""
+    """The folder and the output of an undisturbed training by two processes."""
     folder = tmp_path_factory.mktemp("two")
     result = command("launch", "--workers", 2, "--threads", 1, "fit", *TRAINING, "--workdir", folder)
     assert result.returncode == 0, result.stdout[-2000:]
     return folder, result.stdout
 
 
-def test_two_workers_end_as_one_does(two_workers, tmp_path):
+def test_two_workers_match_one_process(two_workers, tmp_path):
     folder, said = two_workers
     found = re.findall(r"worker (\d) of 2: last losses ([\d., ]+); weights (\w{16})", said)
     assert sorted(index for index, *_ in found) == ["1", "2"]
     assert len({tuple(rest) for _, *rest in found}) == 1
     assert command("fit", *TRAINING, "--workdir", tmp_path).returncode == 0
-    assert largest_difference(end_of(folder), end_of(tmp_path)) < TOLERANCE
+    assert largest_difference(final_arrays(folder), final_arrays(tmp_path)) < TOLERANCE
     one, two = (cr.load(next(path.iterdir())) for path in (tmp_path, folder))
     assert one.metrics["test"]["n"] == two.metrics["test"]["n"] == 359
     np.testing.assert_allclose(one.history.val_loss, two.history.val_loss, rtol=1e-5)
 
 
-def test_a_worker_that_is_killed_comes_back(two_workers, tmp_path):
+def test_killed_worker_is_reported_and_training_resumes_bit_exactly(two_workers, tmp_path):
     arguments = ["launch", "--workers", "2", "--threads", "1", "fit", *TRAINING, "--workdir", str(tmp_path / "runs")]
     process = subprocess.Popen(
         [sys.executable, "-m", "cnnrecipes", *arguments],
@@ -158,15 +158,15 @@ def test_a_worker_that_is_killed_comes_back(two_workers, tmp_path):
     assert f"cnnrecipes resume {run}" in said
     result = command("launch", "--workers", 2, "--threads", 1, "resume", run)
     assert result.returncode == 0, result.stdout[-2000:]
-    undisturbed, resumed = end_of(two_workers[0]), end_of(tmp_path / "runs")
+    undisturbed, resumed = final_arrays(two_workers[0]), final_arrays(tmp_path / "runs")
     assert all(
         undisturbed[name].tobytes() == resumed[name].tobytes() for name in undisturbed if name.startswith("model")
     )
 
 
 @pytest.mark.parametrize("norm", ["group", "batch"])
-def test_two_devices_of_one_process(tmp_path, norm):
-    """With batch norm, synchronized: the same statistics as of the whole batch."""
+def test_mirrored_strategy_matches_a_single_device(tmp_path, norm):
+    """Synchronized batch norm has the same statistics as the whole batch."""
     program = textwrap.dedent(
         f"""
         import cnnrecipes as cr, tensorflow as tf
@@ -181,11 +181,11 @@ def test_two_devices_of_one_process(tmp_path, norm):
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=300, capture_output=True)
-    one, two = end_of(tmp_path / "single"), end_of(tmp_path / "mirrored")
+    one, two = final_arrays(tmp_path / "single"), final_arrays(tmp_path / "mirrored")
     assert largest_difference(one, two) < (TOLERANCE if norm == "group" else 2e-3)
 
 
-def test_what_does_not_fit_is_said_before_any_folder(tmp_path):
+def test_indivisible_batch_size_is_refused_before_run_folder_creation(tmp_path):
     result = command(
         "launch", "--workers", 2, "fit", "resnet8_digits", "data.batch_size=63", "--workdir", tmp_path / "runs"
     )
@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_said_before_any_folder(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_worker_whose_chief_has_failed_alone_says_so(tmp_path):
+def test_worker_reports_the_failure_of_its_chief(tmp_path):
     addresses = [f"localhost:{port}" for port in _free_ports(2)]
     (tmp_path / "file").touch()
     workers = []
@@ -216,12 +216,12 @@ def test_a_worker_whose_chief_has_failed_alone_says_so(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_ctrl_c_ends_the_waiting_for_another_worker(tmp_path):
+def test_ctrl_c_stops_waiting_for_other_workers(tmp_path):
     addresses = [f"localhost:{port}" for port in _free_ports(2)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_CONFIG": config(0, addresses)}
     program = (
         "import os, tensorflow as tf, signal\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a test's own parent may have it ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # the parent of the test may ignore it
         "import cnnrecipes as cr\n"
         f"print('ready', flush=True)\ncr.fit('resnet8_digits', workdir={str(tmp_path)!r})"
     )

@@ -1,4 +1,4 @@
-"""Several workers on one machine, started and stopped together."""
+"""The launcher of several worker processes on one machine: signal handling."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ print("status", launcher.launch([sys.argv[2]], workers=2))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_goes_to_all_workers_once(tmp_path, number):
-    """A scheduler sends it to the launcher alone; the workers are to save and end, not to be left behind."""
+def test_signal_is_forwarded_to_all_workers_once(tmp_path, number):
+    """A scheduler signals the launcher only; the workers must save a checkpoint and exit."""
     python, started = tmp_path / "python", tmp_path / "started"
     started.mkdir()
     (tmp_path / "worker.py").write_text(WORKER)
-    # Stands for `python -m cnnrecipes FOLDER`.
+    # Replaces `python -m cnnrecipes FOLDER`.
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/worker.py "$3"\n')
     python.chmod(0o755)
     process = subprocess.Popen(
