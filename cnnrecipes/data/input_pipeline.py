@@ -65,6 +65,10 @@ class InputPipeline:
             say(note)
         return pipeline
 
+    def with_recipe(self, recipe: Recipe) -> InputPipeline:
+        """Return a pipeline of the same source with another recipe, whose `data` table must be equal."""
+        return InputPipeline(self.source, recipe, self.unreadable, progress=self.progress)
+
     def __enter__(self) -> InputPipeline:
         self.source.__enter__()
         return self
