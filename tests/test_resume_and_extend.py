@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_extend_continues_a_finished_run_in_a_new_folder(finished, tmp_path, sch
         ({"epochs": 0, "schedule": "restart"}, "cannot be extended by 0 epochs"),
         ({"epochs": 2, "schedule": "restrt"}, "unknown extension of the schedule.*restart"),
         ({"epochs": 2, "schedule": "constant"}, "learning_rate is required for schedule='constant'"),
-        ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "learning_rate is required for schedule='constant'"),
+        ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "not allowed for others"),
     ],
 )
 def test_invalid_extension_is_refused(finished, tmp_path, options, words):
@@ -339,8 +340,17 @@ def test_out_of_memory_error_is_explained_and_on_oom_halves_microbatches(tmp_pat
         fit(tmp_path)
     capsys.readouterr()
     halving = {**SMALL, "devices.on_oom": "halve", "model.norm": "group"}
+    models, alive, init = [], [], TrainModel.__init__
+
+    def count(self, *arguments, **options):
+        alive.append(sum(reference() is not None for reference in models))
+        init(self, *arguments, **options)
+        models.append(weakref.ref(self))
+
+    monkeypatch.setattr(TrainModel, "__init__", count)
     run = cr.fit("resnet20_cifar", data=DATA, workdir=tmp_path, **halving)
-    assert "going on with each batch in 4 microbatches" in capsys.readouterr().out
+    assert "each batch is computed in 4 microbatches" in capsys.readouterr().out
+    assert alive == [0, 0, 0]  # the memory of a model is released before the next one is built
     monkeypatch.undo()
     same = fit(tmp_path, **{"train.microbatches": 4, "model.norm": "group"})
     np.testing.assert_array_equal(run.history.loss, same.history.loss)

@@ -23,6 +23,7 @@ from tensorboard.util import tensor_util
 
 from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import schema
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training import loggers
 from cnnrecipes.training.callbacks.epochs import HistoryFile
 
@@ -64,7 +65,7 @@ def trained(made, folder, first=0, last=3, stop=False, history="history.csv"):
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
     model.add(keras.layers.Dense(3))
     model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    callbacks = [Record(), HistoryFile(folder / history), *made, *([Stop()] if stop else [])]
+    callbacks = [Record(), HistoryFile(TrainState(1), folder / history), *made, *([Stop()] if stop else [])]
     try:
         model.fit(
             IMAGES,
