@@ -136,7 +136,7 @@ def test_what_is_converted_and_what_few_images_mean_is_said(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "the train images are float64 0..1: taken times 255 and rounded" in said
     assert "the train labels (60, 2) are one-hot: taken as 2 classes" in said
-    assert "data.batch_size = 100 is more than there are training images: each step takes all 54" in said
+    assert "data.batch_size = 100 exceeds the number of training images: each step uses all 54" in said
     assert "warning: 6 validation images choose the best epoch, so that one image is 17% of its accuracy" in said
     assert not (tmp_path / "runs").exists()
 

@@ -145,8 +145,8 @@ def test_a_finished_run_goes_on_in_a_new_one(finished, tmp_path, schedule):
     ("options", "words"),
     [
         ({"epochs": 0, "schedule": "restart"}, "cannot be extended by 0 epochs"),
-        ({"epochs": 2, "schedule": "restrt"}, "unknown way to go on.*restart"),
-        ({"epochs": 2, "schedule": "constant"}, "a learning rate belongs to schedule='constant'"),
+        ({"epochs": 2, "schedule": "restrt"}, "unknown extension of the schedule.*restart"),
+        ({"epochs": 2, "schedule": "constant"}, "learning_rate is required for schedule='constant'"),
         ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "a learning rate belongs"),
     ],
 )
@@ -252,7 +252,7 @@ def test_best_weights_start_a_run_which_is_resumed_without_the_old_one(finished,
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: np.savez(path, kernel=np.zeros(3)), "no checkpoint of cnnrecipes.*load_state_dict"),
+        (lambda path: np.savez(path, kernel=np.zeros(3)), "not a checkpoint of cnnrecipes.*load_state_dict"),
         (lambda path: path.write_bytes(b"PK\x03\x04 half"), "is damaged"),
         (lambda path: None, "does not exist; give a run, a checkpoint or a model.keras"),
         (lambda path: verified_npz.write(path, {"optimizer/00000": np.zeros(3)}, {}), "holds no weights of a model"),

@@ -25,9 +25,9 @@ from cnnrecipes.data.unreadable_images import unreadable_image
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import schema
 
-# One shape for validation, test and prediction: kernels round differently for different batch sizes, and a prediction
-# is to be the validation's to the last bit. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
-# depend on the row's place either.
+# One shape for validation, test and prediction: kernels round differently for different batch sizes, and predictions
+# must be bit-identical to validation. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
+# depend on the position of a row either.
 EVALUATION_BATCH = 16
 
 
@@ -88,7 +88,7 @@ def training_batches(
         place = tf.range(first, first + rows, dtype=tf.int64)
         shown = step * distinct + place % distinct
         index = order.examples(shown, epoch)
-        # A repeated image is augmented as if it were another example; so is one that balance shows again in an epoch.
+        # Repeats of an image are augmented differently, also those of class-balanced sampling in one epoch.
         key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
         draws = streams(seed, epoch, key, {0: framing.draws})[0] if framing else _no_draws(rows)
         showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
@@ -209,7 +209,7 @@ def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhi
     """Return the random crop of the augmentation, if any. Raises RecipeError if its size differs from the batches'."""
     op = augmentation.framing
     if op is not None and op.size not in (None, *shape[:2]):
-        raise RecipeError(f"augment.ops frames to {op.size} pixels, the images are {shape[:2]}; leave the size out")
+        raise RecipeError(f"augment.ops crops to {op.size} pixels, the images are {shape[:2]}; remove the size")
     return op
 
 
@@ -246,6 +246,6 @@ def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
     options.deterministic = True
     if threads is not None:
         options.threading.private_threadpool_size = threads
-    # The batches are already this process' own: TensorFlow must not deal them out again.
+    # The batches are already sharded: TensorFlow must not shard them again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -9,7 +9,7 @@ from cnnrecipes.recipe import schema
 
 
 def image_shape(split: Split, spec: schema.Data) -> tuple[int, int, int]:
-    """Return the shape (H, W, C) of the images in a batch. Raises DataError if images and recipe do not fit."""
+    """Return the shape (H, W, C) of the images in a batch. Raises DataError if images and recipe do not match."""
     if isinstance(split.images, ArrayImages):
         height, width, channels = split.images.shape
         if spec.channels not in (None, channels):
@@ -20,7 +20,7 @@ def image_shape(split: Split, spec: schema.Data) -> tuple[int, int, int]:
         if spec.short_side and not spec.size and not height == width <= spec.short_side:
             raise DataError(
                 f"the images are {height}x{width}, the recipe has data.short_side = {spec.short_side} and no "
-                "data.image_size to crop after it; give both, or leave data.short_side out"
+                "data.image_size to crop after it; set both, or remove data.short_side"
             )
         return (*(spec.size or (height, width)), channels)
     if spec.size is None:

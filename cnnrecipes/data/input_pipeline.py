@@ -38,7 +38,7 @@ class InputPipeline:
         source: the opened data set with its splits.
         recipe: decides the size of images and batches, the augmentation and the order of examples.
         unreadable: a dict from each file that was left out to the reason.
-        progress: show a progress bar where images are read before the training.
+        progress: show a progress bar while images are read before the training.
     """
 
     def __init__(
@@ -175,11 +175,11 @@ class InputPipeline:
         yield from self.source.layout.lines()
         images, asked, held_out = len(self.train), self.recipe.data.batch_size, self.images("validation")
         if asked > images:
-            yield f"data.batch_size = {asked} is more than there are training images: each step takes all {images}"
+            yield f"data.batch_size = {asked} exceeds the number of training images: each step uses all {images}"
         if 0 < held_out < FEW and (self.recipe.train.artifact == "best" or self.recipe.train.early_stopping):
             yield (
-                f"warning: {held_out} validation images choose the best epoch, so that one image is {1 / held_out:.0%} "
-                "of its accuracy: chance decides. Set data.validation higher, or train.artifact=last"
+                f"warning: {held_out} validation images select the best epoch, and one image is {1 / held_out:.0%} of "
+                "its accuracy: the selection is mostly random. Set data.validation higher, or train.artifact=last"
             )
         yield from (f"warning: {line}" for line in unmeasured_classes(self.source))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from cnnrecipes._support.console import silent
 from cnnrecipes._support.progress import watch
-from cnnrecipes.data.audit.file_info import FileFacts, facts, facts_in_memory
+from cnnrecipes.data.audit.file_info import FileInfo, inspect_files, inspect_images
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
 from cnnrecipes.data.sources.class_problems import class_problems
 from cnnrecipes.data.sources.opening import open_for_evaluation, open_own_splits
@@ -25,24 +25,24 @@ from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
 from cnnrecipes.recipe import schema
 
-Looks = Mapping[str, Sequence[FileFacts]]  # split -> inspection results of its images, in order
+Inspections = Mapping[str, Sequence[FileInfo]]  # split -> inspection results of its images, in order
 
 
-def look_into(source: Source, *, progress: bool = False, files_only: bool = False) -> Looks:
+def inspect_source(source: Source, *, progress: bool = False, files_only: bool = False) -> Inspections:
     """Return the inspection results of every image of a source; with `files_only`, none for images in memory."""
-    looks = {}
+    inspected = {}
     for name, split in source.splits.items():
-        found: Iterable[FileFacts]
+        found: Iterable[FileInfo]
         if (files := split.files()) is not None:
-            found = facts(files)
+            found = inspect_files(files)
         elif files_only:
             found = ()
         else:
-            found = facts_in_memory([f"{name}[{i}]" for i in range(len(split))], partial(_content, split))
-        looks[name] = tuple(
+            found = inspect_images([f"{name}[{i}]" for i in range(len(split))], partial(_content, split))
+        inspected[name] = tuple(
             watch(found, f"looking into {len(split):,} {name} images", len(split), progress and found != ())
         )
-    return looks
+    return inspected
 
 
 def _content(split: Split, index: int) -> np.ndarray | bytes:
@@ -63,13 +63,13 @@ def open_readable(
     source, problems = open_own_splits(data, spec, say, progress=progress)
     if problems:
         raise DataError.of(problems)
-    looks = look_into(source, progress=progress, files_only=True)
-    left, problems = without_unreadable(source, looks)
+    inspected = inspect_source(source, progress=progress, files_only=True)
+    left, problems = without_unreadable(source, inspected)
     if not problems:
         left, problems = split_off(left, spec)
     if problems:
         raise DataError.of(problems)
-    return left, unreadable(looks)
+    return left, unreadable(inspected)
 
 
 def open_readable_for_evaluation(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
@@ -79,10 +79,10 @@ def open_readable_for_evaluation(data: Any, class_names: Sequence[str], say: Cal
         DataError: as `open_for_evaluation`; or no file of a split can be read.
     """
     source = open_for_evaluation(data, class_names, say)
-    looks = look_into(source, files_only=True)
-    if problems := _emptied(source, looks):
+    inspected = inspect_source(source, files_only=True)
+    if problems := _emptied(source, inspected):
         raise DataError.of(problems)
-    return _left(source, looks)
+    return _left(source, inspected)
 
 
 def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
@@ -94,42 +94,42 @@ def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
         warnings.warn(message, CNNRecipesWarning, stacklevel=3)
 
 
-def unreadable(looks: Looks) -> dict[str, str]:
+def unreadable(inspected: Inspections) -> dict[str, str]:
     """Return a dict from each unreadable file to the reason."""
-    return {one.path: one.error for found in looks.values() for one in found if one.error}
+    return {one.path: one.error for found in inspected.values() for one in found if one.error}
 
 
-def without_unreadable(source: Source, looks: Looks) -> tuple[Source, list[str]]:
+def without_unreadable(source: Source, inspected: Inspections) -> tuple[Source, list[str]]:
     """Return a source without its unreadable files, and the problems that prevent training on the rest."""
-    left, problems = _left(source, looks), _emptied(source, looks, but="train")
+    left, problems = _left(source, inspected), _emptied(source, inspected, but="train")
     if "train" in left.splits and len(left.split("train")) < len(source.split("train")):
-        bad = [one for one in looks["train"] if one.error]
+        bad = [one for one in inspected["train"] if one.error]
         why = f"{counted(len(bad), 'file')} cannot be read, for example {bad[0].path!r}: {bad[0].error}"
         problems += [f"{problem} ({why})" for problem in class_problems(left)]
-    problems += _contradictions(source, looks) if source.splits else []
+    problems += _contradictions(source, inspected) if source.splits else []
     return left, problems
 
 
-def _left(source: Source, looks: Looks) -> Source:
+def _left(source: Source, inspected: Inspections) -> Source:
     """Return the source without its unreadable files."""
     splits = {}
     for name, split in source.splits.items():
-        kept = np.asarray([not one.error for one in looks[name]], bool)
+        kept = np.asarray([not one.error for one in inspected[name]], bool)
         if _are_files(split) and not kept.all():
             groups = None if split.groups is None else split.groups[kept]
-            bad = {one.path: one.error for one in looks[name] if one.error}
+            bad = {one.path: one.error for one in inspected[name] if one.error}
             split = Split(name, split.images, split.labels[kept], split.positions[kept], groups, bad)
         splits[name] = split
     return replace(source, splits=splits)
 
 
-def _emptied(source: Source, looks: Looks, but: str = "") -> list[str]:
+def _emptied(source: Source, inspected: Inspections, but: str = "") -> list[str]:
     """Return a message for each split without a readable file."""
     return [
-        f"none of the {len(split)} {name} images can be read, for example {looks[name][0].path!r}: "
-        f"{looks[name][0].error}"
+        f"none of the {len(split)} {name} images can be read, for example {inspected[name][0].path!r}: "
+        f"{inspected[name][0].error}"
         for name, split in source.splits.items()
-        if name != but and _are_files(split) and all(one.error for one in looks[name])
+        if name != but and _are_files(split) and all(one.error for one in inspected[name])
     ]
 
 
@@ -137,16 +137,16 @@ def _are_files(split: Split) -> bool:
     return not isinstance(split.images, ArrayImages) and split.images.are_files
 
 
-def _contradictions(source: Source, looks: Looks) -> list[str]:
+def _contradictions(source: Source, inspected: Inspections) -> list[str]:
     """Return a message if every image has a copy in another class, so that no class can be learned."""
-    if not all(looks.values()):  # images in memory are inspected only if the first one has such a copy
+    if not all(inspected.values()):  # images in memory are inspected only if the first one has such a copy
         if not all(_in_memory(split) for split in source.splits.values()) or not _has_contradicting_copy(source):
             return []
-        looks = look_into(source)
+        inspected = inspect_source(source)
     images = [
         (one.path if _are_files(split) else f"image {position}", source.class_names[label], one.digest)
         for name, split in source.splits.items()
-        for one, label, position in zip(looks[name], split.labels.tolist(), split.positions.tolist(), strict=True)
+        for one, label, position in zip(inspected[name], split.labels.tolist(), split.positions.tolist(), strict=True)
         if not one.error
     ]
     classes = defaultdict(set)

@@ -60,7 +60,7 @@ def grouped(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float],
     for group in order[np.argsort(-(counts[order] / classes).sum(axis=1), kind="stable")]:
         dealt[group] = np.argmax(((wanted - have) * counts[group] / classes**2).sum(axis=1))
         have[dealt[group]] += counts[group]
-    _make_ends_meet(dealt, counts, names)
+    _fill_empty_splits(dealt, counts, names)
     part_of = dealt[np.unique(groups, return_inverse=True)[1]]
     empty = {name: np.empty(0, np.int64) for name in shares}
     return empty | {name: np.flatnonzero(part_of == number) for number, name in enumerate(names)}
@@ -121,7 +121,7 @@ def _table(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _make_ends_meet(dealt: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> None:
+def _fill_empty_splits(dealt: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> None:
     """Move groups, in place, until "train" (part 0) has every class and no part is empty. Raises DataError."""
     size = counts.sum(axis=1)
     for label in np.flatnonzero(counts[dealt == 0].sum(axis=0) == 0):
@@ -135,7 +135,7 @@ def _make_ends_meet(dealt: np.ndarray, counts: np.ndarray, names: Sequence[str])
         spare = [group for group in np.flatnonzero(dealt == 0) if (left > counts[group]).all()]
         if not spare:
             raise DataError(
-                f"{len(counts)} groups leave none for the {names[part]} split, as every class is to be trained on; "
+                f"{len(counts)} groups leave none for the {names[part]} split, since train needs every class; "
                 f"give more groups, or set data.{names[part]}=0"
             )
         dealt[min(spare, key=lambda group: size[group])] = part

@@ -36,7 +36,7 @@ class Statistics:
         if name != "imagenet":
             return cls((127.5,) * channels, (1.0,) * channels, name)
         if channels != 3:
-            raise DataError(f"data.standardize = 'imagenet' is of 3 channels, the images have {channels}; take 'train'")
+            raise DataError(f"data.standardize = 'imagenet' needs 3 channels, the images have {channels}; use 'train'")
         return cls(*IMAGENET)
 
     @property

@@ -35,5 +35,5 @@ def unreadable_image(split: Split, spec: schema.Data) -> DataError | None:
             decode(split.images.read(position), spec.channels or split.images.channels)
         except (OSError, tf.errors.OpError) as error:
             name = split.images.label(position)
-            return DataError(f"cannot read {name} ({split.name}): {reason(error)}; repair the file or take it out")
+            return DataError(f"cannot read {name} ({split.name}): {reason(error)}; repair or remove the file")
     return None

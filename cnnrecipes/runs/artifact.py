@@ -34,7 +34,7 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.predictor import scorer as tta_scorer
 
 ENTRY = "cnnrecipes.json"
-# Bytes of that entry; 1,000 class names and a recipe are some 30 KiB.
+# Maximum size of that entry in bytes; 1,000 class names and a recipe take about 30 KiB.
 MAX_ENTRY = 16 * 2**20
 
 
@@ -125,10 +125,10 @@ class Artifact:
             ) from None
         except CNNRecipesError:
             raise
-        except Exception as error:  # a damaged file fails in zipfile, json, h5py or Keras, each in its own way
+        except Exception as error:  # damaged files raise different exceptions in zipfile, json, h5py and Keras
             what = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise RunError(
-                f"{str(path)!r} is not a whole model of cnnrecipes ({what}); take another copy, or train again"
+                f"{str(path)!r} is not a valid model of cnnrecipes ({what}); restore it from a copy, or train again"
             ) from error
 
     @property
@@ -232,7 +232,7 @@ class Artifact:
         if unreadable:
             first, why = next(iter(unreadable.items()))
             warnings.warn(
-                f"{len(unreadable)} of {files} images cannot be read and are left out, as {first!r}: {why}",
+                f"{len(unreadable)} of {files} images cannot be read and are left out, for example {first!r}: {why}",
                 CNNRecipesWarning,
                 stacklevel=3,
             )
@@ -341,7 +341,7 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
     if declared > MAX_ENTRY:
         raise ValueError(f"its {ENTRY} has {declared:,} bytes, at most {MAX_ENTRY:,} are allowed")
     with archive.open(ENTRY) as entry:
-        content = entry.read(MAX_ENTRY + 1)  # what a zip declares may be untrue
+        content = entry.read(MAX_ENTRY + 1)  # the declared size may be wrong
     if len(content) > MAX_ENTRY:
         raise ValueError(f"its {ENTRY} has more than {MAX_ENTRY:,} bytes")
     about = json.loads(content)
@@ -349,11 +349,11 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise ValueError(f"its {ENTRY} has no class_names and recipe")
     names = about["class_names"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"the class_names in its {ENTRY} are no list of texts")
+        raise ValueError(f"the class_names in its {ENTRY} are not a list of strings")
     if len(set(names)) != len(names):
         raise ValueError(f"the class_names in its {ENTRY} repeat a name")
     if not isinstance(about["recipe"], dict):
-        raise ValueError(f"the recipe in its {ENTRY} is no table")
+        raise ValueError(f"the recipe in its {ENTRY} is not a table")
     return about
 
 

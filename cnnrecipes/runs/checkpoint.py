@@ -61,7 +61,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
-        """Read and verify a checkpoint. Raises RunError if it is missing, damaged, or no checkpoint."""
+        """Read and verify a checkpoint. Raises RunError if it is missing, damaged, or not a checkpoint."""
         arrays, document = verified_npz.read(path)
         if not {"recipe", "data"} <= document.keys():
             raise RunError(f"{str(path)!r} has weights but no training state; give a file step_*.npz of a run")
@@ -153,7 +153,7 @@ class Writer:
     def __init__(self, run: Path, say: Callable[[str], None] = print):
         self.run, self.folder, self.say = run, run / FOLDER, say
         for left in self.folder.glob(".*.npz"):
-            left.unlink(missing_ok=True)  # of a training that was killed while it wrote
+            left.unlink(missing_ok=True)  # from a process that was killed while writing
         self._thread: threading.Thread | None = None
 
     @property
@@ -172,7 +172,7 @@ class Writer:
         if free < 1.05 * size + 2**20:
             self.say(
                 f"the disk of {str(self.folder)!r} has {free / 2**20:.0f} MiB left and a checkpoint needs "
-                f"{size / 2**20:.0f}: none is written until there is more room; the last one stays"
+                f"{size / 2**20:.0f}: none is written until space is freed; the last one is kept"
             )
             return
         path = self.folder / f"step_{state.total_steps:09d}.npz"
@@ -190,7 +190,7 @@ class Writer:
         try:
             made.write(made.path)
         except OSError as error:
-            self.say(f"cannot write the checkpoint {str(made.path)!r} ({error}); the last one stays")
+            self.say(f"cannot write the checkpoint {str(made.path)!r} ({error}); the last one is kept")
             return
         for old in found(self.run)[KEPT:]:
             old.unlink(missing_ok=True)

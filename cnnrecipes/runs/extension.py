@@ -32,7 +32,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
         RecipeError: invalid epochs, schedule or learning rate.
     """
     if not run.finished:
-        raise RunError(f"{str(run.folder)!r} is not finished; `cnnrecipes resume {run.folder}` goes on with it")
+        raise RunError(f"{str(run.folder)!r} is not finished; `cnnrecipes resume {run.folder}` continues it")
     last = checkpoint.newest(run.folder)
     if last is None:
         raise RunError(f"{str(run.folder)!r} has no checkpoint; start a new run with train.start_from={run.folder}")
@@ -57,24 +57,27 @@ def copy_start(start: Checkpoint, run: Run) -> None:
         if best.exists():
             write_whole(folder / BEST, lambda beside: shutil.copyfile(best, beside))
     except OSError as error:
-        raise RunError(f"cannot write the first checkpoint of {str(run.folder)!r} ({error}); make room") from None
+        raise RunError(f"cannot write the first checkpoint of {str(run.folder)!r} ({error}); free disk space") from None
 
 
 def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:
     """Return the recipe extended by `epochs` after `done` epochs. Raises RecipeError."""
     if schedule not in EXTENSIONS:
-        raise UnknownNameError("way to go on with the schedule", schedule, EXTENSIONS)
+        raise UnknownNameError("extension of the schedule", schedule, EXTENSIONS)
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise RecipeError(f"a training cannot be extended by {epochs!r} epochs; give a whole number above 0")
     if (schedule == "constant") != (learning_rate is not None):
-        raise RecipeError("a learning rate belongs to schedule='constant', and to it alone; as learning_rate=0.001")
+        raise RecipeError(
+            "learning_rate is required for schedule='constant' and not allowed for others; give, for example, "
+            "learning_rate=0.001 with schedule='constant'"
+        )
     if recipe.train.time_budget:
         raise RecipeError(
             "a run with train.time_budget cannot be extended by epochs; start a new one from its weights with "
             "train.start_from"
         )
     value = f", {learning_rate}" if learning_rate is not None else ""
-    # Without it the schedule of a training that stopped early would be rescaled to these few epochs.
+    # Without it the schedule of a training that stopped early would be rescaled to the completed epochs.
     value += f", planned={recipe.train.epochs}" if recipe.train.epochs > done else ""
     plan = recipe.optimizer
     extensions = [*plan.extensions, f"{schedule}({done}{value})"]
@@ -88,7 +91,7 @@ def _warn_scaled(before: Recipe, after: Recipe, epochs: int, schedule: str) -> N
     here = {"restart": epochs, "stretch": after.train.epochs}.get(schedule, planned)
     if here < planned and not rescale.fit(plan.warmup, plan.schedule, here):
         warnings.warn(
-            f"the schedule of {planned} epochs has no room in {here}: its lengths are scaled by {here}/{planned}, "
+            f"the schedule of {planned} epochs does not fit into {here}: its lengths are scaled by {here}/{planned}, "
             f"the warm-up to {rescale.scaled(plan.warmup, here / planned)}",
             CNNRecipesWarning,
             stacklevel=4,

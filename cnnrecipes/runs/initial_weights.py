@@ -55,10 +55,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             ours = verified_npz.STATE in archive.namelist()
     except (OSError, zipfile.BadZipFile):
-        ours = True  # damaged, which reading it explains
+        ours = True  # damaged; reading it raises the error
     if not ours:
         raise RunError(
-            f"train.start_from = {str(path)!r} is no checkpoint of cnnrecipes; give a run, a checkpoint or a "
+            f"train.start_from = {str(path)!r} is not a checkpoint of cnnrecipes; give a run, a checkpoint or a "
             "model.keras (cnnrecipes.load_state_dict reads weights of PyTorch)"
         )
     return verified_npz.read(path)[0]

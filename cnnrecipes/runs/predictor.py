@@ -17,10 +17,10 @@ from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import schema
 
 AVERAGES = ("probabilities", "logits")
-# Pixels of a whole image: 16 channels of float32 over them are 1 GiB, more is no photo but a mistake.
+# Maximum pixels of a whole image: 16 float32 channels of it take 1 GiB; larger ones are probably a mistake.
 MAX_WHOLE = 2**24
-# Whole images of one shape go through the model together, as many as have this many pixels, but 2 at least: on a CPU
-# TensorFlow's fused convolution, batch norm and ReLU takes 20 to 50 times as long for 1 image as for 2.
+# Pixels of a batch of whole images of one shape, which has at least 2 images: on a CPU TensorFlow's
+# fused convolution, batch norm and ReLU takes 20 to 50 times as long for 1 image as for 2.
 _BATCH_PIXELS = 2**16
 
 
@@ -64,19 +64,19 @@ class Scorer:
             yield from self._of(chunk)
 
     def _of(self, images: list[np.ndarray]) -> np.ndarray:
-        said = []  # of each view (N, classes)
+        outputs = []  # (N, classes) of each view
         for view in self.views:
             sides = self._sides(view)
             if self._whole is not None and sides:
-                said += [self._at(self._whole, images, side) for side in sides]
+                outputs += [self._at(self._whole, images, side) for side in sides]
             else:
                 shown = [look(image, view, self.artifact.input_shape, self.artifact.recipe.data) for image in images]
-                said += [self.artifact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
-        logits = np.asarray(said, np.float64)
+                outputs += [self.artifact.logits(np.stack(some)) for some in zip(*shown, strict=True)]
+        logits = np.asarray(outputs, np.float64)
         if self.average == "logits":
             return log_softmax(logits.mean(0))
         logs = log_softmax(logits)
-        highest = logs.max(0)  # what a probability of 0 in float64 would make infinite stays a number
+        highest = logs.max(0)  # subtracted first, so that a probability of 0 in float64 does not become -inf
         return highest + np.log(np.exp(logs - highest).mean(0))
 
     def _sides(self, view: View) -> tuple[int, ...]:
@@ -129,7 +129,7 @@ def scorer(artifact, tta: str | Sequence[str] | None, average: str) -> Scorer | 
     if tta is not None:
         return Scorer(artifact, tta, average)
     if average != AVERAGES[0]:
-        raise RecipeError(f"average is {average!r}, and there are no views to average; give tta, as 'flip_lr'")
+        raise RecipeError(f"average is {average!r}, and there are no views to average; give tta, for example 'flip_lr'")
     return None
 
 
@@ -157,21 +157,23 @@ def fully_convolutional(model: keras.Model, short_sides: Sequence[int] = ()) -> 
         ModelError: the head is tied to one image size, or pooling reduces an image of such a short side to nothing.
     """
     try:
-        anyhow = keras.Input((None, None, model.input_shape[-1]), dtype=model.inputs[0].dtype)
-        twin = keras.models.clone_model(model, input_tensors=anyhow)
+        any_size = keras.Input((None, None, model.input_shape[-1]), dtype=model.inputs[0].dtype)
+        twin = keras.models.clone_model(model, input_tensors=any_size)
         twin.set_weights(model.get_weights())
     except (ValueError, TypeError) as error:
         flat = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Flatten)]
-        why = f"behind {flat[0]} every position has its own weights" if flat else str(error).partition("\n")[0]
+        why = f"after {flat[0]} every position has its own weights" if flat else str(error).partition("\n")[0]
         raise ModelError(
-            f"{model.name} takes images of one size only, so that it cannot look at whole ones ({why}); "
+            f"{model.name} takes images of one size only, not whole images of any size ({why}); "
             'use views of its size, or a model with head = "average"'
         ) from None
     for side in sorted(short_sides):
         try:
             twin.compute_output_shape((1, side, side, model.input_shape[-1]))
         except ValueError:
-            raise ModelError(f"{model.name} pools an image of short side {side} away; give a longer one") from None
+            raise ModelError(
+                f"{model.name} reduces an image of short side {side} to nothing by pooling; give a longer short side"
+            ) from None
     twin = with_fast_norms(twin)
     signature = tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.uint8)
     forward = tf.function(lambda images: twin(images, training=False), input_signature=[signature], autograph=False)

@@ -74,7 +74,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path | Run) -> Run:
-        """Open the folder of an existing run; a `Run` is returned unchanged. Raises RunError if it is no run folder."""
+        """Open the folder of a run; a `Run` is returned unchanged. Raises RunError if it is not a run folder."""
         if isinstance(folder, Run):
             return folder
         if not isinstance(folder, (str, Path)):
@@ -83,7 +83,8 @@ class Run:
             raise RunError(f"{str(folder)!r} is a file; give the run folder it came from")
         if not (Path(folder) / "recipe.toml").is_file():
             raise RunError(
-                f"{str(folder)!r} is not a run folder; give one that `fit` has made, as runs/<date>_<recipe>_1"
+                f"{str(folder)!r} is not a run folder; give one that `fit` has created, for example "
+                "runs/<date>_<recipe>_1"
             )
         return cls(folder)
 
@@ -145,9 +146,9 @@ class Run:
         """
         if self._artifact is None:
             if not (self.folder / "model.keras").exists() and (self.folder / unfinished.FILE).is_file():
-                found, said = unfinished.best_so_far(self.folder, self.recipe)
-                warnings.warn(said, CNNRecipesWarning, stacklevel=3)
-                return found  # not kept: the training may go on
+                found, message = unfinished.best_so_far(self.folder, self.recipe)
+                warnings.warn(message, CNNRecipesWarning, stacklevel=3)
+                return found  # not cached, since the training may continue
             self._artifact = Artifact.load(self.folder / "model.keras")
         return self._artifact
 
@@ -193,7 +194,7 @@ class Run:
             average: the quantity that is averaged over the views, "probabilities" or "logits".
 
         Returns:
-            as `runs.evaluation.evaluate`; with unreadable files in the split also "left_out", their number, and a
+            see `runs.evaluation.evaluate`; with unreadable files in the split also "left_out", their number, and a
             warning that names the first. Files that were left out before the split was taken are not counted.
 
         Raises:
@@ -228,7 +229,7 @@ class Run:
                 f"{str(self.folder)!r} is being trained by another process; wait for it, or stop it first"
             ) from None
         except (NotImplementedError, OSError):
-            pass  # not every file system has locks, and one without is no reason not to train
+            pass  # training is also allowed on file systems without locks
         try:
             yield
         finally:
@@ -281,7 +282,7 @@ def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"it has no column {', '.join(sorted(missing))}")
     for name, values in table.items():
         if not pd.api.types.is_numeric_dtype(values):
-            raise ValueError(f"its column {str(name)!r} holds what is no number")
+            raise ValueError(f"its column {str(name)!r} has values that are not numbers")
     return table
 
 
@@ -295,7 +296,7 @@ def _checked_metrics(found: Any) -> dict[str, Any]:
         values = [metrics.get("accuracy"), metrics.get("cross_entropy"), metrics.get("n")]
         values += interval if isinstance(interval, list) and len(interval) == 2 else [None]
         if not all(isinstance(value, (int, float)) for value in values):
-            raise ValueError(f"{split!r} is no result of an evaluation")
+            raise ValueError(f"{split!r} is not the result of an evaluation")
     return found
 
 
@@ -317,9 +318,9 @@ def environment() -> dict[str, Any]:
 def check_place(workdir: str | Path, name: str | None = None) -> None:
     """Raise RunError if a run folder of this name cannot be created in `workdir`."""
     if not isinstance(workdir, (str, Path)):
-        raise RunError(f"workdir is {workdir!r}; give the path of the folder that run folders go into")
+        raise RunError(f"workdir is {workdir!r}; give the path of the parent folder of run folders")
     if not is_utf8(workdir):
-        raise RunError(f"workdir {str(workdir)!r} is not UTF-8, which TensorFlow asks of a path; give another")
+        raise RunError(f"workdir {str(workdir)!r} is not UTF-8, which TensorFlow requires; give another folder")
     if name is None:
         return
     try:

@@ -16,7 +16,7 @@ from cnnrecipes.runs import checkpoint, verified_npz
 from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.weights import BEST, model_weights
 
-# Metadata that a model needs besides weights and recipe, written at the start of training.
+# Metadata that prediction needs in addition to weights and recipe, written at the start of training.
 FILE = "model.json"
 
 
@@ -30,7 +30,7 @@ def description(shape: Sequence[int], class_names: Sequence[str], statistics: St
 
 
 def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artifact, str]:
-    """Return an artifact with the weights of the best epoch so far, or of the last checkpoint, and a message on which.
+    """Return an artifact with the weights of the best epoch so far, or of the last checkpoint, and a message.
 
     Raises:
         RunError: there is no checkpoint yet, or a file of the run is damaged.
@@ -56,8 +56,10 @@ def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artifact, str]:
         )
     model = models.build(recipe.model, input_shape=shape, classes=len(names), **statistics.for_model)
     model.set_weights(model_weights(best, arrays, model))
-    said = f"{str(folder)!r} is not finished: these are the weights of {which}; `cnnrecipes resume {folder}` goes on"
-    return Artifact(model, recipe, names), said
+    message = (
+        f"{str(folder)!r} is not finished: these are the weights of {which}; `cnnrecipes resume {folder}` continues it"
+    )
+    return Artifact(model, recipe, names), message
 
 
 def _tuple(value: Any) -> Any:

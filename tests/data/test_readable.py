@@ -19,7 +19,7 @@ import cnnrecipes as cr
 from cnnrecipes import analysis
 from cnnrecipes.cli.app import app
 from cnnrecipes.data.audit import file_info
-from cnnrecipes.data.readable import look_into, open_readable
+from cnnrecipes.data.readable import inspect_source, open_readable
 from cnnrecipes.data.sources.opening import open_own_splits
 from cnnrecipes.data.sources.source import Source, Split
 from cnnrecipes.data.sources.split_off import split_off
@@ -172,7 +172,7 @@ def test_images_of_records_are_looked_at_in_parallel_and_in_order(tmp_path):
             writer.write(example.SerializeToString())
     stored, labels = open_records([str(tmp_path / "x.tfrecord")], 3)
     split = Split("train", Meeting(**vars(stored)), labels, np.arange(10))
-    looks = look_into(Source("records", ("a", "b"), {"train": split}))["train"]
+    looks = inspect_source(Source("records", ("a", "b"), {"train": split}))["train"]
     assert [(one.path, one.height) for one in looks] == [(f"train[{i}]", 20 + i) for i in range(10)]
     assert [one.looks for one in looks] == [file_info.looks(image) for image in images]
 

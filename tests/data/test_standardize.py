@@ -45,7 +45,7 @@ def test_the_values_are_what_their_names_say():
 
 
 def test_imagenets_constants_are_of_colour():
-    with pytest.raises(DataError, match="'imagenet' is of 3 channels, the images have 1"):
+    with pytest.raises(DataError, match="'imagenet' needs 3 channels, the images have 1"):
         of("imagenet", IMAGES[..., :1])
 
 

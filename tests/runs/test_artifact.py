@@ -151,7 +151,9 @@ def test_folders_and_patterns_are_predicted_file_by_file(artifact, images, tmp_p
         path.write_bytes(tf.io.encode_png(image).numpy())
     (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:60])
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.warns(cr.CNNRecipesWarning, match=r"1 of 22 images cannot be read and are left out, as '.*cut\.png'"):
+    with pytest.warns(
+        cr.CNNRecipesWarning, match=r"1 of 22 images cannot be read and are left out, for example '.*cut\.png'"
+    ):
         found = artifact.predict(tmp_path)
     assert [one.file for one in found] == [str(path) for path in paths]
     assert found == artifact.predict(images[:21])
@@ -277,9 +279,9 @@ def with_entry(source: Path, path: Path, entry: bytes) -> Path:
         ({"class_names": ["a", "b"]}, r"it has 2 class names, and its model gives \(None, 10\)"),
         ({"class_names": [str(i) for i in range(11)]}, "it has 11 class names"),
         ({"class_names": ["a"] * 10}, "repeat a name"),
-        ({"class_names": list(range(10))}, "no list of texts"),
-        ({"class_names": "0123456789"}, "no list of texts"),
-        ({"recipe": []}, "the recipe in its cnnrecipes.json is no table"),
+        ({"class_names": list(range(10))}, "not a list of strings"),
+        ({"class_names": "0123456789"}, "not a list of strings"),
+        ({"recipe": []}, "the recipe in its cnnrecipes.json is not a table"),
     ],
 )
 def test_names_that_do_not_fit_the_model_are_refused_on_load(digits_run, tmp_path, change, words):

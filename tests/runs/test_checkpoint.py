@@ -135,7 +135,7 @@ def test_a_full_disk_is_said_and_the_last_one_stays(tmp_path, monkeypatch):
     full = type("usage", (), {"free": 100})
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda folder: full)
     writer.write(ARRAYS, state(2), FINGERPRINT)
-    assert "none is written until there is more room; the last one stays" in said[0]
+    assert "none is written until space is freed; the last one is kept" in said[0]
     monkeypatch.undo()
 
     def no_room(number):

@@ -98,7 +98,7 @@ def stopped_early(tmp_path_factory) -> cr.Run:
 
 def test_a_run_that_was_stopped_early_is_extended(stopped_early, tmp_path):
     """The past is as it was planned, the rest has the shape of the whole schedule."""
-    with pytest.warns(cr.CNNRecipesWarning, match="30 epochs has no room in 3: its lengths are scaled by 3/30"):
+    with pytest.warns(cr.CNNRecipesWarning, match="30 epochs does not fit into 3: its lengths are scaled by 3/30"):
         longer = cr.extend(
             stopped_early, 3, schedule="restart", data=(IMAGES, LABELS), workdir=tmp_path, progress=False
         )

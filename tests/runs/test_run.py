@@ -145,7 +145,7 @@ def test_a_corrupt_artifact_is_named(digits_run, tmp_path, how):
 
 def test_a_model_of_another_program_and_a_missing_one(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
-    with pytest.raises(cr.RunError, match=r"other\.keras.*not a whole model of cnnrecipes"):
+    with pytest.raises(cr.RunError, match=r"other\.keras.*not a valid model of cnnrecipes"):
         cr.load(tmp_path / "other.keras")
     with pytest.raises(cr.RunError, match="not a run folder"):
         cr.load(tmp_path)

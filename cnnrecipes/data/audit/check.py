@@ -17,7 +17,7 @@ from cnnrecipes._support import user_cache
 from cnnrecipes._support.atomic_files import choose_output, make_folder, write_text
 from cnnrecipes.data.audit import checks, display
 from cnnrecipes.data.audit.checks import Finding
-from cnnrecipes.data.readable import look_into, unreadable, without_unreadable
+from cnnrecipes.data.readable import inspect_source, unreadable, without_unreadable
 from cnnrecipes.data.sources import registry
 from cnnrecipes.data.sources.contents import Kind
 from cnnrecipes.data.sources.opening import open_own_splits, unrecordable
@@ -141,7 +141,7 @@ def check_data(
         raise UnknownNameError("layout", layout, get_args(Kind))
     spec = schema.Data(name="arrays", validation=0.0, image_size=32, layout=layout)
     source, problems = open_own_splits(data, spec, progress=progress)
-    looks = look_into(source, progress=progress)
+    looks = inspect_source(source, progress=progress)
     left, more = without_unreadable(source, looks)
     problems += more
     problems = [*unrecordable(data), *(problems or _split_problems(left))]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cnnrecipes._support.user_cache import storable
 from cnnrecipes.data.audit import duplicates
-from cnnrecipes.data.audit.file_info import FileFacts
+from cnnrecipes.data.audit.file_info import FileInfo
 from cnnrecipes.data.images.decode import HEIC
 from cnnrecipes.errors import counted, listed
 
@@ -69,7 +69,7 @@ class Finding:
         return {**vars(self), "groups": groups}
 
 
-def odd_files(found: Sequence[FileFacts]) -> Iterator[Finding]:
+def odd_files(found: Sequence[FileInfo]) -> Iterator[Finding]:
     """Find unreadable files, wrong extensions, tiny and one-colour images, rare color modes, rotated images."""
     whole = [one for one in found if not one.error]
     modes = Counter(one.mode for one in whole if one.mode)
@@ -97,18 +97,18 @@ def _rare(kinds: Iterable[str]) -> list[str]:
     return sorted(kind for kind, n in counts.items() if n == 1 and counts.total() >= 100)
 
 
-def _finding(found: Sequence[FileFacts], severity: str, kind: str, what: str, applies: Callable) -> Iterator[Finding]:
+def _finding(found: Sequence[FileInfo], severity: str, kind: str, what: str, applies: Callable) -> Iterator[Finding]:
     """Yield a finding about the files for which `applies` is true, if there are any."""
     files = tuple(one.path for one in found if applies(one))
     if files:
         yield Finding(severity, kind, f"{counted(len(files), 'image')}: {what}", files)
 
 
-def _misnamed(one: FileFacts) -> bool:
+def _misnamed(one: FileInfo) -> bool:
     return one.kind != "array" and not one.path.lower().endswith(_ENDINGS.get(one.kind, (f".{one.kind}",)))
 
 
-def repeated(found: Sequence[FileFacts], located: Sequence[Place]) -> Iterator[Finding]:
+def repeated(found: Sequence[FileInfo], located: Sequence[Place]) -> Iterator[Finding]:
     """Find exact and near duplicates: in different classes, across splits, or within one class."""
     exact = duplicates.same([one.digest for one in found])
     first = {place: group[0] for group in exact for place in group}
@@ -126,7 +126,7 @@ def repeated(found: Sequence[FileFacts], located: Sequence[Place]) -> Iterator[F
             yield _grouped(severity, f"{kind} {where}", message, some, found, located)
 
 
-def leaks(found: Sequence[FileFacts], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
+def leaks(found: Sequence[FileInfo], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
     """Find groups with files in two splits; the group of a file is None if it has none."""
     members = defaultdict(list)
     for i, group in enumerate(groups):
@@ -146,7 +146,7 @@ def _grouped(
     kind: str,
     message: str,
     groups: Iterable[Sequence[int]],
-    found: Sequence[FileFacts],
+    found: Sequence[FileInfo],
     located: Sequence[Place],
 ) -> Finding:
     """Return a finding about groups of positions."""

@@ -21,7 +21,7 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True)
-class FileFacts:
+class FileInfo:
     """Inspection result of one image file; fields that could not be determined keep their defaults.
 
     Attributes:
@@ -52,12 +52,12 @@ class FileFacts:
     error: str = ""
 
 
-_row = attrgetter(*(field.name for field in fields(FileFacts)[1:]))  # dataclasses.astuple makes deep copies
+_row = attrgetter(*(field.name for field in fields(FileInfo)[1:]))  # dataclasses.astuple makes deep copies
 
 
-def facts(paths: Sequence[str]) -> Iterator[FileFacts]:
+def inspect_files(paths: Sequence[str]) -> Iterator[FileInfo]:
     """Yield the inspection result of each file, in order; unchanged files are taken from the cache, others decoded."""
-    columns = [field.name for field in fields(FileFacts)][1:]
+    columns = [field.name for field in fields(FileInfo)][1:]
     with user_cache.table("files-2", columns) as known, _pool() as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
@@ -69,7 +69,7 @@ def facts(paths: Sequence[str]) -> Iterator[FileFacts]:
             yield from found
 
 
-def facts_in_memory(names: Sequence[str], read: Callable[[int], bytes | np.ndarray]) -> Iterator[FileFacts]:
+def inspect_images(names: Sequence[str], read: Callable[[int], bytes | np.ndarray]) -> Iterator[FileInfo]:
     """Yield the inspection results of images in memory, in order; `read` is called from several threads."""
     with _pool() as pool:
         for start in range(0, len(names), _CHUNK):
@@ -82,23 +82,23 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(2, os.cpu_count() or 1))
 
 
-def _of(path: str, cached: tuple | None) -> FileFacts:
+def _of(path: str, cached: tuple | None) -> FileInfo:
     try:
         size, modified = remote_files.status(path)
         if cached and cached[:2] == (size, modified):
-            return FileFacts(path, *cached)
+            return FileInfo(path, *cached)
         content = remote_files.read(path)
     except OSError as error:
-        return FileFacts(path, error=error.strerror or str(error))
+        return FileInfo(path, error=error.strerror or str(error))
     return describe(path, content, modified=modified)
 
 
-def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> FileFacts:
+def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> FileInfo:
     """Inspect an encoded image or a decoded one (H, W, C), uint8; `path` names it in the result."""
     if isinstance(content, np.ndarray):
         digest = hashlib.blake2b(content.tobytes(), digest_size=16).hexdigest()
-        return FileFacts(path, content.nbytes, modified, "array", digest=digest, **_seen(content))
-    found = FileFacts(path, len(content), modified, digest=hashlib.blake2b(content, digest_size=16).hexdigest())
+        return FileInfo(path, content.nbytes, modified, "array", digest=digest, **_seen(content))
+    found = FileInfo(path, len(content), modified, digest=hashlib.blake2b(content, digest_size=16).hexdigest())
     try:
         header = read_header(content)
         if header.kind == "heic" and not HAS_HEIC:

@@ -59,7 +59,7 @@ def read_header(content: bytes) -> Header:
     header = _parse(content)
     if header.kind == "unknown":
         what = "is empty" if not content else f"begins with {content[:12]!r}"
-        raise ValueError(f"the file {what}, as no JPEG, PNG, GIF, BMP, WebP, TIFF or other image does")
+        raise ValueError(f"the file {what}; it is not a JPEG, PNG, GIF, BMP, WebP, TIFF or other supported image")
     if header.width * header.height > MAX_PIXELS:
         raise ValueError(f"it claims {header.width} x {header.height} pixels, the limit is {MAX_PIXELS:,}")
     return header
@@ -77,7 +77,7 @@ def kind_of(content: bytes) -> Kind:
     if content[4:8] == b"ftyp":
         size = min(int.from_bytes(content[:4], "big"), 64)
         brands = {content[8:12], *(content[at : at + 4] for at in range(16, size, 4))}
-        # "mif1" is in files of both kinds.
+        # Files of both kinds may have the brand "mif1".
         return "avif" if brands & _AVIF_BRANDS else "heic" if brands & _HEIC_BRANDS else "unknown"
     return "unknown"
 
@@ -91,7 +91,7 @@ def _parse(content: bytes) -> Header:
             width, height = struct.unpack("<HH", content[6:10])
             return Header("gif", width, height, mode="P")
         if kind == "bmp":
-            # The header of OS/2 is 12 bytes long, and has shorter numbers.
+            # The OS/2 header has 12 bytes and 16-bit dimensions.
             of_os2 = content[14:18] == b"\x0c\0\0\0"
             width, height = struct.unpack("<HH", content[18:22]) if of_os2 else struct.unpack("<ii", content[18:26])
             return Header("bmp", abs(width), abs(height))
@@ -152,7 +152,7 @@ def _tiff(content: bytes) -> Header:
     tags = _tags(content)
     raw_colours = tags.get(262) in (32803, 34892)  # PhotometricInterpretation: CFA, linear raw
     if content[8:10] == b"CR" or 50706 in tags or raw_colours or tags.get(254, 0) & 1:  # DNGVersion, NewSubfileType
-        raise ValueError("a camera's raw file, which is not read; convert it to JPEG or PNG")
+        raise ValueError("a camera raw file, which is not supported; convert it to JPEG or PNG")
     orientation = tags.get(_ORIENTATION_TAG, 1)
     return Header("tiff", tags.get(256, 0), tags.get(257, 0), orientation if 1 <= orientation <= 8 else 1)
 

@@ -63,7 +63,7 @@ class EncodedImages:
     """Images of any shapes, as files (paths) or as encoded bytes in memory."""
 
     items: Sequence[str] | Sequence[bytes]
-    channels: int = 3  # to decode to, unless the recipe says otherwise
+    channels: int = 3  # number of channels to decode to, unless the recipe sets data.channels
 
     def __len__(self) -> int:
         return len(self.items)

@@ -14,9 +14,9 @@ import numpy as np
 
 from cnnrecipes.errors import CNNRecipesWarning, DataError
 
-WARNING = "warning: "  # begins a line that says more than what was converted
+WARNING = "warning: "  # prefix of messages that are issued as Python warnings
 UNIT, BYTES = "0..1", "0..255"
-# Floats with fractions whose largest value lies between 1 and this are in neither range: 0..1 with overshoot, perhaps.
+# Floats with fractions and a maximum between 1 and this are in neither range, for example 0..1 with overshoot.
 _AMBIGUOUS_BELOW = 16
 _CHUNK = 1024  # images converted at a time, so that no second float array is needed
 
@@ -78,7 +78,7 @@ def scale_of(array: Any, what: str) -> str | None:
         odd = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)) if array.ndim > 2 else [0]
         raise DataError(
             f"{what} have values {low:g}..{high:g}: NaN or infinity in {len(odd)} of {len(array)}, first in number "
-            f"{odd[0]}; take them out, and give 0..255 or 0..1"
+            f"{odd[0]}; remove them, and give 0..255 or 0..1"
         )
     if low < 0 or high > 255:
         raise DataError(f"{what} have values {low:g}..{high:g}; give 0..255 or 0..1{_range_hint(low, high)}")
@@ -98,7 +98,7 @@ def _whole(array: np.ndarray, what: str, say: Callable[[str], None]) -> np.ndarr
         low, high = int(array.min()), int(array.max())
         if low < 0 or high > 255:
             raise DataError(f"{what} have values {low}..{high}; give 0..255{_range_hint(low, high)}")
-    # A few images first: the array may be larger than memory.
+    # Check a few images first: the array may be larger than memory.
     if array[:: max(len(array) // 16, 1)].max() <= 1 and 0 < array.max() <= 1:
         say(
             f"{WARNING}{what} look like 0..1: every value of these whole numbers is 0 or 1; they are taken as 0..255, "
@@ -127,9 +127,7 @@ def _shape_hint(shape: tuple[int, ...]) -> str:
     """Return a hint on what is wrong with an array's shape, and what to do."""
     how = "give (N, H, W, C) with 1 or 3 channels, or (N, H, W)"
     if len(shape) == 4 and shape[1] in (1, 3) and shape[-1] not in (1, 3):
-        return (
-            f"channels stand first there (N, C, H, W), as in PyTorch: {how}, for example images.transpose(0, 2, 3, 1)"
-        )
+        return f"the channels are first (N, C, H, W), as in PyTorch: {how}, for example images.transpose(0, 2, 3, 1)"
     if len(shape) == 4 and shape[-1] == 4:
         return f"{how}; of RGBA take images[..., :3]"
     if len(shape) == 2:
@@ -141,6 +139,6 @@ def _numbers(array: Any, what: str) -> np.ndarray:
     try:
         array = np.asarray(array)
     except (ValueError, TypeError):
-        raise DataError(f"{what} differ in shape among themselves; bring them to one shape, as one array") from None
+        raise DataError(f"{what} differ in shape; give one array of one shape") from None
     # NumPy does not know the type of TensorFlow's bfloat16 as a float.
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

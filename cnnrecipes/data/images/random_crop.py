@@ -62,8 +62,8 @@ def frame_batch(images, draws, op: CropWhileDecoding, size: tuple[int, int]) -> 
 def resample(part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Resize to (height, width): area averaging to shrink, bilinear to enlarge; uint8.
 
-    As OpenCV's INTER_AREA, used by FFCV. Antialiased triangle resizing, as Pillow's, takes twice as long;
-    `decode.resize` uses it for validation.
+    Equivalent to OpenCV's INTER_AREA, which FFCV uses. Antialiased triangle resizing, as in Pillow, takes twice as
+    long; `decode.resize` uses it for validation.
     """
     shrinks = tf.reduce_prod(tf.shape(part)[:2]) >= size[0] * size[1]
     values = tf.cond(

@@ -44,7 +44,7 @@ def from_array(
 
 
 def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return a reader from indices (N,) to file contents (N,) and decoding routes (N,), one Python call a batch."""
+    """Return a reader from indices (N,) to file contents (N,) and decoding routes (N,), one Python call per batch."""
     images, positions = cast(EncodedStore, split.images), split.positions
 
     def read_all(indices):
@@ -81,7 +81,7 @@ def from_kept(
         image = decode(images.read(int(positions[index])), channels)
         return (image if framing else resize(image, (height, width), spec.resize, spec.short_side)).numpy()
 
-    # A training has several pipelines, one after the other or one a device: they share what is decoded.
+    # The pipelines of a training, consecutive or one per device, share the decoded images.
     key = (shape, spec.resize, spec.short_side, spec.cache, spec.cache_gb, framing is not None)
     if key not in split.kept:
         limit = int(spec.cache_gb * 2**30)

@@ -105,7 +105,7 @@ def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], 
         if len(children & set(full)) >= max(2, len(children) / 2):
             raise DataError(
                 f"{remote_files.join(root, name)!r} holds the folders that are beside it ({listed(sorted(children))}), "
-                "as a second copy of the data set does; give one of the two, or say data.layout=classes (check-data: "
+                "as a second copy of the data set does; give one of the two, or set data.layout=classes (check-data: "
                 "--layout classes) if it is a class"
             )
     mentioned = _mentioned(full)
@@ -204,6 +204,7 @@ def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], tr
 
 def _answers(root: str) -> str:
     return (
-        f"Name them train, val and test if they are splits; say data.layout=classes (check-data: --layout classes) if "
-        f"they are the classes; or give one of them, as {remote_files.join(root, 'NAME')!r}, if it holds the classes"
+        f"Name them train, val and test if they are splits; set data.layout=classes (check-data: --layout classes) if "
+        f"they are the classes; or give one of them, for example {remote_files.join(root, 'NAME')!r}, if it "
+        "holds the classes"
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from cnnrecipes.data import split
-from cnnrecipes.data.audit.file_info import facts
+from cnnrecipes.data.audit.file_info import inspect_files
 from cnnrecipes.data.sources.class_problems import class_problems
 from cnnrecipes.data.sources.contents import SPLITS
 from cnnrecipes.data.sources.source import Source, Split
@@ -84,7 +84,7 @@ def _contents(whole: Split) -> list[str]:
     if whole.groups is not None:
         return [str(group) for group in whole.groups]
     if (files := whole.files()) is not None:
-        return [one.digest or one.path for one in facts(files)]
+        return [one.digest or one.path for one in inspect_files(files)]
     contents = (whole.images.read(int(place)) for place in whole.positions)
     # Via bytes, since hashlib accepts only contiguous arrays, and an image may be a strided view.
     texts = (one if isinstance(one, bytes) else one.tobytes() for one in contents)

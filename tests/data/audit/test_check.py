@@ -212,18 +212,18 @@ def held(database, seconds):
 
 def test_a_cache_that_another_process_holds_for_a_moment_is_waited_for(photos, own_cache):
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
-    first = list(file_info.facts(files[:1]))
+    first = list(file_info.inspect_files(files[:1]))
     with held(own_cache / "files-2.sqlite", 1):
-        found = list(file_info.facts(files))
+        found = list(file_info.inspect_files(files))
     assert found[:1] == first
-    with user_cache.table("files-2", [field.name for field in dataclasses.fields(file_info.FileFacts)][1:]) as known:
+    with user_cache.table("files-2", [field.name for field in dataclasses.fields(file_info.FileInfo)][1:]) as known:
         assert set(known.find(files)) == set(files)  # what was found out meanwhile is kept, too
 
 
 def test_a_cache_that_another_process_holds_on_to_is_done_without_and_left_alone(photos, own_cache, monkeypatch):
     """It is waited for once, and not before every group of files."""
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
-    list(file_info.facts(files))
+    list(file_info.inspect_files(files))
     before = (own_cache / "files-2.sqlite").read_bytes()
     monkeypatch.setattr(user_cache, "PATIENCE", 0.2)
     monkeypatch.setattr(file_info, "_CHUNK", 1)
@@ -231,11 +231,11 @@ def test_a_cache_that_another_process_holds_on_to_is_done_without_and_left_alone
         held(own_cache / "files-2.sqlite", 60),
         pytest.warns(cr.CNNRecipesWarning, match="held by another process.*done without") as told,
     ):
-        assert [one.error for one in file_info.facts(files)] == [""] * 8
+        assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
     assert len(told) == 1
     assert (own_cache / "files-2.sqlite").read_bytes() == before
     monkeypatch.setattr(file_info, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
-    assert [one.error for one in file_info.facts(files)] == [""] * 8
+    assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
 
 
 def test_many_that_find_a_damaged_cache_at_once_end_with_one_whole_one(own_cache):
@@ -269,18 +269,18 @@ def test_a_cache_of_another_version_keeps_its_file(own_cache):
 
 def test_what_is_known_of_unchanged_files_is_not_found_out_again(photos, monkeypatch):
     files = sorted(map(str, (photos / "train").rglob("*.jpg")))
-    first = list(file_info.facts(files))
+    first = list(file_info.inspect_files(files))
     monkeypatch.setattr(file_info, "describe", lambda *args, **kwargs: pytest.fail("looked again"))
-    assert list(file_info.facts(files)) == first
+    assert list(file_info.inspect_files(files)) == first
     monkeypatch.undo()
     monkeypatch.setenv("CNNRECIPES_CACHE", str(user_cache.folder()))
 
 
 def test_a_changed_file_is_looked_at_again(photos):
     file = photos / "train" / "rose" / "00.jpg"
-    (before,) = file_info.facts([str(file)])
+    (before,) = file_info.inspect_files([str(file)])
     file.write_bytes(file.read_bytes()[:300])
-    (after,) = file_info.facts([str(file)])
+    (after,) = file_info.inspect_files([str(file)])
     assert not before.error
     assert after.error
 
@@ -296,20 +296,20 @@ def test_a_cache_that_cannot_be_used_is_done_without(photos, own_cache, monkeypa
         (own_cache / "file").write_text("")
         monkeypatch.setenv("CNNRECIPES_CACHE", str(own_cache / "file" / "below"))
     files = sorted(map(str, (photos / "val").rglob("*.jpg")))
-    assert [one.error for one in file_info.facts(files)] == [""] * 8
+    assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
 
 
 def test_a_file_that_vanishes_is_named(photos):
     gone = str(photos / "train" / "rose" / "00.jpg")
     os.unlink(gone)
-    (found,) = file_info.facts([gone])
+    (found,) = file_info.inspect_files([gone])
     assert found.error == "No such file or directory"
 
 
 def test_a_pipe_is_no_file_to_wait_for(photos):
     pipe = photos / "train" / "rose" / "pipe.jpg"
     os.mkfifo(pipe)
-    (found,) = file_info.facts([str(pipe)])
+    (found,) = file_info.inspect_files([str(pipe)])
     assert found.error == "not a regular file"
 
 

@@ -104,7 +104,7 @@ def test_of_a_tiff_of_many_pages_the_first_is_read():
 @pytest.mark.parametrize("tag", [(50706, 1, 4, 1), (254, 4, 1, 1), (262, 3, 1, 32803)], ids=["DNG", "preview", "CFA"])
 def test_raw_files_that_are_tiff_inside_are_not_taken_for_their_preview(tag):
     content = b"II*\0" + struct.pack("<IHHHII", 8, 1, *tag[:2], *tag[2:]) + b"\0" * 40
-    with pytest.raises(tf.errors.InvalidArgumentError, match="camera's raw file"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="camera raw file"):
         decode(content, 3)
 
 

@@ -108,7 +108,7 @@ def test_repeats_show_fewer_images_more_often_each_time_otherwise(flowers):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"augment.ops": ["random_resized_crop(48)"]}, r"frames to 48 pixels, the images are \(32, 32\)"),
+        ({"augment.ops": ["random_resized_crop(48)"]}, r"crops to 48 pixels, the images are \(32, 32\)"),
         ({"augment.repeats": 5}, "repeats = 5 does not divide a batch of 12"),
     ],
 )

@@ -69,7 +69,7 @@ def test_one_numbering_holds_for_all_splits():
         (IMAGES > 9, "bool.*0..255"),
         (IMAGES.astype(np.int16) - 1, "-1..254.*0..255"),
         (IMAGES[:0], r"\(0, 8, 7, 3\)"),
-        (np.moveaxis(IMAGES, -1, 1), r"\(12, 3, 8, 7\).*channels stand first.*transpose\(0, 2, 3, 1\)"),
+        (np.moveaxis(IMAGES, -1, 1), r"\(12, 3, 8, 7\).*channels are first.*transpose\(0, 2, 3, 1\)"),
         (np.repeat(IMAGES[..., :1], 4, -1), r"\(12, 8, 7, 4\).*of RGBA take images\[..., :3\]"),
         (IMAGES.reshape(12, -1), r"\(12, 168\).*reshape"),
         (IMAGES / 127.5 - 1, r"-1..1; give 0..255 or 0..1; .*\(images \+ 1\) \* 127.5"),

@@ -166,7 +166,7 @@ def test_an_unreadable_file_is_named(tmp_path):
         photo(tmp_path / f"dog/{i}.png")
     (tmp_path / "dog/broken.png").write_bytes((tmp_path / "dog/0.png").read_bytes()[:80])
     spec = Data(name="x", image_size=8, validation=0.0)
-    with pytest.raises(DataError, match=r"broken\.png.*train.*take it out"):
+    with pytest.raises(DataError, match=r"broken\.png.*train.*repair or remove"):
         split_statistics(open_source(tmp_path, spec).split("train"), spec)
 
 
