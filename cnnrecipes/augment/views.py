@@ -97,7 +97,9 @@ class Shift(View):
     def check(self, height, width):
         size = min(height, width)
         if self.pixels >= size:
-            raise RecipeError(f"a shift by {self.pixels} pixels leaves nothing of an image of {size}; give fewer")
+            raise RecipeError(
+                f"a shift by {self.pixels} pixels is not smaller than an image of {size}; give a smaller shift"
+            )
 
 
 @view("five_crop")
