@@ -29,7 +29,7 @@ from cnnrecipes.training.train_model import TrainModel
 
 @dataclass(frozen=True)
 class TrainJob:
-    """A training that is ready to start.
+    """A training that is ready to start: data, devices, and the model with its optimizer and schedule.
 
     Attributes:
         model: the compiled model in training, on its devices, with its initial weights.
@@ -101,11 +101,11 @@ class TrainJob:
 
     @property
     def microbatches(self) -> int:
-        """Number of microbatches that a batch is computed in."""
+        """Number of microbatches into which a batch is divided."""
         return self.model.microbatches
 
     def with_microbatches(self, microbatches: int) -> TrainJob:
-        """Return the same training with another number of microbatches, built anew."""
+        """Build the job again, with its initial weights, for another number of microbatches per batch."""
         return TrainJob.build(
             self.recipe, self.pipeline, self.devices, weights_from=self.weights_from, microbatches=microbatches
         )
@@ -118,7 +118,7 @@ class TrainJob:
         self.model.resume_metrics(mid_epoch=checkpoint.state.step > 0)
 
     def training_batches(self, first_step: int, last_step: int) -> tf.data.Dataset:
-        """Return the training batches of these steps, sharded over the devices."""
+        """Return the batches of steps `first_step` to `last_step` (exclusive), sharded over the devices."""
         return self.devices.shard(lambda shard: self.pipeline.training_batches(first_step, last_step, shard))
 
     def validation_batches(self) -> tf.data.Dataset:
@@ -154,14 +154,14 @@ def repeated(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _drawn_weights(recipe: Recipe, pipeline: InputPipeline, devices: Devices) -> list[np.ndarray]:
-    """Return initial weights drawn outside of a strategy, within which Keras draws others; none for one device."""
+    """Return initial weights drawn outside of the strategy, in which Keras would draw others; [] for one device."""
     if devices.count == 1:
         return []
     return [variable.numpy() for variable in models.build(recipe.model, **pipeline.for_model).variables]
 
 
 def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
-    """Return the norm that replaces batch norm on several devices, if the recipe asks for it; else None.
+    """Return the norm that replaces batch norm on several devices with `train.sync_batch_norm`; otherwise None.
 
     Raises:
         TrainingError: `train.sync_batch_norm` for a model without batch norm.
@@ -170,7 +170,7 @@ def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
         return None
     norm = models.find(recipe.model.name).complete(recipe.model).norm
     if norm != "batch":
-        raise TrainingError(f"train.sync_batch_norm with model.norm = {norm!r}; it is of batch norm only")
+        raise TrainingError(f"train.sync_batch_norm needs model.norm = 'batch', not {norm!r}; change one of them")
     return layers.synchronized_batch_norm() if devices.count > 1 else None
 
 
