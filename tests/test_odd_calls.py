@@ -131,7 +131,7 @@ RECIPES = [
          cr.RecipeError, "optimizer.warmup = '5 epochs'", "shorter"),
     case("milestones of 182 epochs in one", lambda here: catalog.load("resnet20_cifar").change(
         **{"optimizer.schedule": "multi_step(['91 epochs', '136 epochs'])"}).change(**{"train.epochs": 1}),
-        cr.CNNRecipesWarning, "182 epochs", "no room in 1", "0.5 epochs"),
+        cr.CNNRecipesWarning, "182 epochs", "does not fit into 1", "0.5 epochs"),
 ]  # fmt: skip
 
 
@@ -180,7 +180,7 @@ DATA = [
     data("flat rows", (X.reshape(40, -1), Y), "(40, 192)", "reshape(-1, H, W)"),
     data("one image", (X[0], Y), "images"),
     data("no image", (X[:0], Y[:0]), "(0, 8, 8, 3)", "give (N, H, W, C)"),
-    data("NaN", lambda here: (with_nan(), Y), "nan", "1 of 40, first in number 7", "remove them"),
+    data("NaN", lambda here: (with_nan(), Y), "nan", "1 of 40, first in image 7", "remove them"),
     data("negative", (X.astype(int) - 300, Y), "-300", "give 0..255"),
     data("-1..1", (X / 127.5 - 1, Y), "-1..", "(images + 1) * 127.5"),
     data("standardized", ((X - 120.0) / 60, Y), "-2", "images * std + mean"),
@@ -244,7 +244,7 @@ FIT = [
     case("start_from another program's file", lambda here: fit(here, (X, Y), **{"train.start_from": here.foreign()}),
          cr.RunError, "foreign.npz", "not a checkpoint of cnnrecipes", "load_state_dict"),
     case("start_from other classes", lambda here: fit(here, (X, Y), **{"train.start_from": here.best}), cr.RunError,
-         "best.npz", "has shape", "must be the same"),
+         "best.npz", "has shape", "set the same model"),
     case("early stopping without validation", lambda here: fit(
         here, (X, Y), **{"train.early_stopping": 3, "data.validation": 0.0}), cr.TrainingError, "train.early_stopping",
         "data.validation"),
@@ -258,16 +258,16 @@ FIT = [
 
 RUNS = [
     case("evaluate an unknown name", lambda here: here.run.evaluate((GRAY, ["cat", "1"] * 20)), cr.DataError, "'cat'",
-         "model has no class", "leave its images out"),
+         "model has no class", "leave the images of this class out"),
     case("evaluate an unknown number", lambda here: here.run.evaluate((GRAY, Y + 9)), cr.DataError, "'10'",
-         "leave its images out"),
+         "leave the images of this class out"),
     case("evaluate unknown class names", lambda here: here.run.evaluate({"test": (GRAY, Y), "class_names": ["1",
          "dog"]}),
          cr.DataError, "'dog'", "model has no class"),
     case("evaluate other columns", lambda here: here.run.evaluate((GRAY, np.eye(2)[Y])), cr.DataError, "2 columns",
          "10 classes"),
     case("evaluate a folder of other classes", lambda here: here.run.evaluate(here.folder), cr.DataError, "'ant'",
-         "model does not know", "leave them out"),
+         "model does not have", "leave these images out"),
     case("evaluate RGB with a gray model", lambda here: here.run.evaluate((X, Y)), cr.DataError, "3 channel(s)",
          "trained on 1", "convert"),
     case("evaluate an empty folder", lambda here: here.run.evaluate(here.empty), cr.DataError, "empty", "sub-folder"),
@@ -358,7 +358,7 @@ COMMANDS = [
     case("resume: no run", command("resume", "{folder}"), SystemExit, "not a run folder"),
     case("evaluate: a folder of other classes", command("evaluate", "{folder_of_run}", "--data", "{folder}"),
          SystemExit,
-         "'ant'", "model does not know"),
+         "'ant'", "model does not have"),
     case("evaluate: a model.keras", command("evaluate", "{folder_of_run}/model.keras"), SystemExit,
          "is a file; give the run folder"),
     case("predict: nothing readable", command("predict", "{folder_of_run}", "{tmp}/none.jpg"), SystemExit, "none.jpg",
