@@ -69,7 +69,7 @@ class LinearTraining:
         (folder / FOLDER).mkdir(exist_ok=True, parents=True)
         fingerprint = Fingerprint(self.recipe.to_dict(), pipeline.fingerprint())
         devices = Devices(tf.distribute.get_strategy())
-        job = TrainJob(self.recipe, pipeline, devices, self.train_model, self.schedule, fingerprint)
+        job = TrainJob(pipeline, devices, self.train_model, self.schedule, fingerprint)
         self.trainer = Trainer(job, Run(folder), callbacks=callbacks, say=self.said.append)
 
     def run(self) -> Outcome:

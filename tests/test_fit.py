@@ -60,7 +60,7 @@ def test_same_seed_gives_bit_identical_weights(tmp_path):
 
 @pytest.mark.parametrize("asked", [{"train.early_stopping": 3}, {"optimizer.schedule": "plateau"}])
 def test_monitoring_validation_requires_a_validation_split(tmp_path, asked):
-    with pytest.raises(cr.TrainingError, match="looks at the validation split, and there is none"):
+    with pytest.raises(cr.TrainingError, match="needs a validation split, and there is none"):
         fit((IMAGES, LABELS), tmp_path, **{**asked, "data.validation": 0.0})
     assert not list(tmp_path.iterdir())
 
@@ -137,7 +137,7 @@ def test_fit_reports_conversions_and_small_splits(tmp_path, capsys):
     assert "the train images are float64 0..1: multiplied by 255 and rounded" in said
     assert "the train labels (60, 2) are one-hot: taken as 2 classes" in said
     assert "data.batch_size = 100 exceeds the number of training images: each step uses all 54" in said
-    assert "warning: 6 validation images choose the best epoch, so that one image is 17% of its accuracy" in said
+    assert "warning: 6 validation images select the best epoch, and one image is 17% of its accuracy" in said
     assert not (tmp_path / "runs").exists()
 
 

@@ -65,6 +65,10 @@ class InputPipeline:
             say(note)
         return pipeline
 
+    def with_recipe(self, recipe: Recipe) -> InputPipeline:
+        """Return a pipeline of the same source with another recipe, whose `data` table must be equal."""
+        return InputPipeline(self.source, recipe, self.unreadable, progress=self.progress)
+
     def __enter__(self) -> InputPipeline:
         self.source.__enter__()
         return self
@@ -190,7 +194,7 @@ class InputPipeline:
     def fingerprint(self) -> dict[str, Any]:
         """Return the fingerprint of the training data.
 
-        Class names, number of images, digests of labels and a sample.
+        It has the class names, the number of images, a digest of the labels and a digest of sample images.
         """
         labels = hashlib.sha256(np.ascontiguousarray(self.train.labels).astype("<i8").tobytes()).hexdigest()[:16]
         sample = hashlib.sha256()

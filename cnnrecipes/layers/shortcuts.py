@@ -26,10 +26,7 @@ def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool
 
 
 def initial_factor(shortcut: Callable, channels: int, width: int) -> str:
-    """Return the initializer of a branch's last gamma or scale.
-
-    "zeros", or "ones" if the shortcut has empty channels.
-    """
+    """Return the initializer of a branch's last gamma or scale: "ones" if a shortcut channel is empty, else "zeros"."""
     return "zeros" if carries_every_channel(shortcut, channels, width) else "ones"
 
 

@@ -52,11 +52,9 @@ def pooled_head(x, classes: int, *, pooling: str, dropout: float | None, factori
 
 
 def classic_head(x, classes: int, *, dropout: float | None, factories: LayerFactories):
-    """Apply two fully connected layers of 4096 units with dropout (Krizhevsky et al.
+    """Apply two fully connected layers of 4096 units with dropout, and a linear one (Krizhevsky et al. 2012, 4.2).
 
-    2012, section 4.2) and a linear one.
-
-    `dropout` of None is 0.5.
+    The dropout rate is 0.5 if `dropout` is None.
     """
     rate = 0.5 if dropout is None else dropout
     x = keras.layers.Flatten(name="head_flatten")(x)

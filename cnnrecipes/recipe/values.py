@@ -34,7 +34,7 @@ def image_size(value: Any) -> Any:
 def folder_name(name: str) -> str:
     """Return a name that may become part of a folder name.
 
-    Raise ValueError if it is empty, too long or not printable.
+    Raise ValueError if the name is empty, too long or not printable, or has slashes.
     """
     if (
         not isinstance(name, str)

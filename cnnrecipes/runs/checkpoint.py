@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from cnnrecipes.runs import verified_npz
 from cnnrecipes.runs.train_state import TrainState
 
 FOLDER = "checkpoints"  # in a run folder
+MODEL = "model"  # the group of a model's variables
+PLATEAU_FACTOR = "schedule/00000"  # the first variable of `RecipeSchedule`
 KEPT = 2  # the newest, and the one before it
 _NAME = re.compile(r"step_(\d{9})\.npz")
 
@@ -73,6 +75,17 @@ class Checkpoint:
         """Write a copy atomically. Raises OSError."""
         document = {"recipe": self.fingerprint.recipe, "data": self.fingerprint.data, "state": self.state.record()}
         verified_npz.write(path, self.arrays, document)
+
+    def extended(self, recipe: Mapping[str, Any], *, full_rate: bool) -> Checkpoint:
+        """Return the checkpoint as the start of a training for more epochs.
+
+        Args:
+            recipe: the longer recipe as nested tables.
+            full_rate: undo the reductions of the learning rate by plateaus.
+        """
+        arrays = {**self.arrays, **({PLATEAU_FACTOR: np.asarray(1.0, np.float32)} if full_rate else {})}
+        fingerprint = replace(self.fingerprint, recipe=recipe)
+        return replace(self, arrays=arrays, state=self.state.extended(), fingerprint=fingerprint)
 
     def require(self, fingerprint: Fingerprint) -> None:
         """Raise RunError naming the differences if the checkpoint belongs to another training."""
@@ -146,15 +159,18 @@ class Writer:
     """Background writer of checkpoints, one at a time; deletes all but the `KEPT` newest.
 
     Args:
-        run: the run folder; temporary files of a killed process are deleted.
+        run: the run folder.
         say: receives a message if a checkpoint cannot be written.
     """
 
     def __init__(self, run: Path, say: Callable[[str], None] = print):
         self.run, self.folder, self.say = run, run / FOLDER, say
-        for left in self.folder.glob(".*.npz"):
-            left.unlink(missing_ok=True)  # from a process that was killed while writing
         self._thread: threading.Thread | None = None
+
+    def delete_leftovers(self) -> None:
+        """Delete the temporary files of a training that was killed while it wrote a checkpoint."""
+        for path in self.folder.glob(".*.npz"):
+            path.unlink(missing_ok=True)
 
     @property
     def busy(self) -> bool:

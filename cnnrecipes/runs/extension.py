@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import warnings
-
-import numpy as np
 
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
@@ -38,11 +35,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
         raise RunError(f"{str(run.folder)!r} has no checkpoint; start a new run with train.start_from={run.folder}")
     recipe = longer(run.recipe, last.state.epoch, epochs, schedule, learning_rate)
     _warn_scaled(run.recipe, recipe, epochs, schedule)
-    arrays = dict(last.arrays)
-    if schedule == "restart":
-        arrays["schedule/00000"] = np.float32(1.0)  # the factor by which plateaus have lowered the rate
-    fingerprint = dataclasses.replace(last.fingerprint, recipe=recipe.to_dict())
-    return recipe, dataclasses.replace(last, arrays=arrays, state=last.state.extended(), fingerprint=fingerprint)
+    return recipe, last.extended(recipe.to_dict(), full_rate=schedule == "restart")
 
 
 def copy_start(start: Checkpoint, run: Run) -> None:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from cnnrecipes.errors import RunError
-from cnnrecipes.runs import verified_npz
+from cnnrecipes.runs import checkpoint, verified_npz
 
 BEST = "best.npz"  # in the checkpoints folder: the weights of the best epoch so far
 START = "start_from.npz"  # in a run folder: the weights that train.start_from named
@@ -35,7 +35,7 @@ def model_weights(path: Path, arrays: dict[str, np.ndarray], model: keras.Model)
         RunError: the file, at `path`, holds no weights.
     """
     weights = [arrays[name] for name in sorted(arrays) if name.startswith("weights/")]
-    variables = [arrays[name] for name in sorted(arrays) if name.startswith("model/")]
+    variables = [arrays[name] for name in sorted(arrays) if name.startswith(f"{checkpoint.MODEL}/")]
     if not (weights or variables):
         raise RunError(f"{str(path)!r} holds no weights of a model; give a checkpoint of a run, or its folder")
     # Some variables of a model are not weights: the RNG states of dropout.

@@ -88,7 +88,7 @@ def _write_start(run: Run, job: TrainJob, start: Start) -> None:
     pipeline = job.pipeline
     description = unfinished.description(pipeline.image_shape, pipeline.class_names, pipeline.statistics)
     run.write(unfinished.FILE, json.dumps(description, indent=2))
-    if start.checkpoint and not start.run:
+    if start.checkpoint and start.is_extension:
         copy_start(start.checkpoint, run)
     if start.weights and not (run.folder / START).exists():
         weights = [weight.numpy() for weight in job.model.inner.weights]

@@ -38,6 +38,11 @@ class Start:
     weights: str | Path | None = None
     adjustable: tuple[str, ...] = ()
 
+    @property
+    def is_extension(self) -> bool:
+        """True if a new run continues from the checkpoint of a finished one."""
+        return self.checkpoint is not None and self.run is None
+
     def adjusted(self, steps_per_epoch: int) -> Recipe:
         """Return the recipe with warm-up and schedule shortened to fit the training, with a warning if they change."""
         found = rescale.clipped(self.recipe.optimizer, self.recipe.train, steps_per_epoch) if self.adjustable else {}

@@ -14,6 +14,8 @@ import tensorflow as tf
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.optim.weight_averages import WeightAverage
+from cnnrecipes.runs.checkpoint import MODEL
+from cnnrecipes.runs.train_state import TrainState
 
 METRICS = ("loss", "accuracy")
 
@@ -25,7 +27,12 @@ class TrainModel(keras.Model):
     The step augments the batch unless the pipeline has, accumulates gradients over the microbatches, sums them over
     all devices, applies them, and updates the weight averages. `save_weights` and `load_weights` are the inner model's.
 
-    `fit` calls the training function once per execution of `steps` steps (fewer at the end of an epoch).
+    `fit` calls the training function once per execution of several steps (fewer at the end of an epoch), as many as
+    `progress` says; the call advances its `step`.
+
+    Attributes:
+        inner: the model with its weights.
+        progress: the state of the training, shared with the callbacks; set before `fit`.
     """
 
     train_function: Callable[..., Any] | None
@@ -49,8 +56,7 @@ class TrainModel(keras.Model):
         self._done = self._counter("steps_done", 0)
         # No state: a resumed epoch has at least one more step, which writes it again.
         self._rate = keras.Variable(0.0, trainable=False, name="last_rate", aggregation="only_first_replica")
-        # Steps per execution, and steps left in the epoch.
-        self.steps, self.left_in_epoch = 1, 0
+        self.progress = TrainState(steps_per_epoch=1)
         self._kept_metrics = False
 
     def _counter(self, name: str, value: int) -> keras.Variable:
@@ -74,7 +80,7 @@ class TrainModel(keras.Model):
     def checkpoint_variables(self) -> dict[str, list[keras.Variable]]:
         """Return all variables that the next step depends on, and the metrics of the epoch so far, by group."""
         return {
-            "model": list(self.inner.variables),
+            MODEL: list(self.inner.variables),
             "optimizer": list(self.optimizer.variables),
             "schedule": self._schedule.variables if self._schedule else [],
             "averages": [variable for average in self._averages for variable in average.variables],
@@ -213,9 +219,11 @@ class TrainModel(keras.Model):
         several = self._repeated(self.train_step, _of_batch(self._augmentation) if self._augmentation else None)
 
         def execute(iterator):
-            count = min(self.steps, self.left_in_epoch)
-            self.left_in_epoch -= count
-            return several(iterator, tf.constant(count))
+            progress = self.progress
+            count = min(progress.steps_per_execution, progress.steps_per_epoch - progress.step)
+            logs = several(iterator, tf.constant(count))
+            progress.step += count
+            return logs
 
         self.train_function = execute
 

@@ -100,7 +100,7 @@ def test_experiment_as_json(run_cli, monkeypatch):
     assert [(one["size"], one["val_accuracy"]) for one in found["cases"]] == [(20, 0.5), (56, 0.5)]
     assert found["cases"][0]["val_loss"] is None
     assert found["files"] == [f"experiments/plain_and_residual/histories.{suffix}" for suffix in ("csv", "png")]
-    assert "Do deeper nets train worse" in err
+    assert "Do deeper networks train worse" in err
     assert "epoch 1/1" in err
     status, out, err = run_cli("experiment", "plain_and_residual", "--quiet")
     assert (status, err) == (0, "")

@@ -42,7 +42,7 @@ def test_temporary_files_of_a_killed_writer_are_deleted(tmp_path):
     folder = run_with_checkpoints(tmp_path) / FOLDER
     for name in (".123.step_000000005.npz", ".123.best.npz", "best.npz"):
         (folder / name).touch()
-    checkpoint.Writer(tmp_path)
+    checkpoint.Writer(tmp_path).delete_leftovers()
     assert [path.name for path in folder.iterdir()] == ["best.npz"]
 
 

@@ -14,6 +14,7 @@ from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.train_model import TrainModel
 
 RANDOM = np.random.default_rng(0)
@@ -65,7 +66,7 @@ def test_xla_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         trainee.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=True)
         trainee.make_train_function()
-        trainee.steps = trainee.left_in_epoch = 2
+        trainee.progress = TrainState(steps_per_epoch=2, steps_per_execution=2)
         batches = batching.training_batches(split, recipe, MEAN, 4, last_step=2, augmentation=augmentation)
         trainee.train_function(iter(batches))
         weights.append(model.get_weights())

@@ -84,10 +84,7 @@ class DataSource(ABC):
         return None
 
     def names(self) -> Sequence[str]:
-        """Return all names that `matches` accepts, for suggestions after a misspelled name.
-
-        () if they are not known.
-        """
+        """Return the names that `matches` accepts, to suggest for a misspelled name; () if they cannot be listed."""
         return ()
 
 

@@ -12,7 +12,6 @@ import keras
 
 from cnnrecipes.optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.runs.train_state import TrainState
-from cnnrecipes.training.callbacks.epochs import Validation
 from cnnrecipes.training.distributed.devices import Devices
 
 
@@ -67,7 +66,6 @@ class TimeBudget(keras.callbacks.Callback):
         started: `time.monotonic()` of the start of the training.
         images: (per training step, of the validation, of the evaluations after the training).
         devices: the workers, which stop at the same step.
-        validation: measures the seconds of a validation; None without a validation split.
         say: receives a message if the budget ends in the first epoch.
     """
 
@@ -77,16 +75,16 @@ class TimeBudget(keras.callbacks.Callback):
         schedule: RecipeSchedule,
         seconds: float,
         started: float,
+        *,
         images: tuple[int, int, int],
         devices: Devices,
-        validation: Validation | None,
         say: Callable[[str], None],
     ):
         super().__init__()
         self.state, self.schedule, self.seconds, self.started = state, schedule, seconds, started - state.seconds
         self.position: keras.Variable = schedule.position
         self.per_step, self.validation_images, self.images_after = images
-        self.devices, self.validation, self.say = devices, validation, say
+        self.devices, self.say = devices, say
         self.last = time.monotonic()
         self.ready = 0.0  # seconds until the first execution, which compiles, was over
         self.first: float | None = None  # seconds of the first execution
@@ -128,7 +126,9 @@ class TimeBudget(keras.callbacks.Callback):
             return
         self.longest = max(self.longest, now - self.last)
         if not self.state.validation_timed:
-            self.state.seconds_per_image = _FORWARD * (now - self.last) / (self.per_step * self.model.steps)
+            self.state.seconds_per_image = (
+                _FORWARD * (now - self.last) / (self.per_step * self.state.steps_per_execution)
+            )
 
     def _stop(self) -> None:
         self.state.stop_reason = f"the time budget of {self.seconds:g} s is used up"
@@ -142,8 +142,8 @@ class TimeBudget(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.state.seconds = time.monotonic() - self.started
-        if self.validation is not None:
-            self.state.seconds_per_image = self.validation.seconds / self.validation_images
+        if self.validation_images:
+            self.state.seconds_per_image = self.state.validation_seconds / self.validation_images
             self.state.validation_timed = True
 
 

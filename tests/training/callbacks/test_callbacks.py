@@ -13,7 +13,6 @@ from rich.console import Console
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.runs.train_state import TrainState
-from cnnrecipes.training.callbacks.epochs import NextEpoch, StepCounter
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
@@ -72,16 +71,15 @@ def test_nan_loss_raises_with_step_and_remedy(tmp_path, steps):
         training.run()
 
 
-def test_display_prints_one_line_per_epoch_with_accuracy_and_eta(tmp_path):
-    text = io.StringIO()
-    state = TrainState(6)
-    display = ProgressDisplay(state, 12, Console(file=text, width=20))
-    training = LinearTraining(tmp_path, epochs=2, callbacks=[StepCounter(state), display, NextEpoch(state)])
+def test_display_prints_one_line_per_epoch_with_accuracy_and_eta(tmp_path, capsys):
+    training = LinearTraining(tmp_path, epochs=2)
+    training.trainer.progress = True
     training.run()
-    lines = text.getvalue().splitlines()
+    text = capsys.readouterr().out
+    lines = text.splitlines()
     assert [line.partition("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
     assert all(word in line for line in lines for word in ("loss ", "accuracy ", "images/s", "ETA 0:00:"))
-    assert "\x1b" not in text.getvalue()
+    assert "\x1b" not in text
 
 
 def test_display_is_closed_after_an_error(tmp_path, capsys):

@@ -89,7 +89,7 @@ def test_validation_covers_every_example_once_on_any_number_of_shards(shards):
 
 def test_batch_size_not_divisible_by_shards_is_refused():
     split = SOURCE.split("train")
-    with pytest.raises(RecipeError, match="16 does not divide into 3 parts"):
+    with pytest.raises(RecipeError, match="16 does not divide into 3 shards"):
         batching.training_batches(split, whole_recipe(), STATISTICS, 4, shard=(0, 3))
     with pytest.raises(RecipeError, match="4 devices with 3 images each cannot mix"):
         batching.training_batches(split, whole_recipe(**{"data.batch_size": 12}), STATISTICS, 4, shard=(0, 4))
