@@ -134,7 +134,7 @@ def test_fit_reports_conversions_and_small_splits(tmp_path, capsys):
     with pytest.raises(cr.RecipeError, match="augment.repeats = 7 does not divide a batch of 54"):
         cr.fit("resnet20_cifar", (IMAGES / 255, np.eye(2)[LABELS]), workdir=tmp_path / "runs", **changes)
     said = capsys.readouterr().out
-    assert "the train images are float64 0..1: taken times 255 and rounded" in said
+    assert "the train images are float64 0..1: multiplied by 255 and rounded" in said
     assert "the train labels (60, 2) are one-hot: taken as 2 classes" in said
     assert "data.batch_size = 100 exceeds the number of training images: each step uses all 54" in said
     assert "warning: 6 validation images select the best epoch, and one image is 17% of its accuracy" in said
@@ -155,7 +155,7 @@ def test_schedule_longer_than_the_training_is_clipped_with_a_warning(tmp_path, c
     asked = {**SMALL, **changes, "optimizer.warmup": "0 epochs"} if words is None else {**SMALL, **changes}
     if words:
         asked.pop("optimizer.warmup")
-        with pytest.raises(cr.CNNRecipesWarning, match=f"training of 3 steps has no room.*{words}"):
+        with pytest.raises(cr.CNNRecipesWarning, match=f"training of 3 steps is too short.*{words}"):
             cr.fit(file, (IMAGES, LABELS), workdir=tmp_path, progress=False, **asked)
     else:  # an override of the call is never clipped
         with pytest.raises(cr.RecipeError, match="less than a step"):

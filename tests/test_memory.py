@@ -212,7 +212,7 @@ def test_closed_dataset_raises_with_a_remedy(folder, cache):
         split, dataset = batches(cache, data)
         assert len(list(dataset)) == 3
         split.close()
-        with pytest.raises(tf.errors.InvalidArgumentError, match="this data set is closed.*make a new one"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="this tf.data.Dataset is closed.*create a new one"):
             next(iter(dataset))
         again = batching.training_batches(split, RECIPE.change(**{"data.cache": cache}), STATISTICS, 2)
         assert len(list(again)) == 3

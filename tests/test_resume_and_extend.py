@@ -105,7 +105,7 @@ def test_resume_raises_for_finished_runs_and_other_data_or_recipes(finished, sto
         cr.resume(finished.folder)
     with pytest.raises(cr.RunError, match="is not a run folder"):
         cr.resume(tmp_path / "nothing")
-    with pytest.raises(cr.RunError, match="by its path; received 7"):
+    with pytest.raises(cr.RunError, match="by its path; give the path of a run folder, not 7"):
         cr.resume(7)
     with pytest.raises(cr.RunError, match=r"data.training_images was 54 and is 46"):
         cr.resume(stopped, data=(IMAGES[:50], LABELS[:50]), progress=False)

@@ -43,11 +43,11 @@ def say(text: object, indent: int = 2) -> None:
 
 
 def silent(text: object, indent: int = 2) -> None:
-    """Print nothing: takes the place of `say`."""
+    """Print nothing; a replacement for `say`."""
 
 
 def listed(names: Sequence[object], most: int = 6) -> str:
-    """Return the printable names, comma-separated; of more than `most` the first ones and the number of the rest."""
+    """Return printable names joined by commas; of more than `most` names, the last ones become "and N more"."""
     shown = [printable(name) for name in names[:most]]
     if len(names) > most:
         shown[-1:] = [f"and {len(names) - most + 1:,} more"]

@@ -55,7 +55,7 @@ def scan(folder: str) -> list[tuple[str, bool, bool]]:
 
 
 def nearest(path: str) -> str:
-    """Return " (did you mean ...?)" with similar existing paths for a local path that does not exist, or ""."""
+    """Return " (did you mean ...?)" with paths similar to a missing local path; "" for none, or for a URL."""
     if is_remote(path):
         return ""
     parts = Path(path)
@@ -103,7 +103,7 @@ def status(path: str) -> tuple[int, int]:
 
 @dataclass
 class _naming:
-    """Turn what a file system raises into an error that names the place."""
+    """Context manager that converts a file system error into a DataError naming the path."""
 
     path: str
 
@@ -114,4 +114,4 @@ class _naming:
         if isinstance(error, (OSError, tf.errors.OpError)):
             why = getattr(error, "message", None) or getattr(error, "strerror", None) or error
             place = getattr(error, "filename", None) or self.path
-            raise DataError(f"cannot look into {place!r}: {why}") from None
+            raise DataError(f"cannot read {place!r}: {why}; check the path and its permissions") from None

@@ -75,7 +75,7 @@ def plot_batch(
 
 
 def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
-    """Return approximate statistics of the training split, from its first images."""
+    """Return approximate channel statistics of the training split, from its first images."""
     found = []
     for shown, _, weights in batching.arrays(source.split("train"), recipe.data, 1):
         found.append(shown[weights > 0])

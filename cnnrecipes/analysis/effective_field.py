@@ -27,9 +27,9 @@ def effective_receptive_field(
 ) -> np.ndarray:
     """Compute the effective receptive field of the centre unit of a feature map (Luo et al. 2016, arXiv:1701.04128).
 
-    It is the absolute gradient of the centre unit, summed over channels, with respect to the images, in inference mode,
-    averaged over images and image channels. Normalization scales that are all 0 are set to 1 meanwhile: each block of
-    an untrained residual network ends in one, and only its shortcuts would be visible.
+    The field is the absolute gradient of the centre unit, summed over channels, with respect to the images, in
+    inference mode, averaged over images and image channels. Normalization scales that are all 0 are set to 1 meanwhile:
+    each block of an untrained residual network ends in one, and only its shortcuts would be visible.
 
     Args:
         model: functional or sequential, with a fixed input shape.
@@ -134,7 +134,7 @@ def _title(model: keras.Model, call: Call, field: np.ndarray, size: Sequence[flo
 
 
 def _target(found: Sequence[Call], layer: str | None) -> int:
-    """Return the index of a layer's last call, or of the last feature map."""
+    """Return the index of the last call of `layer`, or of the last feature map if `layer` is None."""
     if layer is None:
         maps = [i for i, call in enumerate(found) if call.sources and is_map(call.output_shape)]
         if not maps:
@@ -154,5 +154,7 @@ def _images(model: keras.Model, images: np.ndarray | None) -> np.ndarray:
     if images is None:
         return np.random.default_rng(0).uniform(0, 255, (8, *shape)).astype("float32")
     if np.ndim(images) != 4 or np.shape(images)[1:] != shape or not len(images):
-        raise ModelError(f"{model.name} takes images {(None, *shape)}, got {np.shape(images)}")
+        raise ModelError(
+            f"{model.name} takes images {(None, *shape)}, got {np.shape(images)}; give at least one of that shape"
+        )
     return np.asarray(images)

@@ -13,13 +13,13 @@ import pandas as pd
 
 from cnnrecipes._support.atomic_files import make_folder, write_whole
 from cnnrecipes.analysis import subject
-from cnnrecipes.analysis.activation_plot import plot_activation_statistics
+from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics
 from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.dead_channels import dead_channel_warnings, dead_channels
 from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import plot_receptive_field
-from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.analysis.subject import Subject
 from cnnrecipes.errors import CNNRecipesWarning

@@ -99,7 +99,7 @@ def plot_extension(
     Raises:
         RunError: the run does not exist or is unfinished, or its last checkpoint is missing.
         RecipeError: `epochs`, `schedule` or `learning_rate` is invalid.
-        ModelError: the suffix of `path` is none of these.
+        ModelError: the suffix of `path` is not supported.
         WriteError: `path` cannot be written.
     """
     longer, start = extended(Run.open(run), epochs, schedule, learning_rate)

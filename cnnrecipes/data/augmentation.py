@@ -29,7 +29,7 @@ class Augmentation:
 
     @property
     def framing(self) -> CropWhileDecoding | None:
-        """The random crop, applied while images are read; None if there is none."""
+        """The random crop, applied while images are decoded; None if the recipe has no random crop."""
         return self.ops[0] if self.ops and isinstance(self.ops[0], CropWhileDecoding) else None
 
     @property

@@ -114,7 +114,7 @@ def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation
 
 
 def evaluation_steps(split: Split, shards: int = 1) -> int:
-    """Return the number of evaluation batches of a split for each of `shards` devices."""
+    """Return the number of evaluation batches per device: the same for each of `shards` devices, rounded up."""
     return -(-len(split) // (EVALUATION_BATCH * shards))
 
 
@@ -158,7 +158,7 @@ def evaluation_batches(
 
 
 def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the evaluation batches as NumPy arrays. Raises DataError that names an unreadable file."""
+    """Yield the evaluation batches as NumPy arrays. Raises DataError that names an image that cannot be decoded."""
     try:
         yield from evaluation_batches(split, spec, classes).as_numpy_iterator()
     except tf.errors.OpError as error:
@@ -166,7 +166,7 @@ def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.n
 
 
 def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
-    """Return a function of (rows, step, epoch): how often each row's example was shown before, at least modulo 2."""
+    """Return a function of (rows, step, epoch) to the earlier showings of each row's example, exact or modulo 2."""
     earlier = order.earlier()
 
     def of_rows(row, step, epoch):
@@ -189,7 +189,9 @@ def _rows(size: int, shard: tuple[int, int], augment: schema.Augment) -> tuple[i
     """Return the first row and the number of rows of a shard. Raises RecipeError if shards would differ in size."""
     which, shards = shard
     if size % shards:
-        raise RecipeError(f"a batch of {size} does not divide into {shards} shards; set data.batch_size to a multiple")
+        raise RecipeError(
+            f"a batch of {size} does not divide into {shards} shards; set data.batch_size to a multiple of {shards}"
+        )
     rows = size // shards
     mixes = any(isinstance(op, Mix) for op in parse_list(augment.ops))
     if shards > 1 and mixes and rows % 2:
@@ -206,7 +208,7 @@ def _no_draws(size: int) -> tf.Tensor:
 
 
 def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
-    """Return the random crop of the augmentation, if any. Raises RecipeError if its size differs from the batches'."""
+    """Return the random crop of the augmentation, or None. Raises RecipeError if the sizes of crop and batch differ."""
     op = augmentation.framing
     if op is not None and op.size not in (None, *shape[:2]):
         raise RecipeError(f"augment.ops crops to {op.size} pixels, the images are {shape[:2]}; remove the size")

@@ -169,12 +169,15 @@ def changed_setting(setting: Setting, changes: Mapping[str, Any]) -> Setting:
             raise UnknownNameError("setting", key, fields)
         expected = type(getattr(setting, key))
         if not isinstance(value, expected):
-            raise RunError(f"the setting {key} is {value!r}; give {expected.__name__} as {getattr(setting, key)!r}")
+            raise RunError(
+                f"the experiment setting {key} is {value!r}; give {expected.__name__}, for example "
+                f"{getattr(setting, key)!r}"
+            )
     return dataclasses.replace(setting, **changes)
 
 
 def _reduced(setting: Setting) -> dict[str, Any]:
-    """Return a random subset of training and validation images at reduced size, as `data=` of `fit`."""
+    """Return a random subset of the training and validation images at reduced size, for `fit(data=...)`."""
     spec = catalog.load(RECIPE).change(**{"data.name": setting.data, "data.image_size": setting.pixels}).data
     source, left_out = open_readable(None, spec)
     warn_unreadable(left_out, sum(map(len, source.splits.values())))
@@ -183,7 +186,7 @@ def _reduced(setting: Setting) -> dict[str, Any]:
     if setting.images < 1 or setting.images + held_out > len(whole):
         raise DataError(
             f"{setting.data} has {len(whole)} training images; {setting.images} to train on and {held_out} to validate "
-            f"cannot be had, give images=1 to {len(whole) * 3 // 4}"
+            f"are too many; give images=1 to {len(whole) * 3 // 4}"
         )
     order = np.random.default_rng(0).permutation(len(whole))
     data: dict[str, Any] = {"class_names": list(source.class_names)}
@@ -222,7 +225,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame. Raises ValueError if a required column is missing."""
+    """Return `frame`, a history of cases. Raises ValueError if a required column is missing."""
     wanted = {"kind", "size", "epoch", "loss", "accuracy", "val_accuracy"}
     wanted |= {field.name for field in dataclasses.fields(Setting)}
     if missing := wanted - set(frame.columns):

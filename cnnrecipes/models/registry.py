@@ -15,19 +15,19 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(_ROWS)
 
 
 def register(name: str, architecture: Architecture, *, replace: bool = False) -> Architecture:
-    """Add an architecture to the registry, under the name that recipes and `build` use. Returns the architecture.
+    """Register an architecture under the name that recipes and `build` use, and return it.
 
     Args:
         replace: overwrite an architecture of this name, for example when a notebook cell runs again.
 
     Raises:
-        ModelError: the name is taken, or an option is no key of a recipe's `model` table.
+        ModelError: the name is taken, or an option is not a key of a recipe's `model` table.
     """
     if name in _ROWS and not replace:
         raise ModelError(f"an architecture {name!r} is registered already; choose another name, or give replace=True")
     if unknown := set(architecture.options) - set(schema.Model.model_fields):
         raise ModelError(
-            f"architecture {name!r} has options {sorted(unknown)}, which are no keys of a recipe's model table; "
+            f"architecture {name!r} has options {sorted(unknown)}, which are not keys of a recipe's model table; "
             f"use {', '.join(schema.Model.model_fields)}"
         )
     _ROWS[name] = architecture

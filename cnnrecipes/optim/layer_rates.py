@@ -12,7 +12,7 @@ def layer_rates(model: keras.Model, layer_decay: float | None) -> dict[str, floa
 
     Args:
         model: a functional or sequential model.
-        layer_decay: decay per layer; None returns an empty dictionary.
+        layer_decay: decay per layer; None: the result is an empty dictionary.
 
     Returns:
         variable path -> multiplier.
@@ -66,6 +66,6 @@ def _walk(model: keras.Model, after: dict[int, int], found: dict[str, int]) -> N
 
 
 def _lend(after: dict[int, int], known, same) -> None:
-    """Copy the numbers of `known` tensors to the tensors of another model that are the `same`."""
+    """Copy the numbers of the tensors `known` to the tensors `same`, which are equal tensors of another model."""
     for one, other in zip(known, same, strict=True):
         after[id(other)] = max(after.get(id(one), 0), after.get(id(other), 0))

@@ -15,8 +15,8 @@ An optimizer is one class, in any module: its fields are the parameters that a r
 
 Learning rate, weight decay, gradient clipping, layer-wise rates and weight averages are keys of the `optimizer` table
 of a recipe and work with every class. The modules of `optimizers/` are imported when a name is first looked up. A
-module outside of it registers its optimizers when it is imported; the environment variable CNNRECIPES_PLUGINS lists
-modules for the command line.
+module outside of the package registers its optimizers when it is imported; the environment variable CNNRECIPES_PLUGINS
+lists modules for the command line.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimizer(Call):
-    """Base class of optimizers: the update of one variable. `RecipeOptimizer` is the Keras optimizer around it.
+    """Base class of optimizers: the update of one variable. `RecipeOptimizer` wraps one as a Keras optimizer.
 
     Attributes:
-        slots: names of the state variables of each trainable variable, of its shape and dtype, 0 at first.
+        slots: names of the state variables per trainable variable, with its shape and dtype, initialized to 0.
         default_decay: kind of weight decay if the recipe has no `optimizer.decay`.
         decays_in_step: `step` applies the decoupled decay itself, of `optimizer.decoupled_decay`, to variables for
             which `optimizer.decays(variable)`.
@@ -75,7 +75,7 @@ class Optimizer(Call):
             learning_rate: of this step and this variable, a scalar of the variable's dtype.
             slots: the variable's state, in the order of `self.slots`.
         """
-        raise NotImplementedError(f"{type(self).__name__}.step")
+        raise NotImplementedError(f"{type(self).__name__} must define step()")
 
     def create_slots(self, optimizer: RecipeOptimizer, variables: Sequence[keras.Variable]) -> list[Slots]:
         """Create the state variables of all trainable variables, one tuple per trainable variable."""
@@ -89,7 +89,7 @@ class Optimizer(Call):
 
     def averaged(self, variable: keras.Variable, *slots: keras.Variable) -> tf.Tensor:
         """Return the value of a variable for evaluation; called if `averages_weights`."""
-        raise NotImplementedError(f"{type(self).__name__}.averaged")
+        raise NotImplementedError(f"{type(self).__name__} must define averaged()")
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", Optimizer, f"{__package__}.optimizers")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def build_optimizer(table: schema.Optimizer, model: keras.Model, learning_rate) -> RecipeOptimizer:
-    """Return the optimizer of a recipe for this model.
+    """Return the Keras optimizer of a recipe for a model.
 
     Weight decay applies to variables of rank 2 or more, or to all with `decay_all`.
 
@@ -107,7 +107,7 @@ class RecipeOptimizer(keras.optimizers.Optimizer):
         return tuple(self._slots[self._get_variable_index(variable)])
 
     def decays(self, variable) -> bool:
-        """Return whether weight decay applies to this variable."""
+        """Return True if weight decay applies to this variable."""
         return self._use_weight_decay(variable)
 
     def update_step(self, gradient, variable, learning_rate):

@@ -35,10 +35,10 @@ class WeightAverage:
 
     def update(self, step: tf.Tensor) -> None:
         """Update the average after optimizer step `step`, an integer scalar counted from 0."""
-        raise NotImplementedError(f"{type(self).__name__}.update")
+        raise NotImplementedError(f"{type(self).__name__} must define update()")
 
     def swap(self) -> None:
-        """Swap the model's weights and the evaluation weights; does nothing if the average does not provide them."""
+        """Swap the model's weights and the evaluation weights; no effect for an average without evaluation weights."""
 
 
 class Lookahead(WeightAverage):
@@ -88,7 +88,7 @@ class EMA(WeightAverage):
 
 
 class OptimizerAverage(WeightAverage):
-    """The evaluation weights of an optimizer that averages the weights itself, for example schedule-free AdamW."""
+    """Weight average that an optimizer computes itself, for example schedule-free AdamW, for evaluation."""
 
     def __init__(self, model: keras.Model, optimizer: RecipeOptimizer):
         self.weights, self.optimizer = list(model.trainable_variables), optimizer

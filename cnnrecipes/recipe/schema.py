@@ -29,7 +29,7 @@ from cnnrecipes.recipe.values import check_nesting, plain, shown
 
 
 class Recipe(Section):
-    """A validated recipe. `Recipe.read(path)`, `.change(**{"train.epochs": 5})`, `.to_toml()`."""
+    """A validated recipe: `.change(**{"train.epochs": 5})` returns a changed copy, `.to_toml()` the file's text."""
 
     name: FolderName = "unnamed"
     data: Data
@@ -105,7 +105,7 @@ class Recipe(Section):
             return changed
         said = [f"{key} is {value!r}" for key, value in scaled.items()]
         warnings.warn(
-            f"the schedule of {before} epochs has no room in {after}: scaled, {' and '.join(said)}",
+            f"the schedule of {before} epochs does not fit into {after}: scaled, {' and '.join(said)}",
             CNNRecipesWarning,
             stacklevel=3,
         )
@@ -148,7 +148,7 @@ def model_spec(model: str | Model, **options: Any) -> Model:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of recipe files, for editors; no key is required, since a file may use `extends`."""
+    """Return the JSON Schema of recipe files, for editors. No key is required, since `extends` may provide it."""
     schema = Recipe.model_json_schema()
     schema["properties"]["extends"] = {"type": "string", "description": "name or path of the recipe to extend"}
     schema.pop("required", None)

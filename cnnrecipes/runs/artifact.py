@@ -97,7 +97,7 @@ class Artifact:
         return forward.get_concrete_function(tf.TensorSpec((EVALUATION_BATCH, *self.input_shape), tf.uint8))
 
     def save(self, path: Path) -> None:
-        """Write the file atomically. Raises WriteError."""
+        """Write the artifact file atomically. Raises WriteError."""
         about = {"format": 1, "class_names": self.class_names, "recipe": self.recipe.to_dict()}
 
         def write(beside: Path) -> None:
@@ -109,7 +109,7 @@ class Artifact:
 
     @classmethod
     def load(cls, path: Path) -> Artifact:
-        """Load the file. Raises RunError if it is missing, damaged, or not an artifact of cnnrecipes."""
+        """Load an artifact file. Raises RunError if it is missing, damaged, or not an artifact of cnnrecipes."""
         try:
             with zipfile.ZipFile(path) as archive:
                 about = _about(archive)
@@ -240,7 +240,7 @@ class Artifact:
         return predictions
 
     def _chunks(self, paths: list[str], unreadable: dict[str, str]) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-        """Yield the readable files and their images in batches; add the others to `unreadable`, with the reason."""
+        """Yield batches of readable files and their images; add unreadable files to `unreadable`, with the reason."""
 
         def read(path: str) -> np.ndarray | str:
             try:
@@ -258,7 +258,7 @@ class Artifact:
                     yield [path for path, _ in readable], [image for _, image in readable]
 
     def softmax(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
-        """Return probabilities (N, classes) of images of any size, averaged over the views of `scorer` if given."""
+        """Return probabilities (N, classes) of images of any size, averaged over views if `scorer` is not None."""
         if scorer:
             return np.asarray([np.exp(row) for row in scorer.scores(images)])
         return softmax(self.logits(self._fitted(images)))
@@ -286,13 +286,14 @@ class Artifact:
 
     def _read_file(self, path: Path) -> np.ndarray:
         if not path.is_file():
-            what = "is a folder; give the images in it" if path.is_dir() else "does not exist"
+            what = "is a folder; give the images in it" if path.is_dir() else "does not exist; check the path"
             raise DataError(f"the image {str(path)!r} {what}")
         try:
             return decode(path.read_bytes(), self.input_shape[-1]).numpy()
         except (OSError, tf.errors.OpError) as error:
             raise DataError(
-                f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason(error)}"
+                f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason(error)}; repair or "
+                "replace the file"
             ) from None
 
     def _fitted(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -300,7 +301,7 @@ class Artifact:
         return np.stack([self._fit(i) for i in images]) if images else np.empty((0, *self.input_shape), np.uint8)
 
     def _fit(self, images: np.ndarray) -> np.ndarray:
-        """Resize images (..., H, W, C) to the model's size with the recipe's resize method."""
+        """Resize images (..., H, W, C) to the model's input size with the recipe's resize method."""
         size, spec = self.input_shape[:2], self.recipe.data
         if images.shape[-3:-1] == size and not spec.short_side:
             return images
@@ -325,9 +326,9 @@ def _stack(inputs: Any, channels: int) -> tuple[np.ndarray, bool]:
     if channels == 3:
         first = array.shape[0] == 3
         remedy = (
-            "of one with its channels first give image.transpose(1, 2, 0)"
+            "for an image with channels first, give image.transpose(1, 2, 0)"
             if first
-            else ("of gray ones give images[..., None].repeat(3, -1)")
+            else ("for gray images, give images[..., None].repeat(3, -1)")
         )
         raise DataError(
             f"an array of shape {array.shape} is a stack of gray images (N, H, W), and the model was trained on RGB; "
@@ -337,7 +338,7 @@ def _stack(inputs: Any, channels: int) -> tuple[np.ndarray, bool]:
 
 
 def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """Return the content of cnnrecipes.json. Raises ValueError if it is too large or not as `save` writes it."""
+    """Return the content of an artifact's cnnrecipes.json. Raises ValueError if it is too large or not valid."""
     declared = archive.getinfo(ENTRY).file_size
     if declared > MAX_ENTRY:
         raise ValueError(f"its {ENTRY} has {declared:,} bytes, at most {MAX_ENTRY:,} are allowed")
@@ -347,7 +348,7 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise ValueError(f"its {ENTRY} has more than {MAX_ENTRY:,} bytes")
     about = json.loads(content)
     if not isinstance(about, dict) or not {"class_names", "recipe"} <= about.keys():
-        raise ValueError(f"its {ENTRY} has no class_names and recipe")
+        raise ValueError(f"its {ENTRY} lacks class_names or recipe")
     names = about["class_names"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"the class_names in its {ENTRY} are not a list of strings")
@@ -369,5 +370,5 @@ def _check_model(model: keras.Model, names: Sequence[str]) -> None:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities (N, classes) float32, computed in float64 so that a row does not depend on the batch."""
+    """Return the softmax of logits (N, classes), float32; computed in float64, so that no row depends on others."""
     return special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)

@@ -35,7 +35,7 @@ _NAME = re.compile(r"step_(\d{9})\.npz")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Identifies a training: a checkpoint of another one is not resumed.
+    """The recipe and data of a training; only a training with an equal fingerprint may resume its checkpoints.
 
     Attributes:
         recipe: the recipe as nested tables.
@@ -46,7 +46,7 @@ class Fingerprint:
     data: Mapping[str, Any]
 
     def differences(self, other: Fingerprint) -> list[tuple[str, Any, Any]]:
-        """Return (name, own value, other value) of all differences, except for keys that may change on resume."""
+        """Return (key, own value, other value) for each difference, except for keys that may change on resume."""
         own, others = (_flat(fixed_part(each.recipe)) | _flat({"data": each.data}) for each in (self, other))
         names = sorted(own.keys() | others.keys())
         return [(name, own.get(name), others.get(name)) for name in names if own.get(name) != others.get(name)]
@@ -54,7 +54,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at a step: the values of its variables by name, its state and its fingerprint."""
+    """The state of a training at one step: values of its variables by name, `TrainState` and fingerprint."""
 
     path: Path
     arrays: dict[str, np.ndarray]
@@ -97,31 +97,31 @@ class Checkpoint:
             )
 
     def restore(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
-        """Assign the values to groups of variables. Raises RunError, before any assignment, if they do not match."""
+        """Assign the stored values to groups of variables. Raises RunError, before any assignment, if they differ."""
         wanted = _named(variables)
         if wanted.keys() != self.arrays.keys():
             raise RunError(
                 f"{str(self.path)!r} has {len(self.arrays)} variables, this training {len(wanted)}; "
-                "it belongs to another recipe or another version of cnnrecipes or Keras"
+                "resume with the recipe and the versions of cnnrecipes and Keras that wrote it"
             )
         for name, variable in wanted.items():
             if tuple(variable.shape) != self.arrays[name].shape:
                 raise RunError(
-                    f"{str(self.path)!r}: {variable.path} has shape {self.arrays[name].shape} there and "
-                    f"{tuple(variable.shape)} here; it belongs to another model"
+                    f"{str(self.path)!r}: {variable.path} has shape {self.arrays[name].shape} in the checkpoint and "
+                    f"{tuple(variable.shape)} in this model; resume with the recipe that wrote it"
                 )
         for name, variable in wanted.items():
             variable.assign(self.arrays[name])
 
 
 def found(run: Path) -> list[Path]:
-    """Return the paths of the checkpoints of a run folder, newest first, without reading them."""
+    """Return the paths of all checkpoint files in a run folder, newest first, without opening them."""
     paths = (run / FOLDER).glob("step_*.npz")
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), reverse=True)
 
 
 def newest(run: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
-    """Return the newest valid checkpoint of a run folder; None if it has none.
+    """Return the newest valid checkpoint of a run folder; None if the folder has no checkpoint.
 
     Args:
         say: receives a message for every damaged checkpoint that is skipped.
@@ -138,7 +138,7 @@ def newest(run: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
             if path != paths[-1]:
                 say(f"{error}; the one before it is used")
     if why is not None:
-        raise RunError(f"{why}, and there is no other; train again with `cnnrecipes fit`")
+        raise RunError(f"{why}, and there is no other checkpoint; train again with `cnnrecipes fit`")
     return None
 
 
@@ -229,7 +229,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _state_of_first_format(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of a `TrainState` from a checkpoint that was written before there was one."""
+    """Return a record of `TrainState` for a checkpoint of the first format, which has none."""
     parts = document["parts"]
     budget, waited = parts.get("budget", {}), parts.get("patience", {}).get("waited", 0)
     patience = document["recipe"]["train"].get("early_stopping")

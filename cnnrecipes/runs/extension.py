@@ -17,7 +17,7 @@ from cnnrecipes.runs.weights import BEST
 
 
 def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) -> tuple[Recipe, Checkpoint]:
-    """Return the extended recipe and the checkpoint, of that recipe, that its training starts from.
+    """Return the longer recipe, and the last checkpoint of the run, adapted to that recipe, to continue from.
 
     Args:
         epochs: additional epochs, at least 1.
@@ -39,7 +39,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
 
 
 def copy_start(start: Checkpoint, run: Run) -> None:
-    """Write the checkpoint that an extension starts from, and the best weights so far, into its new run folder.
+    """Write an extension's first checkpoint, and the best weights so far, into the new run folder.
 
     Raises:
         RunError: they cannot be written.
@@ -54,7 +54,10 @@ def copy_start(start: Checkpoint, run: Run) -> None:
 
 
 def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:
-    """Return the recipe extended by `epochs` after `done` epochs. Raises RecipeError."""
+    """Return the recipe of a training of `done` + `epochs` epochs, whose schedule is extended by `schedule`.
+
+    Raises RecipeError for invalid arguments, or a recipe with a time budget.
+    """
     if schedule not in EXTENSIONS:
         raise UnknownNameError("extension of the schedule", schedule, EXTENSIONS)
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:

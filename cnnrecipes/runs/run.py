@@ -68,7 +68,7 @@ class Run:
             run.write("environment.json", json.dumps(environment(), indent=2))
         except OSError as error:
             raise RunError(
-                f"cannot write a run folder in {str(workdir)!r} ({error.strerror}); give another with workdir="
+                f"cannot write a run folder in {str(workdir)!r} ({error.strerror}); give another folder with workdir="
             ) from None
         return run
 
@@ -78,7 +78,7 @@ class Run:
         if isinstance(folder, Run):
             return folder
         if not isinstance(folder, (str, Path)):
-            raise RunError(f"a run is opened by its path; received {folder!r}")
+            raise RunError(f"a run is opened by its path; give the path of a run folder, not {folder!r}")
         if Path(folder).is_file():
             raise RunError(f"{str(folder)!r} is a file; give the run folder it came from")
         if not (Path(folder) / "recipe.toml").is_file():
@@ -94,7 +94,7 @@ class Run:
         return (self.folder / "metrics.json").is_file()
 
     def require_unfinished(self) -> Run:
-        """Return the run. Raises RunError if its training has completed."""
+        """Return the run itself. Raises RunError if its training has completed."""
         if self.finished:
             raise RunError(f"{str(self.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
         return self
@@ -114,7 +114,7 @@ class Run:
         """
         path = self.folder / "history.csv"
         if not path.is_file():
-            raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch")
+            raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch; resume it")
         try:
             return _checked_history(pd.read_csv(path))
         except (ValueError, OSError) as error:
@@ -129,7 +129,7 @@ class Run:
         """
         path = self.folder / "metrics.json"
         if not path.is_file():
-            raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish")
+            raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish; resume it")
         try:
             return _checked_metrics(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, OSError) as error:
@@ -209,7 +209,7 @@ class Run:
         return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
 
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
-        """Return the data to evaluate: the recipe's data with its splits, or the given data."""
+        """Return the data to evaluate on: `data` if it is given, otherwise the recipe's data with its splits."""
         if data is not None:
             given = open_readable_for_evaluation(data, class_names, say_or_warn)
             if split is None or split in given.splits or UNSPLIT not in given.splits:
@@ -220,7 +220,7 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock of the run as a context manager. Raises RunError if another process holds it."""
+        """Hold the run's lock in the `with` block. Raises RunError if another process holds it."""
         lock = FileLock(self.folder / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -236,13 +236,13 @@ class Run:
             lock.release()
 
     def keep(self, recipe: Recipe) -> None:
-        """Write a recipe that has changed since the start of the run; an equal one is not rewritten."""
+        """Rewrite recipe.toml if `recipe` differs from the recorded one."""
         if recipe != self.recipe:
             self.write("recipe.toml", recipe.to_toml())
             self.__dict__.pop("recipe", None)
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file of the folder atomically. Raises WriteError."""
+        """Write a text file into the run folder atomically. Raises WriteError."""
         write_text(self.folder / name, text)
 
     def __repr__(self) -> str:
@@ -260,7 +260,7 @@ def load(path: str | Path) -> Run | Artifact:
         RunError: neither a run folder nor a valid artifact of cnnrecipes.
     """
     if not isinstance(path, (str, Path)):
-        raise RunError(f"a run is opened by its path; received {path!r}")
+        raise RunError(f"a run is opened by its path; give the path of a run folder or a model.keras, not {path!r}")
     path = Path(path)
     if path.is_file():
         return Artifact.load(path)
@@ -287,7 +287,7 @@ def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _checked_metrics(found: Any) -> dict[str, Any]:
-    """Return the content of metrics.json. Raises ValueError if it is not as `fit` writes it."""
+    """Return the content of metrics.json. Raises ValueError if entries are missing or not numbers."""
     if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
         raise ValueError("it has no epoch")
     for split in found.keys() - {"epoch", "weights"}:
@@ -296,7 +296,7 @@ def _checked_metrics(found: Any) -> dict[str, Any]:
         values = [metrics.get("accuracy"), metrics.get("cross_entropy"), metrics.get("n")]
         values += interval if isinstance(interval, list) and len(interval) == 2 else [None]
         if not all(isinstance(value, (int, float)) for value in values):
-            raise ValueError(f"{split!r} is not the result of an evaluation")
+            raise ValueError(f"its entry {split!r} is not the result of an evaluation")
     return found
 
 
@@ -316,7 +316,7 @@ def environment() -> dict[str, Any]:
 
 
 def check_place(workdir: str | Path, name: str | None = None) -> None:
-    """Raise RunError if a run folder of this name cannot be created in `workdir`."""
+    """Raise RunError if a run folder called `name` cannot be created in `workdir`."""
     if not isinstance(workdir, (str, Path)):
         raise RunError(f"workdir is {workdir!r}; give the path of the parent folder of run folders")
     if not is_utf8(workdir):
@@ -328,14 +328,14 @@ def check_place(workdir: str | Path, name: str | None = None) -> None:
     except ValueError as error:
         raise RunError(f"the run's name is {name!r}; {error}") from None
     if (Path(workdir) / name).exists():
-        raise RunError(f"{str(Path(workdir) / name)!r} exists already; give another name, or take it away")
+        raise RunError(f"{str(Path(workdir) / name)!r} exists already; give another name, or move it away")
 
 
 def _named(workdir: Path, name: str) -> Path:
     try:
         (workdir / name).mkdir()
     except FileExistsError:
-        raise RunError(f"{str(workdir / name)!r} exists already; give another name, or take it away") from None
+        raise RunError(f"{str(workdir / name)!r} exists already; give another name, or move it away") from None
     return workdir / name
 
 

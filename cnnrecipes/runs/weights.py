@@ -18,12 +18,12 @@ START = "start_from.npz"  # in a run folder: the weights that train.start_from n
 
 
 def write_weights(path: Path, weights: Sequence[np.ndarray], **about: Any) -> None:
-    """Write weights in the order of `model.weights`, with JSON values about them, atomically. Raises OSError."""
+    """Write weights in the order of `model.weights`, and the JSON values `about`, atomically. Raises OSError."""
     verified_npz.write(path, {f"weights/{number:05d}": array for number, array in enumerate(weights)}, about)
 
 
 def read_weights(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """Return weights and the values about them. Raises RunError if the file is missing or damaged."""
+    """Return the weights in a file and the JSON values stored with them. Raises RunError if it is damaged."""
     arrays, about = verified_npz.read(path)
     return [arrays[name] for name in sorted(arrays) if name.startswith("weights/")], about
 

@@ -13,7 +13,7 @@ from cnnrecipes.syntax.call_syntax import Call, Kind, parse_call
 
 
 class Registry(Mapping[str, type[Kind]], Generic[Kind]):
-    """Call classes by name; a mapping of the names without their aliases, which are found as well.
+    """Registry of classes by name, and a mapping of names to classes: lookup accepts aliases, iteration omits them.
 
     The first lookup imports all modules of `package`, which register the built-in classes, and the modules that the
     environment variable CNNRECIPES_PLUGINS lists, separated by commas.
@@ -31,12 +31,12 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
         self._discovered = False
 
     def register(self, name: str, *aliases: str) -> Callable[[type[Kind]], type[Kind]]:
-        """Return a decorator that registers a class under a name, and under former names that stay accepted.
+        """Return a decorator that registers a class under a name, and under former names, which are accepted too.
 
         A class that is defined again in the same module (a notebook cell, `importlib.reload`) replaces the earlier one.
 
         Raises:
-            RegistrationError: the name is taken or no identifier, or the class does not extend the base class.
+            RegistrationError: the name is taken or not an identifier, or the class does not extend the base class.
         """
 
         def add(cls: type[Kind]) -> type[Kind]:
@@ -51,7 +51,7 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
         return add
 
     def parse(self, text: str) -> Kind:
-        """Parse a call such as `pad_crop(4)`.
+        """Return the object that a call describes: `pad_crop(4)` is an instance of the class registered as "pad_crop".
 
         Raises:
             RecipeError: invalid syntax, an unknown name or parameter, or a value out of range.
@@ -74,7 +74,9 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
         if not (isinstance(cls, type) and issubclass(cls, self._base)):
             raise RegistrationError(f"{self.kind} {name!r} is {cls!r}; register a subclass of {_path(self._base)}")
         if not name.isidentifier():
-            raise RegistrationError(f"{self.kind} name {name!r} is no identifier; use letters, digits and underscores")
+            raise RegistrationError(
+                f"{self.kind} name {name!r} is not an identifier; use letters, digits and underscores"
+            )
         present = self._classes.get(self._aliases.get(name, name))
         if present is not None and _path(present) != _path(cls):
             raise RegistrationError(

@@ -32,7 +32,7 @@ from cnnrecipes.training.train_model import TrainModel
 
 @dataclass
 class TrainJob:
-    """A training that is ready to start.
+    """A training that is ready to start: data, devices, and the model with its optimizer and schedule.
 
     Attributes:
         pipeline: the data, and the recipe.
@@ -75,7 +75,7 @@ class TrainJob:
 
     @property
     def microbatches(self) -> int:
-        """Number of microbatches that a batch is computed in."""
+        """Number of microbatches into which a batch is divided."""
         return self.model.microbatches
 
     def rebuild(self, microbatches: int) -> None:
@@ -104,7 +104,7 @@ class TrainJob:
         return state
 
     def training_batches(self, first_step: int, last_step: int) -> tf.data.Dataset:
-        """Return the training batches of these steps, sharded over the devices."""
+        """Return the batches of steps `first_step` to `last_step` (exclusive), sharded over the devices."""
         return self.devices.shard(lambda shard: self.pipeline.training_batches(first_step, last_step, shard))
 
     def validation_batches(self) -> tf.data.Dataset:
@@ -121,7 +121,7 @@ class TrainJob:
 def _built(
     pipeline: InputPipeline, devices: Devices, weights_from: str | Path | None, microbatches: int
 ) -> tuple[TrainModel, RecipeSchedule]:
-    """Return the compiled model in training and its schedule. Raises CNNRecipesError if anything is not compatible."""
+    """Return the compiled model in training and its schedule. Raises CNNRecipesError if they cannot be built."""
     recipe, images = pipeline.recipe, pipeline.images_per_step
     devices.check_batch(images, microbatches)
     planned = build_schedule(recipe.optimizer, recipe.train, pipeline.steps_per_epoch, images)
@@ -171,14 +171,14 @@ def repeated(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _drawn_weights(pipeline: InputPipeline, devices: Devices) -> list[np.ndarray]:
-    """Return initial weights drawn outside of a strategy, within which Keras draws others; none for one device."""
+    """Return initial weights drawn outside of the strategy, in which Keras would draw others; [] for one device."""
     if devices.count == 1:
         return []
     return [variable.numpy() for variable in models.build(pipeline.recipe.model, **pipeline.for_model).variables]
 
 
 def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
-    """Return the norm that replaces batch norm on several devices, if the recipe asks for it; else None.
+    """Return the norm that replaces batch norm on several devices with `train.sync_batch_norm`; otherwise None.
 
     Raises:
         TrainingError: `train.sync_batch_norm` for a model without batch norm.
@@ -187,7 +187,7 @@ def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
         return None
     norm = models.find(recipe.model.name).complete(recipe.model).norm
     if norm != "batch":
-        raise TrainingError(f"train.sync_batch_norm with model.norm = {norm!r}; it is of batch norm only")
+        raise TrainingError(f"train.sync_batch_norm needs model.norm = 'batch', not {norm!r}; change one of them")
     return layers.synchronized_batch_norm() if devices.count > 1 else None
 
 

@@ -90,13 +90,13 @@ class TrainModel(keras.Model):
 
     @property
     def lost_step(self) -> int | None:
-        """The first step, from 0, with a non-finite loss; None if there is none."""
+        """Number, from 0, of the first step with a non-finite loss; None if there is none."""
         step = int(self._lost.numpy())
         return None if step < 0 else step
 
     @property
     def last_rate(self) -> float:
-        """The learning rate of the last step."""
+        """Learning rate of the most recent training step."""
         return float(self._rate.numpy())
 
     @property
@@ -111,7 +111,7 @@ class TrainModel(keras.Model):
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
-        """Swap in the evaluation weights within the context: the weight average if there is one."""
+        """Swap in the evaluation weights in the `with` block: the weight average if there is one."""
         for average in self._averages:
             average.swap()
         try:
@@ -140,7 +140,7 @@ class TrainModel(keras.Model):
         return self.inner(images, training=training)
 
     def train_step(self, data) -> None:
-        """One step on a batch of augmented images and their labels."""
+        """Run one training step on a batch of augmented images and their labels."""
         images, labels = data
         loss, logits, gradients = self._computed(images, labels)
         self._keep_statistics_alike()
@@ -162,7 +162,7 @@ class TrainModel(keras.Model):
         self._accuracy.update_state(_right(labels, logits), weights)
 
     def _computed(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Return mean loss, logits (N, classes) and gradients of this device's batch."""
+        """Return mean loss, logits (N, classes) and gradients of the batch of this device."""
         if self.microbatches == 1:
             return self._microbatch(images, labels)
         sliced = [tf.reshape(x, (self.microbatches, -1, *x.shape[1:])) for x in (images, labels)]
@@ -195,13 +195,13 @@ class TrainModel(keras.Model):
         return tf.cast(loss, tf.float32) * devices, tf.cast(logits, tf.float32), gradients
 
     def _added_up(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """All-reduce the gradients before the optimizer clips them: clipping applies to the global batch."""
+        """Return the gradients summed over all devices, so that the optimizer clips those of the global batch."""
         if not _many_devices():
             return gradients
         return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients))
 
     def _keep_statistics_alike(self) -> None:
-        """Average the moving statistics over the devices, which would otherwise diverge."""
+        """Average the moving statistics of normalizations over the devices, where they would diverge."""
         if not _many_devices():
             return
         kept = [v for v in self.inner.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
@@ -228,7 +228,7 @@ class TrainModel(keras.Model):
         self.train_function = execute
 
     def make_test_function(self, force=False):
-        """Build the test function: (iterator, number of batches) to the accumulated metrics."""
+        """Build the test function, from (iterator, number of batches) to the accumulated metrics."""
         if self.test_function is None or force:
             self.test_function = self._repeated(self.test_step)
 

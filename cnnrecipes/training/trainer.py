@@ -129,7 +129,10 @@ class Trainer:
                 state.steps_per_execution = round(job.devices.mean([steps])[0])
 
     def _outcome(self, state: TrainState) -> Outcome:
-        """Return the best or last weights, as the recipe selects; the last ones, with a message, if best.npz is bad."""
+        """Return the best or the last weights, as the recipe selects.
+
+        If best.npz is not usable, the last weights are returned, with a message.
+        """
         weights = self.job.model.measured_weights()
         last = Outcome(weights, state.epoch, state, checkpoint.digest(weights))
         if self.job.recipe.train.artifact == "last" or state.best_epoch in (None, state.epoch) or not self.folder:
@@ -138,19 +141,19 @@ class Trainer:
         try:
             best, about = read_weights(path)
         except RunError as error:
-            self.say(f"{error}; the last weights are kept instead")
+            self.say(f"{error}; the last weights are used instead")
             return last
         if about["epoch"] != state.best_epoch:
             # Written after the last checkpoint of a killed training, and not reproduced by the resume.
             self.say(
                 f"{str(path)!r} has the weights of epoch {about['epoch']}, the best is {state.best_epoch}; the last "
-                "weights are kept instead"
+                "weights are used instead"
             )
             return last
         return replace(last, weights=best, epoch=state.best_epoch)
 
     def _check_halving(self, error: OutOfMemory) -> None:
-        """Raise the error again unless the recipe allows smaller microbatches and the batch divides into them."""
+        """Raise `error` unless the recipe allows smaller microbatches and the batch divides into them."""
         job = self.job
         divides = job.pipeline.images_per_step % (2 * job.microbatches * job.devices.count) == 0
         if job.recipe.devices.on_oom != "halve" or not divides:
@@ -168,5 +171,5 @@ def _naming_memory(job: TrainJob) -> Iterator[None]:
         raise OutOfMemory(
             f"out of memory with batches of {job.recipe.data.batch_size} of {job.recipe.model.name} "
             f"({str(error).strip().splitlines()[0][:200]}); set train.microbatches={2 * job.microbatches} to compute "
-            "each in more microbatches, devices.on_oom=halve to have that done, or a smaller data.batch_size"
+            "each in more microbatches, devices.on_oom=halve to do so automatically, or a smaller data.batch_size"
         ) from None

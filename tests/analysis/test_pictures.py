@@ -20,7 +20,7 @@ from cnnrecipes.analysis import (
     plot_schedule,
     subject,
 )
-from cnnrecipes.analysis.activation_plot import growth_per_layer
+from cnnrecipes.analysis.activation_statistics_plot import growth_per_layer
 from cnnrecipes.analysis.map_sheet import draw
 from cnnrecipes.experiments import lecture
 from cnnrecipes.recipe import catalog
@@ -77,7 +77,7 @@ def test_inspect_labels_the_image_it_shows(model, tmp_path, monkeypatch):
         shown.append(heading)
         return draw(title, heading, *rest)
 
-    monkeypatch.setattr("cnnrecipes.analysis.features.map_sheet.draw", keep)
+    monkeypatch.setattr("cnnrecipes.analysis.feature_plots.map_sheet.draw", keep)
     inspect(model, tmp_path)
     found = subject.find("resnet8_digits")
     inspect(found.model, tmp_path, found.images, first=found.first)

@@ -189,7 +189,7 @@ def test_schedule_survives_serialization():
         ({"schedule": "step('9 epochs')"}, r"every = '9 epochs' is 27 steps of a training of 12"),
         ({"schedule": "step('0.1 epochs')"}, "less than a step"),
         ({"schedule": "multi_step(['2 epochs', '5 epochs'])"}, r"milestone.* = '5 epochs' is 15 steps"),
-        ({"schedule": "multi_step(['75%', '6 steps'])"}, r"at steps \[9, 6\]; each comes after"),
+        ({"schedule": "multi_step(['75%', '6 steps'])"}, r"at steps \[9, 6\]; give them in increasing order"),
         ({"schedule": "trapezoid('80%')", "warmup": "1 epoch"}, "warm-up of 3 steps and a cooldown of 10 do not fit"),
         ({"schedule": "warm_restarts('13 steps')"}, "13 steps"),
         ({"extensions": ["restart(4)"]}, "raise train.epochs above 4"),

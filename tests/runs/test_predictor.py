@@ -212,9 +212,9 @@ def test_rectangular_model_has_views_of_its_size():
         ("ten_crop(short_side=-40)", "short_side is -40"),
         ("ten_crop(5000)", "short_side is 5000.*4096"),
         ("multi_scale([])", "short_sides"),
-        ([], r"tta is \[\]; give a view"),
+        ([], r"tta is \[\]; give one or several of the views"),
         ("", "cannot read the view ''"),
-        (3, "tta is 3; give a view"),
+        (3, "tta is 3; give one or several of the views"),
     ],
 )
 def test_invalid_views_raise(artifact, given, words):

@@ -68,7 +68,7 @@ def test_redefined_class_replaces_the_earlier_one(animals):
 def test_invalid_registration_raises(animals):
     with pytest.raises(RegistrationError, match="animal 'stone' is <class 'int'>; register a subclass of .*Animal"):
         animals.register("stone")(int)
-    with pytest.raises(RegistrationError, match="name 'sea-gull' is no identifier"):
+    with pytest.raises(RegistrationError, match="name 'sea-gull' is not an identifier"):
         animals.register("sea-gull")(Animal)
 
 

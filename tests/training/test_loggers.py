@@ -352,6 +352,6 @@ def test_mlflow_error_does_not_end_the_training(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mlflow, "log_metrics", refuse)
-    with pytest.warns(UserWarning, match="MLflow did not take.*the server is away"):
+    with pytest.warns(UserWarning, match="MLflow did not record.*the server is away"):
         history = trained(loggers.loggers(recipe_of("mlflow"), tmp_path), tmp_path)
     assert len(history) == 3

@@ -137,4 +137,4 @@ def test_damaged_best_weights_are_reported_and_last_weights_used(tmp_path):
     training = LinearTraining(tmp_path, learning_rate=1e-9, epochs=4, callbacks=[Damage()])
     outcome = training.run()
     assert outcome.epoch == 4
-    assert "the last weights are kept instead" in training.said[-1]
+    assert "the last weights are used instead" in training.said[-1]

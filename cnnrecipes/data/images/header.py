@@ -46,7 +46,7 @@ class Header:
 
     @property
     def by_pillow(self) -> bool:
-        """True if TensorFlow cannot decode it correctly: CMYK, BMP (palettes), GIF (transparency), WebP, ..."""
+        """True if TensorFlow cannot decode the image correctly: CMYK, BMP (palettes), GIF (transparency), WebP, ..."""
         return self.kind not in ("jpeg", "png") or self.mode == "CMYK"
 
 
@@ -61,12 +61,12 @@ def read_header(content: bytes) -> Header:
         what = "is empty" if not content else f"begins with {content[:12]!r}"
         raise ValueError(f"the file {what}; it is not a JPEG, PNG, GIF, BMP, WebP, TIFF or other supported image")
     if header.width * header.height > MAX_PIXELS:
-        raise ValueError(f"it claims {header.width} x {header.height} pixels, the limit is {MAX_PIXELS:,}")
+        raise ValueError(f"the header claims {header.width} x {header.height} pixels, the limit is {MAX_PIXELS:,}")
     return header
 
 
 def kind_of(content: bytes) -> Kind:
-    """Return the image format by the first 64 bytes; "unknown" if it is not an image."""
+    """Return the image format from the first 64 bytes of a file; "unknown" if they are not of an image."""
     for kind, signatures in _SIGNATURES.items():
         if content.startswith(signatures):
             return kind
@@ -101,7 +101,7 @@ def _parse(content: bytes) -> Header:
 
 
 def _jpeg(content: bytes) -> Header:
-    """Parse the segments up to the start of frame."""
+    """Parse the segments of a JPEG up to the start of frame."""
     place, orientation = 2, 1
     while place + 4 <= len(content):
         if content[place] != 0xFF:
@@ -136,7 +136,7 @@ def _png(content: bytes) -> Header:
 
 
 def _webp(content: bytes) -> Header:
-    """Parse the extended format only; the others are at most 16,384 pixels wide, and Pillow checks their size."""
+    """Parse the extended WebP format only; the others are at most 16,384 pixels wide, and Pillow checks their size."""
     if content[12:16] != b"VP8X":
         return Header("webp")
     width, height = (1 + int.from_bytes(content[at : at + 3], "little") for at in (24, 27))
@@ -158,7 +158,7 @@ def _tiff(content: bytes) -> Header:
 
 
 def _orientation(tiff: bytes) -> int:
-    """Return the orientation in an EXIF block; 1 if missing or invalid."""
+    """Return the orientation (1 to 8) in an EXIF block; 1 if it is missing or invalid."""
     value = _tags(tiff).get(_ORIENTATION_TAG, 1)
     return value if 1 <= value <= 8 else 1
 

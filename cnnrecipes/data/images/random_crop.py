@@ -12,7 +12,7 @@ from cnnrecipes.data.images.decode import covering_shape, decode_box, decode_rou
 
 
 def frame_file(encoded, route, draws, op: CropWhileDecoding, size: tuple[int, int], channels: int) -> tf.Tensor:
-    """Decode the random crop of a file; of a JPEG only that part. Bit-identical to `frame` of the decoded image.
+    """Decode the random crop of a file; of a JPEG only the crop. Bit-identical to `frame` on the whole image.
 
     Args:
         encoded, route: the file's bytes, and the result of `decode.choose_route`.

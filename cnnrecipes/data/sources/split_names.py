@@ -33,7 +33,7 @@ def split_of(name: str) -> str | None:
 
 
 def split_within(name: str) -> tuple[str | None, str]:
-    """Return the one split that a name contains and the rest of the name: "train" and "seg" for "seg_train"."""
+    """Return the one split that a name contains (else None) and the other words: "train", "seg" for "seg_train"."""
     words = _words(name)
     found = {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
     rest = " ".join(word for word in words if word not in _SPLIT_OF and word not in _FILLERS)

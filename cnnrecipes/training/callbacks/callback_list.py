@@ -34,7 +34,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     Args:
         job: the training.
-        state: its progress, which the callbacks share.
+        state: the progress of the training, shared by the callbacks.
         folder: the run folder; None in workers other than the chief, which write nothing.
         started: `time.monotonic()` from which a time budget counts.
         more: additional callbacks, called after all others.
@@ -81,7 +81,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Begin and end the training, also after an error; signals within stop it after a step, with a checkpoint."""
+        """Call `on_train_begin` and `on_train_end` around the block; signals stop the training after a step."""
         if self._writer:
             self._writer.delete_leftovers()
         try:
@@ -94,10 +94,10 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
                 self._writer.finish()
 
     def on_train_begin(self, logs=None):
-        """Do nothing: `running` begins the training."""
+        """Ignore the start of one call of Keras' `fit`; `running` begins the training."""
 
     def on_train_end(self, logs=None):
-        """Do nothing: `running` ends the training."""
+        """Ignore the end of one call of Keras' `fit`; `running` ends the training, also after an error."""
 
     def _saver(self) -> CheckpointSaver:
         job, every = self._job, self._job.recipe.logging.checkpoint_every
@@ -133,12 +133,12 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         )
 
     def _last_checkpoint(self) -> str:
-        """Return a sentence about the last checkpoint, for the error of a loss that is not finite."""
+        """Return a sentence about the last checkpoint, for the error message of a non-finite loss."""
         if self._writer:
             self._writer.finish()
             if paths := checkpoint.found(self._writer.run):
                 return (
-                    f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
-                    "starts there, with other settings"
+                    f"The last good checkpoint is {str(paths[0])!r}; to start a new training with other settings "
+                    "there, set train.start_from to it"
                 )
         return "There is no checkpoint yet"

@@ -25,7 +25,7 @@ from cnnrecipes.runs.weights import write_weights
 
 
 class NextEpoch(keras.callbacks.Callback):
-    """Moves the state to the next epoch. Must follow all callbacks that read the epoch which has ended."""
+    """Advances the training state to the next epoch; must follow all callbacks that read the ended epoch."""
 
     def __init__(self, state: TrainState):
         super().__init__()
@@ -87,8 +87,8 @@ class FiniteLoss(keras.callbacks.Callback):
     """Raises TrainingError if the loss is NaN or infinite, naming the step and likely causes.
 
     Args:
-        learning_rate: from a step to its learning rate.
-        last_good: returns a sentence about the last checkpoint.
+        learning_rate: function from a step to its learning rate.
+        last_good: function that returns a sentence about the last checkpoint.
     """
 
     def __init__(self, state: TrainState, learning_rate: Callable[[int], float], last_good: Callable[[], str]):
@@ -104,7 +104,8 @@ class FiniteLoss(keras.callbacks.Callback):
         epoch, step_in_epoch = divmod(step, self.state.steps_per_epoch)
         rate = self.learning_rate(step)
         causes = [
-            f"the learning rate, {rate:.3g} there: try a tenth of optimizer.learning_rate, or a longer optimizer.warmup"
+            f"the learning rate, {rate:.3g} at that step: try a tenth of optimizer.learning_rate, or a longer "
+            "optimizer.warmup"
         ]
         if self.model.inner.compute_dtype == "float16":
             causes.append("float16, whose largest number is 65,504: try train.precision=bfloat16 or float32")
@@ -181,7 +182,7 @@ class BestWeights(keras.callbacks.Callback):
             write_weights(self.path, self.model.measured_weights(), epoch=epoch + 1)
 
     def _score(self, epoch: int, logs: dict[str, float]) -> list[float]:
-        """Return the score, larger is better, entry by entry; without a validation the last epoch is the best."""
+        """Return the score of an epoch, compared entry by entry, larger is better; the epoch without a validation."""
         if "val_loss" not in logs:
             return [float(epoch)]
         loss, accuracy = (float(logs[key]) for key in ("val_loss", "val_accuracy"))

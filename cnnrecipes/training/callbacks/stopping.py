@@ -54,7 +54,7 @@ _MARGIN = 1.3
 
 
 class TimeBudget(keras.callbacks.Callback):
-    """Moves the training along its schedule with the clock, so that both end together.
+    """Advances the position in the schedule with the time used, so that schedule and time budget end together.
 
     "Budgeted training" (Li et al. 2020) with a budget in seconds. The position in the schedule is the larger of the
     shares of the budget and of the steps that are used up. Time is reserved for the last validation and for the final
@@ -97,7 +97,7 @@ class TimeBudget(keras.callbacks.Callback):
 
     @property
     def reserve(self) -> float:
-        """Seconds that are reserved for what follows the last step."""
+        """Seconds that are reserved for validation, final evaluations and compilation after the last step."""
         images = self.validation_images + self.images_after
         compilations = (self.first or 0.0) * _COMPILATION * (1 if self.state.validation_timed else 2)
         least = max(_SHARE_RESERVED * self.seconds, _SECONDS_RESERVED)
@@ -137,7 +137,7 @@ class TimeBudget(keras.callbacks.Callback):
             self.say(
                 f"the time budget of {self.seconds:g} s is over after step {self.state.total_steps} of the first "
                 f"epoch's {self.state.steps_per_epoch}: {self.ready:.0f} s passed until the first steps were "
-                "compiled and executed; give it more"
+                "compiled and executed; set train.time_budget higher"
             )
 
     def on_epoch_end(self, epoch, logs=None):
@@ -148,7 +148,7 @@ class TimeBudget(keras.callbacks.Callback):
 
 
 class Signals:
-    """Handles Ctrl-C and SIGTERM: the first asks the training to stop after its step, the second stops it at once."""
+    """Handles Ctrl-C and SIGTERM: the first signal stops the training after its step, the second at once."""
 
     def __init__(self, say: Callable[[str], None]):
         self.say = say
@@ -156,7 +156,7 @@ class Signals:
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
-        """Handle the signals within the context; without effect outside of the main thread."""
+        """Handle Ctrl-C and SIGTERM in the `with` block; without effect outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -165,7 +165,7 @@ def _listed(layers: str | Sequence[str]) -> Sequence[str]:
 
 
 def _place(found: Sequence[Call], name: str, *, maps: bool = True) -> int:
-    """Return the index of a layer's last call. Raise ModelError if `maps` is true and it has no feature maps."""
+    """Return the index of a layer's last call. With `maps`, raise ModelError if its output is not feature maps."""
     places = [i for i, call in enumerate(found) if call.name == name]
     if not places:
         raise UnknownNameError("layer", name, {call.name for call in found})
@@ -173,7 +173,7 @@ def _place(found: Sequence[Call], name: str, *, maps: bool = True) -> int:
     if maps and len(call.output_shape) != 4:
         kind = type(call.layer).__name__
         raise ModelError(
-            f"layer {name!r} is a {kind} with the output {call.output_shape}, not feature maps (None, H, W, C)"
+            f"layer {name!r} is a {kind} with output {call.output_shape}; give one with feature maps (None, H, W, C)"
         )
     return places[-1]
 
