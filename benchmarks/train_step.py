@@ -38,9 +38,9 @@ def keras_steps(contender: str, name: str) -> list[float]:
     import tensorflow as tf
 
     import cnnrecipes as cr
+    from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
+    from cnnrecipes.keras_optim.recipe_schedule import build_schedule
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
-    from cnnrecipes.optim.recipe_optimizer import build_optimizer
-    from cnnrecipes.optim.recipe_schedule import build_schedule
     from cnnrecipes.runs.train_state import TrainState
     from cnnrecipes.training.train_job import compile_model
     from cnnrecipes.training.train_model import TrainModel

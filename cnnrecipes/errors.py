@@ -21,8 +21,11 @@ class RecipeError(CNNRecipesError, ValueError):
     """Error for an invalid recipe file, key or value."""
 
 
-class RegistrationError(CNNRecipesError, ValueError):
-    """Error for a class that cannot be registered, for example under a name that is already taken."""
+class RegistrationError(CNNRecipesError, RuntimeError):
+    """Error for a class that cannot be registered, for example under a name that is taken, or a plugin that fails.
+
+    Not a ValueError, which pydantic would report as an invalid value of a recipe.
+    """
 
 
 class DataError(CNNRecipesError, ValueError):

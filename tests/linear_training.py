@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.optim.recipe_optimizer import build_optimizer
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.tables import RESUMABLE, TABLES

@@ -7,10 +7,15 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
-
+from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 def is_remote(path: object) -> bool:
@@ -111,7 +116,7 @@ class _naming:
         return self
 
     def __exit__(self, kind, error, trace):
-        if isinstance(error, (OSError, tf.errors.OpError)):
+        if isinstance(error, OSError) or (is_remote(self.path) and isinstance(error, tf.errors.OpError)):
             why = getattr(error, "message", None) or getattr(error, "strerror", None) or error
             place = getattr(error, "filename", None) or self.path
             raise DataError(f"cannot read {place!r}: {why}; check the path and its permissions") from None

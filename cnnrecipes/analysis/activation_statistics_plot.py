@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.errors import DataError
+from cnnrecipes.figures import Picture, drawable, save
 
 # With more stages than this, their names do not fit.
 _MOST_STAGES = 12

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnrecipes._support.figures import Picture, drawable, label_lines, save
 from cnnrecipes.analysis.tiles import shades
 from cnnrecipes.data import batching
 from cnnrecipes.data.input_pipeline import InputPipeline
@@ -20,6 +19,7 @@ from cnnrecipes.data.sources.source import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.unreadable_images import naming_unreadable
 from cnnrecipes.errors import RecipeError
+from cnnrecipes.figures import Picture, drawable, label_lines, save
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 

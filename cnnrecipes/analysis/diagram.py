@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.analysis.outline import Block, Stage, outline
+from cnnrecipes.figures import Picture, drawable, save
 
 POINTS = 9  # font size in boxes
 LINE = 0.175  # height of a line of text

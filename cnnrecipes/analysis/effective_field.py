@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.analysis.graph import Call, run
 from cnnrecipes.analysis.grouping import is_map
 from cnnrecipes.analysis.receptive_field import geometry, read
 from cnnrecipes.errors import ModelError, UnknownNameError
+from cnnrecipes.figures import Picture, drawable, save
 
 # Threshold relative to the peak: 1 - 95.45 %, two standard deviations (Luo et al. 2016).
 EFFECTIVE = 1 - 0.9545

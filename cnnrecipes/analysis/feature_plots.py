@@ -11,13 +11,13 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.analysis import map_sheet
 from cnnrecipes.analysis.batch import batch_for, numbers
 from cnnrecipes.analysis.graph import Call, calls, run
 from cnnrecipes.analysis.grouping import is_map, stages
 from cnnrecipes.analysis.tiles import mosaic, shades, signed
 from cnnrecipes.errors import DataError, ModelError, UnknownNameError, nearest
+from cnnrecipes.figures import Picture, drawable, save
 
 L = keras.layers
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes._support.console import printable
-from cnnrecipes._support.figures import Picture
 from cnnrecipes.analysis.tiles import spread
+from cnnrecipes.figures import Picture
 
 COLUMNS = 16
 WIDTH = 12.0

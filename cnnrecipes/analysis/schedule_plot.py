@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.data import batching
 from cnnrecipes.data.readable import open_readable
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
+from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.optim.schedule import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe

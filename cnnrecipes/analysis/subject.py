@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from cnnrecipes import models
-from cnnrecipes._support.figures import label_words
 from cnnrecipes.data import batching
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Images
@@ -21,6 +20,7 @@ from cnnrecipes.data.sources.opening import UNSPLIT, absent
 from cnnrecipes.data.sources.source import Source, Split
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
+from cnnrecipes.figures import label_words
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data, Recipe
 from cnnrecipes.runs.run import Run, load

@@ -115,8 +115,8 @@ def print_result(run: Run, quiet: bool = False) -> None:
         run: the run.
         quiet: print the run folder only.
     """
+    from cnnrecipes._support.cluster import is_chief
     from cnnrecipes.runs.display import metrics_text
-    from cnnrecipes.training.distributed.cluster import is_chief
 
     if not is_chief(os.environ):
         return

@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from cnnrecipes._support.atomic_files import make_folder, write_whole
-from cnnrecipes._support.figures import Picture, save
 from cnnrecipes.data import batching
 from cnnrecipes.data.readable import open_readable, warn_unreadable
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
+from cnnrecipes.figures import Picture, save
 from cnnrecipes.fit import fit
 from cnnrecipes.recipe import catalog
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from cnnrecipes._support.plugins import WithPlugins
 from cnnrecipes.errors import ModelError, UnknownNameError
 from cnnrecipes.layers import LayerFactories, dense_act, global_pool
 
 # head(x, classes, dropout=, factories=) -> logits
 Head = Callable[..., Any]
 
-HEADS: dict[str, Head] = {}
+_ROWS: dict[str, Head] = {}
+# The registered heads by name, with those of plugins; read-only, `register_head` adds to it.
+HEADS: Mapping[str, Head] = WithPlugins(_ROWS)
 CLASSIC_WIDTH = 4096
 
 
@@ -28,9 +31,9 @@ def register_head(name: str, head: Head, *, replace: bool = False) -> Head:
     Raises:
         ModelError: the name is taken.
     """
-    if name in HEADS and not replace:
+    if name in _ROWS and not replace:
         raise ModelError(f"a head {name!r} is registered already; choose another name, or give replace=True")
-    HEADS[name] = head
+    _ROWS[name] = head
     return head
 
 

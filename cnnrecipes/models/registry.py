@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
+from cnnrecipes._support.plugins import WithPlugins
 from cnnrecipes.errors import ModelError, UnknownNameError
 from cnnrecipes.models.architecture import Architecture
 from cnnrecipes.recipe import schema
 
 _ROWS: dict[str, Architecture] = {}
-# The registered architectures by name; read-only, `register` adds to it.
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(_ROWS)
+# The registered architectures by name, with those of plugins; read-only, `register` adds to it.
+ARCHITECTURES: Mapping[str, Architecture] = WithPlugins(_ROWS)
 
 
 def register(name: str, architecture: Architecture, *, replace: bool = False) -> Architecture:

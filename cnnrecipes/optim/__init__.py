@@ -2,6 +2,5 @@
 
 `schedule.py`, `extension.py`, `optimizer.py` and `loss.py` hold a base class and its registry; `schedules/`,
 `extensions/`, `optimizers/` and `losses/` hold the built-in classes. They import TensorFlow and Keras lazily, because
-recipes are read without them. `recipe_schedule.py`, `recipe_optimizer.py` and `recipe_loss.py`, which import Keras,
-hold the one Keras class of each kind; it delegates to a class of the registry.
+recipes are read without them. `cnnrecipes/keras_optim/` holds the one Keras class of each kind.
 """

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING
 
+from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import TrainingError
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy_module("keras")
 
 
 def layer_rates(model: keras.Model, layer_decay: float | None) -> dict[str, float]:

@@ -21,8 +21,8 @@ lists modules for the command line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
@@ -33,11 +33,38 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
-
     Slots = tuple[keras.Variable, ...]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class KerasOptimizer(Protocol):
+    """The part of `RecipeOptimizer`, a Keras optimizer, that optimizers and weight averages use.
+
+    Attributes:
+        rule: the registered optimizer.
+        iterations: optimizer steps so far.
+        momentum: `optimizer.momentum` of the recipe.
+        decoupled_decay: coefficient of the decoupled weight decay, 0 if there is none.
+        assign, assign_add, assign_sub: change a variable.
+        add_optimizer_variables, add_variable_from_reference: create state variables.
+    """
+
+    rule: Optimizer
+    iterations: keras.Variable
+    momentum: float
+    decoupled_decay: float
+    assign: Callable[[keras.Variable, tf.Tensor], None]
+    assign_add: Callable[[keras.Variable, tf.Tensor], None]
+    assign_sub: Callable[[keras.Variable, tf.Tensor], None]
+    add_optimizer_variables: Callable[..., Any]
+    add_variable_from_reference: Callable[..., keras.Variable]
+
+    def decays(self, variable: keras.Variable) -> bool:
+        """Return whether weight decay applies to this variable."""
+
+    def slots(self, variable: keras.Variable) -> Slots:
+        """Return the state variables of a trainable variable."""
 
 
 class Optimizer(Call):
@@ -59,7 +86,7 @@ class Optimizer(Call):
 
     def step(
         self,
-        optimizer: RecipeOptimizer,
+        optimizer: KerasOptimizer,
         gradient: tf.Tensor,
         variable: keras.Variable,
         learning_rate: tf.Tensor,
@@ -77,7 +104,7 @@ class Optimizer(Call):
         """
         raise NotImplementedError(f"{type(self).__name__} must define step()")
 
-    def create_slots(self, optimizer: RecipeOptimizer, variables: Sequence[keras.Variable]) -> list[Slots]:
+    def create_slots(self, optimizer: KerasOptimizer, variables: Sequence[keras.Variable]) -> list[Slots]:
         """Create the state variables of all trainable variables, one tuple per trainable variable."""
         if not self.slots:
             return [()] * len(variables)

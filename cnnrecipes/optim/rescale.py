@@ -7,16 +7,26 @@ are scaled by the ratio of the epochs, so that the schedule keeps its shape.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cnnrecipes.optim.schedule import SCHEDULES, Piece, in_epochs
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration
 
-if TYPE_CHECKING:
-    from cnnrecipes.recipe import schema
-
 _DIGITS = 4  # significant digits of a scaled duration
+
+
+class Timing(Protocol):
+    """The keys of a recipe's `optimizer` table that have durations."""
+
+    warmup: Duration
+    schedule: str
+
+
+class Length(Protocol):
+    """The length of a training: the `train` table of a recipe."""
+
+    epochs: int
 
 
 def fit(warmup: Duration, schedule: str, epochs: int) -> bool:
@@ -42,7 +52,7 @@ def scaled_schedule(schedule: str, share: float) -> str:
     return write_call(method.with_durations(lambda duration: scaled(duration, share)), SCHEDULES)
 
 
-def clipped(optimizer: schema.Optimizer, train: schema.Train, steps_per_epoch: int) -> dict[str, str]:
+def clipped(optimizer: Timing, train: Length, steps_per_epoch: int) -> dict[str, str]:
     """Return values of `optimizer.warmup` and `optimizer.schedule` that fit into a shorter training.
 
     A warm-up is shortened to 10% of the run; milestones after its end are dropped. Without changes the dict is empty.

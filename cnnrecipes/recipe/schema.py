@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError
 from cnnrecipes.optim import rescale
 from cnnrecipes.recipe.messages import explain, unknown_key
 from cnnrecipes.recipe.renamed_keys import upgraded
 from cnnrecipes.recipe.tables import (
+    TABLES,
     Augment,
     Data,
     Devices,
@@ -33,12 +34,12 @@ class Recipe(Section):
 
     name: FolderName = "unnamed"
     data: Data
-    augment: Augment = Augment()
+    augment: Augment = Field(default_factory=Augment)
     model: Model
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = Field(default_factory=Optimizer)
     train: Train
-    devices: Devices = Devices()
-    logging: Logging = Logging()
+    devices: Devices = Field(default_factory=Devices)
+    logging: Logging = Field(default_factory=Logging)
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
@@ -150,6 +151,9 @@ def model_spec(model: str | Model, **options: Any) -> Model:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of recipe files, for editors. No key is required, since `extends` may provide it."""
     schema = Recipe.model_json_schema()
+    for name, field in Recipe.model_fields.items():
+        if field.default_factory is not None:
+            schema["properties"][name]["default"] = TABLES[name]().model_dump(mode="json")
     schema["properties"]["extends"] = {"type": "string", "description": "name or path of the recipe to extend"}
     schema.pop("required", None)
     for section in schema["$defs"].values():

@@ -24,6 +24,7 @@ from scipy import special
 
 from cnnrecipes._support import keras_settings
 from cnnrecipes._support.atomic_files import write_whole
+from cnnrecipes._support.plugins import import_plugins
 from cnnrecipes.data.batching import EVALUATION_BATCH
 from cnnrecipes.data.images.decode import EXTENSIONS, decode, reason, resize
 from cnnrecipes.data.images.pixel_values import as_images, say_or_warn
@@ -109,12 +110,18 @@ class Artifact:
 
     @classmethod
     def load(cls, path: Path) -> Artifact:
-        """Load an artifact file. Raises RunError if it is missing, damaged, or not an artifact of cnnrecipes."""
+        """Load an artifact file.
+
+        Raises:
+            RunError: the file is missing, damaged, or not an artifact of cnnrecipes.
+            RegistrationError: a plugin cannot be imported.
+        """
         try:
             with zipfile.ZipFile(path) as archive:
                 about = _about(archive)
                 if (bad := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"its part {bad} is damaged")
+            import_plugins()  # they may register layers of the model with Keras
             recipe = Recipe.recorded(about["recipe"], str(path))
             with keras_settings.float32():
                 model = with_fast_norms(keras.saving.load_model(path, compile=False))

@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from cnnrecipes._support.console import printable
-from cnnrecipes._support.figures import Picture
 from cnnrecipes.errors import RunError
+from cnnrecipes.figures import Picture
 
 if TYPE_CHECKING:
     from cnnrecipes.runs.run import Run

@@ -15,8 +15,9 @@ from cnnrecipes.syntax.call_syntax import Call, Kind, parse_call
 class Registry(Mapping[str, type[Kind]], Generic[Kind]):
     """Registry of classes by name, and a mapping of names to classes: lookup accepts aliases, iteration omits them.
 
-    The first lookup imports all modules of `package`, which register the built-in classes, and the modules that the
-    environment variable CNNRECIPES_PLUGINS lists, separated by commas.
+    The first lookup imports all modules of `package`, which register the built-in classes. The lookup of another name,
+    and the list of the names, import the plugins too: the modules that the environment variable CNNRECIPES_PLUGINS
+    lists.
 
     Args:
         kind: noun for error messages, for example "augmentation".
@@ -60,15 +61,17 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
 
     def __getitem__(self, name: str) -> type[Kind]:
         self._discover()
+        if self._aliases.get(name, name) not in self._classes:
+            import_plugins()
         return self._classes[self._aliases.get(name, name)]
 
     def __iter__(self) -> Iterator[str]:
         self._discover()
+        import_plugins()
         return iter(self._classes)
 
     def __len__(self) -> int:
-        self._discover()
-        return len(self._classes)
+        return sum(1 for _ in self)
 
     def _check(self, name: str, cls: type) -> None:
         if not (isinstance(cls, type) and issubclass(cls, self._base)):
@@ -91,7 +94,6 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
                 importlib.import_module(module.name)
-            import_plugins()
         except BaseException:
             self._discovered = False
             raise

@@ -18,8 +18,8 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from cnnrecipes._support.atomic_files import write_whole
-from cnnrecipes._support.figures import Picture, label_lines
 from cnnrecipes.errors import RunError, TrainingError, one_line
+from cnnrecipes.figures import Picture, label_lines
 from cnnrecipes.recipe import schema
 
 PROJECT = "cnnrecipes"  # W&B's project, MLflow's experiment

@@ -15,10 +15,10 @@ import tensorflow as tf
 from cnnrecipes import layers, models
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import TrainingError
+from cnnrecipes.keras_optim.recipe_loss import build_loss, class_weights
+from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.layers.norm import NormFactory
-from cnnrecipes.optim.recipe_loss import build_loss, class_weights
-from cnnrecipes.optim.recipe_optimizer import build_optimizer
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.artifact import Artifact

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.optim.weight_averages import WeightAverage
 from cnnrecipes.runs.checkpoint import MODEL
 from cnnrecipes.runs.train_state import TrainState

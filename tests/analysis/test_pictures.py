@@ -9,7 +9,7 @@ from legible import assert_legend_matches_lines, assert_legible
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes._support import figures
+from cnnrecipes import figures
 from cnnrecipes.analysis import (
     activation_statistics,
     inspect,

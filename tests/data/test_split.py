@@ -15,7 +15,7 @@ from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.split import by_content, fold, grouped, stratified
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError
-from cnnrecipes.optim.recipe_loss import RecipeLoss, class_weights
+from cnnrecipes.keras_optim.recipe_loss import RecipeLoss, class_weights
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data
 

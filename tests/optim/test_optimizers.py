@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError, TrainingError
+from cnnrecipes.keras_optim.recipe_optimizer import RecipeOptimizer, build_optimizer
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.optimizers.sgd import SGD
-from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer, build_optimizer
-from cnnrecipes.optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe import catalog, schema
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.rescale import clipped
 from cnnrecipes.recipe import schema
 

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 import cnnrecipes as cr
-from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.keras_optim.recipe_optimizer import RecipeOptimizer
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 
 images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
 base = cr.Recipe.recorded({"data": {"name": "random", "batch_size": 8}, "model": {"name": "resnet8"},

@@ -15,8 +15,8 @@ from rich.console import Console
 
 import cnnrecipes as cr
 from cnnrecipes._support.atomic_files import write_whole
-from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer, build_optimizer
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
+from cnnrecipes.keras_optim.recipe_optimizer import RecipeOptimizer, build_optimizer
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.runs.weights import read_weights

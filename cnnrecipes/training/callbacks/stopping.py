@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.distributed.devices import Devices
 

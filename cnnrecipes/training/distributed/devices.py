@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cnnrecipes._support.cluster import Cluster, find_cluster
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.distributed.cluster import Cluster, find_cluster
 
 
 class Devices:

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from cnnrecipes._support.cluster import Cluster, expand_hosts, find_cluster
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.distributed.cluster import Cluster, expand_hosts, find_cluster
 
 ADDRESSES = ["10.0.0.1:2000", "10.0.0.2:2000"]
 

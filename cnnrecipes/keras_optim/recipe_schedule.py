@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import pydantic
@@ -13,11 +13,9 @@ from cnnrecipes.errors import RecipeError
 from cnnrecipes.optim import rescale
 from cnnrecipes.optim.extension import EXTENSIONS
 from cnnrecipes.optim.schedule import SCHEDULES, Piece, Shape, ValidationSchedule, as_float
+from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration, TimeSpan
-
-if TYPE_CHECKING:
-    from cnnrecipes.recipe import schema
 
 # The batch of the papers' learning rates (Goyal et al. 2017, section 2.1).
 REFERENCE_BATCH = 256

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,10 +10,8 @@ import tensorflow as tf
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim.layer_rates import layer_rates
 from cnnrecipes.optim.optimizer import OPTIMIZERS, Optimizer
+from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
-
-if TYPE_CHECKING:
-    from cnnrecipes.recipe import schema
 
 
 def build_optimizer(table: schema.Optimizer, model: keras.Model, learning_rate) -> RecipeOptimizer:
