@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -182,3 +183,34 @@ def test_broken_photos_of_training_and_validation_are_quarantined(flowers, tmp_p
     run = cr.fit("resnet20_photos", data=copy, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
     assert len((run.folder / "quarantine.txt").read_text().splitlines()) == 60
     assert 48 <= run.metrics["validation"]["n"] < 60
+
+
+def test_diverging_loss_stops_the_training(tmp_path):
+    with pytest.raises(cr.TrainingError, match=r"loss is (nan|inf) since step \d+ of epoch 1.*learning_rate"):
+        cr.fit(
+            "resnet8_digits",
+            workdir=tmp_path,
+            progress=False,
+            **{"optimizer.learning_rate": 1e30, "optimizer.warmup": "1%"},
+        )
+
+
+def test_history_val_loss_is_the_cross_entropy_of_the_evaluation(digits_run):
+    row = digits_run.history.iloc[digits_run.metrics["epoch"] - 1]
+    assert row.val_loss == pytest.approx(digits_run.metrics["validation"]["cross_entropy"], rel=1e-4)
+    assert row.val_accuracy == pytest.approx(digits_run.metrics["validation"]["accuracy"], abs=1e-6)
+
+
+def test_finished_run_has_history_events_and_checkpoints(digits_run):
+    history = pd.read_csv(digits_run.folder / "history.csv")
+    assert list(history.epoch) == [1, 2, 3, 4, 5, 6]
+    # The rate of an epoch's last step; the first epoch is the warmup, of 19 steps.
+    assert history.learning_rate.iloc[0] == pytest.approx(0.1 * 19 / 20, rel=1e-3)
+    assert history.learning_rate.iloc[-1] > 0
+    assert history.learning_rate.iloc[-1] < 1e-3
+    assert (history.images_per_second > 0).all()
+    assert list((digits_run.folder / "tensorboard").rglob("events.out.tfevents.*"))
+    assert {path.name for path in (digits_run.folder / "checkpoints").iterdir()} == {
+        "best.npz",
+        f"step_{6 * 19:09d}.npz",
+    }

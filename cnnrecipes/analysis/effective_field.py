@@ -25,9 +25,9 @@ EFFECTIVE = 1 - 0.9545
 def effective_receptive_field(
     model: keras.Model, layer: str | None = None, images: np.ndarray | None = None
 ) -> np.ndarray:
-    """Compute the effective receptive field of the centre unit of a feature map (Luo et al. 2016, arXiv:1701.04128).
+    """Compute the effective receptive field of the center unit of a feature map (Luo et al. 2016, arXiv:1701.04128).
 
-    The field is the absolute gradient of the centre unit, summed over channels, with respect to the images, in
+    The field is the absolute gradient of the center unit, summed over channels, with respect to the images, in
     inference mode, averaged over images and image channels. Normalization scales that are all 0 are set to 1 meanwhile:
     each block of an untrained residual network ends in one, and only its shortcuts would be visible.
 
@@ -63,7 +63,7 @@ def plot_receptive_field(
     images: np.ndarray | None = None,
     path: str | os.PathLike | None = None,
 ) -> Figure:
-    """Plot the effective receptive field of the centre unit of a layer, with a box for the theoretical one.
+    """Plot the effective receptive field of the center unit of a layer, with a box for the theoretical one.
 
     Args:
         model, layer, images: see `effective_receptive_field`.
@@ -78,13 +78,13 @@ def plot_receptive_field(
     found, spans = geometry(model)
     target = _target(found, layer)
     field = effective_receptive_field(model, layer, images)
-    centre = [(n - 1) // 2 for n in found[target].output_shape[1:3]]
-    corner = [i * span.stride + span.first for i, span in zip(centre, spans[target], strict=True)]
+    center = [(n - 1) // 2 for n in found[target].output_shape[1:3]]
+    corner = [i * span.stride + span.first for i, span in zip(center, spans[target], strict=True)]
     size = [span.size for span in spans[target]]
     figure = Picture(figsize=(6.4, 6.2), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(field, cmap="magma", vmin=0, vmax=1)
-    # Offset by half a pixel: imshow places the centre of pixel (0, 0) at (0, 0).
+    # Offset by half a pixel: imshow places the center of pixel (0, 0) at (0, 0).
     axes.add_patch(Rectangle((corner[1] - 0.5, corner[0] - 0.5), size[1], size[0], fill=False, lw=2, ec="#1696d2"))
     # The axes include the whole box; the area outside of the image is padding.
     axes.set_facecolor("#d9d9d9")
@@ -127,7 +127,7 @@ def _limits(corner: float, size: float, pixels: int) -> tuple[float, float]:
 def _title(model: keras.Model, call: Call, field: np.ndarray, size: Sequence[float]) -> str:
     effective, (height, width) = effective_size(field), field.shape
     return (
-        f"{model.name}, centre unit of {call.name}\n"
+        f"{model.name}, center unit of {call.name}\n"
         f"sees {size[0]}x{size[1]} px in theory (box) of an image of {height}x{width},\n"
         f"and reacts to about {effective:.0f}x{effective:.0f} px"
     )

@@ -28,7 +28,7 @@ from cnnrecipes.errors import CNNRecipesWarning
 PICTURES = {
     "diagram.svg": "block diagram by stages, with skip connections",
     "diagram.png": "the same",
-    "receptive_field.png": "theoretical and effective receptive field of the last feature map's centre",
+    "receptive_field.png": "theoretical and effective receptive field of the last feature map's center",
     "activations.png": "standard deviation and dead channels of every layer, for the images",
     "filters.png": "kernels of the first convolution",
     "feature_maps.png": "feature maps of the first image in every stage",
@@ -66,7 +66,7 @@ def inspect(
     *,
     first: str = "",
 ) -> Inspection:
-    """Analyse a model and write a table and plots into a folder.
+    """Analyze a model and write a table and plots into a folder.
 
     Args:
         model: functional or sequential, with a fixed input shape, trained or not; the name of a recipe or an

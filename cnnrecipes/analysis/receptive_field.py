@@ -40,7 +40,7 @@ def receptive_field(model: keras.Model) -> pd.DataFrame:
     Returns:
         columns layer, type, output_shape (None, H, W, C); and in pixels, each (vertical, horizontal): size, which can
         exceed the image because of padding; stride, the distance of the fields of adjacent units, 0 if all units see
-        the same; centre, of the field of unit (0, 0), in coordinates in which pixel (0, 0) has its centre at 0.0.
+        the same; center, of the field of unit (0, 0), in coordinates in which pixel (0, 0) has its center at 0.0.
 
     Raises:
         ModelError: a model without a graph, with several inputs, or without a fixed input shape; or a layer that
@@ -56,7 +56,7 @@ def receptive_field(model: keras.Model) -> pd.DataFrame:
                 "output_shape": call.output_shape,
                 "size": tuple(span.size for span in both),
                 "stride": tuple(_plain(span.stride) for span in both),
-                "centre": tuple((span.first + span.last) / 2 for span in both),
+                "center": tuple((span.first + span.last) / 2 for span in both),
             }
         )
     return pd.DataFrame(rows)

@@ -28,7 +28,7 @@ class Augmentation:
         return cls(ops, whole.train.seed, statistics.mean, in_step)
 
     @property
-    def framing(self) -> CropWhileDecoding | None:
+    def random_crop(self) -> CropWhileDecoding | None:
         """The random crop, applied while images are decoded; None if the recipe has no random crop."""
         return self.ops[0] if self.ops and isinstance(self.ops[0], CropWhileDecoding) else None
 

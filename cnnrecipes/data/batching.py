@@ -74,7 +74,7 @@ def training_batches(
     size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
     distinct, (first, rows) = _distinct(size, repeats), _rows(size, shard, whole.augment)
     augmentation = augmentation or Augmentation.of(whole, statistics)
-    framing = _framing(augmentation, image_shape(split, spec))
+    crop = _random_crop(augmentation, image_shape(split, spec))
     last_step = whole.train.epochs * steps if last_step is None else last_step
     order: Balanced | Permutations
     if spec.balance == "sampling":
@@ -90,12 +90,12 @@ def training_batches(
         index = order.examples(shown, epoch)
         # Repeats of an image are augmented differently, also those of class-balanced sampling in one epoch.
         key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
-        draws = streams(seed, epoch, key, {0: framing.draws})[0] if framing else _no_draws(rows)
+        draws = streams(seed, epoch, key, {0: crop.draws})[0] if crop else _no_draws(rows)
         showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
         return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
 
     chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
-    loaded = _load(chosen, split, spec, classes, rows, framing)
+    loaded = _load(chosen, split, spec, classes, rows, crop)
     if augmentation.in_step:
         batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
@@ -110,7 +110,7 @@ def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation
     size = min(whole.data.batch_size, len(split))
     _distinct(size, whole.augment.repeats)
     _rows(size, (0, shards), whole.augment)
-    _framing(augmentation, image_shape(split, whole.data))
+    _random_crop(augmentation, image_shape(split, whole.data))
 
 
 def evaluation_steps(split: Split, shards: int = 1) -> int:
@@ -207,15 +207,15 @@ def _no_draws(size: int) -> tf.Tensor:
     return tf.zeros((size, 1))
 
 
-def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
+def _random_crop(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
     """Return the random crop of the augmentation, or None. Raises RecipeError if the sizes of crop and batch differ."""
-    op = augmentation.framing
+    op = augmentation.random_crop
     if op is not None and op.size not in (None, *shape[:2]):
         raise RecipeError(f"augment.ops crops to {op.size} pixels, the images are {shape[:2]}; remove the size")
     return op
 
 
-def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int, size: int, framing=None):
+def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int, size: int, crop=None):
     """Map (epochs (N,), indices (N,), keys (N, k), crop draws (N, k)) to (epochs, keys, images, labels)."""
     labels, shape, handles = tf.constant(split.labels), image_shape(split, spec), Handles()
     split.handles.add(handles)
@@ -224,15 +224,15 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int
         return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
 
     if isinstance(split.images, ArrayImages):
-        read = readers.from_array(split, spec, shape, framing, handles)
+        read = readers.from_array(split, spec, shape, crop, handles)
         read_all = _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
         return handles.close_with(read_all)
     if spec.cache == "none":
-        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, framing)
+        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, crop)
         chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
         images = lambda i, draws, *file: read(*file, draws)  # noqa: E731
     else:
-        images = readers.from_kept(split, spec, shape, framing, handles)
+        images = readers.from_kept(split, spec, shape, crop, handles)
     single = chosen.unbatch()
     examples = _map(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
     return handles.close_with(examples.batch(size, drop_remainder=True))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-# The public index_shuffle has 4 rounds, and the orders of two epochs then correlate (data/test_batching.py).
+# The public index_shuffle has 4 rounds, and the orders of two epochs then correlate (tests/data/test_batching.py).
 _SHUFFLE_ROUNDS = 16
 
 # (places (n,), epoch scalar), both int64, to int64 (n,)

@@ -23,7 +23,7 @@ class Statistics:
 
     use: "channels": the model subtracts the mean and divides by the standard deviation; "image": it standardizes each
     image by its own mean and variance; "none": it does not standardize. For "image" and "none" the mean is middle gray,
-    the fill colour of augmentation.
+    the fill color of augmentation.
     """
 
     mean: tuple[float, ...]

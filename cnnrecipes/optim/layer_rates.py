@@ -65,7 +65,7 @@ def _walk(model: keras.Model, after: dict[int, int], found: dict[str, int]) -> N
             following = max(after.get(id(tensor), 0) for tensor in outputs)
             for variable in getattr(layer, "trainable_variables", ()):
                 found[variable.path] = max(following, found.get(variable.path, 0))
-            # A frozen layer counts as well: its neighbours' rates do not depend on it.
+            # A frozen layer counts as well: its neighbors' rates do not depend on it.
             here = following + any(len(variable.shape) > 1 for variable in getattr(layer, "weights", ()))
             for tensor in node.input_tensors:
                 after[id(tensor)] = max(here, after.get(id(tensor), 0))

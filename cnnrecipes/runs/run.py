@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -24,15 +19,14 @@ from cnnrecipes.data.images.pixel_values import say_or_warn
 from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.data.sources.opening import UNSPLIT
 from cnnrecipes.data.sources.source import Source
-from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
+from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
 from cnnrecipes.recipe.values import folder_name
-from cnnrecipes.runs import display, unfinished
+from cnnrecipes.runs import display, records, unfinished
 from cnnrecipes.runs.artifact import Artifact, Prediction
+from cnnrecipes.runs.environment import environment
 from cnnrecipes.runs.evaluation import evaluate
-
-PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
 
 
 class Run:
@@ -115,10 +109,7 @@ class Run:
         path = self.folder / "history.csv"
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch; resume it")
-        try:
-            return _checked_history(pd.read_csv(path))
-        except (ValueError, OSError) as error:
-            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); restore it, or train again") from None
+        return records.read_history(path)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -130,10 +121,7 @@ class Run:
         path = self.folder / "metrics.json"
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish; resume it")
-        try:
-            return _checked_metrics(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, OSError) as error:
-            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); `evaluate` measures again") from None
+        return records.read_metrics(path)
 
     @property
     def artifact(self) -> Artifact:
@@ -272,49 +260,6 @@ def final_split(source: Source) -> str:
     return next((name for name in ("test", "validation", UNSPLIT) if name in source.splits), "validation")
 
 
-def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of history.csv. Raises ValueError if columns are missing or not numeric."""
-    wanted = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"}
-    validation = {"val_loss", "val_accuracy"}
-    if validation & set(table.columns) or any(column.startswith("val") for column in table.columns):
-        wanted |= validation
-    if missing := wanted - set(table.columns):
-        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
-    for name, values in table.items():
-        if not pd.api.types.is_numeric_dtype(values):
-            raise ValueError(f"its column {str(name)!r} has values that are not numbers")
-    return table
-
-
-def _checked_metrics(found: Any) -> dict[str, Any]:
-    """Return the content of metrics.json. Raises ValueError if entries are missing or not numbers."""
-    if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
-        raise ValueError("it has no epoch")
-    for split in found.keys() - {"epoch", "weights"}:
-        metrics = found[split] if isinstance(found[split], dict) else {}
-        interval = metrics.get("accuracy_95")
-        values = [metrics.get("accuracy"), metrics.get("cross_entropy"), metrics.get("n")]
-        values += interval if isinstance(interval, list) and len(interval) == 2 else [None]
-        if not all(isinstance(value, (int, float)) for value in values):
-            raise ValueError(f"its entry {split!r} is not the result of an evaluation")
-    return found
-
-
-def environment() -> dict[str, Any]:
-    """Return package versions, platform, devices, git commit and command of this process."""
-    import tensorflow as tf
-
-    return {
-        "packages": {name: _version(name) for name in PACKAGES},
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-        "git": {"commit": _git("rev-parse", "HEAD"), "changed_files": _git("status", "--porcelain")},
-        "command": sys.argv,
-    }
-
-
 def check_place(workdir: str | Path, name: str | None = None) -> None:
     """Raise RunError if a run folder called `name` cannot be created in `workdir`."""
     if not isinstance(workdir, (str, Path)):
@@ -347,19 +292,3 @@ def _first_free(workdir: Path, base: str) -> Path:
             return workdir / f"{base}_{number}"
         except FileExistsError:
             number += 1
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git(*arguments: str) -> str | None:
-    """Return the output of a git command in the current folder; None without git or outside a checkout."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip()

@@ -108,7 +108,7 @@ def test_feature_maps_are_legible_and_label_their_image(shape, channels):
 
 def test_receptive_field_plot_is_legible(model):
     figure = plot_receptive_field(model)
-    assert title(figure).startswith("resnet8, centre unit")
+    assert title(figure).startswith("resnet8, center unit")
     assert_legible(figure)
 
 

@@ -70,7 +70,7 @@ class Finding:
 
 
 def odd_files(found: Sequence[FileInfo]) -> Iterator[Finding]:
-    """Find unreadable files, wrong extensions, tiny and one-colour images, rare color modes, rotated images."""
+    """Find unreadable files, wrong extensions, tiny and one-color images, rare color modes, rotated images."""
     whole = [one for one in found if not one.error]
     modes = Counter(one.mode for one in whole if one.mode)
     usual = modes.most_common(1)[0][0] if modes else ""
@@ -83,7 +83,7 @@ def odd_files(found: Sequence[FileInfo]) -> Iterator[Finding]:
     for kind in _rare(one.kind for one in whole):
         stranger = f"the only {kind}; often a stray file, for example a logo or a placeholder"
         yield from _finding(whole, "warning", f"rare kind {kind}", stranger, lambda one, kind=kind: one.kind == kind)
-    yield from _finding(whole, "warning", "one colour", "of a single colour", lambda one: one.flat)
+    yield from _finding(whole, "warning", "one color", "of a single color", lambda one: one.flat)
     for mode in sorted(set(modes) - {usual}):
         converted = f"stored as {mode}, most as {usual}; converted when read"
         yield from _finding(whole, "note", f"mode {mode}", converted, lambda one, mode=mode: one.mode == mode)

@@ -121,7 +121,7 @@ def _jpeg(content: bytes) -> Header:
 
 
 def _png(content: bytes) -> Header:
-    width, height, bits, colours = struct.unpack(">IIBB", content[16:26])
+    width, height, bits, colors = struct.unpack(">IIBB", content[16:26])
     place, orientation = 8, 1
     while place + 8 <= len(content):
         (length,) = struct.unpack(">I", content[place : place + 4])
@@ -131,7 +131,7 @@ def _png(content: bytes) -> Header:
         if kind == b"IDAT":
             break
         place += 12 + length
-    mode = "I;16" if bits == 16 else _PNG_MODES.get(colours, "")
+    mode = "I;16" if bits == 16 else _PNG_MODES.get(colors, "")
     return Header("png", width, height, orientation, mode)
 
 
@@ -150,8 +150,8 @@ def _tiff(content: bytes) -> Header:
         ValueError: a TIFF-based camera raw file, whose first image is a preview.
     """
     tags = _tags(content)
-    raw_colours = tags.get(262) in (32803, 34892)  # PhotometricInterpretation: CFA, linear raw
-    if content[8:10] == b"CR" or 50706 in tags or raw_colours or tags.get(254, 0) & 1:  # DNGVersion, NewSubfileType
+    raw_colors = tags.get(262) in (32803, 34892)  # PhotometricInterpretation: CFA, linear raw
+    if content[8:10] == b"CR" or 50706 in tags or raw_colors or tags.get(254, 0) & 1:  # DNGVersion, NewSubfileType
         raise ValueError("a camera raw file, which is not supported; convert it to JPEG or PNG")
     orientation = tags.get(_ORIENTATION_TAG, 1)
     return Header("tiff", tags.get(256, 0), tags.get(257, 0), orientation if 1 <= orientation <= 8 else 1)

@@ -58,7 +58,7 @@ class FolderContents:
         if split == "test" and not here:
             count = sum(len(level.images) + len(level.other_images) for _, level in self.tree.walk(root))
             what = f"holds {counted(count, 'image')} in no class's folder" if count else "holds no images"
-            self._findings.append(Finding("warning", "unlabelled", f"{root!r} {what}; left out", (root,)))
+            self._findings.append(Finding("warning", "unlabeled", f"{root!r} {what}; left out", (root,)))
             return None
         unknown = [name for name in here if name not in class_names]
         for name in unknown:

@@ -46,20 +46,20 @@ def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
     root = _within_wrappers(tree, tree.root)
     full = tree.full(root)
     named = {name: split for name in tree.subfolders(root) if (split := split_of(name))}
-    labelled = [name for name in full if tree.full(unwrapped(tree, remote_files.join(root, name)))]
+    labeled = [name for name in full if tree.full(unwrapped(tree, remote_files.join(root, name)))]
     if kind == "classes":
         return Roots(root)
     if kind == "splits":
         return _splits(tree, root, named or _mentioned(full), full, training)
     if not named:
-        return _without_names(tree, root, full, labelled, training)
+        return _without_names(tree, root, full, labeled, training)
     if not any(name in full for name in named):
         return Roots(root)
     others = [name for name in full if name not in named]
-    if not any(name in labelled for name in named):
+    if not any(name in labeled for name in named):
         return _loose(root, {name: split for name, split in named.items() if name in full}, others)
     several = len({named[name] for name in full if name in named}) > 1
-    if others and not several and not _are_leftovers(named, labelled, others):
+    if others and not several and not _are_leftovers(named, labeled, others):
         raise DataError(
             f"{root!r} has {listed(named)} beside {listed(others)}: are these splits or classes? {_answers(root)}"
         )
@@ -94,9 +94,9 @@ def _within_wrappers(tree: Tree, root: str) -> str:
     return root
 
 
-def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], training: bool) -> Roots:
+def _without_names(tree: Tree, root: str, full: list[str], labeled: list[str], training: bool) -> Roots:
     """Return the layout of a folder without sub-folders named as splits. Raises DataError if it is ambiguous."""
-    inside = {name: set(tree.full(unwrapped(tree, remote_files.join(root, name)))) for name in labelled}
+    inside = {name: set(tree.full(unwrapped(tree, remote_files.join(root, name)))) for name in labeled}
     counts = Counter(child for children in inside.values() for child in children)
     common = {child for child, n in counts.items() if n > 1}
     alike = [name for name, children in inside.items() if len(children & common) >= max(2, len(children) / 2)]
@@ -110,7 +110,7 @@ def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], 
             )
     mentioned = _mentioned(full)
     different = len(full) == len(mentioned) == len(set(mentioned.values())) > 1
-    if different and any(mentioned[name] == "train" for name in labelled):
+    if different and any(mentioned[name] == "train" for name in labeled):
         return _splits(tree, root, mentioned, full, training)
     if len(alike) < 2:
         _check_stems(root, full)
@@ -176,10 +176,10 @@ def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
     return Roots(root, left_out=(Finding("warning", "class called as a split", message),))
 
 
-def _are_leftovers(named: Mapping[str, str], labelled: list[str], others: list[str]) -> bool:
-    """Return True if "train" has class folders, and the `others` are unlabelled folders named after a split."""
-    of_train = any(named[name] == "train" for name in labelled if name in named)
-    return of_train and not any(name in labelled or not split_within(name)[0] for name in others)
+def _are_leftovers(named: Mapping[str, str], labeled: list[str], others: list[str]) -> bool:
+    """Return True if "train" has class folders, and the `others` are unlabeled folders named after a split."""
+    of_train = any(named[name] == "train" for name in labeled if name in named)
+    return of_train and not any(name in labeled or not split_within(name)[0] for name in others)
 
 
 def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], training: bool = True) -> Roots:

@@ -94,7 +94,7 @@ def test_check_data_finds_all_problems_and_changes_no_file(photos, tmp_path):
     assert set(report.unreadable) == bad
     assert kinds["wrong extension"] == {"really png.jpg"}
     assert kinds["tiny"] == {"tiny.png"}
-    assert kinds["one colour"] == {"white.png"}
+    assert kinds["one color"] == {"white.png"}
     assert kinds["mode CMYK"] == {"cmyk.jpg"}
     assert kinds["turned"] == {"turned.jpg"}
     assert kinds["other files"] == {"notes.txt"}
@@ -369,7 +369,7 @@ def test_ignored_files_are_reported(photos):
     (photos / "__MACOSX").mkdir()
     (photos / "test").mkdir()
     found = {finding.kind: finding.severity for finding in cr.check_data(photos).findings}
-    assert found["other kinds"] == found["unlabelled"] == "warning"
+    assert found["other kinds"] == found["unlabeled"] == "warning"
     assert found["system files"] == "note"
 
 
@@ -490,7 +490,7 @@ def test_arrays_are_checked_for_duplicates_and_constant_images():
     report = cr.check_data((images, np.arange(20) % 2))
     kinds = {finding.kind: finding.files for finding in report.findings}
     assert kinds["copies in different classes"] == ("train[3]", "train[12]")
-    assert kinds["one colour"] == ("train[7]",)
+    assert kinds["one color"] == ("train[7]",)
     assert report.counts["train"].tolist() == [10, 10]
 
 

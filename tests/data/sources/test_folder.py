@@ -183,15 +183,15 @@ def test_unlabeled_test_folder_is_ignored_with_a_warning(tmp_path, test):
     source = open_source(make_files(tmp_path, "train/cats/1.png", "train/dogs/1.png", test), SPEC)
     assert splits(source) == {"train": CATS_DOGS}
     (finding,) = source.layout.left_out
-    assert (finding.severity, finding.kind) == ("warning", "unlabelled")
+    assert (finding.severity, finding.kind) == ("warning", "unlabeled")
     assert "left out" in finding.message
 
 
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (("Train/cats/1.png", "Train/dogs/1.png", "Test/1.png", "Meta/1.png"), {"not a split", "unlabelled"}),  # GTSRB
-        (("asl_train/asl_train/cats/1.png", "asl_train/asl_train/dogs/1.png", "asl_test/1.png"), {"unlabelled"}),
+        (("Train/cats/1.png", "Train/dogs/1.png", "Test/1.png", "Meta/1.png"), {"not a split", "unlabeled"}),  # GTSRB
+        (("asl_train/asl_train/cats/1.png", "asl_train/asl_train/dogs/1.png", "asl_test/1.png"), {"unlabeled"}),
         (("d/cats/1.png", "d/dogs/1.png", "README.md"), {"other files"}),
     ],
 )
