@@ -114,7 +114,8 @@ def test_multi_scale_keeps_the_aspect_ratio(artifact):
     whole = predictor.fully_convolutional(artifact.model)
     scaled = np.round(tf.image.resize(IMAGE, (48, 62), antialias=True)).astype(np.uint8)
     found = next(predictor.Scorer(artifact, "multi_scale([48])").scores([IMAGE]))
-    np.testing.assert_allclose(found, log_softmax(whole(scaled[None]).numpy()[0].astype(float)), rtol=2e-6, atol=1e-5)
+    # Equal up to float32 rounding, as in the test above.
+    np.testing.assert_allclose(found, log_softmax(whole(scaled[None]).numpy()[0].astype(float)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [32, 224])

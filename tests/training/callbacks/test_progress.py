@@ -9,7 +9,6 @@ from linear_training import LinearTraining
 from rich.console import Console
 
 from cnnrecipes.runs.train_state import TrainState
-from cnnrecipes.training.callbacks.epochs import NextEpoch, StepCounter
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
@@ -31,16 +30,15 @@ def test_display_without_a_terminal_prints_plain_lines(tmp_path):
     assert "\x1b" not in text.getvalue()
 
 
-def test_display_prints_one_line_per_epoch_with_accuracy_and_eta(tmp_path):
-    text = io.StringIO()
-    state = TrainState(6)
-    display = ProgressDisplay(state, 12, Console(file=text, width=20))
-    training = LinearTraining(tmp_path, epochs=2, callbacks=[StepCounter(state), display, NextEpoch(state)])
+def test_display_prints_one_line_per_epoch_with_accuracy_and_eta(tmp_path, capsys):
+    training = LinearTraining(tmp_path, epochs=2)
+    training.trainer.progress = True
     training.run()
-    lines = text.getvalue().splitlines()
+    text = capsys.readouterr().out
+    lines = text.splitlines()
     assert [line.partition("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
     assert all(word in line for line in lines for word in ("loss ", "accuracy ", "images/s", "ETA 0:00:"))
-    assert "\x1b" not in text.getvalue()
+    assert "\x1b" not in text
 
 
 def test_display_is_closed_after_an_error():
