@@ -22,7 +22,7 @@ class RecipeError(CNNRecipesError, ValueError):
 
 
 class RegistrationError(CNNRecipesError, ValueError):
-    """Error for a class that cannot be registered, for example under a name that is already taken."""
+    """Error for a class, architecture or head that cannot be registered, for example under a name that is taken."""
 
 
 class DataError(CNNRecipesError, ValueError):

@@ -46,7 +46,7 @@ def silent(text: object, indent: int = 2) -> None:
     """Print nothing: takes the place of `say`."""
 
 
-def listed(names: Sequence[object], most: int = 6) -> str:
+def printable_list(names: Sequence[object], most: int = 6) -> str:
     """Return the printable names, comma-separated; of more than `most` the first ones and the number of the rest."""
     shown = [printable(name) for name in names[:most]]
     if len(names) > most:

@@ -14,21 +14,25 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-
+import cnnrecipes
 from cnnrecipes._support.atomic_files import make_folder, write_whole
-from cnnrecipes._support.figures import Picture, save
-from cnnrecipes.data import batching
-from cnnrecipes.data.readable import open_readable, warn_unreadable
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
-from cnnrecipes.fit import fit
 from cnnrecipes.recipe import catalog
+
+# Shell completion reads EXPERIMENTS without TensorFlow, NumPy and Matplotlib.
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib import ticker
+    from matplotlib.figure import Figure
+
+    from cnnrecipes._support import figures
+else:
+    np, pd, ticker = map(lazy_module, ("numpy", "pandas", "matplotlib.ticker"))
+    figures = lazy_module("cnnrecipes._support.figures")
 
 RECIPE = "resnet20_fashion"
 
@@ -98,7 +102,7 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
             done = pd.concat([done, _train(case, chosen, data, folder / "runs", progress)], ignore_index=True)
             write_whole(folder / "histories.csv", functools.partial(done.to_csv, index=False))
     frame = pd.concat([_rows(done, case, chosen) for case in experiment.cases], ignore_index=True)
-    save(picture(experiment, frame), folder / "histories.png", dpi=120)
+    figures.save(picture(experiment, frame), folder / "histories.png", dpi=120)
     return frame
 
 
@@ -117,7 +121,7 @@ def picture(experiment: Experiment, frame: pd.DataFrame) -> Figure:
 
 def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
     """Plot training loss and validation accuracy over epochs: a colour per kind, a solid line for the largest size."""
-    figure = Picture(figsize=(11, 4.5), layout="constrained")
+    figure = figures.Picture(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     sizes = sorted(frame["size"].unique())
     for k, (kind, rows) in enumerate(frame.groupby("kind", sort=False)):
@@ -130,11 +134,11 @@ def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
             left.plot(history.epoch, history.loss, **style)
             right.plot(history.epoch, 100 * history.val_accuracy, **style)
     for axis in (left, right):
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_formatter(NullFormatter())
+    left.yaxis.set_minor_formatter(ticker.NullFormatter())
     right.set(xlabel="epoch", ylabel="validation accuracy, %")
     right.legend(frameon=False)
     _grid(left, right)
@@ -143,7 +147,7 @@ def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
 
 def plot_over_sizes(frame: pd.DataFrame, size: str) -> Figure:
     """Plot training loss and validation accuracy of the last epoch over the sizes, a line per kind."""
-    figure = Picture(figsize=(11, 4.5), layout="constrained")
+    figure = figures.Picture(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for k, (kind, rows) in enumerate(summary(frame).groupby("kind", sort=False)):
         places = [str(each) for each in rows["size"]]
@@ -175,6 +179,10 @@ def changed_setting(setting: Setting, changes: Mapping[str, Any]) -> Setting:
 
 def _reduced(setting: Setting) -> dict[str, Any]:
     """Return a random subset of training and validation images at reduced size, as `data=` of `fit`."""
+    from cnnrecipes.data import batching
+    from cnnrecipes.data.readable import open_readable, warn_unreadable
+    from cnnrecipes.data.sources.source import Split
+
     spec = catalog.load(RECIPE).change(**{"data.name": setting.data, "data.image_size": setting.pixels}).data
     source, left_out = open_readable(None, spec)
     warn_unreadable(left_out, sum(map(len, source.splits.values())))
@@ -206,7 +214,7 @@ def _train(case: Case, setting: Setting, data: Any, folder: Path, progress: bool
         "train.artifact": "last",
         **case.changes,
     }
-    trained = fit(RECIPE, data=data, workdir=folder, seed=setting.seed, progress=progress, **changes)
+    trained = cnnrecipes.fit(RECIPE, data=data, workdir=folder, seed=setting.seed, progress=progress, **changes)
     return trained.history.assign(kind=case.kind, size=case.size, **dataclasses.asdict(setting))
 
 

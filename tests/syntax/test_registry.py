@@ -87,3 +87,13 @@ def test_plugin_that_cannot_be_imported_raises(animals, monkeypatch):
     for _ in range(2):
         with pytest.raises(RegistrationError, match="'no_such_plugin' of CNNRECIPES_PLUGINS: No module.*PYTHONPATH"):
             list(animals)
+
+
+def test_signature_shows_required_parameters_and_rounded_defaults():
+    class Bird(Animal):
+        name: str
+        wings: tuple[float, float] = (1 / 3, 2.0)
+        color: str | None = None
+
+    assert call_syntax.signature(Bird) == "(legs=4, name, wings=[0.3333, 2.0], color=None)"
+    assert call_syntax.signature(Call) == ""
