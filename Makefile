@@ -66,4 +66,5 @@ module-tree:        ## docs/modules.md from the docstrings of the modules
 benchmark:          ## benchmarks/README.md's first table; TORCH is a Python that has torch==2.13.0
 	$(VENV)/bin/python benchmarks/train_step.py $(if $(TORCH),--torch-python $(TORCH))
 
-.PHONY: install test test-floor test-newest test-pythons lint recipes-table architectures-table augmentation-table optim-table benchmark
+.PHONY: install test test-floor test-newest test-pythons lint recipes-table architectures-table augmentation-table optim-table \
+  module-tree benchmark

@@ -32,6 +32,7 @@ _PUBLIC = {
     "fit": "cnnrecipes.fit",
     "resume": "cnnrecipes.fit",
     "extend": "cnnrecipes.fit",
+    "launch": "cnnrecipes.training.distributed.launcher",
     "resume_check": "cnnrecipes.verify.resume_check",
     "load": "cnnrecipes.runs.run",
     "Run": "cnnrecipes.runs.run",
@@ -39,6 +40,7 @@ _PUBLIC = {
     "Prediction": "cnnrecipes.runs.artifact",
     "build": "cnnrecipes.models",
     "check_data": "cnnrecipes.data.audit.check",
+    "write_data_report": "cnnrecipes.data.audit.check",
     "load_state_dict": "cnnrecipes.models.torch_weights",
     "Recipe": "cnnrecipes.recipe.schema",
     "CNNRecipesError": "cnnrecipes.errors",
@@ -58,7 +60,7 @@ _PUBLIC = {
 
 _MODULES = ("analysis", "experiments", "layers", "models")
 # Modules that need neither Keras nor TensorFlow.
-_WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema")
+_WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema", "cnnrecipes.training.distributed.launcher")
 
 __all__ = [*_PUBLIC, *_MODULES, "recipes"]
 

@@ -22,7 +22,7 @@ class RecipeError(CNNRecipesError, ValueError):
 
 
 class RegistrationError(CNNRecipesError, RuntimeError):
-    """Error for a class that cannot be registered, for example under a name that is taken, or a plugin that fails.
+    """Error for a class, architecture or head that cannot be registered, or for a plugin that cannot be imported.
 
     Not a ValueError, which pydantic would report as an invalid value of a recipe.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cnnrecipes._support import console, keras_settings
 from cnnrecipes._support.memory import collect_garbage_afterwards
@@ -88,7 +88,7 @@ def extend(
     run: str | Path | Run,
     epochs: int,
     *,
-    schedule: Literal["stretch", "restart", "constant"],
+    schedule: str,
     learning_rate: float | None = None,
     data: Any = None,
     workdir: str | Path | None = None,
@@ -100,8 +100,8 @@ def extend(
         run: the finished run, or the path of its folder.
         epochs: number of additional epochs.
         schedule: "stretch": the recipe's schedule rescaled to the total number of epochs, from the current position;
-            "restart": the schedule from its start, over the additional epochs; "constant": a constant learning rate.
-            `analysis.plot_schedule` plots them.
+            "restart": the schedule from its start, over the additional epochs; "constant": a constant learning rate;
+            or the name of a registered extension. `analysis.plot_extension` plots them.
         learning_rate: learning rate of "constant".
         data: the same data as was passed to `fit`; None if the run was trained on the recipe's data set.
         workdir: parent folder of the new run folder; None: the parent folder of the old one.

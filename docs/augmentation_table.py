@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnnrecipes.augment.operation import OPERATIONS, CropWhileDecoding, Mix
 from cnnrecipes.augment.views import VIEWS
-from cnnrecipes.syntax.call_syntax import Call
+from cnnrecipes.syntax.call_syntax import Call, signature
 
 HEAD = """# Data augmentation and test-time augmentation
 
@@ -90,20 +90,7 @@ def _place(item: tuple[str, type[Call]]) -> tuple[bool, bool, str]:
 
 
 def _rows(known: Mapping[str, type[Call]]) -> str:
-    return "".join(f"| `{name}{_parameters(call)}` | {_summary(call)} |\n" for name, call in known.items())
-
-
-def _parameters(call: type[Call]) -> str:
-    """Return the parameters with their default values, as a recipe gives them."""
-    values = (f"{key}={_value(field.default)}" for key, field in call.model_fields.items() if field.default is not None)
-    text = ", ".join(values)
-    return f"({text})" if text else ""
-
-
-def _value(default: object) -> str:
-    if isinstance(default, tuple):
-        return f"[{', '.join(f'{number:.4g}' for number in default)}]"
-    return f'"{default}"' if isinstance(default, str) else str(default)
+    return "".join(f"| `{name}{signature(call)}` | {_summary(call)} |\n" for name, call in known.items())
 
 
 def _summary(call: type[Call]) -> str:

@@ -6,15 +6,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic.fields import FieldInfo
-
 from cnnrecipes.optim.extension import EXTENSIONS
 from cnnrecipes.optim.loss import LOSSES
 from cnnrecipes.optim.optimizer import OPTIMIZERS, Optimizer
 from cnnrecipes.optim.schedule import SCHEDULES, Schedule, ValidationSchedule
 from cnnrecipes.optim.weight_averages import WEIGHT_AVERAGES
-from cnnrecipes.syntax.call_syntax import Call
-from cnnrecipes.syntax.duration import Duration
+from cnnrecipes.syntax.call_syntax import Call, signature
 
 PAGE = Path(__file__).with_name("training.md")
 TABLES = {"schedule": SCHEDULES, "extension": EXTENSIONS, "optimizer": OPTIMIZERS, "loss": LOSSES}
@@ -34,18 +31,8 @@ def page() -> str:
 
 
 def _table(kind: str, known: Mapping[str, type[Call]]) -> str:
-    rows = (f"| `{name}{_parameters(cls)}` | {_description(cls)} |\n" for name, cls in sorted(known.items()))
+    rows = (f"| `{name}{signature(cls)}` | {_description(cls)} |\n" for name, cls in sorted(known.items()))
     return f"| {kind} | description |\n|---|---|\n{''.join(rows)}"
-
-
-def _parameters(cls: type[Call]) -> str:
-    """Return the parameters as a recipe gives them, with their default values."""
-    text = ", ".join(name if f.is_required() else f"{name}={_value(f)}" for name, f in cls.model_fields.items())
-    return f"({text})" if text else ""
-
-
-def _value(field: FieldInfo) -> str:
-    return repr(str(field.default)) if isinstance(field.default, Duration) else repr(field.default)
 
 
 def _description(cls: type[Call]) -> str:

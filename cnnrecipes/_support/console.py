@@ -47,7 +47,7 @@ def silent(text: object, indent: int = 2) -> None:
     """Print nothing; a replacement for `say`."""
 
 
-def listed(names: Sequence[object], most: int = 6) -> str:
+def printable_list(names: Sequence[object], most: int = 6) -> str:
     """Return printable names joined by commas; of more than `most` names, the last ones become "and N more"."""
     shown = [printable(name) for name in names[:most]]
     if len(names) > most:

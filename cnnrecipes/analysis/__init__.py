@@ -9,7 +9,7 @@ from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import effective_receptive_field, plot_receptive_field
 from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.initializations import compare_initializations
-from cnnrecipes.analysis.inspection import Inspection, inspect
+from cnnrecipes.analysis.inspection import Inspection, inspect, write_inspection
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.analysis.schedule_plot import plot_extension, plot_schedule
 from cnnrecipes.analysis.stacks import compare_stacks
@@ -32,4 +32,5 @@ __all__ = [
     "plot_receptive_field",
     "plot_schedule",
     "receptive_field",
+    "write_inspection",
 ]

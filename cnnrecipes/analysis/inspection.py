@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cnnrecipes._support.atomic_files import make_folder, write_whole
+from cnnrecipes._support.atomic_files import choose_output, make_folder, write_whole
 from cnnrecipes.analysis import subject
 from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics
@@ -44,6 +44,7 @@ class Inspection(NamedTuple):
         layers: costs, receptive fields and activation statistics, one row per layer call.
         files: paths of the table and the plots.
         dead: result of `dead_channels`.
+        name: name of the recipe, architecture, run or model.
         note: the reason for noise in place of images, and the remedy; "" if there are images.
     """
 
@@ -51,12 +52,40 @@ class Inspection(NamedTuple):
     layers: pd.DataFrame
     files: tuple[Path, ...]
     dead: pd.DataFrame
+    name: str
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but `layers`, which is in layers.csv, as dictionaries and lists."""
         tables = {"stages": self.stages.reset_index().to_dict("records"), "dead": self.dead.to_dict("records")}
-        return {**tables, "files": list(map(str, self.files)), "note": self.note}
+        return {"model": self.name, **tables, "files": list(map(str, self.files)), "note": self.note}
+
+
+def write_inspection(
+    name: str | Path,
+    /,
+    folder: str | Path | None = None,
+    *,
+    data: Any = None,
+    classes: int | None = None,
+    overwrite: bool = False,
+    **changes: Any,
+) -> Inspection:
+    """Inspect a recipe, an architecture or a run by name; existing files are not overwritten by default.
+
+    Args:
+        name, data, classes, changes: see `subject.find`; nothing is downloaded.
+        folder: folder of the table and the plots; None: inspect/NAME in the current folder, numbered if it exists.
+        overwrite: replace existing files.
+
+    Raises:
+        CNNRecipesError: as for `subject.find` and `inspect`.
+        WriteError: `folder` holds an inspection already.
+    """
+    found = subject.find(str(name), changes, data, classes)
+    given = None if folder is None else Path(folder)
+    chosen = choose_output(given, Path("inspect") / found.name, names=FILES, overwrite=overwrite)
+    return inspect(found, chosen)
 
 
 def inspect(
@@ -89,11 +118,11 @@ def inspect(
     Warns:
         CNNRecipesWarning: each layer with dead channels, with the reason and the remedy.
     """
-    note = ""
+    name = note = ""
     if isinstance(model, (str, Path)):
         model = subject.find(str(model))
     if isinstance(model, Subject):
-        note = model.noise if images is None else ""
+        name, note = model.name, model.noise if images is None else ""
         images, first = (model.images, model.first) if images is None else (images, first)
         model = model.model
     folder = make_folder(folder)
@@ -118,4 +147,4 @@ def inspect(
     plot_activation_statistics(statistics, folder / "activations.png", title=title)
     plot_filters(model, path=folder / "filters.png")
     plot_feature_maps(model, images[0], path=folder / "feature_maps.png", about=first)
-    return Inspection(stages, layers, tuple(folder / name for name in FILES), dead, note)
+    return Inspection(stages, layers, tuple(folder / file for file in FILES), dead, name or model.name, note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import typer
@@ -17,23 +17,61 @@ def recipe_names(incomplete: str) -> list[tuple[str, str]]:
 
 def recipe_keys(context: typer.Context, incomplete: str) -> list[str]:
     """Return recipe keys, each followed by "=", and after "key=" the values of a key that has a fixed set of them."""
-    annotations = _annotations()
-    before = context.params.get("changes") or []
-    if (key := _key_before(before, incomplete, annotations)) is not None:
-        return [one for one in _values(annotations.get(key)) if one.startswith(incomplete)]
-    key, equals, value = incomplete.partition("=")
-    if not equals:
-        return [f"{name}=" for name in annotations if name.startswith(key)]
-    return [f"{key}={one}" for one in _values(annotations.get(key)) if one.startswith(value)]
+    return _complete_key(context, incomplete, _annotations())
+
+
+def resumable_keys(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete like `recipe_keys`, but offer only keys that may change when a run is resumed."""
+    from cnnrecipes.recipe.tables import RESUMABLE
+
+    annotations = {key: kind for key, kind in _annotations().items() if key.partition(".")[0] in RESUMABLE}
+    return _complete_key(context, incomplete, annotations)
+
+
+def extensions(incomplete: str) -> list[str]:
+    """Return the registered extensions of a schedule that begin with `incomplete`."""
+    from cnnrecipes.optim.extension import EXTENSIONS
+
+    return _beginning(EXTENSIONS, incomplete)
+
+
+def experiments(incomplete: str) -> list[str]:
+    """Return the experiments that begin with `incomplete`."""
+    from cnnrecipes.experiments import EXPERIMENTS
+
+    return _beginning(EXPERIMENTS, incomplete)
+
+
+def values_of(key: str) -> Callable[[str], list[str]]:
+    """Return a completion function for an option that has the values of a recipe key."""
+
+    def complete(incomplete: str) -> list[str]:
+        return _beginning(_values(_annotations()[key]), incomplete)
+
+    return complete
 
 
 def words(*choices: str) -> Callable[[str], list[str]]:
     """Return a shell completion function for an option whose values are `choices`."""
 
     def complete(incomplete: str) -> list[str]:
-        return [word for word in choices if word.startswith(incomplete)]
+        return _beginning(choices, incomplete)
 
     return complete
+
+
+def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _complete_key(context: typer.Context, incomplete: str, annotations: Mapping[str, Any]) -> list[str]:
+    before = context.params.get("changes") or []
+    if (key := _key_before(before, incomplete, annotations)) is not None:
+        return _beginning(_values(annotations.get(key)), incomplete)
+    key, equals, value = incomplete.partition("=")
+    if not equals:
+        return [f"{name}=" for name in annotations if name.startswith(key)]
+    return [f"{key}={one}" for one in _beginning(_values(annotations.get(key)), value)]
 
 
 def _key_before(before: Sequence[str], incomplete: str, keys: Container[str]) -> str | None:

@@ -40,7 +40,7 @@ def check_data(
         str,
         typer.Option(
             help="Meaning of a folder's sub-folders: auto, splits or classes; as the recipe key data.layout.",
-            autocompletion=completion.words("auto", "splits", "classes"),
+            autocompletion=completion.values_of("data.layout"),
         ),
     ] = "auto",
     overwrite: OverwriteOption = False,
@@ -52,11 +52,7 @@ def check_data(
     The exit status is 0 if training is possible, without the unreadable files, and 1 if not.
     """
     import_tensorflow()
-    from cnnrecipes.data.audit.check import report_folder
-
-    folder = report_folder(data, output, overwrite=overwrite)
-    report = cnnrecipes.check_data(data, layout=layout, progress=not quiet)
-    files = report.save(folder)
+    report, files = cnnrecipes.write_data_report(data, output, overwrite=overwrite, layout=layout, progress=not quiet)
     if as_json:
         print_json(report.to_dict())
     else:

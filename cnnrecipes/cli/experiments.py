@@ -11,7 +11,7 @@ import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow
 from cnnrecipes.cli import completion, tables
 from cnnrecipes.cli.command_registry import command
-from cnnrecipes.cli.options import JsonOption, overrides
+from cnnrecipes.cli.options import JsonOption, parsed
 from cnnrecipes.cli.output import print_json, print_written
 
 
@@ -20,8 +20,8 @@ def experiment(
     name: Annotated[
         str,
         typer.Argument(
-            help="plain_and_residual or norms_and_batches.",
-            autocompletion=completion.words("plain_and_residual", "norms_and_batches"),
+            help="Name of an experiment, for example plain_and_residual; docs/experiments.md describes them.",
+            autocompletion=completion.experiments,
         ),
     ],
     settings: Annotated[
@@ -39,7 +39,7 @@ def experiment(
     """Train the networks of an experiment and print their accuracies."""
     import_tensorflow()
     asked = cnnrecipes.experiments.find(name)
-    changes = vars(cnnrecipes.experiments.changed_setting(asked.setting, overrides(settings)))
+    changes = vars(cnnrecipes.experiments.changed_setting(asked.setting, parsed(settings)))
     if not quiet:
         print(asked.question)
     frame = cnnrecipes.experiments.run(name, workdir=workdir, progress=not quiet, **changes)

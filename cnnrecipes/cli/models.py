@@ -8,7 +8,6 @@ from typing import Annotated, Optional
 import typer
 
 import cnnrecipes
-from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow, printable
 from cnnrecipes.cli import completion, tables
 from cnnrecipes.cli.command_registry import command
@@ -48,14 +47,13 @@ def inspect(
 
     Examples: `cnnrecipes inspect resnet50`; `cnnrecipes inspect resnet20_cifar model.norm=group`
     """
+    keys = overrides(changes)
     import_tensorflow()
-    from cnnrecipes.analysis import inspection, subject
-
-    found = subject.find(model, overrides(changes), data, classes)
-    folder = choose_output(folder, Path("inspect") / found.name, names=inspection.FILES, overwrite=overwrite)
-    result = cnnrecipes.analysis.inspect(found, folder)
+    result = cnnrecipes.analysis.write_inspection(
+        model, folder, data=data, classes=classes, overwrite=overwrite, **keys
+    )
     if as_json:
-        print_json({"model": found.name, **result.to_dict()})
+        print_json(result.to_dict())
     else:
         tables.print_stages(result.stages)
     if result.note and not quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -32,7 +33,6 @@ DataOption = Annotated[
         "default: the recipe's."
     ),
 ]
-RunFolderArgument = Annotated[Path, typer.Argument(help="Run folder.")]
 TTAOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
@@ -59,11 +59,18 @@ VerboseOption = Annotated[
 ]
 
 
-def overrides(changes: list[str] | None) -> dict[str, Any]:
+def parsed(settings: list[str] | None) -> dict[str, Any]:
     """Return KEY=VALUE arguments as a dictionary. Raises RecipeError."""
     from cnnrecipes.recipe.toml import parse_override
 
-    return dict(map(parse_override, changes or []))
+    return dict(map(parse_override, settings or []))
+
+
+def overrides(changes: list[str] | None) -> dict[str, Any]:
+    """Return KEY=VALUE arguments as dotted keys of a recipe. Raises RecipeError, also for an unknown key."""
+    from cnnrecipes.recipe.schema import known_keys
+
+    return known_keys(parsed(changes))
 
 
 def load_recipe(recipe: str, changes: list[str] | None) -> Recipe:
@@ -71,3 +78,17 @@ def load_recipe(recipe: str, changes: list[str] | None) -> Recipe:
     from cnnrecipes.recipe import catalog
 
     return catalog.load(recipe).change(**overrides(changes))
+
+
+def recipe_and_overrides(recipe: str, changes: list[str] | None) -> tuple[Recipe, dict[str, Any]]:
+    """Load a recipe, and return it with the KEY=VALUE arguments, validated, as keyword arguments of `fit`.
+
+    The key `name` is already applied, since `name` of `fit` is that of the run folder. Raises RecipeError.
+    """
+    from cnnrecipes.recipe import catalog
+
+    loaded, keys = catalog.load(recipe), overrides(changes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `fit` applies the keys again, and warns then
+        loaded.change(**keys)
+    return loaded.change(**{key: keys.pop(key) for key in ("name",) if key in keys}), keys

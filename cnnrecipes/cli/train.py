@@ -20,6 +20,7 @@ from cnnrecipes.cli.options import (
     RecipeArgument,
     load_recipe,
     overrides,
+    recipe_and_overrides,
 )
 from cnnrecipes.cli.output import print_picture, verbosity
 
@@ -43,13 +44,12 @@ def fit(
 
     Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
     """
-    load_recipe(recipe, changes)  # report errors of the recipe before the slow import of TensorFlow
+    spec, keys = recipe_and_overrides(recipe, changes)  # errors of the recipe, before the slow import of TensorFlow
     import_tensorflow()
-    keys = overrides(changes)
-    # The recipe's own key "name" is not `name` of `fit`, which is the run folder's.
-    spec = load_recipe(recipe, None).change(**({"name": keys.pop("name")} if "name" in keys else {}))
     where = {"workdir": workdir, "name": name, "seed": seed}
-    tables.print_result(cnnrecipes.fit(spec, data, **where, progress=not quiet, **keys), quiet)
+    # mypy takes `cnnrecipes.fit` for the module of that name; it is the function (see cnnrecipes/__init__.py).
+    run = cnnrecipes.fit(spec, data, **where, progress=not quiet, **keys)  # type: ignore[operator]
+    tables.print_result(run, quiet)
 
 
 @command("resume", group=GROUP)
@@ -60,7 +60,7 @@ def resume(
         typer.Argument(
             metavar="[KEY=VALUE]...",
             help="Recipe keys that may change on resume, for example logging.checkpoint_every='5 min'.",
-            autocompletion=completion.recipe_keys,
+            autocompletion=completion.resumable_keys,
         ),
     ] = None,
     data: DataOption = None,
@@ -70,9 +70,9 @@ def resume(
 
     Example: `cnnrecipes resume runs/2026-11-23_resnet20_cifar_1`
     """
+    keys = overrides(changes)
     import_tensorflow()
-    cnnrecipes.Run.open(run).recipe.change(**overrides(changes))  # an unknown key is an error of the recipe
-    tables.print_result(cnnrecipes.resume(run, data, progress=not quiet, **overrides(changes)), quiet)
+    tables.print_result(cnnrecipes.resume(run, data, progress=not quiet, **keys), quiet)
 
 
 @command("extend", group=GROUP)
@@ -83,8 +83,8 @@ def extend(
         str,
         typer.Option(
             help="stretch: rescale the schedule to the total number of epochs; restart: repeat it from its start; "
-            "constant: a constant learning rate.",
-            autocompletion=completion.words("stretch", "restart", "constant"),
+            "constant: a constant learning rate; or the name of a registered extension.",
+            autocompletion=completion.extensions,
         ),
     ],
     learning_rate: Annotated[
@@ -156,6 +156,4 @@ def launch(
 
     Example: `cnnrecipes launch --workers 2 fit resnet8_digits data.batch_size=64`
     """
-    from cnnrecipes.training.distributed.launcher import launch
-
-    raise typer.Exit(launch([*verbosity.flags(), *context.args], workers, threads))
+    raise typer.Exit(cnnrecipes.launch([*verbosity.flags(), *context.args], workers, threads))

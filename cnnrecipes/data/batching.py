@@ -230,7 +230,10 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int
     if spec.cache == "none":
         content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, crop)
         chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
-        images = lambda i, draws, *file: read(*file, draws)  # noqa: E731
+
+        def images(i, draws, *file):
+            return read(*file, draws)
+
     else:
         images = readers.from_kept(split, spec, shape, crop, handles)
     single = chosen.unbatch()

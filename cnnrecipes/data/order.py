@@ -14,9 +14,6 @@ import tensorflow as tf
 # The public index_shuffle has 4 rounds, and the orders of two epochs then correlate (tests/data/test_batching.py).
 _SHUFFLE_ROUNDS = 16
 
-# (places (n,), epoch scalar), both int64, to int64 (n,)
-OfPlaces = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
 
 class Permutations:
     """A new permutation for each epoch, of which the first `places` examples are used.

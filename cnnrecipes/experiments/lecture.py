@@ -14,21 +14,23 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from cnnrecipes._support.atomic_files import make_folder, write_whole
-from cnnrecipes.data import batching
-from cnnrecipes.data.readable import open_readable, warn_unreadable
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
-from cnnrecipes.experiments.plots import plot_over_epochs, plot_over_sizes
-from cnnrecipes.figures import save
-from cnnrecipes.fit import fit
 from cnnrecipes.recipe import catalog
+
+# Shell completion reads EXPERIMENTS without TensorFlow, NumPy and Matplotlib.
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from cnnrecipes import figures
+    from cnnrecipes.experiments import plots
+else:
+    np, pd, figures, plots = map(lazy_module, ("numpy", "pandas", "cnnrecipes.figures", "cnnrecipes.experiments.plots"))
 
 RECIPE = "resnet20_fashion"
 
@@ -98,7 +100,7 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
             done = pd.concat([done, _train(case, chosen, data, folder / "runs", progress)], ignore_index=True)
             write_whole(folder / "histories.csv", functools.partial(done.to_csv, index=False))
     frame = pd.concat([_rows(done, case, chosen) for case in experiment.cases], ignore_index=True)
-    save(picture(experiment, frame), folder / "histories.png", dpi=120)
+    figures.save(picture(experiment, frame), folder / "histories.png", dpi=120)
     return frame
 
 
@@ -126,6 +128,10 @@ def changed_setting(setting: Setting, changes: Mapping[str, Any]) -> Setting:
 
 def _reduced(setting: Setting) -> dict[str, Any]:
     """Return a random subset of the training and validation images at reduced size, for `fit(data=...)`."""
+    from cnnrecipes.data import batching
+    from cnnrecipes.data.readable import open_readable, warn_unreadable
+    from cnnrecipes.data.sources.source import Split
+
     spec = catalog.load(RECIPE).change(**{"data.name": setting.data, "data.image_size": setting.pixels}).data
     source, left_out = open_readable(None, spec)
     warn_unreadable(left_out, sum(map(len, source.splits.values())))
@@ -157,6 +163,8 @@ def _train(case: Case, setting: Setting, data: Any, folder: Path, progress: bool
         "train.artifact": "last",
         **case.changes,
     }
+    from cnnrecipes.fit import fit
+
     trained = fit(RECIPE, data=data, workdir=folder, seed=setting.seed, progress=progress, **changes)
     return trained.history.assign(kind=case.kind, size=case.size, **dataclasses.asdict(setting))
 
@@ -219,13 +227,13 @@ EXPERIMENTS = {
         "depth",
         _depths(),
         Setting(),
-        plot_over_epochs,
+        lambda frame, size: plots.plot_over_epochs(frame, size),
     ),
     "norms_and_batches": Experiment(
         "Which normalization works with small batches? (Wu & He 2018, fig. 1)",
         "batch size",
         _norms_and_batches(),
         Setting(images=3000, epochs=10),
-        plot_over_sizes,
+        lambda frame, size: plots.plot_over_sizes(frame, size),
     ),
 }

@@ -1,4 +1,4 @@
-"""Plots of an experiment's histories, and the table of its last epochs."""
+"""Plots of an experiment's histories."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from cnnrecipes.experiments.last_epochs import summary
 from cnnrecipes.figures import Picture
-
-
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the last epoch of each case: loss and accuracy on augmented training and on validation images."""
-    last = frame[frame.epoch == frame.groupby(["kind", "size"]).epoch.transform("max")]
-    return last[["kind", "size", "loss", "accuracy", "val_loss", "val_accuracy"]].reset_index(drop=True)
 
 
 def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:

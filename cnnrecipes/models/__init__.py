@@ -2,6 +2,7 @@
 
 One file adds an architecture, in `models/families/` or outside of the package:
 
+    from cnnrecipes import layers
     from cnnrecipes.models import CIFAR, Architecture, register
 
     def features(x, spec, factories):

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from cnnrecipes._support.plugins import WithPlugins
-from cnnrecipes.errors import ModelError, UnknownNameError
+from cnnrecipes.errors import RegistrationError, UnknownNameError
 from cnnrecipes.layers import LayerFactories, dense_act, global_pool
 
 # head(x, classes, dropout=, factories=) -> logits
@@ -29,10 +29,10 @@ def register_head(name: str, head: Head, *, replace: bool = False) -> Head:
         replace: overwrite a head of this name.
 
     Raises:
-        ModelError: the name is taken.
+        RegistrationError: the name is taken.
     """
     if name in _ROWS and not replace:
-        raise ModelError(f"a head {name!r} is registered already; choose another name, or give replace=True")
+        raise RegistrationError(f"a head {name!r} is registered already; choose another name, or give replace=True")
     _ROWS[name] = head
     return head
 

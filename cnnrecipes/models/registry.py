@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cnnrecipes._support.plugins import WithPlugins
-from cnnrecipes.errors import ModelError, UnknownNameError
+from cnnrecipes.errors import RegistrationError, UnknownNameError
 from cnnrecipes.models.architecture import Architecture
 from cnnrecipes.recipe import schema
 
@@ -21,12 +21,14 @@ def register(name: str, architecture: Architecture, *, replace: bool = False) ->
         replace: overwrite an architecture of this name, for example when a notebook cell runs again.
 
     Raises:
-        ModelError: the name is taken, or an option is not a key of a recipe's `model` table.
+        RegistrationError: the name is taken, or an option is not a key of a recipe's `model` table.
     """
     if name in _ROWS and not replace:
-        raise ModelError(f"an architecture {name!r} is registered already; choose another name, or give replace=True")
+        raise RegistrationError(
+            f"an architecture {name!r} is registered already; choose another name, or give replace=True"
+        )
     if unknown := set(architecture.options) - set(schema.Model.model_fields):
-        raise ModelError(
+        raise RegistrationError(
             f"architecture {name!r} has options {sorted(unknown)}, which are not keys of a recipe's model table; "
             f"use {', '.join(schema.Model.model_fields)}"
         )

@@ -68,14 +68,7 @@ class Recipe(Section):
         `change(**{"train.epochs": 5})` and `change(train={"epochs": 5})` are the same.
         """
         tables = self.to_dict()
-        for key, value in dotted(changes).items():
-            known = all_keys()
-            if key in self.__class__.model_fields and key not in known:
-                raise RecipeError(
-                    f"{key} = {shown(value)} is a table; change a key of it, for example {key}.{_first(key)}=..."
-                )
-            if key not in known:
-                raise RecipeError(unknown_key(key))
+        for key, value in known_keys(changes).items():
             *parents, leaf = key.split(".")
             table = tables
             for parent in parents:
@@ -119,6 +112,19 @@ class Recipe(Section):
     def to_toml(self) -> str:
         """Return the complete recipe as a TOML document, from which it can be loaded again."""
         return tomli_w.dumps(self.to_dict())
+
+
+def known_keys(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten changes to dotted keys. Raise RecipeError for a key that a recipe does not have."""
+    known, flat = all_keys(), dotted(changes)
+    for key, value in flat.items():
+        if key in Recipe.model_fields and key not in known:
+            raise RecipeError(
+                f"{key} = {shown(value)} is a table; change a key of it, for example {key}.{_first(key)}=..."
+            )
+        if key not in known:
+            raise RecipeError(unknown_key(key))
+    return flat
 
 
 def dotted(changes: Mapping[str, Any]) -> dict[str, Any]:

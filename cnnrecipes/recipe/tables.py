@@ -27,6 +27,7 @@ Depths = Annotated[
 ]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
 Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]  # each has a class in training/loggers.py
 Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
 
 
@@ -329,7 +330,7 @@ class Logging(Section):
         default=TimeSpan(1, "min"),
         description='for example "5 min" or "500 steps"; a checkpoint is also written at the end',
     )
-    loggers: Annotated[tuple[Literal["tensorboard", "wandb", "mlflow"], ...], Field(strict=False)] = ("tensorboard",)
+    loggers: Annotated[tuple[LoggerName, ...], Field(strict=False)] = ("tensorboard",)
 
 
 TABLES: dict[str, type[Section]] = {

@@ -27,6 +27,20 @@ def write_call(call: Call, known: Mapping[str, type[Call]]) -> str:
     return f"{name}({', '.join(f'{key}={_literal(value)}' for key, value in given.items())})" if given else name
 
 
+def signature(kind: type[Call]) -> str:
+    """Return the parameters of a class with their defaults, for documentation: "(size=8, fill='mean')", "" if none."""
+    fields = kind.model_fields.items()
+    text = ", ".join(name if one.is_required() else f"{name}={_literal(_rounded(one.default))}" for name, one in fields)
+    return f"({text})" if text else ""
+
+
+def _rounded(value: object) -> object:
+    """Return a number, or the numbers of a tuple, with 4 significant digits."""
+    if isinstance(value, tuple):
+        return tuple(map(_rounded, value))
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def _literal(value: object) -> str:
     """Return a value as a Python literal; a duration becomes a string."""
     if isinstance(value, (tuple, list)):

@@ -9,7 +9,7 @@ from typing import Generic
 
 from cnnrecipes._support.plugins import import_plugins
 from cnnrecipes.errors import RegistrationError
-from cnnrecipes.syntax.call_syntax import Call, Kind, parse_call
+from cnnrecipes.syntax.call_syntax import Kind, parse_call
 
 
 class Registry(Mapping[str, type[Kind]], Generic[Kind]):
@@ -75,15 +75,16 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
 
     def _check(self, name: str, cls: type) -> None:
         if not (isinstance(cls, type) and issubclass(cls, self._base)):
-            raise RegistrationError(f"{self.kind} {name!r} is {cls!r}; register a subclass of {_path(self._base)}")
+            raise RegistrationError(f"{self.kind} {name!r} is {cls!r}; register a subclass of {class_path(self._base)}")
         if not name.isidentifier():
             raise RegistrationError(
                 f"{self.kind} name {name!r} is not an identifier; use letters, digits and underscores"
             )
         present = self._classes.get(self._aliases.get(name, name))
-        if present is not None and _path(present) != _path(cls):
+        if present is not None and class_path(present) != class_path(cls):
             raise RegistrationError(
-                f"{self.kind} {name!r} is registered twice, for {_path(present)} and {_path(cls)}; rename one of them"
+                f"{self.kind} {name!r} is registered twice, for {class_path(present)} and {class_path(cls)}; "
+                "rename one of them"
             )
 
     def _discover(self) -> None:
@@ -99,5 +100,6 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
             raise
 
 
-def _path(cls: type[Call]) -> str:
+def class_path(cls: type) -> str:
+    """Return the full dotted name of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -21,6 +21,7 @@ from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import RunError, TrainingError, one_line
 from cnnrecipes.figures import Picture, label_lines
 from cnnrecipes.recipe import schema
+from cnnrecipes.recipe.tables import LoggerName
 
 PROJECT = "cnnrecipes"  # W&B's project, MLflow's experiment
 _MOST_IMAGES = 16
@@ -53,7 +54,7 @@ def loggers(
             or soft labels (N, classes), for a picture; called when the first epoch begins.
         class_names: in label order, for the picture.
     """
-    kinds = {
+    kinds: dict[LoggerName, Callable[[], Logger]] = {
         "tensorboard": lambda: TensorBoardLogger(whole, folder, first_batch, class_names),
         "wandb": lambda: WandbLogger(whole, folder),
         "mlflow": lambda: MlflowLogger(whole, folder),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from cnnrecipes._support.console import listed, printable
+from cnnrecipes._support.console import printable, printable_list
 from cnnrecipes.data.sources.source import Source
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training.distributed.devices import Devices
@@ -36,7 +36,7 @@ def summary(job: TrainJob) -> list[str]:
 
 
 def _data(source: Source) -> str:
-    names = listed(source.class_names, most=_NAMED)
+    names = printable_list(source.class_names, most=_NAMED)
     counts = [f"{len(source.splits[split]):,} {word}" for split, word in _splits(source)]
     return f"{printable(source.name)}: {len(source.class_names):,} classes ({names}); {', '.join(counts)} images"
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from cnnrecipes._support import console
-from cnnrecipes._support.console import listed, printable
+from cnnrecipes._support.console import printable, printable_list
 from cnnrecipes.errors import TrainingError
 
 
@@ -33,8 +33,8 @@ def test_control_characters_are_escaped_and_letters_are_kept(raw, shown):
 
 
 def test_long_lists_are_truncated_and_counted():
-    assert listed(["a", "b"]) == "a, b"
-    assert listed([f"c{i}" for i in range(3000)], most=3) == "c0, c1, and 2,998 more"
+    assert printable_list(["a", "b"]) == "a, b"
+    assert printable_list([f"c{i}" for i in range(3000)], most=3) == "c0, c1, and 2,998 more"
 
 
 def python(code):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cnnrecipes.optim.extension import EXTENSIONS
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.tables import all_keys
 
@@ -46,9 +47,21 @@ def test_recipe_names_are_completed(command):
     assert bash(command, "resnet20_") == [name for name in catalog.names() if name.startswith("resnet20_")]
 
 
-@pytest.mark.parametrize("words", [("fit", "resnet8_digits"), ("show", "mine.toml"), ("resume", "runs/one")])
+@pytest.mark.parametrize("words", [("fit", "resnet8_digits"), ("show", "mine.toml")])
 def test_recipe_keys_are_completed(words):
     assert bash(*words, "data.") == [f"{key}=" for key in all_keys() if key.startswith("data.")]
+
+
+def test_resume_completes_only_keys_that_may_change():
+    keys = [f"{key}=" for key in all_keys() if key.startswith(("devices.", "logging."))]
+    assert bash("resume", "runs/one", "") == keys
+    assert bash("resume", "runs/one", "devices.on_oom", "=", "h") == ["halve"]
+
+
+def test_names_of_options_and_experiments_come_from_their_tables():
+    assert set(bash("extend", "runs/one", "--schedule", "")) == set(EXTENSIONS)
+    assert bash("experiment", "") == ["plain_and_residual", "norms_and_batches"]
+    assert bash("check-data", "photos", "--layout", "") == ["auto", "splits", "classes"]
 
 
 def test_values_are_completed_with_or_without_splitting_at_the_equals_sign():

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,7 @@ def test_experiment_as_json(run_cli, monkeypatch):
         row = {"loss": 2.0, "accuracy": 0.25, "val_loss": math.nan, "val_accuracy": 0.5, "epoch": setting["epochs"]}
         return pd.DataFrame([{"kind": "plain", "size": size, **row} for size in (20, 56)])
 
-    monkeypatch.setattr(cr.experiments, "run", run)
+    monkeypatch.setattr(cr.experiments, "run", create_autospec(cr.experiments.run, side_effect=run))
     status, out, err = run_cli("experiment", "plain_and_residual", "epochs=1", "--json")
     assert status == 0
     found = json.loads(out)
@@ -114,7 +115,7 @@ def test_resume_check_as_json(run_cli, monkeypatch, equal):
         row = {"killed_after": 0.5, "resumed_from": {"epoch": 0, "step": 3}, "weights": "1f", "equal": True}
         return pd.DataFrame([row, {**row, "resumed_from": None, "equal": equal}])
 
-    monkeypatch.setattr(cr, "resume_check", check)
+    monkeypatch.setattr(cr, "resume_check", create_autospec(cr.resume_check, side_effect=check))
     status, out, err = run_cli("resume-check", "resnet8_digits", "--kills", "2", "--json")
     found = json.loads(out)
     assert (status, found["kills"], found["equal"]) == (0 if equal else 1, 2, 1 + equal)
@@ -122,6 +123,18 @@ def test_resume_check_as_json(run_cli, monkeypatch, equal):
     assert err == "training resnet8_digits without a kill\n"
     status, out, err = run_cli("-q", "resume-check", "resnet8_digits", "--kills", "2")
     assert (out.count("\n"), err) == (1, "")
+
+
+def test_real_resume_check_as_json(tmp_path):
+    asked = ("resnet8_digits", "train.epochs=2", "--kills", "1", "--workdir", tmp_path, "--json")
+    done = command("resume-check", *asked)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kills"], found["equal"]) == (1, 1)
+    (row,) = found["runs"]
+    assert row["equal"] is True
+    assert row["killed_after"] >= 0
+    assert row["resumed_from"] is None or set(row["resumed_from"]) == {"epoch", "step"}
 
 
 def test_nonfinite_numbers_become_null_in_json(capsys):

@@ -130,10 +130,10 @@ def test_plugin_head_is_built_and_trained(tmp_path, monkeypatch):
 
 def test_duplicate_names_and_unknown_options_are_refused():
     row = find("resnet20")
-    with pytest.raises(cr.ModelError, match="'resnet20' is registered already; choose another name"):
+    with pytest.raises(cr.RegistrationError, match="'resnet20' is registered already; choose another name"):
         register("resnet20", row)
     assert register("resnet20", row, replace=True) is row
-    with pytest.raises(cr.ModelError, match=r"'mine' has options \['depth'\].*use name, norm"):
+    with pytest.raises(cr.RegistrationError, match=r"'mine' has options \['depth'\].*use name, norm"):
         register("mine", Architecture(features=row.features, options={"depth": 3}, source="", setting=row.setting))
     with pytest.raises(cr.UnknownNameError, match="averge.*average"):
         cr.build("resnet8", input_shape=(16, 16, 3), classes=3, head="averge")

@@ -108,3 +108,13 @@ def test_error_in_a_plugin_is_no_value_error(animals, tmp_path, monkeypatch):
     ) as caught:
         animals.parse("wolf")
     assert not isinstance(caught.value, ValueError)
+
+
+def test_signature_shows_required_parameters_and_rounded_defaults():
+    class Bird(Animal):
+        name: str
+        wings: tuple[float, float] = (1 / 3, 2.0)
+        color: str | None = None
+
+    assert call_syntax.signature(Bird) == "(legs=4, name, wings=[0.3333, 2.0], color=None)"
+    assert call_syntax.signature(Call) == ""

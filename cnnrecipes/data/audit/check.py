@@ -87,7 +87,7 @@ class Report:
         """
         from cnnrecipes.data.audit.page import page
 
-        output = report_folder(self.name) if output is None else Path(output)
+        output = _report_folder(self.name) if output is None else Path(output)
         root = Path(self.name).expanduser()
         if root.is_dir() and output.resolve().is_relative_to(root.resolve()):
             raise DataError(
@@ -98,21 +98,6 @@ class Report:
         for name, text in zip(FILES, texts, strict=True):
             write_text(output / name, text)
         return [output / name for name in FILES]
-
-
-def report_folder(data: str, output: Path | None = None, *, overwrite: bool = False) -> Path:
-    """Choose the folder that a report will be written to.
-
-    Args:
-        data: name of the data set, from which the default folder is named.
-        output: the folder; None: check/NAME in the current folder, numbered if it exists.
-        overwrite: return the folder even if it holds a report.
-
-    Raises:
-        WriteError: `output` holds a report already.
-    """
-    name = registry.find(data).folder_name(data)
-    return choose_output(output, Path("check") / name, names=FILES, overwrite=overwrite)
 
 
 def check_data(
@@ -163,6 +148,40 @@ def check_data(
     name = "arrays" if source.name == "arrays" else str(data)
     folder = _common_folder([one.path for one in found])
     return _report(name, counts, trouble, unreadable(looks), folder)
+
+
+def write_data_report(
+    data: str,
+    output: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    layout: Kind = "auto",
+    progress: bool = True,
+) -> tuple[Report, list[Path]]:
+    """Check a data set and write the report; return it with the paths of its files.
+
+    An existing report is found before the images are read.
+
+    Args:
+        data: a folder, its archive, a table, a URL or a TFDS name.
+        output: folder of the report; None: check/NAME in the current folder, numbered if it exists.
+        overwrite: replace an existing report.
+        layout, progress: as for `check_data`.
+
+    Raises:
+        DataError: there is no such data set, or the folder is inside of it.
+        UnknownNameError: an unknown data set or layout.
+        WriteError: `output` holds a report already, or cannot be written.
+    """
+    folder = _report_folder(data, output, overwrite=overwrite)
+    report = check_data(data, layout=layout, progress=progress)
+    return report, report.save(folder)
+
+
+def _report_folder(data: str, output: str | Path | None = None, *, overwrite: bool = False) -> Path:
+    given = None if output is None else Path(output)
+    default = Path("check") / registry.find(data).folder_name(data)
+    return choose_output(given, default, names=FILES, overwrite=overwrite)
 
 
 def _common_folder(files: list[str]) -> str:

@@ -63,7 +63,7 @@ def inspect_files(paths: Sequence[str]) -> Iterator[FileInfo]:
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
             keys = [path if remote_files.is_remote(path) else os.path.abspath(path) for path in chunk]
             cached = known.find(keys)
-            found = list(pool.map(lambda path, key: _of(path, cached.get(key)), chunk, keys))  # noqa: B023
+            found = list(pool.map(_of, chunk, map(cached.get, keys)))
             fresh = {key: _row(one) for key, one in zip(keys, found, strict=True) if one.modified}
             known.put({key: row for key, row in fresh.items() if cached.get(key) != row})
             yield from found

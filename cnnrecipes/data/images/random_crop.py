@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from cnnrecipes.augment.crops import RandomCrop
@@ -55,7 +53,10 @@ def crop_image(image, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf
 def crop_batch(images, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tensor:
     """Apply `crop_image` to each image of (N, H, W, C) with its own draws (N, k)."""
     signature = tf.TensorSpec((*size, images.shape[-1]), tf.uint8)
-    one: Callable = lambda pair: crop_image(pair[0], pair[1], op, size)  # noqa: E731
+
+    def one(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        return crop_image(*pair, op, size)
+
     return tf.map_fn(one, (images, draws), fn_output_signature=signature)
 
 

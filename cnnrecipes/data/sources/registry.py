@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from cnnrecipes._support.plugins import import_plugins
 from cnnrecipes.data.sources.data_source import DataSource
 from cnnrecipes.errors import RegistrationError, listed
+from cnnrecipes.syntax.registry import class_path
 
 _PACKAGE = "cnnrecipes.data.sources"
 _SOURCES: dict[str, tuple[int, DataSource]] = {}  # name -> order, source
@@ -33,13 +34,13 @@ def data_source(name: str, *, order: int = 0) -> Callable[[Class], Class]:
 
     def add(cls: Class) -> Class:
         if not (isinstance(cls, type) and issubclass(cls, DataSource)):
-            raise RegistrationError(f"data source {name!r} is {cls!r}; register a subclass of {_path(DataSource)}")
+            raise RegistrationError(f"data source {name!r} is {cls!r}; register a subclass of {class_path(DataSource)}")
         if missing := sorted(cls.__abstractmethods__):
-            raise RegistrationError(f"data source {name!r}: {_path(cls)} lacks {listed(missing)}; define it")
-        if name in _SOURCES and _path(type(_SOURCES[name][1])) != _path(cls):
+            raise RegistrationError(f"data source {name!r}: {class_path(cls)} lacks {listed(missing)}; define it")
+        present = class_path(type(_SOURCES[name][1])) if name in _SOURCES else None
+        if present not in (None, class_path(cls)):
             raise RegistrationError(
-                f"data source {name!r} is registered twice, for {_path(type(_SOURCES[name][1]))} and {_path(cls)}; "
-                "rename one of them"
+                f"data source {name!r} is registered twice, for {present} and {class_path(cls)}; rename one of them"
             )
         _SOURCES[name] = (order, cls())
         return cls
@@ -62,7 +63,3 @@ def registered() -> list[DataSource]:
         importlib.import_module(module.name)
     import_plugins()
     return [source for _, source in sorted(_SOURCES.values(), key=lambda row: row[0])]
-
-
-def _path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"

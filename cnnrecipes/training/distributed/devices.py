@@ -118,7 +118,9 @@ class Devices:
                 own = tf.identity(values)
                 return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, own)
 
-            run = lambda values: self.strategy.run(mean, (values,))  # noqa: E731
+            def run(values: tf.Tensor) -> tf.Tensor:
+                return self.strategy.run(mean, (values,))
+
             self._mean = tf.function(run, reduce_retracing=True, autograph=False)
         return self.strategy.experimental_local_results(self._mean(tf.constant(values)))[0].numpy()
 

@@ -53,7 +53,10 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
         processes.append(process)
         readers.append(threading.Thread(target=_tell, args=(process.stdout, f"[{index + 1}] " if workers > 1 else "")))
         readers[-1].start()
-    pass_on = lambda number, frame: _send(processes, number)  # noqa: E731
+
+    def pass_on(number: int, frame: object) -> None:
+        _send(processes, number)
+
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         status = _wait(processes)
