@@ -27,6 +27,7 @@ from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.trainer import Trainer
@@ -53,7 +54,7 @@ def measure(name: str, rounds: int, steps: int) -> tuple[float, float]:
     labels = np.arange(n) % 10
     held_out = (images[:64], labels[:64])
     source = open_source({"train": (images, labels), "validation": held_out}, recipe.data)
-    job = TrainJob.build(recipe, InputPipeline(source, recipe), Devices.open())
+    job = TrainJob.build(InputPipeline(source, recipe), Devices.open())
     constant = (tf.constant(images[:size]), tf.one_hot(labels[:size], 10))
     bare, whole = [], []
     for _ in range(rounds):
@@ -70,7 +71,7 @@ def bare_step(model, batch, steps: int) -> float:
     """Mean seconds of a step."""
     function = model.make_train_function() or model.train_function
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat(steps))
-    model.steps, model.left_in_epoch = 1, steps
+    model.progress = TrainState(steps_per_epoch=steps)
     start = time.perf_counter()
     for _ in range(steps):
         logs = function(batches)

@@ -30,9 +30,9 @@ def exact(kind: str, x, upstream, gamma, beta) -> list:
         return array.reshape(n, h, w, groups, c // groups)
 
     mean = grouped(x).mean(axes, keepdims=True)
-    centred = grouped(x) - mean
-    inverse = ((centred**2).mean(axes, keepdims=True) + EPSILON) ** -0.5
-    xhat = centred * inverse
+    centered = grouped(x) - mean
+    inverse = ((centered**2).mean(axes, keepdims=True) + EPSILON) ** -0.5
+    xhat = centered * inverse
     slope = grouped(upstream * gamma)
     means = slope.mean(axes, keepdims=True), (slope * xhat).mean(axes, keepdims=True)
     dx = (inverse * (slope - means[0] - xhat * means[1])).reshape(x.shape)

@@ -32,16 +32,16 @@ def ours() -> list[float]:
     """Seconds of each epoch by `cnnrecipes.fit`."""
     side_by_side.import_for("cnnrecipes")
     import cnnrecipes as cr
-    from cnnrecipes.training.callbacks.epochs import StepCounter
+    from cnnrecipes.training.callbacks.epochs import EpochMetrics
 
-    times, begin = [], StepCounter.on_epoch_begin
+    times, begin = [], EpochMetrics.on_epoch_begin
 
     def timed(self, epoch, logs=None):
         # From the beginning of an epoch to that of the next: with all that is done when it ends.
         times.append(time.perf_counter())
         begin(self, epoch, logs)
 
-    StepCounter.on_epoch_begin = timed
+    EpochMetrics.on_epoch_begin = timed
     with tempfile.TemporaryDirectory() as folder:
         cr.fit("resnet8_digits", workdir=folder, progress=False, **{"train.epochs": EPOCHS + 1})
     return [after - before for before, after in itertools.pairwise(times)]

@@ -38,9 +38,10 @@ def keras_steps(contender: str, name: str) -> list[float]:
     import tensorflow as tf
 
     import cnnrecipes as cr
+    from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
+    from cnnrecipes.keras_optim.recipe_schedule import build_schedule
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
-    from cnnrecipes.optim.recipe_optimizer import build_optimizer
-    from cnnrecipes.optim.recipe_schedule import build_schedule
+    from cnnrecipes.runs.train_state import TrainState
     from cnnrecipes.training.train_job import compile_model
     from cnnrecipes.training.train_model import TrainModel
 
@@ -59,7 +60,7 @@ def keras_steps(contender: str, name: str) -> list[float]:
         planned = build_schedule(whole.optimizer, whole.train, steps_per_epoch=1000)
         model = TrainModel(built, schedule=planned)
         compile_model(model, whole, build_optimizer(whole.optimizer, built, planned))
-        model.left_in_epoch = warmup + steps
+        model.progress = TrainState(steps_per_epoch=warmup + steps)
     else:
         stock_norm = functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM, epsilon=EPSILON)
         model = cr.build(name, norm=stock_norm, **options)

@@ -63,7 +63,7 @@ def prepared(**changes):
 
     whole = recipe(**changes)
     source = open_source(arrays(2), whole.data)
-    job = TrainJob.build(whole, InputPipeline(source, whole), Devices.open())
+    job = TrainJob.build(InputPipeline(source, whole), Devices.open())
     model = job.model
     model.make_train_function()
     batch = next(iter(job.training_batches(0, 1)))
@@ -71,7 +71,7 @@ def prepared(**changes):
 
     def step() -> float:
         start = time.perf_counter()
-        model.left_in_epoch = 1
+        model.progress.step = 0
         float(model.train_function(batches)["loss"])
         return time.perf_counter() - start
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from cnnrecipes._support import keras_settings
-from cnnrecipes._support.keras_registration import register_layers_with_keras
+from cnnrecipes._support.keras_registration import import_after_keras
 
 __version__ = "0.1.0"
 
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 if platform.machine().lower() in ("x86_64", "amd64") and "tensorflow" not in sys.modules:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-register_layers_with_keras()
+import_after_keras("cnnrecipes.layers")  # the custom layers
 
 _PUBLIC = {
     "fit": "cnnrecipes.fit",

@@ -21,8 +21,11 @@ class RecipeError(CNNRecipesError, ValueError):
     """Error for an invalid recipe file, key or value."""
 
 
-class RegistrationError(CNNRecipesError, ValueError):
-    """Error for a class, architecture or head that cannot be registered, for example under a name that is taken."""
+class RegistrationError(CNNRecipesError, RuntimeError):
+    """Error for a class, architecture or head that cannot be registered, or for a plugin that cannot be imported.
+
+    Not a ValueError, which pydantic would report as an invalid value of a recipe.
+    """
 
 
 class DataError(CNNRecipesError, ValueError):
@@ -30,12 +33,12 @@ class DataError(CNNRecipesError, ValueError):
 
     @classmethod
     def of(cls, problems: Sequence[str]) -> DataError:
-        """Return one error that lists all problems, the first 8 of them in full."""
+        """Return one DataError for several problems: it lists the first 8 and the number of the others."""
         if len(problems) == 1:
             return cls(problems[0])
         numbered = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems[:_SHOWN], 1))
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        return cls(f"{len(problems)} things are wrong: {numbered}{more}")
+        return cls(f"{len(problems)} problems: {numbered}{more}")
 
 
 class ModelError(CNNRecipesError, ValueError):
@@ -87,7 +90,7 @@ class UnknownNameError(RecipeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean ...?)" with the closest matches, or the list of known names if there is none."""
+    """Return " (did you mean ...?)" with the closest matches, or the known names if none is close; "" without names."""
     known = sorted(known)
     return did_you_mean(name, known) or (f"; known: {listed(known, 40)}" if known else "")
 
@@ -100,14 +103,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[object], most: int = _SHOWN) -> str:
-    """Return the names comma-separated; of more than `most`, the first ones and the number of the rest."""
+    """Return the names joined by commas; of more than `most` names, the first `most` and the number of the others."""
     texts = [str(name) for name in names]
     more = f", ... ({len(texts) - most:,} more)" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
 
 
 def counted(n: int, noun: str) -> str:
-    """Return a count with its noun in the singular or plural: "1 image", "2,000 images"."""
+    """Return a number with its noun, in the singular or plural: "1 image", "2,000 images"."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{n:,} {noun if n == 1 else plural}"
 

@@ -136,8 +136,8 @@ def _train(start: Start, data: Any, *, workdir: str | Path, name: str | None = N
         keras_settings.float32(),
         seeded(start.recipe.train.seed),
     ):
-        recipe = start.adjusted(pipeline.steps_per_epoch)
-        job = TrainJob.build(recipe, pipeline, devices, weights_from=start.weights)
+        pipeline = pipeline.with_recipe(start.adjusted(pipeline.steps_per_epoch))
+        job = TrainJob.build(pipeline, devices, start.weights)
         if start.checkpoint:
             start.checkpoint.require(job.fingerprint)
         for line in summary(job):

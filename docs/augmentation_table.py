@@ -54,7 +54,7 @@ from cnnrecipes.augment.operation import Operation, operation
 
 @operation("channel_swap")
 class ChannelSwap(Operation):
-    \"\"\"Exchange red and blue with this probability.\"\"\"
+    \"\"\"Exchange red and blue with `probability`.\"\"\"
 
     probability: float = 0.5
 

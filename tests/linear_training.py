@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.optim.recipe_optimizer import build_optimizer
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.tables import RESUMABLE, TABLES
@@ -69,7 +69,7 @@ class LinearTraining:
         (folder / FOLDER).mkdir(exist_ok=True, parents=True)
         fingerprint = Fingerprint(self.recipe.to_dict(), pipeline.fingerprint())
         devices = Devices(tf.distribute.get_strategy())
-        job = TrainJob(self.recipe, pipeline, devices, self.train_model, self.schedule, fingerprint)
+        job = TrainJob(pipeline, devices, self.train_model, self.schedule, fingerprint)
         self.trainer = Trainer(job, Run(folder), callbacks=callbacks, say=self.said.append)
 
     def run(self) -> Outcome:

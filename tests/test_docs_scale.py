@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes._support.cluster import find_cluster
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import tomllib
-from cnnrecipes.training.distributed.cluster import find_cluster
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
 N, VALIDATION, EPOCHS = 1_281_167, 50_000, 90

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -60,7 +61,7 @@ def test_same_seed_gives_bit_identical_weights(tmp_path):
 
 @pytest.mark.parametrize("asked", [{"train.early_stopping": 3}, {"optimizer.schedule": "plateau"}])
 def test_monitoring_validation_requires_a_validation_split(tmp_path, asked):
-    with pytest.raises(cr.TrainingError, match="looks at the validation split, and there is none"):
+    with pytest.raises(cr.TrainingError, match="needs a validation split, and there is none"):
         fit((IMAGES, LABELS), tmp_path, **{**asked, "data.validation": 0.0})
     assert not list(tmp_path.iterdir())
 
@@ -134,10 +135,10 @@ def test_fit_reports_conversions_and_small_splits(tmp_path, capsys):
     with pytest.raises(cr.RecipeError, match="augment.repeats = 7 does not divide a batch of 54"):
         cr.fit("resnet20_cifar", (IMAGES / 255, np.eye(2)[LABELS]), workdir=tmp_path / "runs", **changes)
     said = capsys.readouterr().out
-    assert "the train images are float64 0..1: taken times 255 and rounded" in said
+    assert "the train images are float64 0..1: multiplied by 255 and rounded" in said
     assert "the train labels (60, 2) are one-hot: taken as 2 classes" in said
     assert "data.batch_size = 100 exceeds the number of training images: each step uses all 54" in said
-    assert "warning: 6 validation images choose the best epoch, so that one image is 17% of its accuracy" in said
+    assert "warning: 6 validation images select the best epoch, and one image is 17% of its accuracy" in said
     assert not (tmp_path / "runs").exists()
 
 
@@ -155,7 +156,7 @@ def test_schedule_longer_than_the_training_is_clipped_with_a_warning(tmp_path, c
     asked = {**SMALL, **changes, "optimizer.warmup": "0 epochs"} if words is None else {**SMALL, **changes}
     if words:
         asked.pop("optimizer.warmup")
-        with pytest.raises(cr.CNNRecipesWarning, match=f"training of 3 steps has no room.*{words}"):
+        with pytest.raises(cr.CNNRecipesWarning, match=f"training of 3 steps is too short.*{words}"):
             cr.fit(file, (IMAGES, LABELS), workdir=tmp_path, progress=False, **asked)
     else:  # an override of the call is never clipped
         with pytest.raises(cr.RecipeError, match="less than a step"):
@@ -182,3 +183,34 @@ def test_broken_photos_of_training_and_validation_are_quarantined(flowers, tmp_p
     run = cr.fit("resnet20_photos", data=copy, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
     assert len((run.folder / "quarantine.txt").read_text().splitlines()) == 60
     assert 48 <= run.metrics["validation"]["n"] < 60
+
+
+def test_diverging_loss_stops_the_training(tmp_path):
+    with pytest.raises(cr.TrainingError, match=r"loss is (nan|inf) since step \d+ of epoch 1.*learning_rate"):
+        cr.fit(
+            "resnet8_digits",
+            workdir=tmp_path,
+            progress=False,
+            **{"optimizer.learning_rate": 1e30, "optimizer.warmup": "1%"},
+        )
+
+
+def test_history_val_loss_is_the_cross_entropy_of_the_evaluation(digits_run):
+    row = digits_run.history.iloc[digits_run.metrics["epoch"] - 1]
+    assert row.val_loss == pytest.approx(digits_run.metrics["validation"]["cross_entropy"], rel=1e-4)
+    assert row.val_accuracy == pytest.approx(digits_run.metrics["validation"]["accuracy"], abs=1e-6)
+
+
+def test_finished_run_has_history_events_and_checkpoints(digits_run):
+    history = pd.read_csv(digits_run.folder / "history.csv")
+    assert list(history.epoch) == [1, 2, 3, 4, 5, 6]
+    # The rate of an epoch's last step; the first epoch is the warmup, of 19 steps.
+    assert history.learning_rate.iloc[0] == pytest.approx(0.1 * 19 / 20, rel=1e-3)
+    assert history.learning_rate.iloc[-1] > 0
+    assert history.learning_rate.iloc[-1] < 1e-3
+    assert (history.images_per_second > 0).all()
+    assert list((digits_run.folder / "tensorboard").rglob("events.out.tfevents.*"))
+    assert {path.name for path in (digits_run.folder / "checkpoints").iterdir()} == {
+        "best.npz",
+        f"step_{6 * 19:09d}.npz",
+    }

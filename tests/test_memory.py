@@ -21,7 +21,7 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.images import decoded_cache, image_store
 from cnnrecipes.data.sources import opening as sources
 from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.training.callbacks.callback_list import StepTimer
+from cnnrecipes.training.callbacks.epochs import ExecutionTimer
 
 STATISTICS = Statistics((120.0,) * 3, (60.0,) * 3)
 RECIPE = cr.Recipe.from_dict(
@@ -106,7 +106,7 @@ def fail_during_training(monkeypatch, error: BaseException | None) -> None:
             if batch >= 1:
                 raise error
 
-        monkeypatch.setattr(StepTimer, "on_train_batch_end", on_train_batch_end)
+        monkeypatch.setattr(ExecutionTimer, "on_train_batch_end", on_train_batch_end)
 
 
 ENDS = {"end": None, "error": ValueError("in the middle"), "Ctrl-C": KeyboardInterrupt()}
@@ -212,7 +212,7 @@ def test_closed_dataset_raises_with_a_remedy(folder, cache):
         split, dataset = batches(cache, data)
         assert len(list(dataset)) == 3
         split.close()
-        with pytest.raises(tf.errors.InvalidArgumentError, match="this data set is closed.*make a new one"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="this tf.data.Dataset is closed.*create a new one"):
             next(iter(dataset))
         again = batching.training_batches(split, RECIPE.change(**{"data.cache": cache}), STATISTICS, 2)
         assert len(list(again)) == 3

@@ -10,17 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.recipe import catalog
 from cnnrecipes.runs import checkpoint, verified_npz
 from cnnrecipes.runs.extension import copy_start, extended
 from cnnrecipes.runs.weights import read_weights
-from cnnrecipes.verify.resume_check import differences, resume_check
+from cnnrecipes.verify.resume_check import differences
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 2
@@ -75,12 +75,6 @@ def test_resume_falls_back_to_the_previous_checkpoint_if_damaged(finished, stopp
     assert differences(finished, run) == []
 
 
-def test_damaged_metrics_file_raises_a_run_error(finished, stopped):
-    (stopped / "metrics.json").write_text('{"epoch": 3, "test": {')
-    with pytest.raises(cr.RunError, match=r"cannot read .*metrics\.json"):
-        differences(finished, cr.Run.open(stopped))
-
-
 def test_extend_on_a_full_disk_leaves_no_partial_weights(finished, tmp_path, monkeypatch):
     def half(source, target):
         Path(target).write_bytes(Path(source).read_bytes()[:100])
@@ -104,7 +98,7 @@ def test_resume_raises_for_finished_runs_and_other_data_or_recipes(finished, sto
         cr.resume(finished.folder)
     with pytest.raises(cr.RunError, match="is not a run folder"):
         cr.resume(tmp_path / "nothing")
-    with pytest.raises(cr.RunError, match="by its path; received 7"):
+    with pytest.raises(cr.RunError, match="by its path; give the path of a run folder, not 7"):
         cr.resume(7)
     with pytest.raises(cr.RunError, match=r"data.training_images was 54 and is 46"):
         cr.resume(stopped, data=(IMAGES[:50], LABELS[:50]), progress=False)
@@ -147,7 +141,7 @@ def test_extend_continues_a_finished_run_in_a_new_folder(finished, tmp_path, sch
         ({"epochs": 0, "schedule": "restart"}, "cannot be extended by 0 epochs"),
         ({"epochs": 2, "schedule": "restrt"}, "unknown extension of the schedule.*restart"),
         ({"epochs": 2, "schedule": "constant"}, "learning_rate is required for schedule='constant'"),
-        ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "a learning rate belongs"),
+        ({"epochs": 2, "schedule": "restart", "learning_rate": 0.1}, "not allowed for others"),
     ],
 )
 def test_invalid_extension_is_refused(finished, tmp_path, options, words):
@@ -339,8 +333,17 @@ def test_out_of_memory_error_is_explained_and_on_oom_halves_microbatches(tmp_pat
         fit(tmp_path)
     capsys.readouterr()
     halving = {**SMALL, "devices.on_oom": "halve", "model.norm": "group"}
+    models, alive, init = [], [], TrainModel.__init__
+
+    def count(self, *arguments, **options):
+        alive.append(sum(reference() is not None for reference in models))
+        init(self, *arguments, **options)
+        models.append(weakref.ref(self))
+
+    monkeypatch.setattr(TrainModel, "__init__", count)
     run = cr.fit("resnet20_cifar", data=DATA, workdir=tmp_path, **halving)
-    assert "going on with each batch in 4 microbatches" in capsys.readouterr().out
+    assert "each batch is computed in 4 microbatches" in capsys.readouterr().out
+    assert alive == [0, 0, 0]  # the memory of a model is released before the next one is built
     monkeypatch.undo()
     same = fit(tmp_path, **{"train.microbatches": 4, "model.norm": "group"})
     np.testing.assert_array_equal(run.history.loss, same.history.loss)
@@ -396,13 +399,3 @@ def test_ctrl_c_on_the_command_line_saves_a_checkpoint(tmp_path):
     assert state.epoch >= 3
     facts = json.loads((run / "environment.json").read_text())
     assert facts["packages"]["keras"]
-
-
-def test_resume_is_bit_exact_after_kills_at_random_steps(tmp_path):
-    """Kills real processes, as `cnnrecipes resume-check` does."""
-    said = []
-    recipe = catalog.load("resnet8_digits")
-    table = resume_check(recipe.change(**{"train.epochs": 12}), kills=3, workdir=tmp_path, seed=1, say=said.append)
-    assert table.equal.tolist() == [True] * 3, said
-    assert table.resumed_from.notna().any()
-    assert table.weights.nunique() == 1

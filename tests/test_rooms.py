@@ -21,6 +21,8 @@ ROOMS = {
             "augment",
             "optim",
             "recipe",
+            "keras_optim",
+            "figures",
             "layers",
             "models",
             "data",
@@ -39,17 +41,20 @@ ROOMS = {
 EVERYTHING = ("__init__", "cli")
 # data reads recipes, but must not import models.
 CLOSED = {("data", "layers"), ("data", "models")}
+# A recipe is read without these packages: rooms up to `recipe` import them on first use.
+LAZY = {"tensorflow", "keras", "numpy"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in FILES}
 
 
-def imports(path: Path) -> set[str]:
-    """The modules of cnnrecipes that a file imports at run time, for example "data.split"; without those for types."""
+def imports(path: Path, types: bool) -> set[str]:
+    """The modules of cnnrecipes that a file imports, for example "data.split"; `types`: those for types too."""
     found = set()
     todo = [ast.parse(path.read_text(encoding="utf-8"))]
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING" and not types:
+            todo.extend(node.orelse)
             continue
         todo.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
@@ -80,20 +85,21 @@ def room(module: str) -> str:
 @pytest.mark.parametrize("module", [module for module in MODULES if room(module) not in EVERYTHING])
 def test_imports_point_to_rooms_with_smaller_numbers(module):
     assert room(module) in ROOMS, f"{module} stands in no room"
-    for there in imports(MODULES[module]):
+    for there in imports(MODULES[module], types=True):
         if room(there) != room(module) and there != "__init__":
             assert ROOMS[room(there)] < ROOMS[room(module)], f"{module} imports {there}"
             assert (room(module), room(there)) not in CLOSED, f"{module} imports {there}"
 
 
 def test_package_has_no_circular_imports():
-    graph = {module: imports(path) - {module, "__init__"} for module, path in MODULES.items() if module != "__init__"}
+    paths = {module: path for module, path in MODULES.items() if module != "__init__"}
+    graph = {module: imports(path, types=False) - {module, "__init__"} for module, path in paths.items()}
     order = list(graphlib.TopologicalSorter(graph).static_order())
     assert set(order) >= set(graph)
 
 
 def test_top_level_contains_only_rooms():
-    allowed = {"__init__", "__main__", "errors", "fit", "compare"}
+    allowed = {"__init__", "__main__", "errors", "figures", "fit", "compare"}
     assert {path.stem for path in PACKAGE.glob("*.py")} <= allowed
 
 
@@ -106,8 +112,21 @@ def test_top_level_contains_only_rooms():
     ],
 )
 def test_tensorflow_is_imported_lazily(code):
-    code += "; import sys; assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    code += f"; import sys; assert not {LAZY} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_rooms_up_to_recipe_import_tensorflow_lazily():
+    """Each module, in one process: none of them imports TensorFlow, Keras or NumPy when it is imported."""
+    names = [module.removesuffix(".__init__") for module in MODULES if ROOMS.get(room(module), 99) <= ROOMS["recipe"]]
+    code = f"""
+import importlib, sys
+for name in {names}:
+    importlib.import_module(f"cnnrecipes.{{name}}")
+    assert not {LAZY} & set(sys.modules), name
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("code", ["import cnnrecipes.fit", "from cnnrecipes.fit import extend", "pass"])

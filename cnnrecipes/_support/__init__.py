@@ -1,1 +1,1 @@
-"""Shared utilities: atomic file writes, the cache folder, remote files, downloads, figures, console output."""
+"""Shared utilities: atomic file writes, the cache folder, remote files, downloads, plugins, the cluster, console."""

@@ -72,7 +72,7 @@ def check_writable(path: str | os.PathLike) -> Path:
     """Check that a file can be written, before computing its content, and return its path.
 
     Raises:
-        WriteError: its folder does not exist or is not writable, or the path is a folder.
+        WriteError: the path's folder does not exist or is not writable, or the path is a folder.
     """
     path = Path(path)
     with explained(path):
@@ -120,7 +120,7 @@ def _unused(path: Path, *, is_folder: bool) -> Path:
 
 @contextlib.contextmanager
 def explained(path: str | os.PathLike) -> Iterator[None]:
-    """Convert an OSError raised in the block into a `WriteError` for this path, with a remedy."""
+    """Convert an OSError in the `with` block into a `WriteError` for this path, with a remedy."""
     try:
         yield
     except WriteError:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 from cnnrecipes._support import keras_settings
+from cnnrecipes._support.cluster import find_cluster
 from cnnrecipes._support.wrapping import terminal_width, wrap
 
 # Lines of absl and TensorFlow: "I0000 00:00:1795.4 7261 port.cc:153] oneDNN ...", "2026-11-24 19:30:01.1: I ...".
@@ -43,11 +44,11 @@ def say(text: object, indent: int = 2) -> None:
 
 
 def silent(text: object, indent: int = 2) -> None:
-    """Print nothing: takes the place of `say`."""
+    """Print nothing; a replacement for `say`."""
 
 
 def printable_list(names: Sequence[object], most: int = 6) -> str:
-    """Return the printable names, comma-separated; of more than `most` the first ones and the number of the rest."""
+    """Return printable names joined by commas; of more than `most` names, the last ones become "and N more"."""
     shown = [printable(name) for name in names[:most]]
     if len(names) > most:
         shown[-1:] = [f"and {len(names) - most + 1:,} more"]
@@ -65,14 +66,16 @@ def import_tensorflow(devices: bool = True) -> None:
 
     Raises:
         KerasSettingError: the Keras backend is not TensorFlow.
+        TrainingError: TF_CONFIG or a variable of SLURM is invalid.
     """
     keras_settings.check_backend()
+    # In a cluster TensorFlow must not initialize its devices before the workers are connected.
+    devices = devices and find_cluster(os.environ) is None
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with contextlib.nullcontext() if level == "0" else _without_logs():
         import tensorflow as tf
 
-        # With many workers TensorFlow must not know its devices before the workers are joined.
-        if devices and not _one_of_many():
+        if devices:
             tf.config.list_logical_devices()
 
 
@@ -105,7 +108,3 @@ def _without_logs() -> Iterator[None]:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
-
-
-def _one_of_many() -> bool:
-    return bool(os.environ.get("TF_CONFIG")) or int(os.environ.get("SLURM_NTASKS", 1)) > 1

@@ -47,7 +47,7 @@ def download(address: str, folder: Path, checksum: str, *, progress: bool = Fals
         raise DataError(f"the download of {address!r} ended after {received:,} of {length:,} bytes; try again")
     if checksum and digest.hexdigest() != checksum:
         raise DataError(
-            f"{address!r} has the SHA-256 {digest.hexdigest()}, and was to have {checksum}; it is not used. Correct "
+            f"{address!r} has the SHA-256 {digest.hexdigest()}, not the expected {checksum}; it is not used. Correct "
             "the checksum, or find out who changed the file"
         )
     return path
@@ -60,13 +60,13 @@ def _check(answer: requests.Response, address: str, checksum: str, folder: Path)
     unencrypted = [one.url for one in (*answer.history, answer) if not one.url.lower().startswith("https://")]
     if address.lower().startswith("https://") and unencrypted and not checksum:
         raise DataError(
-            f"{address!r} leads to {unencrypted[0]!r}, which is not encrypted; add the checksum as #sha256=..."
+            f"{address!r} redirects to {unencrypted[0]!r}, which is not encrypted; add the checksum as #sha256=..."
         )
     length, room = int(answer.headers.get("Content-Length", 0)), shutil.disk_usage(folder).free
     if length > room:
         raise DataError(
             f"{address!r} has {length / 2**30:.1f} GiB, and {room / 2**30:.1f} GiB are free in {str(folder.parent)!r}; "
-            "set CNNRECIPES_CACHE to a folder with more room"
+            "set CNNRECIPES_CACHE to a folder with more free space"
         )
 
 

@@ -1,4 +1,4 @@
-"""Lazy registration of the custom layers with Keras: `import cnnrecipes` registers them without importing Keras."""
+"""Lazy registration with Keras: import the module that registers custom layers right after Keras, whenever that is."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ import importlib.abc
 import importlib.util
 import sys
 
-LAYERS = "cnnrecipes.layers"
 
+def import_after_keras(module: str) -> None:
+    """Import a module: now if Keras is imported, else by an import hook right after Keras.
 
-def register_layers_with_keras() -> None:
-    """Register the custom layers by importing them: now if Keras is imported, else by an import hook after Keras."""
+    Args:
+        module: full name of a module that registers classes with Keras, for example "cnnrecipes.layers".
+    """
     if "keras" in sys.modules:
-        importlib.import_module(LAYERS)
+        importlib.import_module(module)
     else:
-        sys.meta_path.insert(0, _AfterKeras())
+        sys.meta_path.insert(0, _AfterKeras(module))
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Meta path finder that imports the custom layers right after Keras, once; other finders locate Keras itself."""
+    """Meta path finder that imports a module right after Keras, once; other finders locate Keras itself."""
+
+    def __init__(self, module: str):
+        self._module = module
 
     def find_spec(self, fullname, path=None, target=None):
-        """Return the spec of Keras with a loader that imports the layers too; None for other modules."""
+        """Return the spec of Keras with a loader that imports the other module too; None for other modules."""
         if fullname != "keras":
             return None
         sys.meta_path.remove(self)
@@ -33,7 +38,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
         def execute_and_register(module) -> None:
             execute(module)
-            importlib.import_module(LAYERS)
+            importlib.import_module(self._module)
 
         spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]  # of this one loader
         return spec

@@ -31,7 +31,7 @@ class _LazyModule:
 
 
 def lazy_module(name: str) -> Any:
-    """Return a proxy that imports a module when first used.
+    """Return a proxy of a module, which is imported at the first access of an attribute.
 
     Type checkers see the module itself if its import for them stands beside it:
 

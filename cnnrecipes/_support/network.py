@@ -46,7 +46,7 @@ def why_unreachable(urls: Iterable[str], seconds: float = _SECONDS) -> str:
 
 
 def _ask(url: str, seconds: float) -> str:
-    """Return why a host does not respond; "" if it does."""
+    """Return the reason why the host of a URL does not respond; "" if it responds."""
     host = urlsplit(url).netloc
     try:
         urllib.request.urlopen(url, timeout=seconds).close()

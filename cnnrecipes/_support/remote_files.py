@@ -7,10 +7,15 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
-
+from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
 
 
 def is_remote(path: object) -> bool:
@@ -55,7 +60,7 @@ def scan(folder: str) -> list[tuple[str, bool, bool]]:
 
 
 def nearest(path: str) -> str:
-    """Return " (did you mean ...?)" with similar existing paths for a local path that does not exist, or ""."""
+    """Return " (did you mean ...?)" with paths similar to a missing local path; "" for none, or for a URL."""
     if is_remote(path):
         return ""
     parts = Path(path)
@@ -103,7 +108,7 @@ def status(path: str) -> tuple[int, int]:
 
 @dataclass
 class _naming:
-    """Turn what a file system raises into an error that names the place."""
+    """Context manager that converts a file system error into a DataError naming the path."""
 
     path: str
 
@@ -111,7 +116,7 @@ class _naming:
         return self
 
     def __exit__(self, kind, error, trace):
-        if isinstance(error, (OSError, tf.errors.OpError)):
+        if isinstance(error, OSError) or (is_remote(self.path) and isinstance(error, tf.errors.OpError)):
             why = getattr(error, "message", None) or getattr(error, "strerror", None) or error
             place = getattr(error, "filename", None) or self.path
-            raise DataError(f"cannot look into {place!r}: {why}") from None
+            raise DataError(f"cannot read {place!r}: {why}; check the path and its permissions") from None

@@ -108,7 +108,7 @@ class Table:
 
     @contextlib.contextmanager
     def _done_without(self) -> Iterator[None]:
-        """Errors of the file end its use, since it would be waited for at every group of rows."""
+        """Stop using the cache after an error in the block, since each further access would wait for the file."""
         try:
             yield
         except (OSError, sqlite3.Error) as error:
@@ -117,8 +117,8 @@ class Table:
             self._database = None
             if "locked" in str(error):
                 message = (
-                    f"the cache {str(self._path)!r} is held by another process, for {PATIENCE:g} s so far, and is done "
-                    "without: files are looked into anew, and what is found is not remembered"
+                    f"the cache {str(self._path)!r} has been locked by another process for {PATIENCE:g} s, and is not "
+                    "used: files are inspected again, and the results are not cached"
                 )
                 warnings.warn(message, CNNRecipesWarning, stacklevel=4)
 
@@ -136,9 +136,9 @@ class Table:
                 raise OSError(str(error)) from None
 
     def _replaced(self) -> sqlite3.Connection:
-        """Empty a damaged file, unless another process has done so meanwhile.
+        """Empty a damaged file, unless another process has emptied it meanwhile.
 
-        It is not deleted: who has the deleted file open would take the journal of its successor for its own.
+        The file is not deleted: a process that has the deleted file open would use the journal of its successor.
         """
         try:
             return self._connected()
@@ -158,7 +158,7 @@ class Table:
         return database
 
     def _make_table(self, database: sqlite3.Connection) -> None:
-        """Make the table; one with other columns, of another version, is dropped first."""
+        """Create the table; a table with other columns, of another version, is dropped first."""
         columns = ("key", *self.columns, "row_checksum")
         found = tuple(row[1] for row in database.execute("PRAGMA table_info(rows)"))
         if found == columns:

@@ -1,13 +1,13 @@
 """Model analysis: cost, receptive fields, activation statistics, feature maps, diagrams."""
 
-from cnnrecipes.analysis.activation_plot import plot_activation_statistics
+from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics
 from cnnrecipes.analysis.batch_sheet import plot_batch
 from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.dead_channels import dead_channels
 from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import effective_receptive_field, plot_receptive_field
-from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.initializations import compare_initializations
 from cnnrecipes.analysis.inspection import Inspection, inspect, write_inspection
 from cnnrecipes.analysis.receptive_field import receptive_field

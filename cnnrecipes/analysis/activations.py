@@ -115,13 +115,16 @@ def _row(call: Call, stage: str, value: Any) -> dict[str, Any]:
 
 
 def _dead(values: np.ndarray, bounds: Range) -> float:
-    """Return the share of channels (last axis) that are at the floor for every image and position."""
+    """Return the share of channels (last axis) that are at the activation's floor for every image and position."""
     low = values <= bounds.floor + (0.0 if bounds.rectifies else _margin(bounds))
     return float(low.reshape(-1, values.shape[-1]).all(axis=0).mean())
 
 
 def _saturated(values: np.ndarray, bounds: Range) -> float:
-    """Return the share of values within 1 % of a bound, except for the floor of a rectifier; NaN without a bound."""
+    """Return the share of values within 1 % of a bound of the activation; NaN if there is none.
+
+    The floor of a rectifier is not such a bound. The 1 % are of the largest absolute bound.
+    """
     if bounds.rectifies and bounds.ceiling is None:
         return np.nan
     near = np.zeros(values.shape, bool)
@@ -137,7 +140,7 @@ def _margin(bounds: Range) -> float:
 
 
 def _range(layer: Any) -> Range | None:
-    """Return the bounds of a layer's activation; None if it has no floor or is not an activation."""
+    """Return the bounds of a layer's activation; None for an unbounded activation or another layer."""
     if isinstance(layer, L.ReLU):
         ceiling = layer.max_value
         return None if layer.negative_slope else Range(0.0, ceiling if ceiling is None else float(ceiling), True)

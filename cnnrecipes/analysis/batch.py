@@ -18,12 +18,16 @@ def batch_for(model: keras.Model, images: Any) -> np.ndarray:
         DataError: not numbers, an empty batch, or a shape that does not match the model's input.
     """
     if len(model.inputs) != 1:
-        raise ModelError(f"{model.name} has {len(model.inputs)} inputs; give a model with one, the images")
+        raise ModelError(f"{model.name} has {len(model.inputs)} inputs; give a model with one input, the images")
     images = numbers(images)
     wanted = tuple(model.inputs[0].shape)
     fits = images.ndim == len(wanted) and all(w in (None, n) for n, w in zip(images.shape[1:], wanted[1:], strict=True))
     if not fits:
-        hint = "; for a single image give images[None]" if images.ndim == len(wanted) - 1 else ""
+        hint = (
+            "; for a single image give images[None]"
+            if images.ndim == len(wanted) - 1
+            else "; give images of that shape"
+        )
         raise DataError(f"{model.name} takes images {(None, *wanted[1:])}, got {images.shape}{hint}")
     if not images.size:
         raise DataError(f"the batch is empty, {images.shape}; give at least one image")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnrecipes._support.figures import Picture, drawable, label_lines, save
 from cnnrecipes.analysis.tiles import shades
 from cnnrecipes.data import batching
 from cnnrecipes.data.input_pipeline import InputPipeline
@@ -20,11 +19,12 @@ from cnnrecipes.data.sources.source import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.unreadable_images import naming_unreadable
 from cnnrecipes.errors import RecipeError
+from cnnrecipes.figures import Picture, drawable, label_lines, save
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 
 TILE = 1.15  # inches
-_SAMPLE = 256  # number of images for the mean colour; training uses all
+_SAMPLE = 256  # number of images for the mean color; training uses all
 
 
 def plot_batch(
@@ -65,7 +65,7 @@ def plot_batch(
             raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
         if images < 1:
             raise RecipeError(f"images is {images}; show at least one")
-        mean = _mean_colour(source, recipe)
+        mean = _mean_color(source, recipe)
         rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
     title = f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and the network's input"
     figure = _draw(title, names, rows, source.class_names)
@@ -74,8 +74,8 @@ def plot_batch(
     return figure
 
 
-def _mean_colour(source: Source, recipe: Recipe) -> Statistics:
-    """Return approximate statistics of the training split, from its first images."""
+def _mean_color(source: Source, recipe: Recipe) -> Statistics:
+    """Return approximate channel statistics of the training split, from its first images."""
     found = []
     for shown, _, weights in batching.arrays(source.split("train"), recipe.data, 1):
         found.append(shown[weights > 0])

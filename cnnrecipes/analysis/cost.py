@@ -95,7 +95,10 @@ def _by_stage(table: pd.DataFrame, totals: dict[str, int]) -> pd.DataFrame:
 
 
 def _counter(layer: Any) -> Callable[[Call], int] | None:
-    """Return the counter of a layer's multiply-adds: each kernel weight is used once per position."""
+    """Return a function that counts a layer's multiply-adds for a call; None if the layer has none to count.
+
+    Each kernel weight is used once per position.
+    """
     if isinstance(layer, _SEPARABLE):
         kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
         return lambda call: _positions(call.output_shape, layer) * sum(math.prod(k.shape) for k in kernels)
@@ -121,6 +124,6 @@ def _multiplies(layer: Any) -> bool:
 
 
 def _bytes(dtype: str) -> int:
-    """Return the bytes per value; NumPy does not support bfloat16, and a bool takes one byte."""
+    """Return the bytes per value of a dtype, including bfloat16, which NumPy lacks; a bool takes one byte."""
     bits = re.search(r"\d+", dtype)
     return int(bits[0]) // 8 if bits else 1

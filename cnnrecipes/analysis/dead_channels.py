@@ -23,7 +23,7 @@ STEP = 0.01
 
 
 def dead_channels(model: keras.Model, images: Any) -> pd.DataFrame:
-    """Find dead channels; one row per layer that has some, no row for a healthy model.
+    """Find dead channels of a model: one row per layer that has some, no row for a healthy model.
 
     A channel is dead if its output is the same for every image and position and the gradient of its weights is exactly
     0, so that no optimizer step changes it. Example: a channel that shortcut A pads with zeros, before a ReLU, beside a
@@ -67,7 +67,7 @@ def dead_channel_warnings(frame: pd.DataFrame) -> list[str]:
 def _dead_masks(
     found: Sequence[Call], images: np.ndarray, variables: Sequence[keras.Variable]
 ) -> tuple[dict[int, np.ndarray], list[tuple[keras.Variable, np.ndarray]]]:
-    """Return call -> mask of constant channels without gradient, and the gradients of all variables."""
+    """Return index of call -> mask of constant channels without gradient, and the gradients of all variables."""
     constant: dict[int, np.ndarray] = {}
     with tf.GradientTape() as tape:
         for place, (call, value) in enumerate(run(found, images, training=True)):
@@ -88,7 +88,7 @@ def _dead_masks(
 
 
 def _by_channel(moved: np.ndarray, channels: int) -> np.ndarray:
-    """Return whether any weight of a channel moves, (C,); (1,) if the last axis is not the channels."""
+    """Return a mask (C,) of channels of which a weight moves; (1,) if the last axis is not the channels."""
     return np.any(moved.reshape(-1, channels), axis=0) if moved.shape[-1:] == (channels,) else np.array([moved.any()])
 
 
@@ -147,7 +147,7 @@ def _channels(weight: keras.Variable, mask: np.ndarray) -> np.ndarray:
 
 
 def _next_activation(found: Sequence[Call], place: int) -> Call | None:
-    """Return the first activation behind a call."""
+    """Return the call of the first activation after a call; None if there is none."""
     reached = {place}
     for i, call in enumerate(found):
         if reached.intersection(call.sources):

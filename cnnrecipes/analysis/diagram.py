@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.analysis.outline import Block, Stage, outline
+from cnnrecipes.figures import Picture, drawable, save
 
 POINTS = 9  # font size in boxes
 LINE = 0.175  # height of a line of text
@@ -159,7 +159,7 @@ def _title(axes: Any, model: keras.Model, stages: Sequence[Stage], height: float
 
 
 def _text(block: Block) -> list[tuple[str, str]]:
-    """Return the wrapped lines of a block with their colors; the layers of the link precede the merge."""
+    """Return the wrapped lines of a block with their colors; a link's layers come before the merge."""
     colored = [(line, INK) for line in block.lines]
     if block.link:
         colored.insert(-1, (f"link: {block.link}", LINK))
@@ -167,7 +167,7 @@ def _text(block: Block) -> list[tuple[str, str]]:
 
 
 def _wrap(line: str) -> list[str]:
-    """Wrap a line of text between layers, never inside the text of one layer."""
+    """Return a line of a block's text in lines of up to WRAP characters, broken only between layers."""
     kept = re.sub(r"(?<![,>:|]) ", "\N{NO-BREAK SPACE}", line)
     indent = "   " if line.startswith("- ") else ""
     parts = textwrap.wrap(kept, WRAP, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
@@ -200,7 +200,7 @@ def _height(blocks: Sequence[Block]) -> float:
 
 
 def _short(count: int) -> str:
-    """Return a count with three significant digits: "25.6 M"."""
+    """Return a count as text with three significant digits, for example "25.6 M"."""
     for unit, name in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
         # From 999,500 on, three digits round up to the next unit: 1.00 M.
         if count >= 0.9995 * unit:

@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.analysis.graph import Call, run
 from cnnrecipes.analysis.grouping import is_map
 from cnnrecipes.analysis.receptive_field import geometry, read
 from cnnrecipes.errors import ModelError, UnknownNameError
+from cnnrecipes.figures import Picture, drawable, save
 
 # Threshold relative to the peak: 1 - 95.45 %, two standard deviations (Luo et al. 2016).
 EFFECTIVE = 1 - 0.9545
@@ -25,11 +25,11 @@ EFFECTIVE = 1 - 0.9545
 def effective_receptive_field(
     model: keras.Model, layer: str | None = None, images: np.ndarray | None = None
 ) -> np.ndarray:
-    """Compute the effective receptive field of the centre unit of a feature map (Luo et al. 2016, arXiv:1701.04128).
+    """Compute the effective receptive field of the center unit of a feature map (Luo et al. 2016, arXiv:1701.04128).
 
-    It is the absolute gradient of the centre unit, summed over channels, with respect to the images, in inference mode,
-    averaged over images and image channels. Normalization scales that are all 0 are set to 1 meanwhile: each block of
-    an untrained residual network ends in one, and only its shortcuts would be visible.
+    The field is the absolute gradient of the center unit, summed over channels, with respect to the images, in
+    inference mode, averaged over images and image channels. Normalization scales that are all 0 are set to 1 meanwhile:
+    each block of an untrained residual network ends in one, and only its shortcuts would be visible.
 
     Args:
         model: functional or sequential, with a fixed input shape.
@@ -63,7 +63,7 @@ def plot_receptive_field(
     images: np.ndarray | None = None,
     path: str | os.PathLike | None = None,
 ) -> Figure:
-    """Plot the effective receptive field of the centre unit of a layer, with a box for the theoretical one.
+    """Plot the effective receptive field of the center unit of a layer, with a box for the theoretical one.
 
     Args:
         model, layer, images: see `effective_receptive_field`.
@@ -78,13 +78,13 @@ def plot_receptive_field(
     found, spans = geometry(model)
     target = _target(found, layer)
     field = effective_receptive_field(model, layer, images)
-    centre = [(n - 1) // 2 for n in found[target].output_shape[1:3]]
-    corner = [i * span.stride + span.first for i, span in zip(centre, spans[target], strict=True)]
+    center = [(n - 1) // 2 for n in found[target].output_shape[1:3]]
+    corner = [i * span.stride + span.first for i, span in zip(center, spans[target], strict=True)]
     size = [span.size for span in spans[target]]
     figure = Picture(figsize=(6.4, 6.2), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(field, cmap="magma", vmin=0, vmax=1)
-    # Offset by half a pixel: imshow places the centre of pixel (0, 0) at (0, 0).
+    # Offset by half a pixel: imshow places the center of pixel (0, 0) at (0, 0).
     axes.add_patch(Rectangle((corner[1] - 0.5, corner[0] - 0.5), size[1], size[0], fill=False, lw=2, ec="#1696d2"))
     # The axes include the whole box; the area outside of the image is padding.
     axes.set_facecolor("#d9d9d9")
@@ -127,14 +127,14 @@ def _limits(corner: float, size: float, pixels: int) -> tuple[float, float]:
 def _title(model: keras.Model, call: Call, field: np.ndarray, size: Sequence[float]) -> str:
     effective, (height, width) = effective_size(field), field.shape
     return (
-        f"{model.name}, centre unit of {call.name}\n"
+        f"{model.name}, center unit of {call.name}\n"
         f"sees {size[0]}x{size[1]} px in theory (box) of an image of {height}x{width},\n"
         f"and reacts to about {effective:.0f}x{effective:.0f} px"
     )
 
 
 def _target(found: Sequence[Call], layer: str | None) -> int:
-    """Return the index of a layer's last call, or of the last feature map."""
+    """Return the index of the last call of `layer`, or of the last feature map if `layer` is None."""
     if layer is None:
         maps = [i for i, call in enumerate(found) if call.sources and is_map(call.output_shape)]
         if not maps:
@@ -154,5 +154,7 @@ def _images(model: keras.Model, images: np.ndarray | None) -> np.ndarray:
     if images is None:
         return np.random.default_rng(0).uniform(0, 255, (8, *shape)).astype("float32")
     if np.ndim(images) != 4 or np.shape(images)[1:] != shape or not len(images):
-        raise ModelError(f"{model.name} takes images {(None, *shape)}, got {np.shape(images)}")
+        raise ModelError(
+            f"{model.name} takes images {(None, *shape)}, got {np.shape(images)}; give at least one of that shape"
+        )
     return np.asarray(images)

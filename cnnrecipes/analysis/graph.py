@@ -36,14 +36,14 @@ def calls(model: keras.Model) -> list[Call]:
         ModelError: a subclassed model, which has no graph, or a model that is not built.
     """
     if not isinstance(model, keras.Model):
-        raise ModelError(f"expected a keras.Model, got {type(model).__name__}")
+        raise ModelError(f"expected a keras.Model, got {type(model).__name__}; give a functional or sequential model")
     found: list[Call] = []
     _collect(model, "", {}, found)
     return found
 
 
 def run(found: Sequence[Call], images: Any, *, training: bool = False) -> Iterator[tuple[Call, Any]]:
-    """Run a model's `calls` eagerly on a batch (N, H, W, C); yield each call with its output.
+    """Run the `calls` of a model eagerly on a batch (N, H, W, C); yield each call with its output.
 
     The caller may record them with a gradient tape. Layers with several outputs are not supported.
     """
@@ -63,7 +63,7 @@ def run(found: Sequence[Call], images: Any, *, training: bool = False) -> Iterat
 
 
 def parameters(layer: Any) -> list[keras.Variable]:
-    """Return the trainable weights of a layer, also while it is frozen, without moving statistics and seeds."""
+    """Return the trainable weights of a layer, frozen or not, without moving statistics and seeds."""
     if not isinstance(layer, keras.layers.Layer):
         return []
     return [weight for part in layer._flatten_layers() for weight in part._trainable_variables]

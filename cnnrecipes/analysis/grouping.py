@@ -39,7 +39,7 @@ def require_sizes(model: keras.Model, found: Sequence[Call]) -> None:
 
 
 def is_map(shape: Sequence[int | None]) -> bool:
-    """Return True for a shape (N, H, W, C) with more than one pixel."""
+    """Return True for a shape (N, H, W, C) unless H = W = 1; unknown sizes (None) count as larger."""
     return len(shape) == 4 and tuple(shape[1:3]) != (1, 1)
 
 

@@ -13,13 +13,13 @@ import pandas as pd
 
 from cnnrecipes._support.atomic_files import choose_output, make_folder, write_whole
 from cnnrecipes.analysis import subject
-from cnnrecipes.analysis.activation_plot import plot_activation_statistics
+from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics
 from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.dead_channels import dead_channel_warnings, dead_channels
 from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import plot_receptive_field
-from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.analysis.subject import Subject
 from cnnrecipes.errors import CNNRecipesWarning
@@ -28,7 +28,7 @@ from cnnrecipes.errors import CNNRecipesWarning
 PICTURES = {
     "diagram.svg": "block diagram by stages, with skip connections",
     "diagram.png": "the same",
-    "receptive_field.png": "theoretical and effective receptive field of the last feature map's centre",
+    "receptive_field.png": "theoretical and effective receptive field of the last feature map's center",
     "activations.png": "standard deviation and dead channels of every layer, for the images",
     "filters.png": "kernels of the first convolution",
     "feature_maps.png": "feature maps of the first image in every stage",
@@ -95,7 +95,7 @@ def inspect(
     *,
     first: str = "",
 ) -> Inspection:
-    """Analyse a model and write a table and plots into a folder.
+    """Analyze a model and write a table and plots into a folder.
 
     Args:
         model: functional or sequential, with a fixed input shape, trained or not; the name of a recipe or an

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes._support.console import printable
-from cnnrecipes._support.figures import Picture
 from cnnrecipes.analysis.tiles import spread
+from cnnrecipes.figures import Picture
 
 COLUMNS = 16
 WIDTH = 12.0
@@ -28,7 +28,7 @@ def draw(
     layers: Sequence[tuple[str, np.ndarray]],
     channels: int,
 ) -> Figure:
-    """Draw the figure.
+    """Draw the figure: one image, and below it the feature maps of each layer.
 
     Args:
         title: a line in bold type, and a second line.
@@ -64,7 +64,7 @@ def draw(
 
 
 def _block(axes: Any, maps: np.ndarray, channels: int, columns: int, top: float, width: float, height: float) -> float:
-    """Draw the maps with the highest mean in rows of `columns`; return the position of their lower end."""
+    """Draw one layer's maps with the highest mean in rows of `columns`; return the y position of the lower end."""
     best = np.argsort(-maps.mean(axis=(0, 1)), kind="stable")[:channels]
     pitch = NUMBER + height + GAP
     for k, channel in enumerate(best):

@@ -19,7 +19,7 @@ from cnnrecipes.analysis.words import is_norm, opens_line, words
 
 
 class Block(NamedTuple):
-    """A box of the diagram: lines of text, and a link if a branch skips it."""
+    """A box of the diagram: lines of text, and the layers of the skip connection (link) around it, if there is one."""
 
     lines: tuple[str, ...]  # for example "3x3 conv 64, norm, relu"; the last line of a linked block is the merge
     link: str | None = None  # layers of the link, "" for the identity; None: no link
@@ -27,7 +27,7 @@ class Block(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Consecutive blocks."""
+    """A stage of the diagram: consecutive blocks, with output size and cost."""
 
     name: str
     output: str  # "16x16x32", or "10" after the last feature map
@@ -73,7 +73,7 @@ def _labels(found: Sequence[Call]) -> list[str]:
 
 
 def _items(found: Sequence[Call], places: Sequence[int]) -> list[_Item]:
-    """Return the blocks of a subgraph that ends at its last call; its inputs are the sources outside of it."""
+    """Return the blocks of a subgraph, the calls at `places`, which ends at the last of these calls."""
     items: list[_Item] = []
     inside = set(places)
     last_user = {source: place for place in places for source in found[place].sources}
@@ -91,7 +91,10 @@ def _items(found: Sequence[Call], places: Sequence[int]) -> list[_Item]:
 
 
 def _append(items: list[_Item], found: Sequence[Call], between: list[int], place: int) -> None:
-    """Add the cut at `place` and the calls between it and the previous cut."""
+    """Add a cut, the call at `place`, to the blocks `items`, with the calls `between` it and the previous cut.
+
+    Branches that the call merges become a block; otherwise the call continues the last block or begins a new one.
+    """
     call, text = found[place], words(found[place])
     if between or len(call.sources) > 1:
         items.append(_Item(_branched(found, between, place), (*between, place), place))
@@ -109,7 +112,7 @@ def _append(items: list[_Item], found: Sequence[Call], between: list[int], place
 
 
 def _branched(found: Sequence[Call], between: list[int], merge: int) -> Block:
-    """Return the block of the branches that end in `merge`."""
+    """Return the block of several branches that the call `merge` merges."""
     branches = [_ancestors(found, set(between), source) for source in found[merge].sources]
     name = {"Concatenate": "concat"}.get(type(found[merge].layer).__name__, words(found[merge]))
     if sum(map(len, branches)) != len(set().union(*branches)):  # the branches share layers, for example in NASNet
@@ -124,13 +127,13 @@ def _branched(found: Sequence[Call], between: list[int], merge: int) -> Block:
 
 
 def _summary(lines: tuple[str, ...]) -> str:
-    """Return a branch as one line: its layers without norms and activations."""
+    """Return the text of a branch as one line: its layers without norms and activations."""
     text = " > ".join(line.partition(",")[0] for line in lines) or "identity"
     return "- " + text.replace(": > - ", ": ").replace(" > - ", " | ")  # nested branches
 
 
 def _lines(found: Sequence[Call], branch: set[int]) -> tuple[str, ...]:
-    """Describe a branch in words, with the links inside it."""
+    """Return the lines of text of a branch, with the skip connections inside it."""
     lines: list[str] = []
     for item in _items(found, sorted(branch)) if branch else ():
         lines += item.block.lines
@@ -140,7 +143,7 @@ def _lines(found: Sequence[Call], branch: set[int]) -> tuple[str, ...]:
 
 
 def _ancestors(found: Sequence[Call], inside: set[int], place: int) -> set[int]:
-    """Return the index of a call and of its ancestors among `inside`."""
+    """Return the index `place` and those of its ancestor calls, as far as they are in `inside`."""
     reached, todo = set(), [place]
     while todo:
         here = todo.pop()

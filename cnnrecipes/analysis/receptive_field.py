@@ -40,7 +40,7 @@ def receptive_field(model: keras.Model) -> pd.DataFrame:
     Returns:
         columns layer, type, output_shape (None, H, W, C); and in pixels, each (vertical, horizontal): size, which can
         exceed the image because of padding; stride, the distance of the fields of adjacent units, 0 if all units see
-        the same; centre, of the field of unit (0, 0), in coordinates in which pixel (0, 0) has its centre at 0.0.
+        the same; center, of the field of unit (0, 0), in coordinates in which pixel (0, 0) has its center at 0.0.
 
     Raises:
         ModelError: a model without a graph, with several inputs, or without a fixed input shape; or a layer that
@@ -56,14 +56,14 @@ def receptive_field(model: keras.Model) -> pd.DataFrame:
                 "output_shape": call.output_shape,
                 "size": tuple(span.size for span in both),
                 "stride": tuple(_plain(span.stride) for span in both),
-                "centre": tuple((span.first + span.last) / 2 for span in both),
+                "center": tuple((span.first + span.last) / 2 for span in both),
             }
         )
     return pd.DataFrame(rows)
 
 
 def read(model: keras.Model) -> list[Call]:
-    """Return the calls of a model. Raise ModelError unless it has one input of images and fixed sizes."""
+    """Return the layer calls of a model. Raise ModelError unless it has one input of images and fixed sizes."""
     found = calls(model)
     require_sizes(model, found)
     inputs = [call for call in found if not call.sources]
@@ -74,7 +74,7 @@ def read(model: keras.Model) -> list[Call]:
 
 
 def geometry(model: keras.Model) -> tuple[list[Call], list[tuple[Span, Span]]]:
-    """Return the calls of a model and the vertical and horizontal span of each."""
+    """Return the layer calls of a model, and the vertical and horizontal receptive field (`Span`) of each."""
     found = read(model)
     image = found[0].output_shape
     spans: list[tuple[Span, Span]] = []
@@ -89,7 +89,7 @@ def geometry(model: keras.Model) -> tuple[list[Call], list[tuple[Span, Span]]]:
 
 
 def _span(call: Call, axis: int, sources: list[Span], pixels: int) -> Span:
-    """Return the span of a call's output along an axis (0: vertical, 1: horizontal) from those of its inputs."""
+    """Return the receptive field of a call along an axis (0: vertical, 1: horizontal) from those of its inputs."""
     whole = Span(0, 0, pixels - 1)
     if len(call.output_shape) < 4 or whole in sources:
         return whole
@@ -112,14 +112,17 @@ def _span(call: Call, axis: int, sources: list[Span], pixels: int) -> Span:
 
 
 def _window(layer: Any, axis: int) -> tuple[int, int]:
-    """Return the extent of a layer's window in pixels, including dilation, and its stride."""
+    """Return the extent of a layer's window along an axis in pixels, including dilation, and the stride."""
     if isinstance(layer, _POOLS):
         return layer.pool_size[axis], layer.strides[axis]
     return (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1, layer.strides[axis]
 
 
 def _through_window(span: Span, window: int, stride: int, size: int, padding: str) -> Span:
-    """Apply the recurrence of Araujo et al. 2019, with TensorFlow's "same", which pads the odd pixel at the end."""
+    """Return the receptive field after a window, with TensorFlow's "same" (odd pixel padded at the end).
+
+    The recurrence is that of Araujo et al. 2019.
+    """
     before = 0
     if padding == "same":
         before = max((math.ceil(size / stride) - 1) * stride + window - size, 0) // 2
@@ -128,7 +131,7 @@ def _through_window(span: Span, window: int, stride: int, size: int, padding: st
 
 
 def _through_margin(span: Span, layer: Any, axis: int) -> Span:
-    """Shift a span by zero padding (backward) or cropping (forward)."""
+    """Return the receptive field after zero padding (shifted backward) or cropping (forward)."""
     pad = isinstance(layer, keras.layers.ZeroPadding2D)
     margins = layer.padding if pad else layer.cropping
     # A "channels_first" layer pads W and C of (N, H, W, C): `layers.shortcuts.pad_shortcut` uses this.
@@ -139,7 +142,7 @@ def _through_margin(span: Span, layer: Any, axis: int) -> Span:
 
 
 def _join(n: int, spans: list[Span]) -> Span:
-    """Return the smallest span that covers all `spans` for `n` units, with their largest stride."""
+    """Return the smallest receptive field that covers all `spans` for `n` units, with their largest stride."""
     stride = max(span.stride for span in spans)
     # The bounds are linear in i, so the first and the last unit are sufficient.
     ends = [i * (span.stride - stride) for i in (0, n - 1) for span in spans]

@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.data import batching
 from cnnrecipes.data.readable import open_readable
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
+from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.optim.schedule import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
@@ -99,7 +99,7 @@ def plot_extension(
     Raises:
         RunError: the run does not exist or is unfinished, or its last checkpoint is missing.
         RecipeError: `epochs`, `schedule` or `learning_rate` is invalid.
-        ModelError: the suffix of `path` is none of these.
+        ModelError: the suffix of `path` is not supported.
         WriteError: `path` cannot be written.
     """
     longer, start = extended(Run.open(run), epochs, schedule, learning_rate)

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from cnnrecipes import models
-from cnnrecipes._support.figures import label_words
 from cnnrecipes.data import batching
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Images
@@ -21,6 +20,7 @@ from cnnrecipes.data.sources.opening import UNSPLIT, absent
 from cnnrecipes.data.sources.source import Source, Split
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
+from cnnrecipes.figures import label_words
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data, Recipe
 from cnnrecipes.runs.run import Run, load
@@ -84,7 +84,7 @@ def find(name: str, changes: Mapping[str, Any] | None = None, data: Any = None, 
 
 
 def _of_architecture(recipe: Recipe, classes: int | None) -> Subject:
-    """Return an architecture with its published image size and classes."""
+    """Return the model of an architecture, built for its published image size and classes."""
     (height, width, channels), published = models.find(recipe.model.name).setting
     height, width = recipe.data.size or (height, width)
     shape = (height, width, recipe.data.channels or channels)
@@ -93,10 +93,12 @@ def _of_architecture(recipe: Recipe, classes: int | None) -> Subject:
 
 
 def _of_recipe(recipe: Recipe, data: Any, classes: int | None = None) -> Subject:
-    """Return a recipe's untrained model, with images of its data, or with noise if that is not on this machine."""
+    """Return a recipe's untrained model with images of its data, or with noise if the data is not available."""
     missing = absent(recipe.data.name if data is None else data)
     if missing is None and classes is not None:
-        raise DataError(f"the data of {recipe.name}, {recipe.data.name!r}, determines its classes; leave classes out")
+        raise DataError(
+            f"the data of {recipe.name}, {recipe.data.name!r}, sets the classes; leave out --classes (classes=)"
+        )
     # A given path must exist, and opening it raises the error; a path in a recipe may be of another machine.
     if missing is None or (data is not None and not missing.remedy):
         return _with_images(recipe, data)
@@ -113,7 +115,7 @@ def _with_images(recipe: Recipe, data: Any) -> Subject:
 
 
 def _with_noise(recipe: Recipe, missing: Absent, classes: int | None) -> Subject:
-    """Return the model for data that is not on this machine. Raise DataError if its classes are unknown."""
+    """Return the model with noise for data that is not on this machine. Raise DataError for unknown classes."""
     classes = classes or missing.classes
     if classes is None:
         bring = f", or download it ({missing.remedy})" if missing.remedy else ""
@@ -150,7 +152,7 @@ def _noise_statistics(channels: int) -> Statistics:
 
 
 def _own_images(source: Source, spec: Data) -> tuple[np.ndarray, str]:
-    """Return images of the validation split, filled up with training images; the test split is not used.
+    """Return images of the validation split and, if there are too few, of the training split; none of the test split.
 
     With only two images of a small validation split, half of the channels would seem dead.
     """
@@ -170,7 +172,7 @@ def _first_images(split: Split, spec: Data, class_names: Sequence[str]) -> tuple
 
 
 def _trained(path: Path, changes: Mapping[str, Any], data: Any) -> Subject:
-    """Return a trained model with the given images, or with those of the run's data if that is on this machine."""
+    """Return a trained model with images of `data`, or of the run's data if that is on this machine."""
     if changes:
         raise RecipeError(f"{path} is trained; its recipe cannot be changed; leave {', '.join(changes)} out")
     opened = load(path)

@@ -29,7 +29,7 @@ _NAMES = {
 
 
 def words(call: Call) -> str:
-    """Describe a layer call; "" for padding, identities and reshapes."""
+    """Describe a layer call, for example "3x3 conv 64 /2"; "" for padding, identities and reshapes."""
     layer = call.layer
     for table, say in ((_CONVS, _conv), (_POOLS, _pool), (_NAMES, lambda layer, name: name)):
         kind = next((name for cls, name in table.items() if isinstance(layer, cls)), None)
@@ -64,7 +64,7 @@ def opens_line(call: Call) -> bool:
 
 
 def is_norm(call: Call) -> bool:
-    """Return True for a normalization."""
+    """Return True if a call's layer is a batch, layer or group normalization."""
     return isinstance(call.layer, _NORMS)
 
 
@@ -74,7 +74,7 @@ def is_scale(call: Call) -> bool:
 
 
 def activation(call: Call) -> str:
-    """Return the name of an activation layer; "" for another layer."""
+    """Return the activation of a call, for example "relu"; "" if its layer is not an activation layer."""
     layer = call.layer
     if isinstance(layer, L.Activation):
         return layer.activation.__name__

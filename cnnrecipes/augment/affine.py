@@ -26,7 +26,7 @@ def translation(right: tf.Tensor, down: tf.Tensor) -> tf.Tensor:
 
 
 def shearing(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Return the affine maps (N, 2, 3) of slopes (N,).
+    """Return the affine maps (N, 2, 3) of shears with slopes (N,), for `affine`.
 
     An output row is read x pixels further right for each pixel that it lies below the center; columns likewise by y.
     """

@@ -61,7 +61,10 @@ def augment(
 
 
 def _alternating_draws(seed, epoch, example, odd, counts: dict[int, int]) -> dict[int, tf.Tensor]:
-    """Return draws that are made once per example for the whole training run; their complements where `odd`."""
+    """Return uniform draws per example that are the same in all epochs, mirrored to 1 - draw where `odd`.
+
+    For alternating flips, `odd` (N,) is true for an example that was shown an odd number of times before.
+    """
     odd = tf.reshape(odd, (-1, 1))
     draws = streams(seed, epoch, example, counts)
     return {stream: tf.where(odd, 1 - draw - 2.0**-24, draw) for stream, draw in draws.items()}

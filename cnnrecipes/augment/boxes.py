@@ -52,7 +52,7 @@ def choose_box(draws: tf.Tensor, height, width, scale: tuple[float, float], rati
 
 
 def box_mask(height: int, width: int, top, left, bottom, right) -> tf.Tensor:
-    """Return a bool mask (N, H, W, 1), true inside each image's box; its edges (N,) may lie outside the image."""
+    """Return a bool mask (N, H, W, 1), true inside each image's box, whose edges (N,) may be outside the image."""
     rows = within(tf.range(height), top[:, None], bottom[:, None])
     columns = within(tf.range(width), left[:, None], right[:, None])
     return (rows[:, :, None] & columns[:, None, :])[..., None]

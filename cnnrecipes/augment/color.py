@@ -50,7 +50,7 @@ class ColorJitter(Operation):
 
 @operation("grayscale")
 class Grayscale(Operation):
-    """Convert to grayscale with this probability; the number of channels is kept."""
+    """Convert an image to grayscale with `probability`; the number of channels is unchanged."""
 
     probability: Probability = 0.1
 
@@ -63,7 +63,7 @@ class Grayscale(Operation):
 
 @operation("solarize")
 class Solarize(Operation):
-    """Invert values at or above `threshold`, with this probability."""
+    """Invert the values at or above `threshold` of an image with `probability`."""
 
     threshold: int = Field(default=128, ge=0, le=256)
     probability: Probability = 0.2
@@ -75,7 +75,7 @@ class Solarize(Operation):
 
 @operation("posterize")
 class Posterize(Operation):
-    """Keep the most significant `bits` of the 8 bits of each value, with this probability."""
+    """Keep only the `bits` most significant of 8 bits of each value of an image with `probability`."""
 
     bits: int = Field(default=4, ge=1, le=8)
     probability: Probability = 0.2

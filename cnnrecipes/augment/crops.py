@@ -20,7 +20,7 @@ else:
 
 @operation("random_resized_crop")
 class RandomResizedCrop(CropWhileDecoding):
-    """Crop a box of random area and aspect ratio, and resize it (Szegedy et al. 2014, "Going deeper", section 6)."""
+    """Crop a box of random area and aspect ratio, and resize the crop (Szegedy et al. 2014, section 6)."""
 
     draws = boxes.DRAWS
     scale: FractionRange = Field(default=(0.08, 1.0), description="area of the box as a fraction of the image's")

@@ -41,7 +41,7 @@ class Cutout(BoxFill):
 
 @operation("random_erasing")
 class RandomErasing(Operation):
-    """Fill a box of random area and aspect ratio, with this probability (Zhong et al. 2017, algorithm 1).
+    """Fill a box of random area and aspect ratio with `probability` (Zhong et al. 2017, algorithm 1).
 
     An image is returned unchanged if none of ten sampled boxes fits.
     """

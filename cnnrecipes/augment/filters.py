@@ -29,7 +29,7 @@ class Sharpness(Operation):
 
 @operation("blur")
 class Blur(Operation):
-    """Gaussian blur with a random standard deviation, with this probability."""
+    """Blur an image with `probability`, by a Gaussian with a random standard deviation."""
 
     draws = 2
     probability: Probability = 0.5
@@ -44,7 +44,7 @@ class Blur(Operation):
 
 @operation("noise")
 class Noise(Operation):
-    """Add Gaussian noise of this standard deviation (on the scale 0..255) to every value."""
+    """Add Gaussian noise with standard deviation `std` (on the scale 0..255) to every value."""
 
     draws = 2  # the seed of the noise
     std: float = Field(default=8.0, ge=0, le=255)

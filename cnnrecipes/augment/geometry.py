@@ -20,7 +20,7 @@ else:
 
 @operation("flip_lr")
 class FlipLR(PixelMove):
-    """Flip horizontally with this probability."""
+    """Flip an image horizontally with `probability`."""
 
     probability: Probability = 0.5
 
@@ -33,7 +33,7 @@ class FlipLR(PixelMove):
 
 @operation("flip_ud")
 class FlipUD(PixelMove):
-    """Flip vertically with this probability."""
+    """Flip an image vertically with `probability`."""
 
     probability: Probability = 0.5
 
@@ -71,7 +71,7 @@ class Rotate(Operation):
 
 @operation("translate")
 class Translate(Operation):
-    """Translate in x and in y by up to this fraction of the width and the height."""
+    """Translate in x and in y by up to `share` of the width and the height."""
 
     draws = 2
     share: Probability = 0.1
@@ -97,7 +97,7 @@ class Shear(Operation):
 
 
 def _reverse(images: tf.Tensor, chosen: tf.Tensor, axis: int) -> tf.Tensor:
-    """Reverse the chosen images (N,) along an axis; the others are copied unchanged."""
+    """Reverse the images (N,) that are `chosen` along an axis, and copy the others unchanged."""
     parts = tf.dynamic_partition(images, tf.cast(chosen, tf.int32), 2)
     places = tf.dynamic_partition(tf.range(tf.shape(images)[0]), tf.cast(chosen, tf.int32), 2)
     return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], tf.reverse(parts[1], [axis])]), images.shape)

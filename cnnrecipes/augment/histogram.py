@@ -17,7 +17,7 @@ else:
 
 @operation("autocontrast")
 class Autocontrast(Operation):
-    """Maximize the contrast of each channel, with this probability."""
+    """Maximize the contrast of each channel of an image with `probability`."""
 
     probability: Probability = 0.2
 
@@ -27,7 +27,7 @@ class Autocontrast(Operation):
 
 @operation("equalize")
 class Equalize(Operation):
-    """Equalize the histogram of each channel, with this probability."""
+    """Equalize the histogram of each channel of an image with `probability`."""
 
     probability: Probability = 0.2
 
@@ -36,7 +36,7 @@ class Equalize(Operation):
 
 
 def autocontrasted(images: tf.Tensor) -> tf.Tensor:
-    """Apply ImageOps.autocontrast: map each channel's minimum to 0 and maximum to 255; constant channels are kept."""
+    """Apply ImageOps.autocontrast: map each channel's minimum to 0 and maximum to 255, unless they are equal."""
     low = tf.cast(tf.reduce_min(images, (1, 2)), tf.float64)[..., None]
     high = tf.cast(tf.reduce_max(images, (1, 2)), tf.float64)[..., None]
     values = tf.range(256, dtype=tf.float64)

@@ -4,15 +4,15 @@ An operation is one class, in any module: its fields are the parameters that a r
 
     @operation("invert")
     class Invert(Operation):
-        '''Invert the values of an image with this probability.'''
+        '''Invert the values of an image with `probability`.'''
 
         probability: Probability = 0.5
 
         def apply(self, images, draws, mean):
             return where(draws[:, 0] < self.probability, 255 - images, images)
 
-The modules of this package are imported when a name is first looked up. A module outside of it registers its operations
-when it is imported; the environment variable CNNRECIPES_PLUGINS lists modules for the command line.
+The modules of this package are imported when a name is first looked up. A module outside of the package registers its
+operations when it is imported; the environment variable CNNRECIPES_PLUGINS lists modules for the command line.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Operation(Call):
         Returns:
             (N, H, W, C), uint8.
         """
-        raise NotImplementedError(f"{type(self).__name__}.apply")
+        raise NotImplementedError(f"{type(self).__name__} must define apply()")
 
 
 class CropWhileDecoding(Operation):
-    """Base class of random crops that are applied while an image is decoded; first in a list, and at most one.
+    """Base class of random crops applied while an image is decoded; only the first of `augment.ops` may be one.
 
     The crop is resized to the size of the batch; of a JPEG only the crop is decoded (`data/images/random_crop.py`).
     """
@@ -90,11 +90,11 @@ class CropWhileDecoding(Operation):
             draws: (`self.draws`,), float32, uniform in [0, 1).
             height, width: size of the image in pixels, int32 scalars.
         """
-        raise NotImplementedError(f"{type(self).__name__}.box")
+        raise NotImplementedError(f"{type(self).__name__} must define box()")
 
 
 class Mix(Operation):
-    """Base class of operations that mix images and their labels; last in a list. Of several, each image draws one."""
+    """Base class of operations that mix images and labels, last in `augment.ops`; of several, each image draws one."""
 
     alpha: float = Field(default=1.0, gt=0, description="an image's weight is drawn from Beta(alpha, alpha)")
 
@@ -111,7 +111,7 @@ class Mix(Operation):
         Returns:
             the mixed images (N, H, W, C), uint8, and the weight (N,) of each image's own label.
         """
-        raise NotImplementedError(f"{type(self).__name__}.mix")
+        raise NotImplementedError(f"{type(self).__name__} must define mix()")
 
 
 OPERATIONS: Registry[Operation] = Registry("augmentation", Operation, __package__)
@@ -128,7 +128,7 @@ def parse(text: str) -> Operation:
 
 
 def parse_list(texts: Sequence[str]) -> list[Operation]:
-    """Parse the `augment.ops` of a recipe. Raises RecipeError for an invalid operation, or one in the wrong place."""
+    """Parse `augment.ops` of a recipe. Raises RecipeError for an invalid operation, or one at the wrong position."""
     ops = [parse(text) for text in texts]
     for place, (text, op) in enumerate(zip(texts, ops, strict=True)):
         if isinstance(op, CropWhileDecoding) and place > 0:

@@ -23,21 +23,21 @@ OUTSIDE = -(2**30)  # position of a pixel without a source; stays below 0 whatev
 
 
 class PixelMove(Operation):
-    """Base class of operations that read each output row and column from another one, or from outside of the image."""
+    """Base class of operations that copy each output row and column from an input row and column, or fill it."""
 
     @property
     def outside(self) -> Fill | None:
-        """Fill value of pixels without a source; None: every pixel has one."""
+        """Fill value of pixels without a source; None if every pixel has a source."""
         return None
 
     def move(self, rows: tf.Tensor, columns: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the source positions of rows (N, H) and columns (N, W), int32, after this operation.
 
         Args:
-            rows, columns: the source positions before it; below 0 where a pixel has no source.
+            rows, columns: the source positions before this operation; below 0 where a pixel has no source.
             draws: (N, `self.draws`), float32, uniform in [0, 1).
         """
-        raise NotImplementedError(f"{type(self).__name__}.move")
+        raise NotImplementedError(f"{type(self).__name__} must define move()")
 
 
 class BoxFill(Operation):
@@ -45,16 +45,16 @@ class BoxFill(Operation):
 
     @property
     def box_fill(self) -> Fill | None:
-        """Fill value of the boxes; None: not a constant, for example noise."""
-        raise NotImplementedError(f"{type(self).__name__}.box_fill")
+        """Fill value of the boxes; None if it is not a constant, for example noise."""
+        raise NotImplementedError(f"{type(self).__name__} must define the property box_fill")
 
     def box(self, draws: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, ...]:
         """Return top, left, bottom and right (N,) int32 of the boxes, which may extend outside of the image."""
-        raise NotImplementedError(f"{type(self).__name__}.box")
+        raise NotImplementedError(f"{type(self).__name__} must define box()")
 
 
 def run_length(ops: Sequence[Operation]) -> int:
-    """Return the number of leading operations that one gather can do: moves with one fill value, then filled boxes."""
+    """Return the number of leading operations that one gather can apply: moves with one fill value, then boxes."""
     fills, filled = set(), False
     for count, op in enumerate(ops):
         if isinstance(op, PixelMove) and not filled:

@@ -32,7 +32,7 @@ def within(positions: tf.Tensor, start, stop) -> tf.Tensor:
 
 
 def reflect(positions: tf.Tensor, length: int) -> tf.Tensor:
-    """Reflect positions at the border pixels, without repeating these, as often as needed."""
+    """Reflect positions at the first and last pixel, which are not repeated, as often as needed."""
     period = max(2 * (length - 1), 1)
     positions %= period
     return tf.minimum(positions, period - positions) if length > 1 else positions
@@ -49,5 +49,5 @@ def fill_color(fill: str | int, mean) -> tf.Tensor:
 
 
 def to_uint8(values: tf.Tensor) -> tf.Tensor:
-    """Round and clip to 0..255, as uint8."""
+    """Round values and clip them to 0..255, as uint8."""
     return tf.cast(tf.clip_by_value(tf.round(values), 0.0, 255.0), tf.uint8)

@@ -141,7 +141,7 @@ class AugMix(Operation):
         return _weighted_sum(chains, shares)
 
     def _chain(self, images: tf.Tensor, length: tf.Tensor, draws: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
-        """Apply a chain of transformations; draws: length (N,), and for each step its kind, level and sign."""
+        """Apply a chain of transformations; `draws` has kind, level and sign of each step, `length` is (N,)."""
         for step in range(self.depth):
             kind, level, sign = tf.unstack(draws[:, 3 * step : 3 * step + 3], axis=1)
             kinds = tf.where(length * self.depth >= step, _choose(_MILD_KINDS, kind), 0)
@@ -167,7 +167,7 @@ def _transform(images, space: Space, kinds, levels, signs, fill) -> tf.Tensor:
 
 
 def _choose(kinds: tuple[str, ...], draw: tf.Tensor) -> tf.Tensor:
-    """Draw one of these kinds for each image, as an index into KINDS."""
+    """Draw one of `kinds` for each image, as an index into KINDS."""
     positions = tf.constant([KINDS.index(kind) for kind in kinds])
     return tf.gather(positions, tf.cast(draw * len(kinds), tf.int32))
 

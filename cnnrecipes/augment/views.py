@@ -28,7 +28,7 @@ Resized = Callable[..., "np.ndarray"]
 
 
 class View(Call):
-    """Base class of views: the crops of one image that a model of height x width is shown."""
+    """Base class of views: the crops of one image, of size height x width, whose predictions are averaged."""
 
     def crops(self, resized: Resized, height: int, width: int) -> list[np.ndarray]:
         """Return the crops (height, width, C), uint8; the unchanged image is first.
@@ -37,7 +37,7 @@ class View(Call):
             resized: function of (size=None, short_side=None) that resizes the image; see `Resized`.
             height, width: image size of the model in pixels.
         """
-        raise NotImplementedError(f"{type(self).__name__}.crops")
+        raise NotImplementedError(f"{type(self).__name__} must define crops()")
 
     def whole_sides(self, size: int) -> tuple[int, ...]:
         """Return the short sides, in pixels, at which the whole image is shown instead of crops; none by default.
@@ -97,7 +97,9 @@ class Shift(View):
     def check(self, height, width):
         size = min(height, width)
         if self.pixels >= size:
-            raise RecipeError(f"a shift by {self.pixels} pixels leaves nothing of an image of {size}; give fewer")
+            raise RecipeError(
+                f"a shift by {self.pixels} pixels is not smaller than an image of {size}; give a smaller shift"
+            )
 
 
 @view("five_crop")
@@ -140,5 +142,5 @@ def parse_views(texts: str | Sequence[str]) -> list[View]:
     """Parse one view or several. Raises RecipeError for an invalid call, UnknownNameError for an unknown name."""
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(text, str) for text in texts):
-        raise RecipeError(f"tta is {texts!r}; give a view or a list of views, of {', '.join(VIEWS)}")
+        raise RecipeError(f"tta is {texts!r}; give one or several of the views {', '.join(VIEWS)}")
     return [VIEWS.parse(text) for text in texts]

@@ -11,7 +11,7 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import printable
-from cnnrecipes.cli import output, registry
+from cnnrecipes.cli import command_registry, output
 from cnnrecipes.cli.options import QuietOption, VerboseOption
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, Interrupted, one_line
 
@@ -41,12 +41,12 @@ def _global_options(
     output.choose_verbosity(quiet, verbose, reset=True)
 
 
-for _command in registry.discover():
+for _command in command_registry.discover():
     app.command(_command.name, rich_help_panel=_command.group, **_command.settings)(_command.function)
 
 
 def main() -> None:
-    """Run the command line; print an error of the user as one line on stderr with exit status 2, a warning as one line.
+    """Run the command line; a user's error is printed as one line on stderr with exit status 2, a warning as one line.
 
     With --verbose the traceback of the error precedes the line. An interrupted command has exit status 130.
     """

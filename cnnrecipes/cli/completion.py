@@ -52,7 +52,7 @@ def values_of(key: str) -> Callable[[str], list[str]]:
 
 
 def words(*choices: str) -> Callable[[str], list[str]]:
-    """Return a completion function for an option with a fixed set of values."""
+    """Return a shell completion function for an option whose values are `choices`."""
 
     def complete(incomplete: str) -> list[str]:
         return _beginning(choices, incomplete)
@@ -75,7 +75,7 @@ def _complete_key(context: typer.Context, incomplete: str, annotations: Mapping[
 
 
 def _key_before(before: Sequence[str], incomplete: str, keys: Container[str]) -> str | None:
-    """Return the key in front of the word to complete if the shell has split the argument at "=", as bash does."""
+    """Return the key before the word to complete if the shell split the argument at "=", as bash does; else None."""
     if len(before) > 1 and before[-1] == "=":
         return before[-2]
     if before and before[-1] in keys and not incomplete:  # the "=" itself is the word to complete

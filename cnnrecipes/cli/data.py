@@ -11,6 +11,7 @@ import cnnrecipes
 from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow
 from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
     DataOption,
@@ -21,7 +22,6 @@ from cnnrecipes.cli.options import (
     load_recipe,
 )
 from cnnrecipes.cli.output import print_json, print_picture, print_written
-from cnnrecipes.cli.registry import command
 
 GROUP = "Data"
 

@@ -10,9 +10,9 @@ import typer
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, printable
 from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import ChangesArgument, JsonOption, OverwriteOption, overrides
 from cnnrecipes.cli.output import print_json, print_written
-from cnnrecipes.cli.registry import command
 
 
 @command("inspect", group="Models")

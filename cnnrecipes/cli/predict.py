@@ -11,9 +11,9 @@ import typer
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, printable
 from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import AverageOption, JsonOption, TTAOption
 from cnnrecipes.cli.output import print_json
-from cnnrecipes.cli.registry import command
 from cnnrecipes.errors import one_line
 
 GROUP = "Evaluation and prediction"

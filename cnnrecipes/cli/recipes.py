@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from cnnrecipes.cli import tables
+from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import ChangesArgument, JsonOption, RecipeArgument, load_recipe
 from cnnrecipes.cli.output import print_json
-from cnnrecipes.cli.registry import command
 
 GROUP = "Recipes"
 

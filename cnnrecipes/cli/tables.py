@@ -115,8 +115,8 @@ def print_result(run: Run, quiet: bool = False) -> None:
         run: the run.
         quiet: print the run folder only.
     """
+    from cnnrecipes._support.cluster import is_chief
     from cnnrecipes.runs.display import metrics_text
-    from cnnrecipes.training.distributed.cluster import is_chief
 
     if not is_chief(os.environ):
         return
@@ -133,7 +133,7 @@ def print_result(run: Run, quiet: bool = False) -> None:
 
 
 def print_evaluation(metrics: Mapping[str, Any]) -> None:
-    """Print the metrics of a split; with test-time augmentation also those without it, on the line before."""
+    """Print the metrics of a split; with test-time augmentation, the metrics without it on the line before."""
     from cnnrecipes.runs.display import metrics_text
 
     result = f"{metrics['split']} {metrics_text(metrics)}"
@@ -153,7 +153,7 @@ def print_experiment(summary: pd.DataFrame, size: str) -> None:
     """Print the last epoch of each case of an experiment.
 
     Args:
-        summary: as of `experiments.summary`.
+        summary: result of `experiments.summary`.
         size: heading of the column of sizes.
     """
     table = _table("kind", size, "training loss", "training", "validation")

@@ -11,6 +11,7 @@ import cnnrecipes
 from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow
 from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
     DataOption,
@@ -22,7 +23,6 @@ from cnnrecipes.cli.options import (
     recipe_and_overrides,
 )
 from cnnrecipes.cli.output import print_picture, verbosity
-from cnnrecipes.cli.registry import command
 
 GROUP = "Training"
 
@@ -46,7 +46,9 @@ def fit(
     """
     spec, keys = recipe_and_overrides(recipe, changes)  # errors of the recipe, before the slow import of TensorFlow
     import_tensorflow()
-    run = cnnrecipes.fit(spec, data, workdir=workdir, name=name, seed=seed, progress=not quiet, **keys)
+    where = {"workdir": workdir, "name": name, "seed": seed}
+    # mypy takes `cnnrecipes.fit` for the module of that name; it is the function (see cnnrecipes/__init__.py).
+    run = cnnrecipes.fit(spec, data, **where, progress=not quiet, **keys)  # type: ignore[operator]
     tables.print_result(run, quiet)
 
 

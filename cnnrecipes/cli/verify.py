@@ -9,9 +9,9 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, printable
+from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import ChangesArgument, DataOption, JsonOption, RecipeArgument, load_recipe
 from cnnrecipes.cli.output import print_json
-from cnnrecipes.cli.registry import command
 
 
 @command("resume-check", group="Experiments and checks")

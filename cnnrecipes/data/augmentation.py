@@ -28,8 +28,8 @@ class Augmentation:
         return cls(ops, whole.train.seed, statistics.mean, in_step)
 
     @property
-    def framing(self) -> CropWhileDecoding | None:
-        """The random crop, applied while images are read; None if there is none."""
+    def random_crop(self) -> CropWhileDecoding | None:
+        """The random crop, applied while images are decoded; None if the recipe has no random crop."""
         return self.ops[0] if self.ops and isinstance(self.ops[0], CropWhileDecoding) else None
 
     @property

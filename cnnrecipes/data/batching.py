@@ -74,7 +74,7 @@ def training_batches(
     size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
     distinct, (first, rows) = _distinct(size, repeats), _rows(size, shard, whole.augment)
     augmentation = augmentation or Augmentation.of(whole, statistics)
-    framing = _framing(augmentation, image_shape(split, spec))
+    crop = _random_crop(augmentation, image_shape(split, spec))
     last_step = whole.train.epochs * steps if last_step is None else last_step
     order: Balanced | Permutations
     if spec.balance == "sampling":
@@ -90,12 +90,12 @@ def training_batches(
         index = order.examples(shown, epoch)
         # Repeats of an image are augmented differently, also those of class-balanced sampling in one epoch.
         key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
-        draws = streams(seed, epoch, key, {0: framing.draws})[0] if framing else _no_draws(rows)
+        draws = streams(seed, epoch, key, {0: crop.draws})[0] if crop else _no_draws(rows)
         showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
         return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
 
     chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
-    loaded = _load(chosen, split, spec, classes, rows, framing)
+    loaded = _load(chosen, split, spec, classes, rows, crop)
     if augmentation.in_step:
         batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
@@ -110,11 +110,11 @@ def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation
     size = min(whole.data.batch_size, len(split))
     _distinct(size, whole.augment.repeats)
     _rows(size, (0, shards), whole.augment)
-    _framing(augmentation, image_shape(split, whole.data))
+    _random_crop(augmentation, image_shape(split, whole.data))
 
 
 def evaluation_steps(split: Split, shards: int = 1) -> int:
-    """Return the number of evaluation batches of a split for each of `shards` devices."""
+    """Return the number of evaluation batches per device: the same for each of `shards` devices, rounded up."""
     return -(-len(split) // (EVALUATION_BATCH * shards))
 
 
@@ -158,7 +158,7 @@ def evaluation_batches(
 
 
 def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the evaluation batches as NumPy arrays. Raises DataError that names an unreadable file."""
+    """Yield the evaluation batches as NumPy arrays. Raises DataError that names an image that cannot be decoded."""
     try:
         yield from evaluation_batches(split, spec, classes).as_numpy_iterator()
     except tf.errors.OpError as error:
@@ -166,7 +166,7 @@ def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.n
 
 
 def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
-    """Return a function of (rows, step, epoch): how often each row's example was shown before, at least modulo 2."""
+    """Return a function of (rows, step, epoch) to the earlier showings of each row's example, exact or modulo 2."""
     earlier = order.earlier()
 
     def of_rows(row, step, epoch):
@@ -189,7 +189,9 @@ def _rows(size: int, shard: tuple[int, int], augment: schema.Augment) -> tuple[i
     """Return the first row and the number of rows of a shard. Raises RecipeError if shards would differ in size."""
     which, shards = shard
     if size % shards:
-        raise RecipeError(f"a batch of {size} does not divide into {shards} shards; set data.batch_size to a multiple")
+        raise RecipeError(
+            f"a batch of {size} does not divide into {shards} shards; set data.batch_size to a multiple of {shards}"
+        )
     rows = size // shards
     mixes = any(isinstance(op, Mix) for op in parse_list(augment.ops))
     if shards > 1 and mixes and rows % 2:
@@ -205,15 +207,15 @@ def _no_draws(size: int) -> tf.Tensor:
     return tf.zeros((size, 1))
 
 
-def _framing(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
-    """Return the random crop of the augmentation, if any. Raises RecipeError if its size differs from the batches'."""
-    op = augmentation.framing
+def _random_crop(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
+    """Return the random crop of the augmentation, or None. Raises RecipeError if the sizes of crop and batch differ."""
+    op = augmentation.random_crop
     if op is not None and op.size not in (None, *shape[:2]):
         raise RecipeError(f"augment.ops crops to {op.size} pixels, the images are {shape[:2]}; remove the size")
     return op
 
 
-def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int, size: int, framing=None):
+def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int, size: int, crop=None):
     """Map (epochs (N,), indices (N,), keys (N, k), crop draws (N, k)) to (epochs, keys, images, labels)."""
     labels, shape, handles = tf.constant(split.labels), image_shape(split, spec), Handles()
     split.handles.add(handles)
@@ -222,18 +224,18 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int
         return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
 
     if isinstance(split.images, ArrayImages):
-        read = readers.from_array(split, spec, shape, framing, handles)
+        read = readers.from_array(split, spec, shape, crop, handles)
         read_all = _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
         return handles.close_with(read_all)
     if spec.cache == "none":
-        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, framing)
+        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, crop)
         chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
 
         def images(i, draws, *file):
             return read(*file, draws)
 
     else:
-        images = readers.from_kept(split, spec, shape, framing, handles)
+        images = readers.from_kept(split, spec, shape, crop, handles)
     single = chosen.unbatch()
     examples = _map(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
     return handles.close_with(examples.batch(size, drop_remainder=True))

@@ -65,6 +65,10 @@ class InputPipeline:
             say(note)
         return pipeline
 
+    def with_recipe(self, recipe: Recipe) -> InputPipeline:
+        """Return a pipeline of the same source with another recipe, whose `data` table must be equal."""
+        return InputPipeline(self.source, recipe, self.unreadable, progress=self.progress)
+
     def __enter__(self) -> InputPipeline:
         self.source.__enter__()
         return self
@@ -99,12 +103,12 @@ class InputPipeline:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Channel statistics as `data.standardize` selects them, computed over the training split when first used."""
+        """Channel statistics as `data.standardize` selects, computed over the training split at the first use."""
         return split_statistics(self.train, self.recipe.data, progress=self.progress)
 
     @property
     def augmentation(self) -> Augmentation:
-        """The recipe's augmentation; it runs in the training step if `augment.device` selects that."""
+        """The recipe's augmentation, for the training step or for the input pipeline as `augment.device` selects."""
         in_step = runs_in_training_step(self.recipe.augment.device)
         return Augmentation.of(self.recipe, self.statistics, in_step=in_step)
 
@@ -118,7 +122,7 @@ class InputPipeline:
         }
 
     def images(self, *splits: str) -> int:
-        """Return the number of images of these splits together; 0 for a split that does not exist."""
+        """Return the number of images in all splits named; a split that does not exist counts as 0."""
         return sum(len(self.source.split(name)) for name in splits if name in self.source.splits)
 
     def training_batches(self, first_step: int, last_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
@@ -145,11 +149,11 @@ class InputPipeline:
         )
 
     def evaluation_steps(self, split: str, shards: int = 1) -> int:
-        """Return the number of evaluation batches of a split for each of `shards` devices."""
+        """Return the number of evaluation batches of a split per device, the same for each of `shards` devices."""
         return batching.evaluation_steps(self.source.split(split), shards)
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images (N, H, W, C) uint8, augmented, and labels (N, classes) of a training step, from 0."""
+        """Return the augmented batch of a training step, counted from 0: images (N, H, W, C), labels (N, classes)."""
         host = Augmentation.of(self.recipe, self.statistics)
         made = batching.training_batches(
             self.train,
@@ -167,11 +171,11 @@ class InputPipeline:
         batching.check_batches(self.train, self.recipe, self.augmentation, devices)
 
     def naming_unreadable(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context that replaces TensorFlow's decoding errors by a DataError naming the file."""
+        """Return a context manager that converts TensorFlow's decoding errors into a DataError naming the file."""
         return naming_unreadable(self.source, self.recipe.data)
 
     def notes(self) -> Iterator[str]:
-        """Yield messages for the user: the layout of a folder, small splits, splits that will not be measured."""
+        """Yield messages about folder layout, batch size, few validation images, and classes missing in a split."""
         yield from self.source.layout.lines()
         images, asked, held_out = len(self.train), self.recipe.data.batch_size, self.images("validation")
         if asked > images:
@@ -184,11 +188,14 @@ class InputPipeline:
         yield from (f"warning: {line}" for line in unmeasured_classes(self.source))
 
     def quarantine(self) -> str:
-        """Return the content of quarantine.txt: the files that were left out, with reasons; empty without any."""
+        """Return the text of quarantine.txt: a line with the reason for each unreadable file; "" without any."""
         return quarantine(self.unreadable) if self.unreadable else ""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what identifies the training data: class names, number of images, digests of labels and a sample."""
+        """Return the fingerprint of the training data.
+
+        It has the class names, the number of images, a digest of the labels and a digest of sample images.
+        """
         labels = hashlib.sha256(np.ascontiguousarray(self.train.labels).astype("<i8").tobytes()).hexdigest()[:16]
         sample = hashlib.sha256()
         for index in np.linspace(0, len(self.train) - 1, min(len(self.train), _SAMPLE), dtype=int):

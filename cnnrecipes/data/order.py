@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-# The public index_shuffle has 4 rounds, and the orders of two epochs then correlate (data/test_batching.py).
+# The public index_shuffle has 4 rounds, and the orders of two epochs then correlate (tests/data/test_batching.py).
 _SHUFFLE_ROUNDS = 16
 
 
@@ -29,13 +29,13 @@ class Permutations:
         self.size, self.places, self.epochs, self.seed = size, places, epochs, seed
 
     def examples(self, place: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        """Return the examples (n,) at these places of an epoch."""
+        """Return the indices (n,) of the examples at the given places of an epoch."""
         return shuffled(place, self.size, self.seed, epoch)
 
     def earlier(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
         """Return a function of (examples (n,), places (n,), epoch): showings in earlier epochs, modulo 2.
 
-        If no epoch drops examples, that is the epoch; otherwise it is looked up in a table.
+        If no epoch drops examples, the number of showings equals the epoch; otherwise it is looked up in a table.
         """
         if self.places == self.size:
             return lambda example, place, epoch: tf.zeros_like(example) + epoch % 2
@@ -82,14 +82,14 @@ class Balanced:
         self._members = tf.constant(np.concatenate(members), tf.int64)
 
     def examples(self, place: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        """Return the examples (n,) at these places of an epoch."""
+        """Return the indices (n,) of the examples at the given places of an epoch."""
         which, visit = self._visits(place, epoch)
         count = tf.gather(self._counts, which)
         walk = self._shuffled(visit % count, count, (visit // count) * self.classes + which, 1)
         return tf.gather(self._members, tf.gather(self._starts, which) + walk)
 
     def earlier(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Return a function of (examples (n,), places (n,), epoch): showings before these places."""
+        """Return a function of (examples (n,), places (n,), epoch): each example's showings before its place."""
 
         def rounds(example, place, epoch):
             which, visit = self._visits(place, epoch)
@@ -98,7 +98,7 @@ class Balanced:
         return rounds
 
     def _visits(self, place, epoch):
-        """Return the class of each place, and how often that class was drawn before."""
+        """Return the class drawn at each place, and the number of earlier draws of that class."""
         place = epoch * self.places + place
         visit, turn = place // self.classes, place % self.classes
         return self._shuffled(turn, tf.zeros_like(turn) + self.classes, visit, 0), visit
@@ -111,14 +111,14 @@ class Balanced:
 
 
 def shuffled(place: tf.Tensor, size: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Return the examples at these places of an epoch's permutation of 0..size-1, which is never stored."""
+    """Return the examples at the given places of an epoch's permutation of 0..size-1, which is never stored."""
     key = tf.stack([tf.constant(seed, tf.int64), epoch, tf.zeros_like(epoch)])
     last = tf.constant(size - 1, tf.int64)
     return tf.raw_ops.RandomIndexShuffle(index=place, seed=key, max_index=last, rounds=_SHUFFLE_ROUNDS)
 
 
 def showings(example: tf.Tensor, earlier: tf.Tensor, places: tf.Tensor, repeat: tf.Tensor, repeats: int) -> tf.Tensor:
-    """Return how often the example of each row was shown before, in earlier batches and earlier rows of this batch.
+    """Return the number of earlier showings of each row's example, in earlier batches and rows of its batch.
 
     A batch is its distinct places, tiled `repeats` times. Balanced sampling of a small class may put an example at
     several of these places.

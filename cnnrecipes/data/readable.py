@@ -29,7 +29,7 @@ Inspections = Mapping[str, Sequence[FileInfo]]  # split -> inspection results of
 
 
 def inspect_source(source: Source, *, progress: bool = False, files_only: bool = False) -> Inspections:
-    """Return the inspection results of every image of a source; with `files_only`, none for images in memory."""
+    """Return the inspection results of all images by split; with `files_only`, images in memory are not inspected."""
     inspected = {}
     for name, split in source.splits.items():
         found: Iterable[FileInfo]
@@ -40,7 +40,7 @@ def inspect_source(source: Source, *, progress: bool = False, files_only: bool =
         else:
             found = inspect_images([f"{name}[{i}]" for i in range(len(split))], partial(_content, split))
         inspected[name] = tuple(
-            watch(found, f"looking into {len(split):,} {name} images", len(split), progress and found != ())
+            watch(found, f"inspecting {len(split):,} {name} images", len(split), progress and found != ())
         )
     return inspected
 
@@ -73,7 +73,7 @@ def open_readable(
 
 
 def open_readable_for_evaluation(data: Any, class_names: Sequence[str], say: Callable[[str], None] = silent) -> Source:
-    """Open a source as `open_for_evaluation` does, without unreadable files; `Split.left_out` lists those.
+    """Open a source as `open_for_evaluation` does, without unreadable files, which `Split.left_out` lists.
 
     Raises:
         DataError: as `open_for_evaluation`; or no file of a split can be read.
@@ -86,7 +86,7 @@ def open_readable_for_evaluation(data: Any, class_names: Sequence[str], say: Cal
 
 
 def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
-    """Warn about unreadable files that were left out, if any; `readable` is the number of the other files."""
+    """Issue a warning if files were left out as unreadable; `readable` is the number of the other files."""
     if left_out:
         first, why = next(iter(left_out.items()))
         total = len(left_out) + readable
@@ -95,12 +95,12 @@ def warn_unreadable(left_out: Mapping[str, str], readable: int) -> None:
 
 
 def unreadable(inspected: Inspections) -> dict[str, str]:
-    """Return a dict from each unreadable file to the reason."""
+    """Return a dict from each unreadable file to the reason, taken from inspection results."""
     return {one.path: one.error for found in inspected.values() for one in found if one.error}
 
 
 def without_unreadable(source: Source, inspected: Inspections) -> tuple[Source, list[str]]:
-    """Return a source without its unreadable files, and the problems that prevent training on the rest."""
+    """Return a source without the files that `inspected` reports as unreadable, and the problems for training on it."""
     left, problems = _left(source, inspected), _emptied(source, inspected, but="train")
     if "train" in left.splits and len(left.split("train")) < len(source.split("train")):
         bad = [one for one in inspected["train"] if one.error]
@@ -111,7 +111,7 @@ def without_unreadable(source: Source, inspected: Inspections) -> tuple[Source, 
 
 
 def _left(source: Source, inspected: Inspections) -> Source:
-    """Return the source without its unreadable files."""
+    """Return a copy of the source without the files that `inspected` reports as unreadable."""
     splits = {}
     for name, split in source.splits.items():
         kept = np.asarray([not one.error for one in inspected[name]], bool)
@@ -124,7 +124,7 @@ def _left(source: Source, inspected: Inspections) -> Source:
 
 
 def _emptied(source: Source, inspected: Inspections, but: str = "") -> list[str]:
-    """Return a message for each split without a readable file."""
+    """Return a message for each split, except for the split `but`, of which no file can be read."""
     return [
         f"none of the {len(split)} {name} images can be read, for example {inspected[name][0].path!r}: "
         f"{inspected[name][0].error}"

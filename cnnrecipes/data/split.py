@@ -67,13 +67,13 @@ def grouped(labels: np.ndarray, groups: np.ndarray, shares: Mapping[str, float],
 
 
 def fold(labels: np.ndarray, groups: np.ndarray | None, folds: int, number: int, seed: int) -> dict[str, np.ndarray]:
-    """Return fold `number` of `folds` as "validation", the others as "train"; stratified, groups kept together."""
+    """Return fold `number` of `folds` as "validation" and the others as "train", stratified; no group is divided."""
     kept, taken = _fold(labels, groups, folds, number, seed)
     return {"train": kept, "validation": taken}
 
 
 def fold_by_content(contents: Sequence[str], folds: int, number: int, seed: int) -> dict[str, np.ndarray]:
-    """Return the splits as `fold` does, with the fold of each example from a hash of its content (see `by_content`)."""
+    """Return fold `number` as "validation" and the rest as "train"; an example's fold is a hash of its content."""
     # Another hash than that of by_content: what is left of its test part would fill some folds and not others.
     places = np.asarray([_place(f"fold of {text}", seed) for text in contents])
     taken = np.floor(places * folds) == number
@@ -83,7 +83,7 @@ def fold_by_content(contents: Sequence[str], folds: int, number: int, seed: int)
 def by_content(
     contents: Sequence[str], shares: Mapping[str, float], seed: int, labels: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Assign each example by a hash of its content: adding examples moves no other; copies stay together.
+    """Split examples by a hash of the content: adding examples moves no other, and copies stay in one split.
 
     The shares of a class hold only on average, with a large deviation for small classes. If a class has no example in
     "train", the one with the nearest hash (and its copies) is moved there; only that one may move again when the class
@@ -122,7 +122,10 @@ def _table(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _fill_empty_splits(dealt: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> None:
-    """Move groups, in place, until "train" (part 0) has every class and no part is empty. Raises DataError."""
+    """Move groups in place until "train" (part 0) has every class and no part is empty.
+
+    Raises DataError if there are too few groups.
+    """
     size = counts.sum(axis=1)
     for label in np.flatnonzero(counts[dealt == 0].sum(axis=0) == 0):
         if counts[dealt == 0, label].sum() == 0:

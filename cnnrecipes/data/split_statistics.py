@@ -28,7 +28,7 @@ def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False)
     found = Statistics.load(kept) if kept else None
     if found is None:
         steps = -(-len(split) // EVALUATION_BATCH)
-        what = f"taking mean and deviation of {len(split):,} images"
+        what = f"computing mean and standard deviation of {len(split):,} images"
         batches = watch(arrays(split, spec, 1), what, steps, progress)
         found = statistics(images[weights > 0] for images, _, weights in batches)
         if kept:
@@ -38,7 +38,7 @@ def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False)
 
 
 def _kept_statistics(split: Split, spec: schema.Data) -> Path | None:
-    """Return the cache path of these files' statistics at this size; None for images that are no files."""
+    """Return the path of a split's cached statistics; None if the images are not files, or not accessible."""
     files = split.files()
     if files is None:
         return None

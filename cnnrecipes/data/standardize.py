@@ -23,7 +23,7 @@ class Statistics:
 
     use: "channels": the model subtracts the mean and divides by the standard deviation; "image": it standardizes each
     image by its own mean and variance; "none": it does not standardize. For "image" and "none" the mean is middle gray,
-    the fill colour of augmentation.
+    the fill color of augmentation.
     """
 
     mean: tuple[float, ...]
@@ -58,14 +58,14 @@ class Statistics:
         return (images - np.asarray(self.mean, np.float32)) / std
 
     def save(self, path: Path) -> None:
-        """Write a JSON file atomically. Raises OSError."""
+        """Write mean and standard deviation to a JSON file atomically. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"mean": self.mean, "std": self.std})
         write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     @classmethod
     def load(cls, path: Path) -> Statistics | None:
-        """Load statistics written by `save`; None if the file is missing or invalid."""
+        """Load mean and standard deviation from a file written by `save`; None if it is missing or invalid."""
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             return cls(tuple(map(float, kept["mean"])), tuple(map(float, kept["std"])))
@@ -74,13 +74,13 @@ class Statistics:
 
 
 def statistics(batches: Iterable[np.ndarray]) -> Statistics:
-    """Return the statistics of batches of (N, H, W, C) uint8 images, from histograms: without accumulated rounding."""
+    """Return the channel statistics of batches (N, H, W, C) uint8, from histograms, without rounding errors."""
     counts: np.ndarray | None = None
     for images in batches:
         per_channel = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
         counts = np.asarray(per_channel) if counts is None else counts + per_channel
     if counts is None:
-        raise DataError("statistics of no images; give at least one batch")
+        raise DataError("there are no images to compute statistics of; give at least one batch")
     values, n = np.arange(256.0), counts.sum(axis=1)
     mean = counts @ values / n
     variance = (counts * (values - mean[:, None]) ** 2).sum(axis=1) / n

@@ -1,4 +1,4 @@
-"""TensorFlow's decoding errors as errors that name the unreadable file."""
+"""Conversion of TensorFlow's decoding errors into errors that name the unreadable file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnrecipes.recipe import schema
 
 @contextlib.contextmanager
 def naming_unreadable(source: Source, spec: schema.Data) -> Iterator[None]:
-    """Replace TensorFlow's decoding error by a DataError that names the unreadable file."""
+    """Convert a TensorFlow decoding error in the `with` block into a DataError that names the unreadable file."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -27,7 +27,7 @@ def naming_unreadable(source: Source, spec: schema.Data) -> Iterator[None]:
 
 
 def unreadable_image(split: Split, spec: schema.Data) -> DataError | None:
-    """Return a DataError that names the first unreadable image of a split, or None."""
+    """Return a DataError that names the first unreadable image of a split; None if all images are readable."""
     if isinstance(split.images, ArrayImages):
         return None
     for position in split.positions.tolist():

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cnnrecipes
 from cnnrecipes._support.atomic_files import make_folder, write_whole
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import DataError, RunError, UnknownNameError, one_line
@@ -26,13 +25,12 @@ from cnnrecipes.recipe import catalog
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib import ticker
     from matplotlib.figure import Figure
 
-    from cnnrecipes._support import figures
+    from cnnrecipes import figures
+    from cnnrecipes.experiments import plots
 else:
-    np, pd, ticker = map(lazy_module, ("numpy", "pandas", "matplotlib.ticker"))
-    figures = lazy_module("cnnrecipes._support.figures")
+    np, pd, figures, plots = map(lazy_module, ("numpy", "pandas", "cnnrecipes.figures", "cnnrecipes.experiments.plots"))
 
 RECIPE = "resnet20_fashion"
 
@@ -106,63 +104,11 @@ def run(name: str, *, workdir: str | Path = "experiments", progress: bool = True
     return frame
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the last epoch of each case: loss and accuracy on augmented training and on validation images."""
-    last = frame[frame.epoch == frame.groupby(["kind", "size"]).epoch.transform("max")]
-    return last[["kind", "size", "loss", "accuracy", "val_loss", "val_accuracy"]].reset_index(drop=True)
-
-
 def picture(experiment: Experiment, frame: pd.DataFrame) -> Figure:
     """Return the experiment's plot, with its question as title."""
     figure = experiment.plot(frame, experiment.size)
     figure.suptitle(textwrap.fill(experiment.question, 120))
     return figure
-
-
-def plot_over_epochs(frame: pd.DataFrame, size: str) -> Figure:
-    """Plot training loss and validation accuracy over epochs: a colour per kind, a solid line for the largest size."""
-    figure = figures.Picture(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    sizes = sorted(frame["size"].unique())
-    for k, (kind, rows) in enumerate(frame.groupby("kind", sort=False)):
-        for each, history in rows.groupby("size"):
-            style = {
-                "color": f"C{k}",
-                "linestyle": "-" if each == sizes[-1] else "--",
-                "label": f"{kind}, {size} {each}",
-            }
-            left.plot(history.epoch, history.loss, **style)
-            right.plot(history.epoch, 100 * history.val_accuracy, **style)
-    for axis in (left, right):
-        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    left.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    left.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_formatter(ticker.NullFormatter())
-    right.set(xlabel="epoch", ylabel="validation accuracy, %")
-    right.legend(frameon=False)
-    _grid(left, right)
-    return figure
-
-
-def plot_over_sizes(frame: pd.DataFrame, size: str) -> Figure:
-    """Plot training loss and validation accuracy of the last epoch over the sizes, a line per kind."""
-    figure = figures.Picture(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for k, (kind, rows) in enumerate(summary(frame).groupby("kind", sort=False)):
-        places = [str(each) for each in rows["size"]]
-        left.plot(places, rows.loss, f"C{k}o-", label=kind)
-        right.plot(places, 100 * rows.val_accuracy, f"C{k}o-", label=kind)
-    left.set(xlabel=size, ylabel="training loss, last epoch")
-    right.set(xlabel=size, ylabel="validation accuracy, last epoch, %")
-    right.legend(frameon=False)
-    _grid(left, right)
-    return figure
-
-
-def _grid(*axes) -> None:
-    for axis in axes:
-        axis.grid(alpha=0.3, which="both")
 
 
 def changed_setting(setting: Setting, changes: Mapping[str, Any]) -> Setting:
@@ -173,12 +119,15 @@ def changed_setting(setting: Setting, changes: Mapping[str, Any]) -> Setting:
             raise UnknownNameError("setting", key, fields)
         expected = type(getattr(setting, key))
         if not isinstance(value, expected):
-            raise RunError(f"the setting {key} is {value!r}; give {expected.__name__} as {getattr(setting, key)!r}")
+            raise RunError(
+                f"the experiment setting {key} is {value!r}; give {expected.__name__}, for example "
+                f"{getattr(setting, key)!r}"
+            )
     return dataclasses.replace(setting, **changes)
 
 
 def _reduced(setting: Setting) -> dict[str, Any]:
-    """Return a random subset of training and validation images at reduced size, as `data=` of `fit`."""
+    """Return a random subset of the training and validation images at reduced size, for `fit(data=...)`."""
     from cnnrecipes.data import batching
     from cnnrecipes.data.readable import open_readable, warn_unreadable
     from cnnrecipes.data.sources.source import Split
@@ -191,7 +140,7 @@ def _reduced(setting: Setting) -> dict[str, Any]:
     if setting.images < 1 or setting.images + held_out > len(whole):
         raise DataError(
             f"{setting.data} has {len(whole)} training images; {setting.images} to train on and {held_out} to validate "
-            f"cannot be had, give images=1 to {len(whole) * 3 // 4}"
+            f"are too many; give images=1 to {len(whole) * 3 // 4}"
         )
     order = np.random.default_rng(0).permutation(len(whole))
     data: dict[str, Any] = {"class_names": list(source.class_names)}
@@ -214,7 +163,9 @@ def _train(case: Case, setting: Setting, data: Any, folder: Path, progress: bool
         "train.artifact": "last",
         **case.changes,
     }
-    trained = cnnrecipes.fit(RECIPE, data=data, workdir=folder, seed=setting.seed, progress=progress, **changes)
+    from cnnrecipes.fit import fit
+
+    trained = fit(RECIPE, data=data, workdir=folder, seed=setting.seed, progress=progress, **changes)
     return trained.history.assign(kind=case.kind, size=case.size, **dataclasses.asdict(setting))
 
 
@@ -230,7 +181,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame. Raises ValueError if a required column is missing."""
+    """Return `frame`, a history of cases. Raises ValueError if a required column is missing."""
     wanted = {"kind", "size", "epoch", "loss", "accuracy", "val_accuracy"}
     wanted |= {field.name for field in dataclasses.fields(Setting)}
     if missing := wanted - set(frame.columns):
@@ -276,13 +227,13 @@ EXPERIMENTS = {
         "depth",
         _depths(),
         Setting(),
-        plot_over_epochs,
+        lambda frame, size: plots.plot_over_epochs(frame, size),
     ),
     "norms_and_batches": Experiment(
         "Which normalization works with small batches? (Wu & He 2018, fig. 1)",
         "batch size",
         _norms_and_batches(),
         Setting(images=3000, epochs=10),
-        plot_over_sizes,
+        lambda frame, size: plots.plot_over_sizes(frame, size),
     ),
 }

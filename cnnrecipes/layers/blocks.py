@@ -8,7 +8,7 @@ from cnnrecipes.layers.factories import LayerFactories
 
 
 def conv_norm_act(x, width: int, kernel: int = 3, *, stride: int = 1, factories: LayerFactories, name: str):
-    """Convolution, normalization, activation: (N, H, W, C) -> (N, H / stride, W / stride, width)."""
+    """Apply convolution, normalization and activation: (N, H, W, C) -> (N, H / stride, W / stride, width)."""
     x = factories.conv(x, width, kernel, stride=stride, name=f"{name}_conv")
     return factories.norm_act(x, norm=f"{name}_norm", act=f"{name}_act")
 
@@ -35,7 +35,7 @@ def squeeze_excite(x, reduction: int, *, factories: LayerFactories, name: str):
 
 
 def vgg_stage(x, width: int, depth: int, *, factories: LayerFactories, name: str):
-    """`depth` 3x3 convolutions and a 2x2 pooling (Simonyan & Zisserman 2014, table 1).
+    """Apply `depth` 3x3 convolutions and a 2x2 pooling (Simonyan & Zisserman 2014, table 1).
 
     (N, H, W, C) -> (N, H // 2, W // 2, width)
     """

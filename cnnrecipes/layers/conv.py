@@ -24,7 +24,7 @@ def conv2d(
     init: str | InitializerFactory = "he_normal",
     name: str,
 ):
-    """Apply a convolution with symmetric padding.
+    """Apply a convolution with symmetric zero padding, also at a stride above 1.
 
     Args:
         x: (N, H, W, C), float.
@@ -35,7 +35,7 @@ def conv2d(
         init: see `layers.initializer`.
 
     Returns:
-        (N, ceil(H / stride), ceil(W / stride), width) for the padding of None.
+        (N, ceil(H / stride), ceil(W / stride), width) if `padding` is None.
 
     Raises:
         ModelError: an even kernel without a padding, or groups that do not divide the channels.
@@ -45,7 +45,9 @@ def conv2d(
             f"{name}: an even kernel of {kernel} has no symmetric padding; give padding=, or an odd kernel"
         )
     if x.shape[-1] % groups or width % groups:
-        raise ModelError(f"{name}: {groups} groups do not divide {x.shape[-1]} channels into {width}")
+        raise ModelError(
+            f"{name}: groups = {groups} does not divide {x.shape[-1]} and {width} channels; give a divisor of both"
+        )
     keeps_size = padding is None and (stride == 1 or kernel == 1)
     pixels = kernel // 2 if padding is None else padding
     if not keeps_size and pixels:

@@ -6,18 +6,18 @@ import keras
 
 
 def dropout(x, rate: float, *, name: str):
-    """Zero each value with this probability, scale others by 1 / (1 - rate) (Srivastava et al. 2014, section 10)."""
+    """Zero each value with probability `rate`, scale others by 1 / (1 - rate) (Srivastava et al. 2014, section 10)."""
     return keras.layers.Dropout(rate, name=name)(x) if rate else x
 
 
 def spatial_dropout(x, rate: float, *, name: str):
-    """Zero whole channels of (N, H, W, C) with this probability (Tompson et al. 2014, section 3.3)."""
+    """Zero whole channels of (N, H, W, C) with probability `rate` (Tompson et al. 2014, section 3.3)."""
     return keras.layers.SpatialDropout2D(rate, name=name)(x) if rate else x
 
 
 def stochastic_depth(x, rate: float, *, name: str):
-    """Drop the residual branch (N, H, W, C) of a sample with this probability (Huang et al. 2016).
+    """Drop the residual branch (N, H, W, C) of a sample with probability `rate` (Huang et al. 2016).
 
-    The others are scaled by 1 / (1 - rate), so that inference needs no scaling.
+    Branches that are not dropped are scaled by 1 / (1 - rate), so that inference needs no scaling.
     """
     return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=name)(x) if rate else x

@@ -23,7 +23,7 @@ class LayerFactories:
 
     Attributes:
         conv: `conv(x, width, kernel, stride=, groups=, use_bias=, name=)` returns activations (N, H, W, width).
-        norm: `norm(name=)` returns a layer; that of a block's last norm is called with `gamma_initializer=` too.
+        norm: `norm(name=)` returns a layer; for a block's last norm it is called with `gamma_initializer=` too.
         activation: `activation(name=)` returns a layer.
         pool: `pool(x, window, stride=, padding=, name=)` returns activations.
         init: `init()` returns an initializer.
@@ -40,5 +40,5 @@ class LayerFactories:
         return dataclasses.replace(self, conv=functools.partial(self.conv, **arguments))
 
     def norm_act(self, x, *, norm: str, act: str):
-        """Apply a normalization and an activation with these layer names."""
+        """Apply a normalization layer named `norm` and an activation layer named `act`."""
         return self.activation(name=act)(self.norm(name=norm)(x))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def takes(factory: Callable, keyword: str) -> bool:
-    """Return whether a factory accepts this keyword; True if its signature cannot be inspected."""
+    """Return True if a factory accepts the keyword argument, or if its signature cannot be inspected."""
     try:
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):

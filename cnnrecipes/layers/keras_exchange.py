@@ -19,7 +19,7 @@ KERAS: LayerClasses = {ours: theirs for theirs, ours in OURS.items()}
 
 
 def with_keras_norms(model: keras.Model) -> keras.Model:
-    """Return an uncompiled copy of a functional model with Keras' own norms: its file loads without cnnrecipes."""
+    """Return an uncompiled copy of a functional model with Keras' own norms, to load without cnnrecipes."""
     return _exchange(model, KERAS)
 
 

@@ -48,7 +48,7 @@ def norm(kind: str | NormFactory, groups: int = 8) -> NormFactory:
         for keyword in ("name", "gamma_initializer"):
             if not takes(kind, keyword):
                 raise ModelError(
-                    f"the norm {kind!r} does not take {keyword}=; give a factory that does, for example a Keras layer"
+                    f"the norm {kind!r} does not take {keyword}=; give one that takes it, for example a Keras layer"
                 )
         return kind
     if kind not in KINDS:

@@ -101,7 +101,7 @@ class BlurPool(keras.layers.Layer):
     def call(self, inputs):
         row = keras.ops.convert_to_tensor([0.25, 0.5, 0.25], dtype=inputs.dtype)
         kernel = (row[:, None] * row)[:, :, None, None]
-        mode = "symmetric" if 1 in inputs.shape[1:3] else "reflect"  # one pixel has no neighbour to reflect
+        mode = "symmetric" if 1 in inputs.shape[1:3] else "reflect"  # one pixel has no neighbor to reflect
         padded = keras.ops.pad(inputs, [(0, 0), (1, 1), (1, 1), (0, 0)], mode=mode)
         return keras.ops.depthwise_conv(
             padded, keras.ops.repeat(kernel, inputs.shape[-1], axis=2), strides=self.stride, padding="valid"

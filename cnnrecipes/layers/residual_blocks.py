@@ -35,7 +35,7 @@ class Branch:
     """The residual branch of a block.
 
     Attributes:
-        convs: its convolutions, first to last.
+        convs: the convolutions, first to last.
         last_gamma: initializer of the last norm's gamma in post-activation order, "zeros" or "ones". None: zeros, so
             that the block starts as its shortcut (Goyal et al. 2017, section 5.1), unless the shortcut leaves a
             channel empty (`carries_every_channel`).
@@ -55,7 +55,7 @@ class Branch:
 
     @property
     def stride(self) -> int:
-        """Product of the strides."""
+        """Product of the strides of the convolutions."""
         return math.prod(conv.stride for conv in self.convs)
 
 

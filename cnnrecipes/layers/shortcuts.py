@@ -17,7 +17,7 @@ from cnnrecipes.errors import ModelError
 
 
 def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool:
-    """Return whether every output channel of a shortcut depends on its input; False if this is not declared.
+    """Return True if every output channel of a shortcut depends on the input; False if this is not declared.
 
     A user-defined shortcut declares it by an attribute `carries`, a function of `channels` and `width`.
     """
@@ -26,12 +26,12 @@ def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool
 
 
 def initial_factor(shortcut: Callable, channels: int, width: int) -> str:
-    """Return the initializer of the last factor (gamma or scale) of a branch: "zeros", or "ones" for empty channels."""
+    """Return the initializer of a branch's last gamma or scale: "ones" if a shortcut channel is empty, else "zeros"."""
     return "zeros" if carries_every_channel(shortcut, channels, width) else "ones"
 
 
 def _carries(when: Callable[[int, int], bool]) -> Callable[[Callable], Callable]:
-    """Return a decorator that attaches the condition of `carries_every_channel` to a shortcut."""
+    """Return a decorator that declares for a shortcut when `carries_every_channel` is true."""
 
     def attach(shortcut: Callable) -> Callable:
         shortcut.carries = when  # type: ignore[attr-defined]  # functions take attributes
@@ -94,7 +94,7 @@ def averaging_shortcut(project):
 
 @_carries(_never)
 def no_shortcut(x, width, *, stride, conv, norm, name):
-    """No shortcut (returns None), for plain networks."""
+    """Return None: no shortcut, for plain networks."""
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def compiled_by_xla() -> bool:
-    """Return whether the function being traced is inside a `jit_compile=True` function."""
+    """Return True if the function being traced is inside a `jit_compile=True` function."""
     import tensorflow as tf
     from tensorflow.python.ops import control_flow_util  # no public API
 

@@ -12,10 +12,10 @@ One file adds an architecture, in `models/families/` or outside of the package:
 
     register("mine", Architecture(features=features, options={"widths": (16, 32)}, source="unpublished", setting=CIFAR))
 
-The environment variable CNNRECIPES_PLUGINS lists modules outside of the package that the command line imports.
+The environment variable CNNRECIPES_PLUGINS lists modules outside of the package, imported when a name is looked up that
+is not built in.
 """
 
-from cnnrecipes._support.plugins import import_plugins
 from cnnrecipes.models import families
 from cnnrecipes.models.architecture import (
     CIFAR,
@@ -33,7 +33,6 @@ from cnnrecipes.models.registry import ARCHITECTURES, find, register
 from cnnrecipes.models.stage import Backbone, Stage, stages
 
 families.load()
-import_plugins()
 
 __all__ = [
     "ARCHITECTURES",

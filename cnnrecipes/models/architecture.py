@@ -32,8 +32,8 @@ class Published:
 
     Attributes:
         parameters: the exact count, or the rounded one as text in millions, for example "0.27".
-        source: where it stands.
-        options: options of the `model` table that it is for.
+        source: paper or library that states the count.
+        options: options of the `model` table for which the count holds.
     """
 
     parameters: int | str
@@ -46,7 +46,7 @@ class Published:
         return self.parameters if isinstance(self.parameters, str) else f"{self.parameters / 1e6:.2f}"
 
     def agrees(self, parameters: int) -> bool:
-        """Return whether a count equals the published one, to the published digits."""
+        """Return True if a count equals the published one, to the published digits."""
         if isinstance(self.parameters, int):
             return parameters == self.parameters
         digits = len(self.parameters.partition(".")[2])
@@ -93,10 +93,10 @@ class Architecture:
 
 
 def option(spec: schema.Model, key: str) -> Any:
-    """Return an option of a completed spec. Raise ModelError if its architecture does not have it."""
+    """Return an option of a completed spec. Raise ModelError if the architecture has no such option."""
     value = getattr(spec, key)
     if value is None:
-        raise ModelError(f"{spec.name} has no {key}; give the architecture a default in its options")
+        raise ModelError(f"the architecture {spec.name} has no default for {key}; add one to its registered options")
     return value
 
 

@@ -57,7 +57,7 @@ def build(
         ModelError: an option, an input shape or a number of classes that the architecture does not support.
     """
     if not (head is None or isinstance(head, str) or callable(head)):
-        raise ModelError(f"head is {head!r}; give a name or a function")
+        raise ModelError(f"head is {head!r}; give the name of a registered head, or a function")
     design = _design(model, {"norm": norm, "activation": activation, "init": init, "pool": pool}, options)
     head = find_head(head or option(design.spec, "head"))
     images = _images(input_shape)
@@ -89,7 +89,7 @@ def backbone(
 
 @dataclass(frozen=True)
 class _Design:
-    """An architecture with its options filled in and its layer factories."""
+    """An architecture with all options set, and its layer factories."""
 
     architecture: Architecture
     spec: schema.Model
@@ -114,7 +114,7 @@ def _design(model: str | schema.Model, given: Mapping[str, Any], options: dict[s
 
 
 def _factories(spec: schema.Model, callables: Mapping[str, Callable]) -> layers.LayerFactories:
-    """Return the layer factories of a spec; callables override what it names."""
+    """Return the layer factories of a spec; `callables` replace those that the spec names."""
     init = layers.initializer(callables.get("init", spec.init))
     bare = "norm" not in callables and spec.norm == "none"
     nonnegative = "activation" not in callables and spec.activation in NONNEGATIVE and spec.variant != "v2"

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from cnnrecipes._support.plugins import WithPlugins
 from cnnrecipes.errors import RegistrationError, UnknownNameError
 from cnnrecipes.layers import LayerFactories, dense_act, global_pool
 
 # head(x, classes, dropout=, factories=) -> logits
 Head = Callable[..., Any]
 
-HEADS: dict[str, Head] = {}
+_ROWS: dict[str, Head] = {}
+# The registered heads by name, with those of plugins; read-only, `register_head` adds to it.
+HEADS: Mapping[str, Head] = WithPlugins(_ROWS)
 CLASSIC_WIDTH = 4096
 
 
 def register_head(name: str, head: Head, *, replace: bool = False) -> Head:
-    """Add a head to the registry. Returns the head.
+    """Register a head under a name, and return it.
 
     Args:
         head: `head(x, classes, dropout=, factories=)` returns logits (N, classes); `dropout` is None if it is not set.
@@ -28,9 +31,9 @@ def register_head(name: str, head: Head, *, replace: bool = False) -> Head:
     Raises:
         RegistrationError: the name is taken.
     """
-    if name in HEADS and not replace:
+    if name in _ROWS and not replace:
         raise RegistrationError(f"a head {name!r} is registered already; choose another name, or give replace=True")
-    HEADS[name] = head
+    _ROWS[name] = head
     return head
 
 
@@ -44,7 +47,7 @@ def find_head(kind: str | Head) -> Head:
 
 
 def pooled_head(x, classes: int, *, pooling: str, dropout: float | None, factories: LayerFactories):
-    """Global "average" or "max" pooling, dropout if its rate is given, and a linear layer."""
+    """Apply global "average" or "max" pooling, dropout if a rate is given, and a linear layer."""
     x = global_pool(x, pooling)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
@@ -52,7 +55,10 @@ def pooled_head(x, classes: int, *, pooling: str, dropout: float | None, factori
 
 
 def classic_head(x, classes: int, *, dropout: float | None, factories: LayerFactories):
-    """Two fully connected layers of 4096 units with dropout (Krizhevsky et al. 2012, section 4.2), of 0.5 if None."""
+    """Apply two fully connected layers of 4096 units with dropout, and a linear one (Krizhevsky et al. 2012, 4.2).
+
+    The dropout rate is 0.5 if `dropout` is None.
+    """
     rate = 0.5 if dropout is None else dropout
     x = keras.layers.Flatten(name="head_flatten")(x)
     for i in (1, 2):

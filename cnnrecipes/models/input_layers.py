@@ -11,10 +11,10 @@ from cnnrecipes.errors import ModelError
 
 
 def standardized(images, name: str, *, mean: Sequence[float] | None, std: Sequence[float] | None, per_image: bool):
-    """Apply the standardization that is given, or none, to images (N, H, W, C), 0..255.
+    """Standardize images (N, H, W, C), 0..255, as the arguments select; return them unchanged by default.
 
     Args:
-        name: the model's, for error messages.
+        name: name of the model, for error messages.
 
     Raises:
         ModelError: a mean or std without one finite number a channel, or a std of 0.
@@ -23,7 +23,7 @@ def standardized(images, name: str, *, mean: Sequence[float] | None, std: Sequen
         channels = images.shape[-1]
         mean, std = _checked(name, "mean", mean, channels), _checked(name, "std", std, channels)
         if min(std) <= 0:
-            raise ModelError(f"{name}: std is {std!r}; a channel that never changes cannot be standardized, give it 1")
+            raise ModelError(f"{name}: std is {std!r}; give 1 for a channel that never changes")
         return standardize(mean, std)(images)
     return standardize_image()(images) if per_image else images
 
@@ -42,7 +42,7 @@ def standardize_image() -> keras.Layer:
 
 
 def _checked(name: str, what: str, values: Sequence[float] | None, channels: int) -> Sequence[float]:
-    """Return a mean or std with one finite number a channel. Raise ModelError for another."""
+    """Return a mean or std with one finite number per channel. Raise ModelError for any other value."""
     if values is None or np.shape(values) != (channels,) or not np.isfinite(values).all():
         raise ModelError(f"{name}: {what} is {values!r}; give mean and std as {channels} numbers, one a channel")
     return values

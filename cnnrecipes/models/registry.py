@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
+from cnnrecipes._support.plugins import WithPlugins
 from cnnrecipes.errors import RegistrationError, UnknownNameError
 from cnnrecipes.models.architecture import Architecture
 from cnnrecipes.recipe import schema
 
 _ROWS: dict[str, Architecture] = {}
-# The registered architectures by name; read-only, `register` adds to it.
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(_ROWS)
+# The registered architectures by name, with those of plugins; read-only, `register` adds to it.
+ARCHITECTURES: Mapping[str, Architecture] = WithPlugins(_ROWS)
 
 
 def register(name: str, architecture: Architecture, *, replace: bool = False) -> Architecture:
-    """Add an architecture to the registry, under the name that recipes and `build` use. Returns the architecture.
+    """Register an architecture under the name that recipes and `build` use, and return it.
 
     Args:
         replace: overwrite an architecture of this name, for example when a notebook cell runs again.
 
     Raises:
-        RegistrationError: the name is taken, or an option is no key of a recipe's `model` table.
+        RegistrationError: the name is taken, or an option is not a key of a recipe's `model` table.
     """
     if name in _ROWS and not replace:
         raise RegistrationError(
@@ -29,7 +29,7 @@ def register(name: str, architecture: Architecture, *, replace: bool = False) ->
         )
     if unknown := set(architecture.options) - set(schema.Model.model_fields):
         raise RegistrationError(
-            f"architecture {name!r} has options {sorted(unknown)}, which are no keys of a recipe's model table; "
+            f"architecture {name!r} has options {sorted(unknown)}, which are not keys of a recipe's model table; "
             f"use {', '.join(schema.Model.model_fields)}"
         )
     _ROWS[name] = architecture

@@ -45,7 +45,9 @@ def residual_network(
     inner: float = 0.25,
     groups: int = 1,
 ):
-    """(N, H, W, C) -> (N, H / 32, W / 32, the last width); the CIFAR stem keeps the size: H / 2^(stages - 1).
+    """Build a residual network up to its head: (N, H, W, C) -> (N, H / 32, W / 32, last width).
+
+    With the CIFAR stem the output has H / 2^(stages - 1) rows.
 
     Args:
         bottleneck: bottleneck blocks instead of basic ones.
@@ -83,7 +85,7 @@ def residual_network(
 
 
 def _starts_as_identity(spec: schema.Model, scaled: bool) -> bool:
-    """Return whether the last gamma is zero-initialized in blocks whose shortcut carries every channel.
+    """Return True if the last gamma starts at 0, in blocks whose shortcut carries every channel.
 
     Raises:
         ModelError: zero_init_residual where no block has a last norm and a shortcut, or with factors of 0, where
@@ -104,7 +106,7 @@ def _starts_as_identity(spec: schema.Model, scaled: bool) -> bool:
 
 
 def _scales_branches(spec: schema.Model) -> bool:
-    """Return whether branches end in a learnable scale, by default in networks without norms.
+    """Return True if branches end in a learnable scale, by default in networks without norms.
 
     Raises:
         ModelError: `branch_scale` without shortcuts.
@@ -134,7 +136,7 @@ def _stem(x, spec: schema.Model, width: int, factories: LayerFactories):
 
 
 def _convs(spec: schema.Model, bottleneck: bool, inner: float, groups: int) -> Callable[..., tuple[layers.Conv, ...]]:
-    """Return the function of width and stride that returns a block's convolutions."""
+    """Return a function of (width, stride) to the convolutions of a block."""
     if not bottleneck:
         return layers.basic_convs
 
@@ -167,7 +169,7 @@ def _branch_end(spec: schema.Model, scale: str | None, rate: float, factories: L
     if spec.shortcut == "none" and spec.stochastic_depth:
         raise ModelError(
             f"{spec.name}: stochastic_depth = {spec.stochastic_depth} skips blocks, and without shortcuts nothing "
-            "would be left; leave it out"
+            "would be left; leave stochastic_depth out"
         )
 
     def end(y, *, name: str):

@@ -27,7 +27,7 @@ class Stage:
         stride: pixels of the image for each pixel of the output.
         channels: number of output channels.
         output: symbolic output, (N, ceil(H / stride), ceil(W / stride), channels) in a ResNet.
-        layers: its layers in topological order.
+        layers: the layers of the stage in topological order.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """The layers of a classifier before its head, shared with the model that they were found in.
+    """The layers of a classifier before its head, shared with the classifier.
 
     All stages together, for example for a feature pyramid: `keras.Model(backbone.model.input, [stage.output for stage
     in backbone.stages])`.
@@ -74,7 +74,7 @@ def stages(model: keras.Model) -> tuple[Stage, ...]:
 
 
 def _group(model: keras.Model) -> tuple[list[keras.layers.Layer], dict[str, list[keras.layers.Layer]]]:
-    """Return the layers of the stem, and those of each stage by its name."""
+    """Return the layers of the stem, and a dict from each stage's name to its layers."""
     if not isinstance(model, keras.Model):
         raise ModelError(f"expected a keras.Model, got {type(model).__name__}; give a model of cnnrecipes.build")
     stem: list[keras.layers.Layer] = []
@@ -89,7 +89,7 @@ def _group(model: keras.Model) -> tuple[list[keras.layers.Layer], dict[str, list
     if not groups or not hasattr(model, "operations"):
         raise ModelError(
             f"{model.name} has no stages: none of its {len(model.layers)} layers is named stage1_...; give a "
-            "functional model of cnnrecipes.build, or name the layers of the family so"
+            "functional model of cnnrecipes.build, or name the layers of the family like this"
         )
     return stem, groups
 
@@ -100,7 +100,7 @@ def _stage(name: str, layers: list[keras.layers.Layer], strides: dict[int, int])
 
 
 def _strides(model: keras.Model) -> dict[int, int]:
-    """Return the stride of each tensor of a functional model to the image, by the tensor's id."""
+    """Return tensor id -> stride relative to the image, for each tensor of a functional model."""
     strides: dict[int, int] = {}
     for operation in model.operations:
         before = [strides[id(tensor)] for tensor in _inputs(operation)]

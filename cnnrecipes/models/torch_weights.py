@@ -103,14 +103,16 @@ def load_state_dict(model: keras.Model, state: str | Path | Mapping[str, Any], *
 
 
 def _wanted(model: keras.Model) -> list[tuple[keras.Variable, tuple[str, ...], Callable]]:
-    """Return each weight of the model, its possible PyTorch names, and the function that transposes its axes."""
+    """Return (weight, possible PyTorch names, function that transposes the array) for each weight of the model."""
     modules = _modules(model)
     wanted = []
     for layer in model.layers:
         if not layer.weights or isinstance(layer, keras.layers.Normalization):
             continue
         if layer.name not in modules:
-            raise ModelError(f"{model.name}: no PyTorch layout is known for its layer {layer.name!r}")
+            raise ModelError(
+                f"{model.name}: no PyTorch layout is known for the layer {layer.name!r}; give a ResNet, VGG or AlexNet"
+            )
         for weight in layer.weights:
             names = tuple(f"{module}.{PARTS[weight.name]}" for module in modules[layer.name])
             wanted.append((weight, names, _converter(model, layer, weight)))
@@ -118,7 +120,7 @@ def _wanted(model: keras.Model) -> list[tuple[keras.Variable, tuple[str, ...], C
 
 
 def _modules(model: keras.Model) -> dict[str, tuple[str, ...]]:
-    """Return layer name -> possible names of the PyTorch module."""
+    """Return a dict from layer name to the possible names of the PyTorch module."""
     if any(re.match(r"stage\d+_block", layer.name) for layer in model.layers):
         return dict(_residual(model))
     modules, place = dict(CLASSIFIER), 0
@@ -140,7 +142,7 @@ def _residual(model: keras.Model):
 
 
 def _converter(model: keras.Model, layer: keras.layers.Layer, weight: keras.Variable) -> Callable:
-    """Return a function (array, shape) -> the array in Keras' axis order, or None if its shape differs."""
+    """Return a function of (array, shape) to the array in Keras' axis order, or None for another shape."""
 
     def convert(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
         if weight.name == "kernel" and array.ndim == 4:  # (out, in / groups, h, w) -> (h, w, in / groups, out)
@@ -182,7 +184,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise ModelError(f"no file at {str(path)!r}; give a .npz or .safetensors file")
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
         raise ModelError(
-            f"{path} is PyTorch's own format, which only PyTorch reads; there, write it as .npz: {SNIPPET}"
+            f"{path} is PyTorch's own format, which only PyTorch reads; convert it to .npz there: {SNIPPET}"
         )
     try:
         if path.suffix == ".safetensors":
@@ -194,7 +196,9 @@ def _read(path: Path) -> Mapping[str, Any]:
     except ImportError:
         raise ModelError(f"reading {path} needs the package safetensors; pip install safetensors") from None
     except Exception as error:  # zipfile, numpy and safetensors fail with different exceptions
-        raise ModelError(f"cannot read {path} as .npz or .safetensors ({type(error).__name__}: {error})") from None
+        raise ModelError(
+            f"cannot read {path} as .npz or .safetensors ({type(error).__name__}: {error}); save it again"
+        ) from None
 
 
 def _explain(model: keras.Model, arrays: Mapping[str, np.ndarray], conversion: Conversion) -> str:

@@ -2,7 +2,7 @@
 
 `schedule.py`, `extension.py`, `optimizer.py` and `loss.py` hold a base class and its registry; `schedules/`,
 `extensions/`, `optimizers/` and `losses/` hold the built-in classes. They import TensorFlow and Keras lazily, because
-recipes are read without them. `recipe_schedule.py`, `recipe_optimizer.py` and `recipe_loss.py`, which import Keras,
-hold the one Keras class of each kind; it delegates to a class of the registry. Weight averages are rows of a table in
-`weight_averages.py` instead: each has its own key in the recipe's `optimizer` table.
+recipes are read without them. `cnnrecipes/keras_optim/` holds the one Keras class of each kind.
+Weight averages are rows of a table in `weight_averages.py` instead: each has its own key in the recipe's `optimizer`
+table.
 """

@@ -34,7 +34,7 @@ class Extension(Call):
 
     @property
     def planned_epochs(self) -> int:
-        """Epochs that the training before this extension was planned for."""
+        """Number of epochs planned for the training before this extension."""
         return getattr(self, "planned", None) or self.epoch
 
     def rate(self, own: Callable[[int], Shape], start: int, end: int) -> Shape:
@@ -44,7 +44,7 @@ class Extension(Call):
             own: maps a length in steps to the learning rate of the recipe's warm-up and schedule over that length.
             start, end: first step of the extension, and the step after its last; steps of the whole training.
         """
-        raise NotImplementedError(f"{type(self).__name__}.rate")
+        raise NotImplementedError(f"{type(self).__name__} must define rate()")
 
 
 EXTENSIONS: Registry[Extension] = Registry("extension", Extension, f"{__package__}.extensions")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING
 
+from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import TrainingError
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy_module("keras")
 
 
 def layer_rates(model: keras.Model, layer_decay: float | None) -> dict[str, float]:
@@ -12,7 +18,7 @@ def layer_rates(model: keras.Model, layer_decay: float | None) -> dict[str, floa
 
     Args:
         model: a functional or sequential model.
-        layer_decay: decay per layer; None returns an empty dictionary.
+        layer_decay: decay per layer; None: the result is an empty dictionary.
 
     Returns:
         variable path -> multiplier.
@@ -59,13 +65,13 @@ def _walk(model: keras.Model, after: dict[int, int], found: dict[str, int]) -> N
             following = max(after.get(id(tensor), 0) for tensor in outputs)
             for variable in getattr(layer, "trainable_variables", ()):
                 found[variable.path] = max(following, found.get(variable.path, 0))
-            # A frozen layer counts as well: its neighbours' rates do not depend on it.
+            # A frozen layer counts as well: its neighbors' rates do not depend on it.
             here = following + any(len(variable.shape) > 1 for variable in getattr(layer, "weights", ()))
             for tensor in node.input_tensors:
                 after[id(tensor)] = max(here, after.get(id(tensor), 0))
 
 
 def _lend(after: dict[int, int], known, same) -> None:
-    """Copy the numbers of `known` tensors to the tensors of another model that are the `same`."""
+    """Copy the numbers of the tensors `known` to the tensors `same`, which are equal tensors of another model."""
     for one, other in zip(known, same, strict=True):
         after[id(other)] = max(after.get(id(one), 0), after.get(id(other), 0))

@@ -10,8 +10,8 @@ A loss is one class, in any module: its fields are the parameters that a recipe 
             return tf.reduce_sum(tf.square(tf.nn.softmax(logits) - labels), axis=-1)
 
 Label smoothing and class weights are applied to every class. The modules of `losses/` are imported when a name is first
-looked up. A module outside of it registers its losses when it is imported; the environment variable CNNRECIPES_PLUGINS
-lists modules for the command line.
+looked up. A module outside of the package registers its losses when it is imported; the environment variable
+CNNRECIPES_PLUGINS lists modules for the command line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Loss(Call):
-    """Base class of losses of logits against one-hot or soft labels. `RecipeLoss` is the Keras loss around it."""
+    """Base class of losses of logits against one-hot or soft labels. `RecipeLoss` wraps one as a Keras loss."""
 
     def values(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Return the loss of each example.
@@ -38,7 +38,7 @@ class Loss(Call):
         Returns:
             (N,), float32.
         """
-        raise NotImplementedError(f"{type(self).__name__}.values")
+        raise NotImplementedError(f"{type(self).__name__} must define values()")
 
     def targets(self, labels: tf.Tensor) -> tf.Tensor:
         """Return the labels (N, classes), float32, before label smoothing; unchanged unless overridden."""

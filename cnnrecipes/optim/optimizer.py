@@ -15,14 +15,14 @@ An optimizer is one class, in any module: its fields are the parameters that a r
 
 Learning rate, weight decay, gradient clipping, layer-wise rates and weight averages are keys of the `optimizer` table
 of a recipe and work with every class. The modules of `optimizers/` are imported when a name is first looked up. A
-module outside of it registers its optimizers when it is imported; the environment variable CNNRECIPES_PLUGINS lists
-modules for the command line.
+module outside of the package registers its optimizers when it is imported; the environment variable CNNRECIPES_PLUGINS
+lists modules for the command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
@@ -33,18 +33,45 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
-
     Slots = tuple[keras.Variable, ...]
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Optimizer(Call):
-    """Base class of optimizers: the update of one variable. `RecipeOptimizer` is the Keras optimizer around it.
+class KerasOptimizer(Protocol):
+    """The part of `RecipeOptimizer`, a Keras optimizer, that optimizers and weight averages use.
 
     Attributes:
-        slots: names of the state variables of each trainable variable, of its shape and dtype, 0 at first.
+        rule: the registered optimizer.
+        iterations: optimizer steps so far.
+        momentum: `optimizer.momentum` of the recipe.
+        decoupled_decay: coefficient of the decoupled weight decay, 0 if there is none.
+        assign, assign_add, assign_sub: change a variable.
+        add_optimizer_variables, add_variable_from_reference: create state variables.
+    """
+
+    rule: Optimizer
+    iterations: keras.Variable
+    momentum: float
+    decoupled_decay: float
+    assign: Callable[[keras.Variable, tf.Tensor], None]
+    assign_add: Callable[[keras.Variable, tf.Tensor], None]
+    assign_sub: Callable[[keras.Variable, tf.Tensor], None]
+    add_optimizer_variables: Callable[..., Any]
+    add_variable_from_reference: Callable[..., keras.Variable]
+
+    def decays(self, variable: keras.Variable) -> bool:
+        """Return whether weight decay applies to this variable."""
+
+    def slots(self, variable: keras.Variable) -> Slots:
+        """Return the state variables of a trainable variable."""
+
+
+class Optimizer(Call):
+    """Base class of optimizers: the update of one variable. `RecipeOptimizer` wraps one as a Keras optimizer.
+
+    Attributes:
+        slots: names of the state variables per trainable variable, with its shape and dtype, initialized to 0.
         default_decay: kind of weight decay if the recipe has no `optimizer.decay`.
         decays_in_step: `step` applies the decoupled decay itself, of `optimizer.decoupled_decay`, to variables for
             which `optimizer.decays(variable)`.
@@ -59,7 +86,7 @@ class Optimizer(Call):
 
     def step(
         self,
-        optimizer: RecipeOptimizer,
+        optimizer: KerasOptimizer,
         gradient: tf.Tensor,
         variable: keras.Variable,
         learning_rate: tf.Tensor,
@@ -75,9 +102,9 @@ class Optimizer(Call):
             learning_rate: of this step and this variable, a scalar of the variable's dtype.
             slots: the variable's state, in the order of `self.slots`.
         """
-        raise NotImplementedError(f"{type(self).__name__}.step")
+        raise NotImplementedError(f"{type(self).__name__} must define step()")
 
-    def create_slots(self, optimizer: RecipeOptimizer, variables: Sequence[keras.Variable]) -> list[Slots]:
+    def create_slots(self, optimizer: KerasOptimizer, variables: Sequence[keras.Variable]) -> list[Slots]:
         """Create the state variables of all trainable variables, one tuple per trainable variable."""
         if not self.slots:
             return [()] * len(variables)
@@ -89,7 +116,7 @@ class Optimizer(Call):
 
     def averaged(self, variable: keras.Variable, *slots: keras.Variable) -> tf.Tensor:
         """Return the value of a variable for evaluation; called if `averages_weights`."""
-        raise NotImplementedError(f"{type(self).__name__}.averaged")
+        raise NotImplementedError(f"{type(self).__name__} must define averaged()")
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", Optimizer, f"{__package__}.optimizers")

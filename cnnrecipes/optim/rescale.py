@@ -7,26 +7,36 @@ are scaled by the ratio of the epochs, so that the schedule keeps its shape.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cnnrecipes.optim.schedule import SCHEDULES, Piece, in_epochs
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration
 
-if TYPE_CHECKING:
-    from cnnrecipes.recipe import schema
-
 _DIGITS = 4  # significant digits of a scaled duration
 
 
+class Timing(Protocol):
+    """The keys of a recipe's `optimizer` table that have durations."""
+
+    warmup: Duration
+    schedule: str
+
+
+class Length(Protocol):
+    """The length of a training: the `train` table of a recipe."""
+
+    epochs: int
+
+
 def fit(warmup: Duration, schedule: str, epochs: int) -> bool:
-    """Return whether warm-up and schedule fit in this number of epochs; durations in steps are not checked."""
+    """Return True if warm-up and schedule fit into this number of epochs; durations in steps are not checked."""
     before = in_epochs(warmup, epochs)
     return before < epochs and SCHEDULES.parse(schedule).has_room(before, epochs)
 
 
 def scaled(duration: Duration, share: float) -> Duration:
-    """Scale a duration in epochs or steps, truncated (never rounded up) to four digits; percentages are unchanged."""
+    """Scale a duration in epochs or steps, rounded down to four significant digits; percentages are unchanged."""
     if duration.unit == "%" or not duration.amount:
         return duration
     amount = duration.amount * share
@@ -35,17 +45,17 @@ def scaled(duration: Duration, share: float) -> Duration:
 
 
 def scaled_schedule(schedule: str, share: float) -> str:
-    """Return the call syntax of a schedule with its durations scaled; the same text if it has none."""
+    """Return the call syntax of a schedule with its durations scaled; `schedule` itself without durations."""
     method = SCHEDULES.parse(schedule)
     if not any(True for _ in method.durations()):
         return schedule
     return write_call(method.with_durations(lambda duration: scaled(duration, share)), SCHEDULES)
 
 
-def clipped(optimizer: schema.Optimizer, train: schema.Train, steps_per_epoch: int) -> dict[str, str]:
-    """Return values of `optimizer.warmup` and `optimizer.schedule` that fit into a run too short for the recipe's own.
+def clipped(optimizer: Timing, train: Length, steps_per_epoch: int) -> dict[str, str]:
+    """Return values of `optimizer.warmup` and `optimizer.schedule` that fit into a shorter training.
 
-    A warm-up is shortened to 10% of the run; milestones after its end are dropped. Empty if everything fits.
+    A warm-up is shortened to 10% of the run; milestones after its end are dropped. Without changes the dict is empty.
     """
     total, found = train.epochs * steps_per_epoch, {}
     if optimizer.warmup.steps(steps_per_epoch, total) >= total:

@@ -11,8 +11,8 @@ A schedule is one class, in any module: its fields are the parameters that a rec
         def shape(self, piece):
             return lambda step: 1 - (1 - self.floor) * as_float(step) / piece.total
 
-The modules of `schedules/` are imported when a name is first looked up. A module outside of it registers its schedules
-when it is imported; the environment variable CNNRECIPES_PLUGINS lists modules for the command line.
+The modules of `schedules/` are imported when a name is first looked up. A module outside of the package registers its
+schedules when it is imported; the environment variable CNNRECIPES_PLUGINS lists modules for the command line.
 """
 
 from __future__ import annotations
@@ -97,17 +97,17 @@ class Schedule(Call):
         Raises:
             RecipeError: a duration does not fit into the piece.
         """
-        raise NotImplementedError(f"{type(self).__name__}.shape")
+        raise NotImplementedError(f"{type(self).__name__} must define shape()")
 
     def has_room(self, warmup: float, epochs: float) -> bool:
-        """Return whether the durations fit into a training of so many epochs; durations in steps count as 0.
+        """Return True if the durations fit into a training of `epochs` epochs; durations in steps count as 0.
 
         warmup: length of the warm-up in epochs, less than `epochs`.
         """
         return all(length < epochs for length in self.lengths(epochs))
 
     def clipped(self, piece: Piece) -> Schedule:
-        """Return a schedule without what lies after the end of the piece; the same schedule if there is nothing."""
+        """Return the schedule without milestones after the end of the piece; `self` if there are none."""
         return self
 
     def durations(self) -> Iterator[Duration]:
@@ -117,7 +117,7 @@ class Schedule(Call):
                 yield from value if isinstance(value, tuple) else (value,)
 
     def lengths(self, epochs: float) -> list[float]:
-        """Return the durations in epochs, for a training of so many epochs; durations in steps count as 0."""
+        """Return the durations in epochs, for a training of `epochs` epochs; durations in steps count as 0."""
         return [in_epochs(duration, epochs) for duration in self.durations()]
 
     def with_durations(self, change: Callable[[Duration], Duration]) -> Schedule:
@@ -138,12 +138,12 @@ class ValidationSchedule(Schedule):
     )
 
     def shape(self, piece: Piece) -> Shape:
-        """Return the peak at every step; `training/callbacks/stopping.py` multiplies it by the reductions."""
+        """Return 1.0, the peak, at every step; `RecipeSchedule` multiplies it by the plateau's reductions."""
         return constant(1.0)
 
     def reduced(self, share: float) -> float:
-        """Return the share of the peak after a reduction from `share`; the same where it is at its lowest."""
-        raise NotImplementedError(f"{type(self).__name__}.reduced")
+        """Return the share of the peak after a reduction from `share`; `share` at the lowest learning rate."""
+        raise NotImplementedError(f"{type(self).__name__} must define reduced()")
 
 
 SCHEDULES: Registry[Schedule] = Registry("schedule", Schedule, f"{__package__}.schedules")
@@ -151,7 +151,7 @@ schedule = SCHEDULES.register
 
 
 def in_epochs(duration: Duration, epochs: float) -> float:
-    """Return a duration in epochs, for a training of so many epochs; 0.0 for a duration in steps."""
+    """Return a duration in epochs, for a training of `epochs` epochs; 0.0 for a duration in steps."""
     return {"epochs": duration.amount, "%": duration.amount / 100 * epochs, "steps": 0.0}[duration.unit]
 
 
@@ -161,7 +161,7 @@ def as_float(step: tf.Tensor) -> tf.Tensor:
 
 
 def constant(value: float) -> Shape:
-    """Return a function of the step with this value, float32."""
+    """Return a function of the step that is `value` everywhere, float32."""
     return lambda step: keras.ops.full_like(as_float(step), value)
 
 

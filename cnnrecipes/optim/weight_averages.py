@@ -14,9 +14,9 @@ from cnnrecipes._support.lazy import lazy_module
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+    from pydantic import BaseModel
 
-    from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
-    from cnnrecipes.recipe import schema
+    from cnnrecipes.optim.optimizer import KerasOptimizer
 else:
     keras = lazy_module("keras")
     tf = lazy_module("tensorflow")
@@ -35,10 +35,10 @@ class WeightAverage:
 
     def update(self, step: tf.Tensor) -> None:
         """Update the average after optimizer step `step`, an integer scalar counted from 0."""
-        raise NotImplementedError(f"{type(self).__name__}.update")
+        raise NotImplementedError(f"{type(self).__name__} must define update()")
 
     def swap(self) -> None:
-        """Swap the model's weights and the evaluation weights; does nothing if the average does not provide them."""
+        """Swap the model's weights and the evaluation weights; no effect for an average without evaluation weights."""
 
 
 class Lookahead(WeightAverage):
@@ -88,9 +88,9 @@ class EMA(WeightAverage):
 
 
 class OptimizerAverage(WeightAverage):
-    """The evaluation weights of an optimizer that averages the weights itself, for example schedule-free AdamW."""
+    """Weight average that an optimizer computes itself, for example schedule-free AdamW, for evaluation."""
 
-    def __init__(self, model: keras.Model, optimizer: RecipeOptimizer):
+    def __init__(self, model: keras.Model, optimizer: KerasOptimizer):
         self.weights, self.optimizer = list(model.trainable_variables), optimizer
         self.variables = []
         self._kept: list[tf.Tensor] | None = None
@@ -114,7 +114,7 @@ class OptimizerAverage(WeightAverage):
 WEIGHT_AVERAGES: dict[str, Callable[[keras.Model, Any], WeightAverage]] = {"lookahead": Lookahead, "ema": EMA}
 
 
-def build_averages(table: schema.Optimizer, model: keras.Model, optimizer: RecipeOptimizer) -> list[WeightAverage]:
+def build_averages(table: BaseModel, model: keras.Model, optimizer: KerasOptimizer) -> list[WeightAverage]:
     """Return the weight averages of a recipe's `optimizer` table, in the order of their updates."""
     if optimizer.rule.averages_weights:
         return [OptimizerAverage(model, optimizer)]

@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 
 def summary(name: str) -> str:
-    """Return the first comment line of a shipped recipe, which describes it and cites its source."""
+    """Return the first comment line of a shipped recipe, with description and source; "" if there is none."""
     first = find(name).read_text(encoding="utf-8").partition("\n")[0]
     return first.lstrip("# ").strip() if first.startswith("#") else ""
 
@@ -76,9 +76,9 @@ def load(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
 
 
 def _tables(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """Read a file, merged over the recipe that it extends."""
+    """Return the tables of a recipe file, merged over those of the recipe that the file extends."""
     if path.resolve() in seen:
-        raise RecipeError(f"{path} extends itself, by way of {' -> '.join(p.name for p in seen)}")
+        raise RecipeError(f"{path} extends itself through {' -> '.join(p.name for p in seen)}; remove one `extends`")
     return _extended(read_toml(path), str(path), path.parent, (*seen, path.resolve()))
 
 

@@ -25,7 +25,7 @@ def explain(item: Mapping[str, Any]) -> str:
     if item["type"] == "value_error" and isinstance(item["input"], Mapping):
         return f"{key}: {message}"  # of keys that do not fit together; the message names them
     if item["type"] == "missing":
-        return f"{key} is missing; it has no default"
+        return f"{key} is missing; give it a value, since it has no default"
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         allowed = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return f"{key} = {shown(item['input'])}; allowed: {', '.join(allowed)}{_did_you_mean(item['input'], allowed)}"
@@ -35,14 +35,14 @@ def explain(item: Mapping[str, Any]) -> str:
 
 
 def unknown_key(key: str) -> str:
-    """Return the message for a key that a recipe does not have: its new name, or similar keys."""
+    """Return the message for an unknown recipe key: the new name of a renamed key, or similar keys."""
     if key in RENAMED_KEYS:
         return f"{key} is now {RENAMED_KEYS[key]}"
     return f"unknown key {key!r}{_nearest_key(key)}"
 
 
 def _nearest_key(key: str) -> str:
-    """Return a hint with keys similar to an unknown one, or abbreviated by it, for example lr."""
+    """Return a hint with recipe keys similar to `key`, or that `key` abbreviates, for example lr."""
     known = all_keys()
     leaf = key.rpartition(".")[2]
     short = {"".join(word[:1] for word in one.partition(".")[2].split("_")): one for one in known}

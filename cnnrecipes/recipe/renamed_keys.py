@@ -35,7 +35,7 @@ RENAMED_KEYS = {
 
 
 def upgraded(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the nested tables of a recorded recipe with all renamed keys under their present names."""
+    """Return the tables of a recorded recipe with all renamed keys under their new names."""
     result = {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
     for old, new in RENAMED_KEYS.items():
         (table, key), (new_table, new_key) = old.split("."), new.split(".")

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError
 from cnnrecipes.optim import rescale
 from cnnrecipes.recipe.messages import explain, unknown_key
 from cnnrecipes.recipe.renamed_keys import upgraded
 from cnnrecipes.recipe.tables import (
+    TABLES,
     Augment,
     Data,
     Devices,
@@ -29,16 +30,16 @@ from cnnrecipes.recipe.values import check_nesting, plain, shown
 
 
 class Recipe(Section):
-    """A validated recipe. `Recipe.read(path)`, `.change(**{"train.epochs": 5})`, `.to_toml()`."""
+    """A validated recipe: `.change(**{"train.epochs": 5})` returns a changed copy, `.to_toml()` the file's text."""
 
     name: FolderName = "unnamed"
     data: Data
-    augment: Augment = Augment()
+    augment: Augment = Field(default_factory=Augment)
     model: Model
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = Field(default_factory=Optimizer)
     train: Train
-    devices: Devices = Devices()
-    logging: Logging = Logging()
+    devices: Devices = Field(default_factory=Devices)
+    logging: Logging = Field(default_factory=Logging)
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
@@ -98,7 +99,7 @@ class Recipe(Section):
             return changed
         said = [f"{key} is {value!r}" for key, value in scaled.items()]
         warnings.warn(
-            f"the schedule of {before} epochs has no room in {after}: scaled, {' and '.join(said)}",
+            f"the schedule of {before} epochs does not fit into {after}: scaled, {' and '.join(said)}",
             CNNRecipesWarning,
             stacklevel=3,
         )
@@ -154,8 +155,11 @@ def model_spec(model: str | Model, **options: Any) -> Model:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of recipe files, for editors; no key is required, since a file may use `extends`."""
+    """Return the JSON Schema of recipe files, for editors. No key is required, since `extends` may provide it."""
     schema = Recipe.model_json_schema()
+    for name, field in Recipe.model_fields.items():
+        if field.default_factory is not None:
+            schema["properties"][name]["default"] = TABLES[name]().model_dump(mode="json")
     schema["properties"]["extends"] = {"type": "string", "description": "name or path of the recipe to extend"}
     schema.pop("required", None)
     for section in schema["$defs"].values():

@@ -68,7 +68,7 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Data set, image size, splits and standardization."""
+    """Recipe table `data`: data set, image size, splits and standardization."""
 
     name: str = Field(
         description='"digits", a TFDS name, for example "cifar10", or a folder with one sub-folder per class'
@@ -118,7 +118,9 @@ class Data(Section):
     @model_validator(mode="after")
     def _leaves_training_data(self):
         if self.validation + self.test >= 1:
-            raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on")
+            raise ValueError(
+                f"validation {self.validation} + test {self.test} leave nothing to train on; give a sum below 1"
+            )
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} of {self.folds} folds; the first is 0, the last {self.folds - 1}")
         return self
@@ -138,7 +140,7 @@ class Data(Section):
 
 
 class Augment(Section):
-    """Random augmentation of training images: operations in order."""
+    """Recipe table `augment`: random augmentation of training images, by operations in order."""
 
     ops: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_readable_operations)] = Field(
         default=(), description='for example ["pad_crop(4)", "flip_lr", "cutout(8)"]; docs/augmentation.md lists them'
@@ -151,7 +153,7 @@ class Augment(Section):
 
 
 class Model(Section):
-    """Architecture and its components; None selects the architecture's default."""
+    """Recipe table `model`: architecture and its components; None selects the architecture's default."""
 
     name: str = Field(description='an architecture, for example "resnet20"; docs/architectures.md lists them')
     norm: Norm | None = Field(default=None, description='normalization layers; "none": no normalization')
@@ -200,7 +202,7 @@ class Model(Section):
 
 
 class Optimizer(Section):
-    """Optimizer, weight decay, gradient clipping, learning rate schedule and weight averages."""
+    """Recipe table `optimizer`: optimizer, weight decay, clipping, learning rate schedule and weight averages."""
 
     name: Annotated[str, AfterValidator(_readable(OPTIMIZERS.parse))] = Field(
         default="sgd", description='for example "adamw", "lion" or "muon(momentum=0.95)"; docs/training.md lists them'
@@ -259,7 +261,7 @@ class Optimizer(Section):
 
 
 class Train(Section):
-    """Length of the training, loss, selection of the weights, numerics and seed."""
+    """Recipe table `train`: epochs, loss, which weights are saved, numeric precision and seed."""
 
     epochs: int = Field(ge=1, le=1_000_000)
     microbatches: int = Field(
@@ -303,7 +305,7 @@ class Train(Section):
 
 
 class Devices(Section):
-    """Devices, steps per execution and the behavior when memory runs out."""
+    """Recipe table `devices`: devices, steps per execution, and what happens when memory runs out."""
 
     resumable: ClassVar[bool] = True
 
@@ -320,7 +322,7 @@ class Devices(Section):
 
 
 class Logging(Section):
-    """Checkpoint interval and loggers."""
+    """Recipe table `logging`: checkpoint interval and loggers."""
 
     resumable: ClassVar[bool] = True
 
@@ -349,5 +351,5 @@ def all_keys() -> list[str]:
 
 
 def fixed_part(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables of a recipe, as nested dicts, that a resumed run keeps: all but the resumable ones."""
+    """Return the tables that may not change when a run is resumed: all but the resumable ones."""
     return {name: table for name, table in tables.items() if name not in RESUMABLE}

@@ -22,11 +22,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error}") from None
+        raise RecipeError(f"cannot read the recipe {path}: {error}; check the path and the encoding (UTF-8)") from None
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from None
+        raise RecipeError(f"{path} is not TOML: {error}; correct the line") from None
     except RecursionError:
-        raise RecipeError(f"{path}: values are nested too deep; a recipe needs 3 levels") from None
+        raise RecipeError(f"{path}: values are nested too deep; use at most 3 levels") from None
     check_nesting(tables, str(path))
     return tables
 
@@ -41,7 +41,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Parse "train.epochs=5" into key and value; a value that is not TOML is a string. Raise RecipeError."""
+    """Parse "train.epochs=5" into key and value; a value that is not TOML is a string.
+
+    Raise RecipeError if the text is not of the form key=value.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise RecipeError(f"cannot read {text!r}; write a change as key=value, for example train.epochs=5")
@@ -50,5 +53,5 @@ def parse_override(text: str) -> tuple[str, Any]:
     except tomllib.TOMLDecodeError:
         return key.strip(), value
     except RecursionError:
-        raise RecipeError(f"{key.strip()}: the value is nested too deep; a recipe needs 3 levels") from None
+        raise RecipeError(f"{key.strip()}: the value is nested too deep; use at most 3 levels") from None
     return key.strip(), tables["value"] if list(tables) == ["value"] else value

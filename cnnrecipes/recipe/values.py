@@ -13,14 +13,17 @@ MAX_NAME = 100  # characters; a file system takes 255 bytes, and a run folder's 
 
 
 def some_blocks(depths: tuple[int, ...]) -> tuple[int, ...]:
-    """Return depths that are not all 0. Raise ValueError for others."""
+    """Return `depths`, the blocks of each stage. Raise ValueError if all are 0."""
     if not any(depths):
         raise ValueError("a network needs at least one block; give a depth above 0")
     return depths
 
 
 def image_size(value: Any) -> Any:
-    """Validate `data.image_size`: one number, or (height, width), 4 to 10,000 pixels. Raise ValueError."""
+    """Return a valid `data.image_size`: one number, or (height, width), 4 to 10,000 pixels.
+
+    Raise ValueError otherwise.
+    """
     sides = value if isinstance(value, (list, tuple)) else [value]
     whole = all(isinstance(side, int) and not isinstance(side, bool) and 4 <= side <= 10_000 for side in sides)
     if not whole or (len(sides) != 2 and sides is value):
@@ -29,7 +32,10 @@ def image_size(value: Any) -> Any:
 
 
 def folder_name(name: str) -> str:
-    """Validate a name that becomes part of a folder name. Raise ValueError if it is not allowed."""
+    """Return a name that may become part of a folder name.
+
+    Raise ValueError if the name is empty, too long or not printable, or has slashes.
+    """
     if (
         not isinstance(name, str)
         or name.strip() in ("", ".", "..")
@@ -48,7 +54,9 @@ def check_nesting(tables: Any, origin: str) -> None:
     level, depth = [tables], 0
     while level:
         if depth > MAX_NESTING:
-            raise RecipeError(f"{origin}: tables or lists are nested more than {MAX_NESTING} deep; a recipe needs 3")
+            raise RecipeError(
+                f"{origin}: tables or lists are nested more than {MAX_NESTING} levels deep; use at most 3"
+            )
         inside = [item.values() if isinstance(item, Mapping) else item for item in level]
         level = [one for items in inside for one in items if isinstance(one, (Mapping, list, tuple))]
         depth += 1

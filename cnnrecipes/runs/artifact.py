@@ -1,42 +1,30 @@
-"""The artifact `model.keras`: weights, class names, preprocessing and recipe in one self-contained file.
-
-A Keras file with one additional entry, cnnrecipes.json. All layers are built-in Keras layers, so Keras without
-cnnrecipes loads it as well; only blur pooling is a custom layer and needs `import cnnrecipes`.
-"""
+"""`Artifact`: a trained model with its class names, preprocessing and recipe, which predicts images."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
 from scipy import special
 
-from cnnrecipes._support import keras_settings
-from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.data.batching import EVALUATION_BATCH
-from cnnrecipes.data.images.decode import EXTENSIONS, decode, reason, resize
-from cnnrecipes.data.images.pixel_values import as_images, say_or_warn
+from cnnrecipes.data.images.decode import resize
 from cnnrecipes.data.sources.image_paths import image_paths
-from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError
-from cnnrecipes.layers import with_fast_norms, with_keras_norms
+from cnnrecipes.errors import CNNRecipesWarning, DataError
 from cnnrecipes.recipe import schema as recipes
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs import artifact_file
+from cnnrecipes.runs.prediction_inputs import Found, read_file, read_images, with_folders
 from cnnrecipes.runs.predictor import scorer as tta_scorer
-
-ENTRY = "cnnrecipes.json"
-# Maximum size of that entry in bytes; 1,000 class names and a recipe take about 30 KiB.
-MAX_ENTRY = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -59,30 +47,6 @@ class Prediction:
         return "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:3])
 
 
-class _Found(NamedTuple):
-    """An input to predict; `named` is False for files that come from a folder or a glob pattern."""
-
-    item: Any
-    named: bool
-
-
-def _with_folders(inputs: Any) -> list[_Found] | None:
-    """Return the inputs with folders and glob patterns expanded; None if they contain neither.
-
-    Raises:
-        DataError: a folder or a pattern matches no images.
-    """
-    some = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-    paths = [image_paths(item) if isinstance(item, (str, Path)) else None for item in some]
-    if all(one is None for one in paths):
-        return None
-    return [
-        found
-        for item, files in zip(some, paths, strict=True)
-        for found in ([_Found(item, True)] if files is None else [_Found(file, False) for file in files])
-    ]
-
-
 class Artifact:
     """A trained model with its class names, preprocessing and recipe."""
 
@@ -98,39 +62,12 @@ class Artifact:
 
     def save(self, path: Path) -> None:
         """Write the file atomically. Raises WriteError."""
-        about = {"format": 1, "class_names": self.class_names, "recipe": self.recipe.to_dict()}
-
-        def write(beside: Path) -> None:
-            with_keras_norms(self.model).save(beside)
-            with zipfile.ZipFile(beside, "a") as archive:
-                archive.writestr(ENTRY, json.dumps(about, indent=2))
-
-        write_whole(path, write)
+        artifact_file.write(path, artifact_file.Content(self.model, self.recipe, self.class_names))
 
     @classmethod
     def load(cls, path: Path) -> Artifact:
         """Load the file. Raises RunError if it is missing, damaged, or not an artifact of cnnrecipes."""
-        try:
-            with zipfile.ZipFile(path) as archive:
-                about = _about(archive)
-                if (bad := archive.testzip()) is not None:
-                    raise zipfile.BadZipFile(f"its part {bad} is damaged")
-            recipe = Recipe.recorded(about["recipe"], str(path))
-            with keras_settings.float32():
-                model = with_fast_norms(keras.saving.load_model(path, compile=False))
-            _check_model(model, about["class_names"])
-            return cls(model, recipe, about["class_names"])
-        except FileNotFoundError:
-            raise RunError(
-                f"no model at {str(path)!r}; give the folder of a finished run, or its model.keras"
-            ) from None
-        except CNNRecipesError:
-            raise
-        except Exception as error:  # damaged files raise different exceptions in zipfile, json, h5py and Keras
-            what = f"{type(error).__name__}: {error}".partition("\n")[0]
-            raise RunError(
-                f"{str(path)!r} is not a valid model of cnnrecipes ({what}); restore it from a copy, or train again"
-            ) from error
+        return cls(*artifact_file.read(path))
 
     @property
     def spec(self) -> recipes.Data:
@@ -153,7 +90,7 @@ class Artifact:
 
     def probabilities(self, inputs: Any) -> np.ndarray:
         """Return probabilities (N, classes) float32 of the inputs that `predict` accepts."""
-        return softmax(self.logits(self._fitted(self._read(inputs)[0])))
+        return softmax(self.logits(self._fitted(read_images(inputs, self.input_shape[-1])[0])))
 
     def predict(
         self, inputs: Any, tta: str | Sequence[str] | None = None, average: str = "probabilities"
@@ -178,9 +115,9 @@ class Artifact:
             RecipeError: an unknown view, or one that does not fit the image size of the model.
             ModelError: the view needs a fully convolutional model, or larger images.
         """
-        if (found := _with_folders(inputs)) is not None:
+        if (found := with_folders(inputs)) is not None:
             return self._predict_found(found, tta, average)
-        images, single = self._read(inputs)
+        images, single = read_images(inputs, self.input_shape[-1])
         predictions = [self._name(row) for row in self.softmax(images, tta_scorer(self, tta, average))]
         files = [inputs] if single else inputs if isinstance(inputs, (list, tuple)) else []
         if len(files) == len(predictions):
@@ -214,7 +151,7 @@ class Artifact:
             predictions += [replace(self._name(row), file=file) for file, row in zip(files, rows, strict=True)]
         return predictions, unreadable
 
-    def _predict_found(self, found: list[_Found], tta: str | Sequence[str] | None, average: str) -> list[Prediction]:
+    def _predict_found(self, found: list[Found], tta: str | Sequence[str] | None, average: str) -> list[Prediction]:
         """Predict files and arrays; warn about unreadable files of folders and patterns, raise DataError for others."""
         predictions: list[Prediction] = []
         unreadable: dict[str, str] = {}
@@ -240,11 +177,11 @@ class Artifact:
         return predictions
 
     def _chunks(self, paths: list[str], unreadable: dict[str, str]) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-        """Yield the readable files and their images in batches; add the others to `unreadable`, with the reason."""
+        """Yield batches of readable files and their images; add unreadable files to `unreadable`, with the reason."""
 
         def read(path: str) -> np.ndarray | str:
             try:
-                return self._read_file(Path(path))
+                return read_file(Path(path), self.input_shape[-1])
             except DataError as error:
                 return str(error)
 
@@ -258,7 +195,7 @@ class Artifact:
                     yield [path for path, _ in readable], [image for _, image in readable]
 
     def softmax(self, images: Sequence[np.ndarray], scorer) -> np.ndarray:
-        """Return probabilities (N, classes) of images of any size, averaged over the views of `scorer` if given."""
+        """Return probabilities (N, classes) of images of any size, averaged over views if `scorer` is not None."""
         if scorer:
             return np.asarray([np.exp(row) for row in scorer.scores(images)])
         return softmax(self.logits(self._fitted(images)))
@@ -268,106 +205,18 @@ class Artifact:
         named = {self.class_names[i]: float(probabilities[i]) for i in order}
         return Prediction(next(iter(named)), next(iter(named.values())), named)
 
-    def _read(self, inputs: Any) -> tuple[list[np.ndarray], bool]:
-        """Return images (H, W, C) of any size, and True if the input was a single image."""
-        if isinstance(inputs, (str, Path)):
-            return [self._read_file(Path(inputs))], True
-        if isinstance(inputs, (list, tuple)):
-            return [image for item in inputs for image in self._read(item)[0]], False
-        array, single = _stack(inputs, self.input_shape[-1])
-        images = as_images(array, "the images", say_or_warn)
-        if images.shape[-1] != self.input_shape[-1]:
-            kinds = {1: "gray, 1 channel(s)", 3: "RGB, 3 channel(s)"}
-            raise DataError(
-                f"the images are {kinds[images.shape[-1]]}, the model was trained on {self.input_shape[-1]}; convert "
-                "them, for example by images.mean(-1, keepdims=True) to gray, images.repeat(3, -1) to RGB"
-            )
-        return list(images), single
-
-    def _read_file(self, path: Path) -> np.ndarray:
-        if not path.is_file():
-            what = "is a folder; give the images in it" if path.is_dir() else "does not exist"
-            raise DataError(f"the image {str(path)!r} {what}")
-        try:
-            return decode(path.read_bytes(), self.input_shape[-1]).numpy()
-        except (OSError, tf.errors.OpError) as error:
-            raise DataError(
-                f"cannot read {str(path)!r} as an image ({', '.join(EXTENSIONS)}): {reason(error)}"
-            ) from None
-
     def _fitted(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return the images, resized to the model's size, as (N, H, W, C) uint8."""
         return np.stack([self._fit(i) for i in images]) if images else np.empty((0, *self.input_shape), np.uint8)
 
     def _fit(self, images: np.ndarray) -> np.ndarray:
-        """Resize images (..., H, W, C) to the model's size with the recipe's resize method."""
+        """Resize images (..., H, W, C) to the model's input size with the recipe's resize method."""
         size, spec = self.input_shape[:2], self.recipe.data
         if images.shape[-3:-1] == size and not spec.short_side:
             return images
         return resize(tf.constant(images), size, spec.resize, spec.short_side).numpy()
 
 
-def _stack(inputs: Any, channels: int) -> tuple[np.ndarray, bool]:
-    """Return a batch (N, H, W, C) of an image (H, W, C) or (H, W) or a batch (N, H, W, C) or (N, H, W).
-
-    An array of rank 3 is one image if its last axis has 1 to 4 entries, and a batch of grayscale images otherwise. The
-    second value is True for a single image. Raises DataError.
-    """
-    array = np.asarray(inputs)
-    if array.ndim not in (2, 3, 4) or (array.ndim == 4 and len(array) == 0):
-        raise DataError(f"an image has shape {array.shape}; give (H, W, C), (H, W) for gray, or (N, H, W, C)")
-    if array.ndim == 4:
-        return array, False
-    if array.ndim == 2:
-        return array[None, ..., None], True
-    if array.shape[-1] in (1, 2, 3, 4):
-        return array[None], True
-    if channels == 3:
-        first = array.shape[0] == 3
-        remedy = (
-            "of one with its channels first give image.transpose(1, 2, 0)"
-            if first
-            else ("of gray ones give images[..., None].repeat(3, -1)")
-        )
-        raise DataError(
-            f"an array of shape {array.shape} is a stack of gray images (N, H, W), and the model was trained on RGB; "
-            f"{remedy}"
-        )
-    return array[..., None], False
-
-
-def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """Return the content of cnnrecipes.json. Raises ValueError if it is too large or not as `save` writes it."""
-    declared = archive.getinfo(ENTRY).file_size
-    if declared > MAX_ENTRY:
-        raise ValueError(f"its {ENTRY} has {declared:,} bytes, at most {MAX_ENTRY:,} are allowed")
-    with archive.open(ENTRY) as entry:
-        content = entry.read(MAX_ENTRY + 1)  # the declared size may be wrong
-    if len(content) > MAX_ENTRY:
-        raise ValueError(f"its {ENTRY} has more than {MAX_ENTRY:,} bytes")
-    about = json.loads(content)
-    if not isinstance(about, dict) or not {"class_names", "recipe"} <= about.keys():
-        raise ValueError(f"its {ENTRY} has no class_names and recipe")
-    names = about["class_names"]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"the class_names in its {ENTRY} are not a list of strings")
-    if len(set(names)) != len(names):
-        raise ValueError(f"the class_names in its {ENTRY} repeat a name")
-    if not isinstance(about["recipe"], dict):
-        raise ValueError(f"the recipe in its {ENTRY} is not a table")
-    return about
-
-
-def _check_model(model: keras.Model, names: Sequence[str]) -> None:
-    """Raise ValueError unless the model takes images of one size and returns one logit per class name."""
-    if len(model.inputs) != 1 or len(model.input_shape) != 4 or None in model.input_shape[1:]:
-        raise ValueError(f"its model takes {model.input_shape}, not images (N, H, W, C) of one size")
-    if model.output_shape != (None, len(names)):
-        raise ValueError(
-            f"it has {len(names)} class names, and its model gives {model.output_shape}, not one logit each"
-        )
-
-
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities (N, classes) float32, computed in float64 so that a row does not depend on the batch."""
+    """Return the softmax of logits (N, classes), float32; computed in float64, so that no row depends on others."""
     return special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)

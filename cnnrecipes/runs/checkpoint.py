@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ from cnnrecipes.runs import verified_npz
 from cnnrecipes.runs.train_state import TrainState
 
 FOLDER = "checkpoints"  # in a run folder
+MODEL = "model"  # the group of a model's variables
+PLATEAU_FACTOR = "schedule/00000"  # the first variable of `RecipeSchedule`
 KEPT = 2  # the newest, and the one before it
 _NAME = re.compile(r"step_(\d{9})\.npz")
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Identifies a training: a checkpoint of another one is not resumed.
+    """The recipe and data of a training; only a training with an equal fingerprint may resume its checkpoints.
 
     Attributes:
         recipe: the recipe as nested tables.
@@ -44,7 +46,7 @@ class Fingerprint:
     data: Mapping[str, Any]
 
     def differences(self, other: Fingerprint) -> list[tuple[str, Any, Any]]:
-        """Return (name, own value, other value) of all differences, except for keys that may change on resume."""
+        """Return (key, own value, other value) for each difference, except for keys that may change on resume."""
         own, others = (_flat(fixed_part(each.recipe)) | _flat({"data": each.data}) for each in (self, other))
         names = sorted(own.keys() | others.keys())
         return [(name, own.get(name), others.get(name)) for name in names if own.get(name) != others.get(name)]
@@ -52,7 +54,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at a step: the values of its variables by name, its state and its fingerprint."""
+    """The state of a training at one step: values of its variables by name, `TrainState` and fingerprint."""
 
     path: Path
     arrays: dict[str, np.ndarray]
@@ -74,6 +76,17 @@ class Checkpoint:
         document = {"recipe": self.fingerprint.recipe, "data": self.fingerprint.data, "state": self.state.record()}
         verified_npz.write(path, self.arrays, document)
 
+    def extended(self, recipe: Mapping[str, Any], *, full_rate: bool) -> Checkpoint:
+        """Return the checkpoint as the start of a training for more epochs.
+
+        Args:
+            recipe: the longer recipe as nested tables.
+            full_rate: undo the reductions of the learning rate by plateaus.
+        """
+        arrays = {**self.arrays, **({PLATEAU_FACTOR: np.asarray(1.0, np.float32)} if full_rate else {})}
+        fingerprint = replace(self.fingerprint, recipe=recipe)
+        return replace(self, arrays=arrays, state=self.state.extended(), fingerprint=fingerprint)
+
     def require(self, fingerprint: Fingerprint) -> None:
         """Raise RunError naming the differences if the checkpoint belongs to another training."""
         if differing := self.fingerprint.differences(fingerprint):
@@ -84,31 +97,31 @@ class Checkpoint:
             )
 
     def restore(self, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
-        """Assign the values to groups of variables. Raises RunError, before any assignment, if they do not match."""
+        """Assign the stored values to groups of variables. Raises RunError, before any assignment, if they differ."""
         wanted = _named(variables)
         if wanted.keys() != self.arrays.keys():
             raise RunError(
                 f"{str(self.path)!r} has {len(self.arrays)} variables, this training {len(wanted)}; "
-                "it belongs to another recipe or another version of cnnrecipes or Keras"
+                "resume with the recipe and the versions of cnnrecipes and Keras that wrote it"
             )
         for name, variable in wanted.items():
             if tuple(variable.shape) != self.arrays[name].shape:
                 raise RunError(
-                    f"{str(self.path)!r}: {variable.path} has shape {self.arrays[name].shape} there and "
-                    f"{tuple(variable.shape)} here; it belongs to another model"
+                    f"{str(self.path)!r}: {variable.path} has shape {self.arrays[name].shape} in the checkpoint and "
+                    f"{tuple(variable.shape)} in this model; resume with the recipe that wrote it"
                 )
         for name, variable in wanted.items():
             variable.assign(self.arrays[name])
 
 
 def found(run: Path) -> list[Path]:
-    """Return the paths of the checkpoints of a run folder, newest first, without reading them."""
+    """Return the paths of all checkpoint files in a run folder, newest first, without opening them."""
     paths = (run / FOLDER).glob("step_*.npz")
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), reverse=True)
 
 
 def newest(run: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
-    """Return the newest valid checkpoint of a run folder; None if it has none.
+    """Return the newest valid checkpoint of a run folder; None if the folder has no checkpoint.
 
     Args:
         say: receives a message for every damaged checkpoint that is skipped.
@@ -125,7 +138,7 @@ def newest(run: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
             if path != paths[-1]:
                 say(f"{error}; the one before it is used")
     if why is not None:
-        raise RunError(f"{why}, and there is no other; train again with `cnnrecipes fit`")
+        raise RunError(f"{why}, and there is no other checkpoint; train again with `cnnrecipes fit`")
     return None
 
 
@@ -146,15 +159,18 @@ class Writer:
     """Background writer of checkpoints, one at a time; deletes all but the `KEPT` newest.
 
     Args:
-        run: the run folder; temporary files of a killed process are deleted.
+        run: the run folder.
         say: receives a message if a checkpoint cannot be written.
     """
 
     def __init__(self, run: Path, say: Callable[[str], None] = print):
         self.run, self.folder, self.say = run, run / FOLDER, say
-        for left in self.folder.glob(".*.npz"):
-            left.unlink(missing_ok=True)  # from a process that was killed while writing
         self._thread: threading.Thread | None = None
+
+    def delete_leftovers(self) -> None:
+        """Delete the temporary files of a training that was killed while it wrote a checkpoint."""
+        for path in self.folder.glob(".*.npz"):
+            path.unlink(missing_ok=True)
 
     @property
     def busy(self) -> bool:
@@ -213,7 +229,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _state_of_first_format(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of a `TrainState` from a checkpoint that was written before there was one."""
+    """Return a record of `TrainState` for a checkpoint of the first format, which has none."""
     parts = document["parts"]
     budget, waited = parts.get("budget", {}), parts.get("patience", {}).get("waited", 0)
     patience = document["recipe"]["train"].get("early_stopping")

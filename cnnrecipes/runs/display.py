@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from cnnrecipes._support.console import printable
-from cnnrecipes._support.figures import Picture
 from cnnrecipes.errors import RunError
+from cnnrecipes.figures import Picture
 
 if TYPE_CHECKING:
     from cnnrecipes.runs.run import Run
@@ -86,7 +86,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def _results(run: Run, with_history: bool = True) -> dict[str, str]:
-    """Return the rows between the folder and the next step."""
+    """Return the rows of a run's display between "folder" and "next": state or metrics, and history."""
     rows = {}
     history = _history(run)
     if history is not None and with_history:
@@ -111,7 +111,7 @@ def _history_row(history: pd.DataFrame) -> str:
 
 
 def _history(run: Run) -> pd.DataFrame | None:
-    """Return the history; None if it is missing or damaged, since a display must not raise."""
+    """Return the history of a run; None if it is missing or damaged, since a display must not raise."""
     try:
         history = run.history
     except RunError:

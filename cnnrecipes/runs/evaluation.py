@@ -65,7 +65,7 @@ def evaluate(
 
 
 def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
-    """Yield every image of a split in order, at its stored size. Raises DataError naming an unreadable one."""
+    """Yield every image of a split in order, at its stored size. Raises DataError naming an unreadable image."""
 
     def read(index: int) -> np.ndarray:
         try:
@@ -73,7 +73,7 @@ def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
             return decode(content, channels).numpy() if isinstance(content, bytes) else content
         except (OSError, tf.errors.OpError) as error:
             name = split.images.label(int(split.positions[index]))
-            raise DataError(f"cannot read {name} ({split.name}): {reason(error)}") from None
+            raise DataError(f"cannot read {name} ({split.name}): {reason(error)}; repair or remove the file") from None
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(split), batching.EVALUATION_BATCH):

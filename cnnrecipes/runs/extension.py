@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import warnings
-
-import numpy as np
 
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
@@ -20,7 +17,7 @@ from cnnrecipes.runs.weights import BEST
 
 
 def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) -> tuple[Recipe, Checkpoint]:
-    """Return the extended recipe and the checkpoint, of that recipe, that its training starts from.
+    """Return the longer recipe, and the last checkpoint of the run, adapted to that recipe, to continue from.
 
     Args:
         epochs: additional epochs, at least 1.
@@ -38,15 +35,11 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
         raise RunError(f"{str(run.folder)!r} has no checkpoint; start a new run with train.start_from={run.folder}")
     recipe = longer(run.recipe, last.state.epoch, epochs, schedule, learning_rate)
     _warn_scaled(run.recipe, recipe, epochs, schedule)
-    arrays = dict(last.arrays)
-    if schedule == "restart":
-        arrays["schedule/00000"] = np.float32(1.0)  # the factor by which plateaus have lowered the rate
-    fingerprint = dataclasses.replace(last.fingerprint, recipe=recipe.to_dict())
-    return recipe, dataclasses.replace(last, arrays=arrays, state=last.state.extended(), fingerprint=fingerprint)
+    return recipe, last.extended(recipe.to_dict(), full_rate=schedule == "restart")
 
 
 def copy_start(start: Checkpoint, run: Run) -> None:
-    """Write the checkpoint that an extension starts from, and the best weights so far, into its new run folder.
+    """Write an extension's first checkpoint, and the best weights so far, into the new run folder.
 
     Raises:
         RunError: they cannot be written.
@@ -61,7 +54,10 @@ def copy_start(start: Checkpoint, run: Run) -> None:
 
 
 def longer(recipe: Recipe, done: int, epochs: int, schedule: str, learning_rate: float | None = None) -> Recipe:
-    """Return the recipe extended by `epochs` after `done` epochs. Raises RecipeError."""
+    """Return the recipe of a training of `done` + `epochs` epochs, whose schedule is extended by `schedule`.
+
+    Raises RecipeError for invalid arguments, or a recipe with a time budget.
+    """
     if schedule not in EXTENSIONS:
         raise UnknownNameError("extension of the schedule", schedule, EXTENSIONS)
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:

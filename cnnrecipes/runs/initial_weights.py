@@ -18,19 +18,19 @@ def set_initial_weights(model: keras.Model, source: str | Path) -> None:
     """Set the weights that `train.start_from` names: of a run, finished or not, a checkpoint, or an artifact.
 
     Raises:
-        RunError: there are no weights, or they do not fit the model; the first that does not is named.
+        RunError: there are no weights, or the weights named in the message do not fit the model.
     """
     found = _stored_weights(Path(source), model)
     for here, there in zip(model.weights, found, strict=False):
         if tuple(here.shape) != there.shape:
             raise RunError(
                 f"train.start_from = {str(source)!r}: {here.path} has shape {there.shape} there, and "
-                f"{tuple(here.shape)} in {model.name} here; its model, channels and classes must be the same"
+                f"{tuple(here.shape)} in {model.name} here; set the same model, channels and classes"
             )
     if len(found) != len(model.weights):
         raise RunError(
-            f"train.start_from = {str(source)!r} has {len(found)} weights, {model.name} here {len(model.weights)}; "
-            "the models must be the same"
+            f"train.start_from = {str(source)!r} has {len(found)} weights, {model.name} here has {len(model.weights)}; "
+            "set the same model, channels and classes in the recipe"
         )
     model.set_weights(found)
 
@@ -48,7 +48,7 @@ def _stored_weights(path: Path, model: keras.Model) -> list[np.ndarray]:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read a file of cnnrecipes. Raises RunError if it is missing, damaged, or written by another program."""
+    """Return the arrays of a checkpoint file. Raises RunError if it is missing, damaged, or of another program."""
     if not path.is_file():
         raise RunError(f"train.start_from = {str(path)!r} does not exist; give a run, a checkpoint or a model.keras")
     try:

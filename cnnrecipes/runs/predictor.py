@@ -36,7 +36,7 @@ class Scorer:
 
     Raises:
         RecipeError: an unknown view, or one that does not fit the image size of the model.
-        ModelError: a view of whole images with a model that is not fully convolutional, or too small for it.
+        ModelError: a view of whole images needs a fully convolutional model, or is too small for the model.
     """
 
     def __init__(self, artifact, texts: str | Sequence[str], average: str = "probabilities"):
@@ -84,7 +84,7 @@ class Scorer:
         return view.whole_sides(min(self.artifact.input_shape[:2]))
 
     def _at(self, whole: Callable[[tf.Tensor], tf.Tensor], images: list[np.ndarray], short_side: int) -> np.ndarray:
-        """Return logits (N, classes) of whole images at this short side, batched by shape.
+        """Return logits (N, classes) of whole images resized to this short side, batched by shape.
 
         All batches of a shape have the same number of rows, the last one padded, so that the result for an image does
         not depend on the others: kernels round differently for other batch sizes.
@@ -103,7 +103,7 @@ class Scorer:
 
 
 def whole_batch(height: int, width: int) -> int:
-    """Return the batch size for whole images of this size: a power of 2, at most 16."""
+    """Return the batch size for uncropped images of this size: a power of 2 up to 16, smaller for larger images."""
     pixels = height * width
     if 2 * pixels > MAX_WHOLE:
         return 1
@@ -111,12 +111,12 @@ def whole_batch(height: int, width: int) -> int:
 
 
 def _scaled(image: np.ndarray, short_side: int) -> tuple[int, int]:
-    """Return height and width of an image at this short side. Raises DataError above `MAX_WHOLE` pixels."""
+    """Return the size of an image scaled to `short_side`. Raises DataError above `MAX_WHOLE` pixels."""
     height, width = scaled_shape(tf.constant(image.shape[:2]), short_side).numpy().tolist()
     if height * width > MAX_WHOLE:
         raise DataError(
             f"an image of {_by(image.shape)} pixels would be {_by((height, width))} at short side {short_side}, more "
-            f"than {MAX_WHOLE:,} pixels; leave it out, or use views of the model's size"
+            f"than {MAX_WHOLE:,} pixels; leave the image out, or use views of the model's size"
         )
     return height, width
 
@@ -126,7 +126,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def scorer(artifact, tta: str | Sequence[str] | None, average: str) -> Scorer | None:
-    """Return a Scorer for these views; None without views. Raises RecipeError for `average` without views."""
+    """Return a Scorer for `tta`; None if `tta` is None. Raises RecipeError for another `average` without views."""
     if tta is not None:
         return Scorer(artifact, tta, average)
     if average != AVERAGES[0]:

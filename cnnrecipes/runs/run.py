@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -24,15 +19,14 @@ from cnnrecipes.data.images.pixel_values import say_or_warn
 from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.data.sources.opening import UNSPLIT
 from cnnrecipes.data.sources.source import Source
-from cnnrecipes.errors import CNNRecipesWarning, RunError, one_line
+from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
 from cnnrecipes.recipe.values import folder_name
-from cnnrecipes.runs import display, unfinished
+from cnnrecipes.runs import display, records, unfinished
 from cnnrecipes.runs.artifact import Artifact, Prediction
+from cnnrecipes.runs.environment import environment
 from cnnrecipes.runs.evaluation import evaluate
-
-PACKAGES = ("cnnrecipes", "tensorflow", "keras", "numpy", "pandas")
 
 
 class Run:
@@ -68,7 +62,7 @@ class Run:
             run.write("environment.json", json.dumps(environment(), indent=2))
         except OSError as error:
             raise RunError(
-                f"cannot write a run folder in {str(workdir)!r} ({error.strerror}); give another with workdir="
+                f"cannot write a run folder in {str(workdir)!r} ({error.strerror}); give another folder with workdir="
             ) from None
         return run
 
@@ -78,7 +72,7 @@ class Run:
         if isinstance(folder, Run):
             return folder
         if not isinstance(folder, (str, Path)):
-            raise RunError(f"a run is opened by its path; received {folder!r}")
+            raise RunError(f"a run is opened by its path; give the path of a run folder, not {folder!r}")
         if Path(folder).is_file():
             raise RunError(f"{str(folder)!r} is a file; give the run folder it came from")
         if not (Path(folder) / "recipe.toml").is_file():
@@ -94,7 +88,7 @@ class Run:
         return (self.folder / "metrics.json").is_file()
 
     def require_unfinished(self) -> Run:
-        """Return the run. Raises RunError if its training has completed."""
+        """Return the run itself. Raises RunError if its training has completed."""
         if self.finished:
             raise RunError(f"{str(self.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
         return self
@@ -114,11 +108,8 @@ class Run:
         """
         path = self.folder / "history.csv"
         if not path.is_file():
-            raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch")
-        try:
-            return _checked_history(pd.read_csv(path))
-        except (ValueError, OSError) as error:
-            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); restore it, or train again") from None
+            raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch; resume it")
+        return records.read_history(path)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -129,11 +120,8 @@ class Run:
         """
         path = self.folder / "metrics.json"
         if not path.is_file():
-            raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish")
-        try:
-            return _checked_metrics(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, OSError) as error:
-            raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); `evaluate` measures again") from None
+            raise RunError(f"{str(self.folder)!r} has no metrics.json; its training did not finish; resume it")
+        return records.read_metrics(path)
 
     @property
     def artifact(self) -> Artifact:
@@ -209,7 +197,7 @@ class Run:
         return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
 
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
-        """Return the data to evaluate: the recipe's data with its splits, or the given data."""
+        """Return the data to evaluate on: `data` if it is given, otherwise the recipe's data with its splits."""
         if data is not None:
             given = open_readable_for_evaluation(data, class_names, say_or_warn)
             if split is None or split in given.splits or UNSPLIT not in given.splits:
@@ -220,7 +208,7 @@ class Run:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock of the run as a context manager. Raises RunError if another process holds it."""
+        """Hold the run's lock in the `with` block. Raises RunError if another process holds it."""
         lock = FileLock(self.folder / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -236,13 +224,13 @@ class Run:
             lock.release()
 
     def keep(self, recipe: Recipe) -> None:
-        """Write a recipe that has changed since the start of the run; an equal one is not rewritten."""
+        """Rewrite recipe.toml if `recipe` differs from the recorded one."""
         if recipe != self.recipe:
             self.write("recipe.toml", recipe.to_toml())
             self.__dict__.pop("recipe", None)
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file of the folder atomically. Raises WriteError."""
+        """Write a text file into the run folder atomically. Raises WriteError."""
         write_text(self.folder / name, text)
 
     def __repr__(self) -> str:
@@ -260,7 +248,7 @@ def load(path: str | Path) -> Run | Artifact:
         RunError: neither a run folder nor a valid artifact of cnnrecipes.
     """
     if not isinstance(path, (str, Path)):
-        raise RunError(f"a run is opened by its path; received {path!r}")
+        raise RunError(f"a run is opened by its path; give the path of a run folder or a model.keras, not {path!r}")
     path = Path(path)
     if path.is_file():
         return Artifact.load(path)
@@ -272,51 +260,8 @@ def final_split(source: Source) -> str:
     return next((name for name in ("test", "validation", UNSPLIT) if name in source.splits), "validation")
 
 
-def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of history.csv. Raises ValueError if columns are missing or not numeric."""
-    wanted = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"}
-    validation = {"val_loss", "val_accuracy"}
-    if validation & set(table.columns) or any(column.startswith("val") for column in table.columns):
-        wanted |= validation
-    if missing := wanted - set(table.columns):
-        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
-    for name, values in table.items():
-        if not pd.api.types.is_numeric_dtype(values):
-            raise ValueError(f"its column {str(name)!r} has values that are not numbers")
-    return table
-
-
-def _checked_metrics(found: Any) -> dict[str, Any]:
-    """Return the content of metrics.json. Raises ValueError if it is not as `fit` writes it."""
-    if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
-        raise ValueError("it has no epoch")
-    for split in found.keys() - {"epoch", "weights"}:
-        metrics = found[split] if isinstance(found[split], dict) else {}
-        interval = metrics.get("accuracy_95")
-        values = [metrics.get("accuracy"), metrics.get("cross_entropy"), metrics.get("n")]
-        values += interval if isinstance(interval, list) and len(interval) == 2 else [None]
-        if not all(isinstance(value, (int, float)) for value in values):
-            raise ValueError(f"{split!r} is not the result of an evaluation")
-    return found
-
-
-def environment() -> dict[str, Any]:
-    """Return package versions, platform, devices, git commit and command of this process."""
-    import tensorflow as tf
-
-    return {
-        "packages": {name: _version(name) for name in PACKAGES},
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-        "git": {"commit": _git("rev-parse", "HEAD"), "changed_files": _git("status", "--porcelain")},
-        "command": sys.argv,
-    }
-
-
 def check_place(workdir: str | Path, name: str | None = None) -> None:
-    """Raise RunError if a run folder of this name cannot be created in `workdir`."""
+    """Raise RunError if a run folder called `name` cannot be created in `workdir`."""
     if not isinstance(workdir, (str, Path)):
         raise RunError(f"workdir is {workdir!r}; give the path of the parent folder of run folders")
     if not is_utf8(workdir):
@@ -328,14 +273,14 @@ def check_place(workdir: str | Path, name: str | None = None) -> None:
     except ValueError as error:
         raise RunError(f"the run's name is {name!r}; {error}") from None
     if (Path(workdir) / name).exists():
-        raise RunError(f"{str(Path(workdir) / name)!r} exists already; give another name, or take it away")
+        raise RunError(f"{str(Path(workdir) / name)!r} exists already; give another name, or move it away")
 
 
 def _named(workdir: Path, name: str) -> Path:
     try:
         (workdir / name).mkdir()
     except FileExistsError:
-        raise RunError(f"{str(workdir / name)!r} exists already; give another name, or take it away") from None
+        raise RunError(f"{str(workdir / name)!r} exists already; give another name, or move it away") from None
     return workdir / name
 
 
@@ -347,19 +292,3 @@ def _first_free(workdir: Path, base: str) -> Path:
             return workdir / f"{base}_{number}"
         except FileExistsError:
             number += 1
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git(*arguments: str) -> str | None:
-    """Return the output of a git command in the current folder; None without git or outside a checkout."""
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip()

@@ -83,7 +83,7 @@ def parse(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _verify(file: BinaryIO) -> None:
-    """Raise ValueError unless the file ends with the digest of all bytes before it."""
+    """Raise ValueError unless the file ends with the digest of all bytes before that digest."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - _TRAILER, 0))
     there = file.read()
@@ -97,7 +97,10 @@ def _verify(file: BinaryIO) -> None:
 
 
 def _trailer(file: BinaryIO) -> bytes:
-    """Return the last bytes of a file: the digest of the bytes before them."""
+    """Compute the trailer of a file: a label and the SHA-256 of all bytes before the last `_TRAILER` ones.
+
+    The stored trailer is not read.
+    """
     left = file.seek(0, os.SEEK_END) - _TRAILER
     file.seek(0)
     digest = hashlib.sha256()

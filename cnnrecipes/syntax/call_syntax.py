@@ -57,7 +57,7 @@ def _parts(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     named = {}
     for keyword in keywords:
         if keyword.arg is None:
-            raise ValueError("a dictionary of values")
+            raise ValueError("** arguments")
         named[keyword.arg] = ast.literal_eval(keyword.value)
     return function.id, [ast.literal_eval(arg) for arg in args], named
 

@@ -36,7 +36,7 @@ class Duration:
         return cls(amount, unit)
 
     def steps(self, steps_per_epoch: int, total_steps: int) -> int:
-        """Return this duration in optimizer steps, rounded to the nearest integer."""
+        """Return the duration in optimizer steps, rounded to the nearest integer."""
         scale = {"steps": 1.0, "epochs": steps_per_epoch, "%": total_steps / 100}[self.unit]
         return round(self.amount * scale)
 

@@ -54,5 +54,5 @@ def parse(text: str) -> Initialization:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise RecipeError(f"{text!r}: {given!r} is no positive number; write it as {name}(0.5)")
+        raise RecipeError(f"{text!r}: {given!r} is not a positive number; write it as {name}(0.5)")
     return Initialization(name, value)

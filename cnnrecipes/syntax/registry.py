@@ -13,10 +13,11 @@ from cnnrecipes.syntax.call_syntax import Kind, parse_call
 
 
 class Registry(Mapping[str, type[Kind]], Generic[Kind]):
-    """Call classes by name; a mapping of the names without their aliases, which are found as well.
+    """Registry of classes by name, and a mapping of names to classes: lookup accepts aliases, iteration omits them.
 
-    The first lookup imports all modules of `package`, which register the built-in classes, and the modules that the
-    environment variable CNNRECIPES_PLUGINS lists, separated by commas.
+    The first lookup imports all modules of `package`, which register the built-in classes. The lookup of another name,
+    and the list of the names, import the plugins too: the modules that the environment variable CNNRECIPES_PLUGINS
+    lists.
 
     Args:
         kind: noun for error messages, for example "augmentation".
@@ -31,12 +32,12 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
         self._discovered = False
 
     def register(self, name: str, *aliases: str) -> Callable[[type[Kind]], type[Kind]]:
-        """Return a decorator that registers a class under a name, and under former names that stay accepted.
+        """Return a decorator that registers a class under a name, and under former names, which are accepted too.
 
         A class that is defined again in the same module (a notebook cell, `importlib.reload`) replaces the earlier one.
 
         Raises:
-            RegistrationError: the name is taken or no identifier, or the class does not extend the base class.
+            RegistrationError: the name is taken or not an identifier, or the class does not extend the base class.
         """
 
         def add(cls: type[Kind]) -> type[Kind]:
@@ -51,7 +52,7 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
         return add
 
     def parse(self, text: str) -> Kind:
-        """Parse a call such as `pad_crop(4)`.
+        """Return the object that a call describes: `pad_crop(4)` is an instance of the class registered as "pad_crop".
 
         Raises:
             RecipeError: invalid syntax, an unknown name or parameter, or a value out of range.
@@ -60,21 +61,25 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
 
     def __getitem__(self, name: str) -> type[Kind]:
         self._discover()
+        if self._aliases.get(name, name) not in self._classes:
+            import_plugins()
         return self._classes[self._aliases.get(name, name)]
 
     def __iter__(self) -> Iterator[str]:
         self._discover()
+        import_plugins()
         return iter(self._classes)
 
     def __len__(self) -> int:
-        self._discover()
-        return len(self._classes)
+        return sum(1 for _ in self)
 
     def _check(self, name: str, cls: type) -> None:
         if not (isinstance(cls, type) and issubclass(cls, self._base)):
             raise RegistrationError(f"{self.kind} {name!r} is {cls!r}; register a subclass of {class_path(self._base)}")
         if not name.isidentifier():
-            raise RegistrationError(f"{self.kind} name {name!r} is no identifier; use letters, digits and underscores")
+            raise RegistrationError(
+                f"{self.kind} name {name!r} is not an identifier; use letters, digits and underscores"
+            )
         present = self._classes.get(self._aliases.get(name, name))
         if present is not None and class_path(present) != class_path(cls):
             raise RegistrationError(
@@ -90,7 +95,6 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
                 importlib.import_module(module.name)
-            import_plugins()
         except BaseException:
             self._discovered = False
             raise

@@ -18,8 +18,8 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from cnnrecipes._support.atomic_files import write_whole
-from cnnrecipes._support.figures import Picture, label_lines
 from cnnrecipes.errors import RunError, TrainingError, one_line
+from cnnrecipes.figures import Picture, label_lines
 from cnnrecipes.recipe import schema
 from cnnrecipes.recipe.tables import LoggerName
 
@@ -46,10 +46,10 @@ def loggers(
 ) -> list[Logger]:
     """Return the recipe's loggers as callbacks, which must follow `EpochMetrics` and `Validation`.
 
-    A step is an epoch, from 1, as in history.csv. Keras' `fit` ends no callbacks after an error: then call `close`.
+    A step is an epoch, from 1, as in history.csv. Call `close` after an error, when Keras ends no callbacks.
 
     Args:
-        folder: the run's. A training that is resumed in it goes on in the same runs of W&B and MLflow.
+        folder: the run folder; a training that is resumed in it continues the same runs of W&B and MLflow.
         first_batch: gives the first training batch after augmentation, images (N, H, W, C), uint8 0..255, and one-hot
             or soft labels (N, classes), for a picture; called when the first epoch begins.
         class_names: in label order, for the picture.
@@ -72,7 +72,7 @@ def flat(whole: schema.Recipe) -> dict[str, bool | int | float | str]:
 
 
 class Logger(keras.callbacks.Callback):
-    """Base class of loggers: opened when training begins; closed when it ends or fails, or by `close`."""
+    """Base class of loggers, opened at the start of training and closed at its end, after an error, or by `close`."""
 
     is_open = False
 
@@ -94,7 +94,7 @@ class Logger(keras.callbacks.Callback):
             self.end(failed)
 
     def open(self) -> None:
-        """Open the log, or continue that of a resumed run."""
+        """Open the log; the log of a resumed run is continued."""
         raise NotImplementedError
 
     def log(self, epoch: int, values: Mapping[str, float]) -> None:
@@ -109,8 +109,7 @@ class Logger(keras.callbacks.Callback):
 class TensorBoardLogger(Logger):
     """Scalars under the tags of Keras' callback, a picture of the first batch, and the recipe for the HParams page.
 
-    Keras' own counts epochs from 0, works at every step, and shows the validation's loss with what fills up its last
-    batch.
+    Keras' TensorBoard callback counts epochs from 0, works at every step, and includes padding in the validation loss.
     """
 
     def __init__(
@@ -160,7 +159,7 @@ class TensorBoardLogger(Logger):
 
 
 class WandbLogger(Logger):
-    """A run of W&B, with the recipe as its configuration; `WANDB_MODE=offline` keeps it in the run folder."""
+    """A run of W&B, with the recipe as its configuration; `WANDB_MODE=offline` stores the run in the run folder."""
 
     def __init__(self, whole: schema.Recipe, folder: Path):
         super().__init__()
@@ -192,7 +191,7 @@ class WandbLogger(Logger):
 
 
 class MlflowLogger(Logger):
-    """A run of MLflow, with the recipe as its parameters, where `MLFLOW_TRACKING_URI` says."""
+    """A run of MLflow at the server or folder `MLFLOW_TRACKING_URI`, with the recipe as its parameters."""
 
     def __init__(self, whole: schema.Recipe, folder: Path):
         super().__init__()
@@ -225,7 +224,7 @@ class MlflowLogger(Logger):
         try:
             call(*args, **kwargs)
         except mlflow.MlflowException as error:
-            warnings.warn(f"MLflow did not take a part of {self.folder.name}: {error}", stacklevel=2)
+            warnings.warn(f"MLflow did not record some values of {self.folder.name}: {error}", stacklevel=2)
 
     def end(self, failed):
         import mlflow
@@ -259,7 +258,7 @@ def batch_picture(images: np.ndarray, labels: np.ndarray, class_names: Sequence[
 
     Args:
         images: (N, H, W, C) uint8, C 1 or 3. labels: (N, classes), one-hot or soft.
-        class_names: in label order; without, classes are their numbers.
+        class_names: in label order; (): class numbers are shown.
     """
     images, labels = images[:_MOST_IMAGES], labels[:_MOST_IMAGES]
     names = class_names or [str(number) for number in range(labels.shape[-1])]

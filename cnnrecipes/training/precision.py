@@ -27,7 +27,7 @@ def chosen(spec: schema.Train) -> str:
 
 @contextlib.contextmanager
 def layers_in(name: str) -> Iterator[None]:
-    """Set the dtype policy of layers created within: compute in this precision, weights in float32."""
+    """Set the dtype policy of layers created in the `with` block: this compute dtype, float32 weights."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[name])
     try:

@@ -27,7 +27,7 @@ _ONEDNN_FEATURES = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_i
 
 
 def check(recipe: Recipe) -> None:
-    """Check all that can be wrong before data are opened, and make TensorFlow deterministic if the recipe says so.
+    """Check Keras settings, model name and loggers before data is opened; enable determinism if the recipe sets it.
 
     Raises:
         CNNRecipesError: settings of Keras that are not supported, an unknown model, a logger that is not installed.
@@ -40,10 +40,10 @@ def check(recipe: Recipe) -> None:
 
 
 def note_devices(devices: Devices, say: Callable[[str], None]) -> None:
-    """Report a GPU that will not be used, and oneDNN kernels that are off."""
+    """Report a GPU that will not be used, and disabled oneDNN kernels, through `say`."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus and _NVIDIA.exists():
-        say("there is a GPU that TensorFlow does not see; `pip install 'cnnrecipes[gpu]'` brings what it needs")
+        say("there is a GPU that TensorFlow cannot use; `pip install 'cnnrecipes[gpu]'` installs its libraries")
     elif not gpus and platform.system() == "Darwin" and platform.machine() == "arm64":
         say("this Mac's GPU is not used: TensorFlow has no kernels for it without tensorflow-metal")
     elif len(gpus) > 1 and devices.count == 1:
@@ -56,7 +56,7 @@ def note_devices(devices: Devices, say: Callable[[str], None]) -> None:
 
 
 def leaves_onednn_off() -> bool:
-    """Return True if oneDNN kernels are off by default on this processor, which would be faster with them.
+    """Return True if TensorFlow disables its oneDNN kernels on this processor, where they would be faster.
 
     `import cnnrecipes` enables them by an environment variable, which TensorFlow reads when it is imported.
     """
@@ -69,9 +69,9 @@ def leaves_onednn_off() -> bool:
 
 
 def make_deterministic() -> None:
-    """Enable deterministic ops in TensorFlow (`train.deterministic`); ops without such a kernel raise.
+    """Enable deterministic ops in TensorFlow (`train.deterministic`); ops without a deterministic kernel raise.
 
-    TensorFlow has no public way to disable them: later trainings in this process are deterministic too.
+    TensorFlow has no public way to disable determinism: later trainings in this process are deterministic too.
     """
     tf.config.experimental.enable_op_determinism()
 
@@ -90,7 +90,7 @@ def check_disk(folder: str | Path, model: TrainModel) -> None:
     if free < needed:
         raise TrainingError(
             f"the disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and this training's checkpoints and model "
-            f"need up to {needed / 2**20:,.0f}; make room, or give another folder with workdir="
+            f"need up to {needed / 2**20:,.0f}; free space, or give another folder with workdir="
         )
 
 

@@ -27,7 +27,7 @@ def opened(
 
     Args:
         job: the training; nothing is written before it could be built.
-        start: has the run to continue in, or None.
+        start: the start of the training; its `run` is locked, or a new folder created if that is None.
         workdir, name: of a new run folder, as in `Run.create`.
         say: receives messages.
 
@@ -83,12 +83,12 @@ def finish(run: Run, job: TrainJob, outcome: Outcome) -> None:
 
 
 def _write_start(run: Run, job: TrainJob, start: Start) -> None:
-    """Write what an unfinished run needs to predict, and to resume without the files that it started from."""
+    """Write recipe, model.json and initial weights, so that an unfinished run can predict, and resume on its own."""
     run.keep(job.recipe)
     pipeline = job.pipeline
     description = unfinished.description(pipeline.image_shape, pipeline.class_names, pipeline.statistics)
     run.write(unfinished.FILE, json.dumps(description, indent=2))
-    if start.checkpoint and not start.run:
+    if start.checkpoint and start.is_extension:
         copy_start(start.checkpoint, run)
     if start.weights and not (run.folder / START).exists():
         weights = [weight.numpy() for weight in job.model.inner.weights]
@@ -96,7 +96,7 @@ def _write_start(run: Run, job: TrainJob, start: Start) -> None:
 
 
 def _quarantine(run: Run, job: TrainJob, say: Callable[[str], None]) -> None:
-    """List files that were left out of the data in the run's quarantine.txt, and report them."""
+    """Write the files that were left out of the data to the run's quarantine.txt, and report them."""
     unreadable = job.pipeline.unreadable
     if unreadable:
         run.write("quarantine.txt", job.pipeline.quarantine())

@@ -22,7 +22,7 @@ from cnnrecipes.runs.weights import START
 
 @dataclass(frozen=True)
 class Start:
-    """The start of a training.
+    """Recipe, run, checkpoint or weights that a training starts from.
 
     Attributes:
         recipe: the complete recipe.
@@ -38,8 +38,13 @@ class Start:
     weights: str | Path | None = None
     adjustable: tuple[str, ...] = ()
 
+    @property
+    def is_extension(self) -> bool:
+        """True if a new run continues from the checkpoint of a finished one."""
+        return self.checkpoint is not None and self.run is None
+
     def adjusted(self, steps_per_epoch: int) -> Recipe:
-        """Return the recipe with a warm-up and schedule that fit into the training; a change issues a warning."""
+        """Return the recipe with warm-up and schedule shortened to fit the training, with a warning if they change."""
         found = rescale.clipped(self.recipe.optimizer, self.recipe.train, steps_per_epoch) if self.adjustable else {}
         changes = {key: value for key, value in found.items() if key in self.adjustable}
         if not changes:
@@ -48,7 +53,7 @@ class Start:
         before = {"optimizer.warmup": plan.warmup, "optimizer.schedule": plan.schedule}
         what = "; ".join(f"{key} = '{before[key]}' is now '{value}'" for key, value in changes.items())
         warnings.warn(
-            f"a training of {self.recipe.train.epochs * steps_per_epoch} steps has no room for its schedule: {what}",
+            f"a training of {self.recipe.train.epochs * steps_per_epoch} steps is too short for its schedule: {what}",
             CNNRecipesWarning,
             stacklevel=4,
         )
@@ -87,7 +92,7 @@ def find_start(
 
 
 def complete_recipe(base: Recipe, data: Any, seed: int | None, changes: Mapping[str, Any]) -> Recipe:
-    """Return the recipe as it is trained and recorded: with changes, the seed, and the name of the given data.
+    """Return the recipe that is trained and recorded, with the user's changes, the seed and the data's name.
 
     Raises:
         RecipeError: an unknown key or an invalid value.
@@ -111,14 +116,14 @@ def complete_recipe(base: Recipe, data: Any, seed: int | None, changes: Mapping[
 
 
 def adjustable_keys(base: Recipe, recipe: Recipe, changes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of the schedule that may be shortened: those a user left alone in a recipe that they changed."""
+    """Return the schedule keys that may be shortened: those the user did not set, in a recipe the user changed."""
     if recipe == base or not rescale.fit(base.optimizer.warmup, base.optimizer.schedule, base.train.epochs):
         return ()
     return tuple(key for key in ("optimizer.warmup", "optimizer.schedule") if key not in dotted(changes))
 
 
 def resumed_recipe(run: Run, changes: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a run with changes that do not affect what is trained. Raises RunError for others."""
+    """Return the recipe of a run with changes. Raises RunError for keys that affect the trained weights."""
     recipe = run.recipe.change(**changes)
     before, after = (Fingerprint(each.to_dict(), {}) for each in (run.recipe, recipe))
     if fixed := before.differences(after):

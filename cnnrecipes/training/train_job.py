@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,32 +15,33 @@ import tensorflow as tf
 from cnnrecipes import layers, models
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import TrainingError
+from cnnrecipes.keras_optim.recipe_loss import build_loss, class_weights
+from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.layers.norm import NormFactory
-from cnnrecipes.optim.recipe_loss import build_loss, class_weights
-from cnnrecipes.optim.recipe_optimizer import build_optimizer
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
 from cnnrecipes.runs.initial_weights import set_initial_weights
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training import precision
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.train_model import TrainModel
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrainJob:
-    """A training that is ready to start.
+    """A training that is ready to start: data, devices, and the model with its optimizer and schedule.
 
     Attributes:
+        pipeline: the data, and the recipe.
         model: the compiled model in training, on its devices, with its initial weights.
         schedule: the learning rate per step.
         fingerprint: recipe and data, which a checkpoint must share.
         weights_from: source of the initial weights; None: they were drawn.
     """
 
-    recipe: Recipe
     pipeline: InputPipeline
     devices: Devices
     model: TrainModel
@@ -47,52 +50,23 @@ class TrainJob:
     weights_from: str | Path | None = None
 
     @classmethod
-    def build(
-        cls,
-        recipe: Recipe,
-        pipeline: InputPipeline,
-        devices: Devices,
-        *,
-        weights_from: str | Path | None = None,
-        microbatches: int | None = None,
-    ) -> TrainJob:
-        """Build the training of a recipe on the data of a pipeline.
+    def build(cls, pipeline: InputPipeline, devices: Devices, weights_from: str | Path | None = None) -> TrainJob:
+        """Build the training of a pipeline's recipe on its data.
 
         Args:
             weights_from: a run, checkpoint or artifact with the initial weights; None: draw them by `model.init`.
-            microbatches: number of microbatches of a batch; None: `train.microbatches`.
 
         Raises:
             CNNRecipesError: data, model, schedule, batch size or initial weights are not compatible.
         """
-        microbatches = microbatches or recipe.train.microbatches
-        images = pipeline.images_per_step
-        devices.check_batch(images, microbatches)
-        planned = build_schedule(recipe.optimizer, recipe.train, pipeline.steps_per_epoch, images)
-        _check_validation(recipe, planned, pipeline)
-        pipeline.check(devices.count)
-        dtype = precision.chosen(recipe.train)
-        drawn = _drawn_weights(recipe, pipeline, devices)
-        with devices.strategy.scope():
-            with precision.layers_in(dtype):
-                model = models.build(recipe.model, **pipeline.for_model, norm=_synchronized_norm(recipe, devices))
-            for variable, value in zip(model.variables, drawn, strict=False):
-                variable.assign(value)
-            if weights_from:
-                set_initial_weights(model, weights_from)
-            made = build_optimizer(recipe.optimizer, model, planned)
-            made.build(model.trainable_variables)
-            train_model = TrainModel(
-                model,
-                augmentation=pipeline.augmentation if pipeline.augmentation.in_step else None,
-                microbatches=microbatches,
-                averages=build_averages(recipe.optimizer, model, made),
-                schedule=planned,
-            )
-            made = precision.with_loss_scaling(made, dtype)
-            compile_model(train_model, recipe, made, _class_weights(recipe, pipeline))
-        fingerprint = Fingerprint(recipe.to_dict(), pipeline.fingerprint())
-        return cls(recipe, pipeline, devices, train_model, planned, fingerprint, weights_from)
+        model, planned = _built(pipeline, devices, weights_from, pipeline.recipe.train.microbatches)
+        fingerprint = Fingerprint(pipeline.recipe.to_dict(), pipeline.fingerprint())
+        return cls(pipeline, devices, model, planned, fingerprint, weights_from)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The complete recipe."""
+        return self.pipeline.recipe
 
     @property
     def total_steps(self) -> int:
@@ -101,24 +75,36 @@ class TrainJob:
 
     @property
     def microbatches(self) -> int:
-        """Number of microbatches that a batch is computed in."""
+        """Number of microbatches into which a batch is divided."""
         return self.model.microbatches
 
-    def with_microbatches(self, microbatches: int) -> TrainJob:
-        """Return the same training with another number of microbatches, built anew."""
-        return TrainJob.build(
-            self.recipe, self.pipeline, self.devices, weights_from=self.weights_from, microbatches=microbatches
-        )
+    def rebuild(self, microbatches: int) -> None:
+        """Replace the model by a new one that computes a batch in `microbatches` microbatches.
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Restore all variables from a checkpoint. Raises RunError if it belongs to another training."""
-        checkpoint.require(self.fingerprint)
-        checkpoint.restore(self.model.checkpoint_variables())
-        # Keras resets the metrics at the start of an epoch, also on a mid-epoch resume.
-        self.model.resume_metrics(mid_epoch=checkpoint.state.step > 0)
+        The memory of the old model is released first.
+        """
+        del self.model, self.schedule
+        gc.collect()
+        self.model, self.schedule = _built(self.pipeline, self.devices, self.weights_from, microbatches)
+
+    def begin(self, checkpoint: Checkpoint | None) -> TrainState:
+        """Return the state to start with, and restore all variables if there is a checkpoint.
+
+        Raises:
+            RunError: the checkpoint belongs to another training.
+        """
+        state = TrainState(self.pipeline.steps_per_epoch)
+        if checkpoint:
+            checkpoint.require(self.fingerprint)
+            checkpoint.restore(self.model.checkpoint_variables())
+            # Keras resets the metrics at the start of an epoch, also on a mid-epoch resume.
+            self.model.resume_metrics(mid_epoch=checkpoint.state.step > 0)
+            state = copy.deepcopy(checkpoint.state)
+        self.model.progress = state
+        return state
 
     def training_batches(self, first_step: int, last_step: int) -> tf.data.Dataset:
-        """Return the training batches of these steps, sharded over the devices."""
+        """Return the batches of steps `first_step` to `last_step` (exclusive), sharded over the devices."""
         return self.devices.shard(lambda shard: self.pipeline.training_batches(first_step, last_step, shard))
 
     def validation_batches(self) -> tf.data.Dataset:
@@ -130,6 +116,37 @@ class TrainJob:
         model = models.build(self.recipe.model, **self.pipeline.for_model)
         model.set_weights(weights)
         return Artifact(model, self.recipe, self.pipeline.class_names)
+
+
+def _built(
+    pipeline: InputPipeline, devices: Devices, weights_from: str | Path | None, microbatches: int
+) -> tuple[TrainModel, RecipeSchedule]:
+    """Return the compiled model in training and its schedule. Raises CNNRecipesError if they cannot be built."""
+    recipe, images = pipeline.recipe, pipeline.images_per_step
+    devices.check_batch(images, microbatches)
+    planned = build_schedule(recipe.optimizer, recipe.train, pipeline.steps_per_epoch, images)
+    _check_validation(planned, pipeline)
+    pipeline.check(devices.count)
+    dtype = precision.chosen(recipe.train)
+    drawn = _drawn_weights(pipeline, devices)
+    with devices.strategy.scope():
+        with precision.layers_in(dtype):
+            model = models.build(recipe.model, **pipeline.for_model, norm=_synchronized_norm(recipe, devices))
+        for variable, value in zip(model.variables, drawn, strict=False):
+            variable.assign(value)
+        if weights_from:
+            set_initial_weights(model, weights_from)
+        made = build_optimizer(recipe.optimizer, model, planned)
+        made.build(model.trainable_variables)
+        train_model = TrainModel(
+            model,
+            augmentation=pipeline.augmentation if pipeline.augmentation.in_step else None,
+            microbatches=microbatches,
+            averages=build_averages(recipe.optimizer, model, made),
+            schedule=planned,
+        )
+        compile_model(train_model, recipe, precision.with_loss_scaling(made, dtype), _class_weights(pipeline))
+    return train_model, planned
 
 
 def compile_model(
@@ -153,15 +170,15 @@ def repeated(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.repeat().with_options(options)
 
 
-def _drawn_weights(recipe: Recipe, pipeline: InputPipeline, devices: Devices) -> list[np.ndarray]:
-    """Return initial weights drawn outside of a strategy, within which Keras draws others; none for one device."""
+def _drawn_weights(pipeline: InputPipeline, devices: Devices) -> list[np.ndarray]:
+    """Return initial weights drawn outside of the strategy, in which Keras would draw others; [] for one device."""
     if devices.count == 1:
         return []
-    return [variable.numpy() for variable in models.build(recipe.model, **pipeline.for_model).variables]
+    return [variable.numpy() for variable in models.build(pipeline.recipe.model, **pipeline.for_model).variables]
 
 
 def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
-    """Return the norm that replaces batch norm on several devices, if the recipe asks for it; else None.
+    """Return the norm that replaces batch norm on several devices with `train.sync_batch_norm`; otherwise None.
 
     Raises:
         TrainingError: `train.sync_batch_norm` for a model without batch norm.
@@ -170,19 +187,19 @@ def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
         return None
     norm = models.find(recipe.model.name).complete(recipe.model).norm
     if norm != "batch":
-        raise TrainingError(f"train.sync_batch_norm with model.norm = {norm!r}; it is of batch norm only")
+        raise TrainingError(f"train.sync_batch_norm needs model.norm = 'batch', not {norm!r}; change one of them")
     return layers.synchronized_batch_norm() if devices.count > 1 else None
 
 
-def _class_weights(recipe: Recipe, pipeline: InputPipeline) -> list[float] | None:
-    if recipe.data.balance != "class_weights":
+def _class_weights(pipeline: InputPipeline) -> list[float] | None:
+    if pipeline.recipe.data.balance != "class_weights":
         return None
     return class_weights(pipeline.train.labels, len(pipeline.class_names))
 
 
-def _check_validation(recipe: Recipe, planned: RecipeSchedule, pipeline: InputPipeline) -> None:
+def _check_validation(planned: RecipeSchedule, pipeline: InputPipeline) -> None:
     """Raise TrainingError if early stopping or a plateau schedule needs a validation split and there is none."""
     needs = "optimizer.schedule = 'plateau'" if planned.plateau else None
-    needs = "train.early_stopping" if recipe.train.early_stopping else needs
+    needs = "train.early_stopping" if pipeline.recipe.train.early_stopping else needs
     if needs and not pipeline.images("validation"):
         raise TrainingError(f"{needs} needs a validation split, and there is none; set data.validation above 0")

@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.optim.weight_averages import WeightAverage
+from cnnrecipes.runs.checkpoint import MODEL
+from cnnrecipes.runs.train_state import TrainState
 
 METRICS = ("loss", "accuracy")
 
@@ -25,7 +27,12 @@ class TrainModel(keras.Model):
     The step augments the batch unless the pipeline has, accumulates gradients over the microbatches, sums them over
     all devices, applies them, and updates the weight averages. `save_weights` and `load_weights` are the inner model's.
 
-    `fit` calls the training function once per execution of `steps` steps (fewer at the end of an epoch).
+    `fit` calls the training function once per execution of several steps (fewer at the end of an epoch), as many as
+    `progress` says; the call advances its `step`.
+
+    Attributes:
+        inner: the model with its weights.
+        progress: the state of the training, shared with the callbacks; set before `fit`.
     """
 
     train_function: Callable[..., Any] | None
@@ -49,8 +56,7 @@ class TrainModel(keras.Model):
         self._done = self._counter("steps_done", 0)
         # No state: a resumed epoch has at least one more step, which writes it again.
         self._rate = keras.Variable(0.0, trainable=False, name="last_rate", aggregation="only_first_replica")
-        # Steps per execution, and steps left in the epoch.
-        self.steps, self.left_in_epoch = 1, 0
+        self.progress = TrainState(steps_per_epoch=1)
         self._kept_metrics = False
 
     def _counter(self, name: str, value: int) -> keras.Variable:
@@ -74,7 +80,7 @@ class TrainModel(keras.Model):
     def checkpoint_variables(self) -> dict[str, list[keras.Variable]]:
         """Return all variables that the next step depends on, and the metrics of the epoch so far, by group."""
         return {
-            "model": list(self.inner.variables),
+            MODEL: list(self.inner.variables),
             "optimizer": list(self.optimizer.variables),
             "schedule": self._schedule.variables if self._schedule else [],
             "averages": [variable for average in self._averages for variable in average.variables],
@@ -84,13 +90,13 @@ class TrainModel(keras.Model):
 
     @property
     def lost_step(self) -> int | None:
-        """The first step, from 0, with a non-finite loss; None if there is none."""
+        """Number, from 0, of the first step with a non-finite loss; None if there is none."""
         step = int(self._lost.numpy())
         return None if step < 0 else step
 
     @property
     def last_rate(self) -> float:
-        """The learning rate of the last step."""
+        """Learning rate of the most recent training step."""
         return float(self._rate.numpy())
 
     @property
@@ -105,7 +111,7 @@ class TrainModel(keras.Model):
 
     @contextlib.contextmanager
     def measured(self) -> Iterator[None]:
-        """Swap in the evaluation weights within the context: the weight average if there is one."""
+        """Swap in the evaluation weights in the `with` block: the weight average if there is one."""
         for average in self._averages:
             average.swap()
         try:
@@ -134,7 +140,7 @@ class TrainModel(keras.Model):
         return self.inner(images, training=training)
 
     def train_step(self, data) -> None:
-        """One step on a batch of augmented images and their labels."""
+        """Run one training step on a batch of augmented images and their labels."""
         images, labels = data
         loss, logits, gradients = self._computed(images, labels)
         self._keep_statistics_alike()
@@ -156,7 +162,7 @@ class TrainModel(keras.Model):
         self._accuracy.update_state(_right(labels, logits), weights)
 
     def _computed(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Return mean loss, logits (N, classes) and gradients of this device's batch."""
+        """Return mean loss, logits (N, classes) and gradients of the batch of this device."""
         if self.microbatches == 1:
             return self._microbatch(images, labels)
         sliced = [tf.reshape(x, (self.microbatches, -1, *x.shape[1:])) for x in (images, labels)]
@@ -189,13 +195,13 @@ class TrainModel(keras.Model):
         return tf.cast(loss, tf.float32) * devices, tf.cast(logits, tf.float32), gradients
 
     def _added_up(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """All-reduce the gradients before the optimizer clips them: clipping applies to the global batch."""
+        """Return the gradients summed over all devices, so that the optimizer clips those of the global batch."""
         if not _many_devices():
             return gradients
         return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients))
 
     def _keep_statistics_alike(self) -> None:
-        """Average the moving statistics over the devices, which would otherwise diverge."""
+        """Average the moving statistics of normalizations over the devices, where they would diverge."""
         if not _many_devices():
             return
         kept = [v for v in self.inner.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
@@ -213,14 +219,16 @@ class TrainModel(keras.Model):
         several = self._repeated(self.train_step, _of_batch(self._augmentation) if self._augmentation else None)
 
         def execute(iterator):
-            count = min(self.steps, self.left_in_epoch)
-            self.left_in_epoch -= count
-            return several(iterator, tf.constant(count))
+            progress = self.progress
+            count = min(progress.steps_per_execution, progress.steps_per_epoch - progress.step)
+            logs = several(iterator, tf.constant(count))
+            progress.step += count
+            return logs
 
         self.train_function = execute
 
     def make_test_function(self, force=False):
-        """Build the test function: (iterator, number of batches) to the accumulated metrics."""
+        """Build the test function, from (iterator, number of batches) to the accumulated metrics."""
         if self.test_function is None or force:
             self.test_function = self._repeated(self.test_step)
 

@@ -90,13 +90,16 @@ class Trainer:
             try:
                 return self._fit(start)
             except OutOfMemory as error:
-                self._halve_microbatches(error)
-                start = checkpoint.newest(self.run.folder, self.say) or start
+                self._check_halving(error)
+                self.say(f"{error.args[0].partition(';')[0]}; continuing with smaller microbatches")
+            # Outside of the except clause: the error, whose traceback holds the model, is released.
+            with seeded(self.job.recipe.train.seed):
+                self.job.rebuild(2 * self.job.microbatches)
+            self.say(f"each batch is computed in {self.job.microbatches} microbatches")
+            start = checkpoint.newest(self.run.folder, self.say) or start
 
     def _fit(self, start: Checkpoint | None) -> Outcome:
-        job, state = self.job, start.state if start else TrainState(self.job.pipeline.steps_per_epoch)
-        if start:
-            job.restore(start)
+        job, state = self.job, self.job.begin(start)
         callbacks = TrainingCallbacks(
             job, state, self.folder, started=self.started, more=self.callbacks, progress=self.progress, say=self.say
         )
@@ -108,26 +111,28 @@ class Trainer:
     def _epochs(self, state: TrainState, callbacks: TrainingCallbacks) -> None:
         """Train the first epoch with one step per execution to time it, the others with many steps per execution."""
         job, epochs, wanted = self.job, self.job.recipe.train.epochs, self.job.recipe.devices.steps_per_execution
-        model, per_epoch = job.model, state.steps_per_epoch
-        model.steps = wanted or 1
+        state.steps_per_execution, state.seconds_per_execution = wanted or 1, None
         for end in (min(state.epoch + 1, epochs), epochs):
             if state.epoch >= end or state.stop_reason:
                 continue
-            model.fit(
-                job.training_batches(state.total_steps, end * per_epoch),
+            job.model.fit(
+                job.training_batches(state.total_steps, end * state.steps_per_epoch),
                 initial_epoch=state.epoch,
                 epochs=end,
-                steps_per_epoch=-(-(per_epoch - state.step) // model.steps),
+                steps_per_epoch=-(-(state.steps_per_epoch - state.step) // state.steps_per_execution),
                 callbacks=callbacks,
                 shuffle=False,
                 verbose=0,
             )
-            if wanted is None and callbacks.timer.seconds:
-                steps = max(min(EXECUTION_SECONDS / callbacks.timer.seconds, per_epoch), 1)
-                model.steps = round(job.devices.mean([steps])[0])
+            if wanted is None and state.seconds_per_execution:
+                steps = max(min(EXECUTION_SECONDS / state.seconds_per_execution, state.steps_per_epoch), 1)
+                state.steps_per_execution = round(job.devices.mean([steps])[0])
 
     def _outcome(self, state: TrainState) -> Outcome:
-        """Return the best or last weights, as the recipe selects; the last ones, with a message, if best.npz is bad."""
+        """Return the best or the last weights, as the recipe selects.
+
+        If best.npz is not usable, the last weights are returned, with a message.
+        """
         weights = self.job.model.measured_weights()
         last = Outcome(weights, state.epoch, state, checkpoint.digest(weights))
         if self.job.recipe.train.artifact == "last" or state.best_epoch in (None, state.epoch) or not self.folder:
@@ -136,26 +141,23 @@ class Trainer:
         try:
             best, about = read_weights(path)
         except RunError as error:
-            self.say(f"{error}; the last weights are kept instead")
+            self.say(f"{error}; the last weights are used instead")
             return last
         if about["epoch"] != state.best_epoch:
             # Written after the last checkpoint of a killed training, and not reproduced by the resume.
             self.say(
                 f"{str(path)!r} has the weights of epoch {about['epoch']}, the best is {state.best_epoch}; the last "
-                "weights are kept instead"
+                "weights are used instead"
             )
             return last
         return replace(last, weights=best, epoch=state.best_epoch)
 
-    def _halve_microbatches(self, error: OutOfMemory) -> None:
-        """Build the job anew with twice as many microbatches, if the recipe allows it; else raise the error."""
-        job, microbatches = self.job, 2 * self.job.microbatches
-        divides = job.pipeline.images_per_step % (microbatches * job.devices.count) == 0
+    def _check_halving(self, error: OutOfMemory) -> None:
+        """Raise `error` unless the recipe allows smaller microbatches and the batch divides into them."""
+        job = self.job
+        divides = job.pipeline.images_per_step % (2 * job.microbatches * job.devices.count) == 0
         if job.recipe.devices.on_oom != "halve" or not divides:
             raise error
-        self.say(f"{error.args[0].partition(';')[0]}; going on with each batch in {microbatches} microbatches")
-        with seeded(job.recipe.train.seed):
-            self.job = job.with_microbatches(microbatches)
 
 
 @contextlib.contextmanager
@@ -169,5 +171,5 @@ def _naming_memory(job: TrainJob) -> Iterator[None]:
         raise OutOfMemory(
             f"out of memory with batches of {job.recipe.data.batch_size} of {job.recipe.model.name} "
             f"({str(error).strip().splitlines()[0][:200]}); set train.microbatches={2 * job.microbatches} to compute "
-            "each in more microbatches, devices.on_oom=halve to have that done, or a smaller data.batch_size"
+            "each in more microbatches, devices.on_oom=halve to do so automatically, or a smaller data.batch_size"
         ) from None

@@ -12,7 +12,7 @@ from cnnrecipes.training.train_model import TrainModel
 
 
 def fit_without_xla_if_it_fails(fit: Callable[[], None], model: TrainModel, say: Callable[[str], None]) -> None:
-    """Call `fit`; if XLA fails to compile the first step, switch XLA off, report why, and call it again.
+    """Call `fit`; if XLA fails to compile the first step, switch XLA off, report why, and call `fit` again.
 
     A failed compilation changes no state, so the second call starts where the first one did.
 
@@ -29,7 +29,7 @@ def fit_without_xla_if_it_fails(fit: Callable[[], None], model: TrainModel, say:
             raise TrainingError(
                 f"XLA cannot compile a part of this training: {_reason(error)}; set train.xla=false"
             ) from error
-        say(f"XLA is off: it cannot compile this training ({_reason(error)}); train.xla=false spares the attempt")
+        say(f"XLA is off: it cannot compile this training ({_reason(error)}); train.xla=false skips the attempt")
     else:
         return
     model.switch_off_xla()
@@ -43,7 +43,7 @@ def _is_compilation(error: tf.errors.OpError) -> bool:
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """Return the ops without an XLA kernel if TensorFlow names them, else the first line of its message."""
+    """Return why XLA failed: the ops without an XLA kernel, or else the first line of TensorFlow's message."""
     lacking = sorted(set(re.findall(r"No registered '(\w+)' OpKernel", str(error))))
     if lacking:
         return f"it has no kernel for {', '.join(lacking)}"

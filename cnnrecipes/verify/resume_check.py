@@ -59,7 +59,7 @@ def resume_check(
         WriteError: workdir cannot be created or written to.
     """
     if kills < 1:
-        raise TrainingError(f"{kills} kills check nothing; give at least 1")
+        raise TrainingError(f"kills is {kills}; the check needs at least 1 killed training")
     recipe = catalog.load(recipe)
     moments = random.Random(seed)
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def differences(one: Run, other: Run) -> list[str]:
 
 
 def _last_arrays(run: Run) -> Mapping[str, np.ndarray]:
-    """Return the arrays of a run's last checkpoint. Raise RunError if it has none."""
+    """Return the arrays of a run's last checkpoint. Raise RunError if the run has no checkpoint."""
     last = checkpoint.newest(run.folder)
     if last is None:
         raise RunError(f"{run.folder} has no checkpoint to compare; train it again")
@@ -125,7 +125,9 @@ def _train(arguments: Sequence[str], place: Path) -> tuple[Run, float]:
     started = _wait_for_folder(place, process)
     output, _ = process.communicate()
     if process.returncode:
-        raise TrainingError(f"`cnnrecipes {' '.join(arguments)}` fails by itself: {output.strip()[-500:]}")
+        raise TrainingError(
+            f"`cnnrecipes {' '.join(arguments)}` fails without a kill; correct the cause: {output.strip()[-500:]}"
+        )
     return Run(_folders(place)[0]), time.monotonic() - started
 
 

@@ -80,7 +80,7 @@ def test_full_disk_is_reported_in_one_line_and_leaves_no_partial_files(monkeypat
     (small_disk / "fill").write_bytes(b"0" * 12288)
     assert run_cli(monkeypatch, *arguments_of(name, small_disk, photos)) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert "No space left on device" in said or "make room" in said
+    assert "No space left on device" in said or "free space" in said
     assert str(small_disk) in said
     assert not list(small_disk.rglob(".*"))
 
@@ -168,3 +168,30 @@ def test_dir_lists_exactly_the_public_names():
     assert {"os", "sys", "Any", "annotations", "importlib"}.isdisjoint(offered)
     for name in offered:
         assert getattr(cr, name) is not None
+
+
+def test_interrupted_write_leaves_the_old_file(tmp_path):
+    """Holds for every BaseException, for example KeyboardInterrupt."""
+    path = tmp_path / "x.bin"
+    write_whole(path, lambda beside: beside.write_bytes(b"old"))
+
+    def stopped(beside):
+        beside.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, stopped)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_error_without_a_number_leaves_the_old_file(tmp_path):
+    (tmp_path / "x.txt").write_text("old")
+
+    def half(path):
+        path.write_text("ne")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(tmp_path / "x.txt", half)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]

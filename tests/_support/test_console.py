@@ -10,6 +10,7 @@ import pytest
 
 from cnnrecipes._support import console
 from cnnrecipes._support.console import printable, printable_list
+from cnnrecipes.errors import TrainingError
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,11 @@ def test_import_works_with_closed_stderr():
         "import os; os.close(2); import cnnrecipes._support.console as t\nwith t._without_logs(): print('done')"
     )
     assert done.stdout == "done\n"
+
+
+def test_invalid_cluster_variable_is_a_training_error(monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "two")
+    with pytest.raises(TrainingError, match="SLURM_NTASKS is 'two'; it must be a whole number"):
+        console.import_tensorflow()
+    console.import_tensorflow(devices=False)

@@ -165,7 +165,7 @@ def test_model_is_restored_after_an_error():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (noise(2, 9, 9, 1), r"chain takes images \(None, 8, 8, 1\), got \(2, 9, 9, 1\)$"),
+        (noise(2, 9, 9, 1), r"chain takes images \(None, 8, 8, 1\), got \(2, 9, 9, 1\); give"),
         (noise(8, 8, 1), r"got \(8, 8, 1\); for a single image give images\[None\]"),
         (noise(0, 8, 8, 1), "the batch is empty"),
         ([[1, 2], [3]], "cannot be converted to an array"),

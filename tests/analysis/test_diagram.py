@@ -78,7 +78,7 @@ def test_suffix_selects_the_file_format(tmp_path, suffix, start):
 
 
 def test_unknown_suffixes_and_models_without_a_graph_are_refused(tmp_path):
-    with pytest.raises(cr.ModelError, match=r"net.gif: a picture's suffix is '.gif'; give .svg or .png"):
+    with pytest.raises(cr.ModelError, match=r"net.gif: the suffix '.gif' is not supported; give .svg or .png"):
         diagram(MODELS["resnet20"](), tmp_path / "net.gif")
     with pytest.raises(cr.ModelError, match="no graph of layers"):
         diagram(keras.Sequential([keras.layers.Dense(3)]))

@@ -80,7 +80,7 @@ def test_plot_shows_effective_and_theoretical_sizes(model, tmp_path):
 
 
 def test_invalid_path_is_refused(model, tmp_path):
-    with pytest.raises(cr.ModelError, match=r"suffix is '.txt'; give .png or .svg or .pdf"):
+    with pytest.raises(cr.ModelError, match=r"suffix '.txt' is not supported; give .png or .svg or .pdf"):
         plot_receptive_field(model, path=tmp_path / "field.txt")
     with pytest.raises(cr.WriteError, match="No such file or directory; create the folder first"):
         plot_receptive_field(model, path=tmp_path / "none" / "field.png")

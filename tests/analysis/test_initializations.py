@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.analysis.activation_plot import growth_per_layer, plot_activation_statistics
+from cnnrecipes.analysis.activation_statistics_plot import growth_per_layer, plot_activation_statistics
 from cnnrecipes.analysis.initializations import KINDS, compare_initializations
 
 

@@ -9,7 +9,7 @@ from legible import assert_legend_matches_lines, assert_legible
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes._support import figures
+from cnnrecipes import figures
 from cnnrecipes.analysis import (
     activation_statistics,
     inspect,
@@ -20,7 +20,7 @@ from cnnrecipes.analysis import (
     plot_schedule,
     subject,
 )
-from cnnrecipes.analysis.activation_plot import growth_per_layer
+from cnnrecipes.analysis.activation_statistics_plot import growth_per_layer
 from cnnrecipes.analysis.map_sheet import draw
 from cnnrecipes.experiments import lecture
 from cnnrecipes.recipe import catalog
@@ -77,7 +77,7 @@ def test_inspect_labels_the_image_it_shows(model, tmp_path, monkeypatch):
         shown.append(heading)
         return draw(title, heading, *rest)
 
-    monkeypatch.setattr("cnnrecipes.analysis.features.map_sheet.draw", keep)
+    monkeypatch.setattr("cnnrecipes.analysis.feature_plots.map_sheet.draw", keep)
     inspect(model, tmp_path)
     found = subject.find("resnet8_digits")
     inspect(found.model, tmp_path, found.images, first=found.first)
@@ -108,7 +108,7 @@ def test_feature_maps_are_legible_and_label_their_image(shape, channels):
 
 def test_receptive_field_plot_is_legible(model):
     figure = plot_receptive_field(model)
-    assert title(figure).startswith("resnet8, centre unit")
+    assert title(figure).startswith("resnet8, center unit")
     assert_legible(figure)
 
 

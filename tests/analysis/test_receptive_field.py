@@ -44,7 +44,7 @@ def test_field_size_matches_published_values(name):
 def test_field_center_matches_the_published_value():
     model = keras.applications.InceptionResNetV2(weights=None, include_top=False, input_shape=(299, 299, 3))
     last = receptive_field(model).iloc[-1]
-    assert (last["size"], last["centre"]) == ((3039, 3039), (37, 37))
+    assert (last["size"], last["center"]) == ((3039, 3039), (37, 37))
 
 
 def test_alexnet_matches_the_published_size():
@@ -102,7 +102,7 @@ def test_gradient_is_nonzero_exactly_in_the_theoretical_field(name):
     rows, columns = np.nonzero(field)
     for seen, axis in ((rows, 0), (columns, 1)):
         unit = (last["output_shape"][axis + 1] - 1) // 2
-        center = unit * last["stride"][axis] + last["centre"][axis]
+        center = unit * last["stride"][axis] + last["center"][axis]
         reach = (last["size"][axis] - 1) / 2
         assert seen.min() == max(center - reach, 0)
         assert seen.max() == min(center + reach, field.shape[axis] - 1)

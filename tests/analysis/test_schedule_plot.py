@@ -7,7 +7,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.analysis import plot_extension, plot_schedule
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.recipe import catalog
 
 RECIPE = catalog.load("resnet20_cifar").change(**{"train.epochs": 10})

@@ -85,7 +85,7 @@ def plugin(tmp_path, monkeypatch):
 
 def test_model_trains_with_plugin_operations_and_views(plugin, tmp_path):
     ops = ["top_left", "add_constant(7)", "flip_lr", "darker"]
-    changes = {"train.epochs": 1, "train.warmup": "0 epochs", "data.batch_size": 8, "data.image_size": 8}
+    changes = {"train.epochs": 1, "optimizer.warmup": "0 epochs", "data.batch_size": 8, "data.image_size": 8}
     run = cr.fit("resnet8_digits", data=DATA, workdir=tmp_path, progress=False, **changes, **{"augment.ops": ops})
     assert run.recipe.augment.ops == tuple(ops)
     plain, turned = run.predict(IMAGES[:3, ::-1]), run.predict(IMAGES[:3], tta="upside_down")

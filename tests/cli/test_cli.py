@@ -61,7 +61,7 @@ def test_experiment_prints_its_question_and_results(tmp_path):
     small = ("data=digits", "pixels=8", "images=60", "epochs=1")
     done = command("experiment", "plain_and_residual", *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr  # TensorFlow warns of retracing in trainings this short
-    assert "Do deeper nets train worse" in done.stdout
+    assert "Do deeper networks train worse" in done.stdout
     kinds = [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("plain ", "residual "))]
     assert kinds == ["plain", "plain", "residual", "residual"]
     assert (tmp_path / "experiments" / "plain_and_residual" / "histories.png").stat().st_size > 10_000

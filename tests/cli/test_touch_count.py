@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from cnnrecipes.cli.options import JsonOption
 from cnnrecipes.cli.output import print_json
-from cnnrecipes.cli.registry import command
+from cnnrecipes.cli.command_registry import command
 
 
 @command("count-words", group="Extras")

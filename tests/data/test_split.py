@@ -1,4 +1,4 @@
-"""Splits: shares, groups, folds, stability when data is added; class balance."""
+"""Splits: shares, groups, folds, rare classes, stability when data is added; class balance."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.data.split import by_content, fold, grouped, stratified
+from cnnrecipes.data.split import by_content, fold, fold_by_content, grouped, stratified
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError
-from cnnrecipes.optim.recipe_loss import RecipeLoss, class_weights
+from cnnrecipes.keras_optim.recipe_loss import RecipeLoss, class_weights
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 4, 400)
 GROUPS = RANDOM.integers(0, 60, 400)
+THREE = np.arange(120) % 3  # labels of three classes
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -178,3 +179,58 @@ def test_array_views_can_be_split_by_content(view):
     images = RANDOM.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)[view]
     source = open_source((images, np.arange(60) % 2), Data(name="x", validation=0.3, split="content"))
     assert 5 < len(source.split("validation")) < 35
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.3, 0.4, 0.6, 0.7, 0.9])
+@pytest.mark.parametrize("seed", range(3))
+def test_grouped_split_keeps_shares_and_class_proportions(share, seed):
+    random = np.random.default_rng(seed)
+    labels, groups = random.integers(0, 4, 2000), random.integers(0, 200, 2000)
+    parts = grouped(labels, groups, {"validation": share}, seed)
+    assert len(parts["validation"]) / 2000 == pytest.approx(share, abs=0.02)
+    for label in range(4):
+        held = np.sum(labels[parts["validation"]] == label) / np.sum(labels == label)
+        assert held == pytest.approx(share, abs=0.06)
+    assert not set(groups[parts["train"]]) & set(groups[parts["validation"]])
+    again, other = (grouped(labels, groups, {"validation": share}, s) for s in (seed, seed + 1))
+    np.testing.assert_array_equal(parts["validation"], again["validation"])
+    assert not np.array_equal(parts["validation"], other["validation"])
+
+
+@pytest.mark.parametrize("count", [3, 4, 7])
+@pytest.mark.parametrize("shares", [{"test": 0.1, "validation": 0.1}, {"test": 0.45, "validation": 0.45}])
+def test_few_groups_give_every_split_at_least_one(count, shares):
+    groups = np.arange(120) // 3 % count
+    parts = grouped(THREE, groups, shares, 0)
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(120))
+    owners = [set(groups[part]) for part in parts.values()]
+    assert all(owners)
+    assert sum(map(len, owners)) == count
+    assert set(THREE[parts["train"]]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_class_of_one_group_is_in_the_training_split(seed):
+    labels, groups = np.where(np.arange(120) < 6, 3, THREE), np.arange(120) // 6
+    parts = grouped(labels, groups, {"validation": 0.8}, seed)
+    assert set(labels[parts["train"]]) == {0, 1, 2, 3}
+
+
+def test_folds_by_content_are_stable_when_examples_are_added():
+    contents = [f"photo {i}" for i in range(1000)]
+    before, after = (fold_by_content(some, 5, 2, 0)["validation"] for some in (contents, [*contents, "new", "newer"]))
+    assert set(after) - set(before) <= {1000, 1001}
+    assert set(before) <= set(after)
+    assert len(before) == pytest.approx(200, abs=5 * np.sqrt(160))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rare_class_stays_in_training_with_its_copies_by_content(seed):
+    contents = [f"photo {i // 2}" for i in range(60)]
+    labels = np.where(np.arange(60) < 4, 1, 0)
+    parts = by_content(contents, {"validation": 0.6}, seed, labels)
+    assert set(labels[parts["train"]]) == {0, 1}
+    assert not {contents[i] for i in parts["train"]} & {contents[i] for i in parts["validation"]}
+    moved = set(by_content(contents, {"validation": 0.6}, seed)["validation"]) - set(parts["validation"])
+    assert len(moved) in (0, 2)
+    assert all(labels[i] == 1 for i in moved)

@@ -122,5 +122,5 @@ def test_invalid_state_file_is_named(name, content, words, tmp_path):
 def test_unsupported_objects_and_architectures_are_refused():
     with pytest.raises(cr.ModelError, match="the state is a list; give a .npz or .safetensors file, or a mapping"):
         cr.load_state_dict(net(), [1, 2])
-    with pytest.raises(cr.ModelError, match="wrn16_4: no PyTorch layout is known for its layer 'last_norm'"):
+    with pytest.raises(cr.ModelError, match="wrn16_4: no PyTorch layout is known for the layer 'last_norm'"):
         cr.load_state_dict(net("wrn16_4"), {})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.models import ARCHITECTURES, HEADS, Architecture, families, find, register, registry, stages
+from cnnrecipes.models import ARCHITECTURES, HEADS, Architecture, families, find, heads, register, registry, stages
 
 ROW = """
 import dataclasses
@@ -60,9 +60,9 @@ register_head("two_poolings", two_poolings)
 @pytest.fixture(autouse=True)
 def _restored_registries(monkeypatch):
     """Remove what a test registers."""
-    rows, heads = dict(registry._ROWS), dict(HEADS)
+    rows, known_heads = dict(registry._ROWS), dict(heads._ROWS)
     yield
-    for kept, known in ((registry._ROWS, rows), (HEADS, heads)):
+    for kept, known in ((registry._ROWS, rows), (heads._ROWS, known_heads)):
         kept.clear()
         kept.update(known)
 

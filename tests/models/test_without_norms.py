@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
+from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
 from cnnrecipes.layers import with_keras_norms
 from cnnrecipes.models import ARCHITECTURES
-from cnnrecipes.optim.recipe_optimizer import build_optimizer
 from cnnrecipes.recipe import schema
 
 RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.options.get("shortcut", "none") != "none"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.optim.recipe_loss import RecipeLoss, build_loss
+from cnnrecipes.keras_optim.recipe_loss import RecipeLoss, build_loss
 from cnnrecipes.recipe import schema
 
 RANDOM = np.random.default_rng(0)

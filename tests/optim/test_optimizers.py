@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError, TrainingError
+from cnnrecipes.keras_optim.recipe_optimizer import RecipeOptimizer, build_optimizer
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
+from cnnrecipes.models import build
 from cnnrecipes.optim.optimizers.sgd import SGD
-from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer, build_optimizer
-from cnnrecipes.optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe import catalog, schema
 
@@ -53,6 +54,53 @@ def trained(steps, **changes):
 )
 def test_steps_match_pytorch(changes, steps, recorded):
     np.testing.assert_allclose(trained(steps, **changes), recorded, rtol=1e-6, atol=1e-6)
+
+
+class TwoWeights(keras.Model):
+    """A matrix and a bias, as in the recorded PyTorch example."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = self.add_weight(shape=(2, 2), name="kernel")
+        self.b = self.add_weight(shape=(2,), name="bias")
+        self.w.assign([[1.0, -2.0], [0.5, 3.0]])
+        self.b.assign([1.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "recorded"),
+    [
+        # torch 2.13.0, three steps at lr 0.05 on loss_i = (i+1)/2 sum(w^2) + sum(w * [[1, 2], [3, 4]]) + sum(b^3):
+        # SGD(momentum=0.9, nesterov=True, weight_decay=0.1) and AdamW(weight_decay=0.1, eps=1e-7), no decay on b
+        (
+            {"name": "sgd"},
+            [0.0449318215, -1.3423316479, -0.7603266239, -0.1783217192, 0.2191872597, -3.1912705898],
+        ),
+        (
+            {"name": "adamw(epsilon=1e-7)"},
+            [0.8365480304, -1.8915479183, 0.3430438936, 2.8065836430, 0.8507438302, -1.1502468586],
+        ),
+    ],
+)
+def test_three_optimizer_steps_match_pytorch(changes, recorded):
+    model = TwoWeights()
+    made = build_optimizer(schema.Optimizer(weight_decay=0.1, **changes), model, 0.05)
+    for i in range(3):
+        with tf.GradientTape() as tape:
+            w, b = model.w.value, model.b.value
+            loss = (i + 1) / 2 * tf.reduce_sum(w**2) + tf.reduce_sum(w * [[1.0, 2], [3, 4]]) + tf.reduce_sum(b**3)
+        made.apply_gradients(zip(tape.gradient(loss, [w, b]), [model.w, model.b], strict=True))
+    found = np.concatenate([model.w.numpy().ravel(), model.b.numpy()])
+    np.testing.assert_allclose(found, recorded, atol=2e-6)
+
+
+def test_norms_and_biases_have_no_weight_decay():
+    model = build("resnet8", input_shape=(8, 8, 1), classes=3)
+    made = build_optimizer(schema.Optimizer(), model, 0.1)
+    made.build(model.trainable_variables)
+    decayed = [v for v in model.trainable_variables if made._use_weight_decay(v)]
+    assert {v.path.split("/")[-1] for v in decayed} == {"kernel"}
+    assert len(decayed) == 8
 
 
 def recipe_sgd(learning_rate, *, nesterov=False, **options):

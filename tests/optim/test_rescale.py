@@ -28,7 +28,7 @@ def test_shipped_recipe_can_be_trained_for_one_epoch(name):
 
 
 def test_lengths_that_do_not_fit_are_scaled_together_with_a_warning():
-    with pytest.warns(CNNRecipesWarning, match="182 epochs has no room in 91.*2.5 epochs.*45.5 epochs.*68 epochs"):
+    with pytest.warns(CNNRecipesWarning, match="182 epochs does not fit into 91.*2.5 epochs.*45.5 epochs.*68 epochs"):
         optimizer = changed(91, schedule=HE, warmup="5 epochs")
     assert optimizer.warmup == Duration(2.5, "epochs")
     assert SCHEDULES.parse(optimizer.schedule) == SCHEDULES.parse("multi_step(['45.5 epochs', '68 epochs'], 0.2)")

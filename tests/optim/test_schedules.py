@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.rescale import clipped
 from cnnrecipes.recipe import schema
 
@@ -20,6 +20,11 @@ RECORDED = {
     (3, 0.1): [0.0994415435, 0.0462637103, 4e-07],
     (10, 0.1): [
         0.004, 0.052, 0.1, 0.0950484632, 0.0811745654, 0.0611262022, 0.0388741978, 0.0188258346, 0.0049519368, 4e-07,
+    ],
+    (20, 0.4): [
+        0.016, 0.0526687371, 0.148668737, 0.267331263, 0.363331263, 0.4, 0.394985602, 0.380193853, 0.356366471,
+        0.324698262, 0.286777201, 0.244504809, 0.2000008, 0.155496791, 0.113224399, 0.0753033384, 0.043635129,
+        0.0198077472, 0.00501599751, 1.6e-06,
     ],
     (37, 0.4): [
         0.016, 0.0252134834, 0.0519696805, 0.0937006981, 0.146401452, 0.205014052, 0.263913225, 0.317446194,
@@ -90,6 +95,18 @@ def rates(total_epochs=4, steps=3, batch_size=256, n=None, **optimizer):
 @pytest.mark.parametrize("text", TORCH)
 def test_schedule_matches_pytorch(text):
     np.testing.assert_allclose(rates(schedule=text), TORCH[text], rtol=2e-6)
+
+
+def test_cosine_schedule_with_warmup_matches_its_formula():
+    found = rates(10, 10, learning_rate=0.4, warmup="20%", n=101)
+    steps = np.arange(101)
+    falling = 0.2 * (1 + np.cos(np.pi * (steps - 20) / 80))
+    np.testing.assert_allclose(found, np.where(steps < 20, 0.4 * (steps + 1) / 21, falling), atol=1e-6)
+
+
+def test_constant_schedule_stays_constant_after_warmup():
+    found = rates(10, 10, learning_rate=0.4, schedule="constant", warmup="10 steps")
+    np.testing.assert_allclose(found, np.minimum((np.arange(100) + 1) / 11, 1) * 0.4, atol=1e-6)
 
 
 def test_trapezoid_rises_holds_and_falls_linearly():
@@ -189,7 +206,7 @@ def test_schedule_survives_serialization():
         ({"schedule": "step('9 epochs')"}, r"every = '9 epochs' is 27 steps of a training of 12"),
         ({"schedule": "step('0.1 epochs')"}, "less than a step"),
         ({"schedule": "multi_step(['2 epochs', '5 epochs'])"}, r"milestone.* = '5 epochs' is 15 steps"),
-        ({"schedule": "multi_step(['75%', '6 steps'])"}, r"at steps \[9, 6\]; each comes after"),
+        ({"schedule": "multi_step(['75%', '6 steps'])"}, r"at steps \[9, 6\]; give them in increasing order"),
         ({"schedule": "trapezoid('80%')", "warmup": "1 epoch"}, "warm-up of 3 steps and a cooldown of 10 do not fit"),
         ({"schedule": "warm_restarts('13 steps')"}, "13 steps"),
         ({"extensions": ["restart(4)"]}, "raise train.epochs above 4"),

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 import cnnrecipes as cr
-from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
-from cnnrecipes.optim.recipe_schedule import build_schedule
+from cnnrecipes.keras_optim.recipe_optimizer import RecipeOptimizer
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 
 images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
 base = cr.Recipe.recorded({"data": {"name": "random", "batch_size": 8}, "model": {"name": "resnet8"},
@@ -52,8 +52,8 @@ CHANGES = {
 def found(tmp_path_factory):
     """The report of a process with the example of docs/training.md as a plugin."""
     folder = tmp_path_factory.mktemp("outside")
-    (folder / "my_methods.py").write_text(EXAMPLE)
-    paths = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "CNNRECIPES_PLUGINS": "my_methods"}
+    (folder / "my_plugin.py").write_text(EXAMPLE)
+    paths = {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "CNNRECIPES_PLUGINS": "my_plugin"}
     command = [sys.executable, "-c", PROGRAM, json.dumps(CHANGES), str(ROOT / "docs" / "optim_table.py")]
     done = subprocess.run(command, cwd=folder, env={**os.environ, **paths}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

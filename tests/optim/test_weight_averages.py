@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from linear_training import LinearTraining
 
-from cnnrecipes.optim.recipe_optimizer import build_optimizer
+from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
 from cnnrecipes.optim.weight_averages import EMA, Lookahead, build_averages
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs.weights import read_weights

@@ -22,7 +22,8 @@ from cnnrecipes import models
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs.artifact import ENTRY, Artifact, softmax
+from cnnrecipes.runs.artifact import Artifact, softmax
+from cnnrecipes.runs.artifact_file import ENTRY
 
 
 @pytest.fixture(scope="module")

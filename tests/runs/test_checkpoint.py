@@ -42,7 +42,7 @@ def test_temporary_files_of_a_killed_writer_are_deleted(tmp_path):
     folder = run_with_checkpoints(tmp_path) / FOLDER
     for name in (".123.step_000000005.npz", ".123.best.npz", "best.npz"):
         (folder / name).touch()
-    checkpoint.Writer(tmp_path)
+    checkpoint.Writer(tmp_path).delete_leftovers()
     assert [path.name for path in folder.iterdir()] == ["best.npz"]
 
 
@@ -55,7 +55,7 @@ def test_truncated_checkpoint_falls_back_to_the_previous_one(tmp_path, kept):
     assert "step_000000010.npz" in said[0]
     assert "the one before it is used" in said[0]
     (newest.with_name("step_000000005.npz")).write_bytes(b"")
-    with pytest.raises(RunError, match="there is no other"):
+    with pytest.raises(RunError, match="there is no other checkpoint"):
         checkpoint.newest(tmp_path, said.append)
 
 
@@ -76,7 +76,7 @@ def test_restore_assigns_all_variables_or_none(tmp_path):
     arrays = checkpoint.capture({"model": [first], "counters": [second]})
     first.assign(np.zeros((2, 3))), second.assign(9)
     found = Checkpoint(tmp_path / "x", arrays, state(1), FINGERPRINT)
-    with pytest.raises(RunError, match=r"shape \(2, 3\) there and \(3, 2\) here"):
+    with pytest.raises(RunError, match=r"shape \(2, 3\) in the checkpoint and \(3, 2\) in this model"):
         found.restore({"model": [keras.Variable(np.zeros((3, 2)))], "counters": [second]})
     with pytest.raises(RunError, match="has 2 variables, this training 1"):
         found.restore({"model": [first]})

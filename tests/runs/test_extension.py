@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.optim.recipe_schedule import build_schedule as planned
+from cnnrecipes.keras_optim.recipe_schedule import build_schedule as planned
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.extension import extended
 from cnnrecipes.runs.weights import read_weights

@@ -114,7 +114,8 @@ def test_multi_scale_keeps_the_aspect_ratio(artifact):
     whole = predictor.fully_convolutional(artifact.model)
     scaled = np.round(tf.image.resize(IMAGE, (48, 62), antialias=True)).astype(np.uint8)
     found = next(predictor.Scorer(artifact, "multi_scale([48])").scores([IMAGE]))
-    np.testing.assert_allclose(found, log_softmax(whole(scaled[None]).numpy()[0].astype(float)), rtol=2e-6, atol=1e-5)
+    # Equal up to float32 rounding, as in the test above.
+    np.testing.assert_allclose(found, log_softmax(whole(scaled[None]).numpy()[0].astype(float)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [32, 224])
@@ -207,14 +208,14 @@ def test_rectangular_model_has_views_of_its_size():
     [
         ("flip", "unknown view 'flip'.*flip_lr"),
         (["center(short_side=16)"], "short_side 16 is below the model's size 32"),
-        ("shift(32)", "32 pixels leaves nothing"),
+        ("shift(32)", "32 pixels is not smaller than"),
         ("shift(-1)", "pixels is -1"),
         ("ten_crop(short_side=-40)", "short_side is -40"),
         ("ten_crop(5000)", "short_side is 5000.*4096"),
         ("multi_scale([])", "short_sides"),
-        ([], r"tta is \[\]; give a view"),
+        ([], r"tta is \[\]; give one or several of the views"),
         ("", "cannot read the view ''"),
-        (3, "tta is 3; give a view"),
+        (3, "tta is 3; give one or several of the views"),
     ],
 )
 def test_invalid_views_raise(artifact, given, words):

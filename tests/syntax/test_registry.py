@@ -68,11 +68,11 @@ def test_redefined_class_replaces_the_earlier_one(animals):
 def test_invalid_registration_raises(animals):
     with pytest.raises(RegistrationError, match="animal 'stone' is <class 'int'>; register a subclass of .*Animal"):
         animals.register("stone")(int)
-    with pytest.raises(RegistrationError, match="name 'sea-gull' is no identifier"):
+    with pytest.raises(RegistrationError, match="name 'sea-gull' is not an identifier"):
         animals.register("sea-gull")(Animal)
 
 
-def test_package_modules_and_plugins_are_imported_at_the_first_lookup(animals, tmp_path, monkeypatch):
+def test_package_modules_and_plugins_are_found(animals, tmp_path, monkeypatch):
     monkeypatch.setattr(call_syntax, "animals", animals, raising=False)
     code = "from cnnrecipes.syntax.call_syntax import animals\n@animals.register({0!r})\nclass It(animals._base): pass"
     (tmp_path / animals._package / "cats.py").write_text(code.format("cat"))
@@ -87,6 +87,27 @@ def test_plugin_that_cannot_be_imported_raises(animals, monkeypatch):
     for _ in range(2):
         with pytest.raises(RegistrationError, match="'no_such_plugin' of CNNRECIPES_PLUGINS: No module.*PYTHONPATH"):
             list(animals)
+
+
+def test_lookup_of_a_built_in_name_imports_no_plugins(animals, tmp_path, monkeypatch):
+    monkeypatch.setattr(call_syntax, "animals", animals, raising=False)
+    code = "from cnnrecipes.syntax.call_syntax import animals\n@animals.register('cat')\nclass It(animals._base): pass"
+    (tmp_path / animals._package / "cats.py").write_text(code)
+    monkeypatch.setenv("CNNRECIPES_PLUGINS", "no_such_plugin")
+    assert animals.parse("cat").legs == 4
+    with pytest.raises(RegistrationError, match="no_such_plugin"):
+        animals.parse("wolf")
+
+
+def test_error_in_a_plugin_is_no_value_error(animals, tmp_path, monkeypatch):
+    """Pydantic would report a ValueError as an invalid value of a recipe."""
+    (tmp_path / "broken_plugin.py").write_text("int('four')")
+    monkeypatch.setenv("CNNRECIPES_PLUGINS", "broken_plugin")
+    with pytest.raises(
+        RegistrationError, match="'broken_plugin' of CNNRECIPES_PLUGINS: ValueError: .*'four'"
+    ) as caught:
+        animals.parse("wolf")
+    assert not isinstance(caught.value, ValueError)
 
 
 def test_signature_shows_required_parameters_and_rounded_defaults():

@@ -25,6 +25,7 @@ from tensorboard.util import tensor_util
 from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import schema
 from cnnrecipes.recipe.tables import LoggerName
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training import loggers
 from cnnrecipes.training.callbacks.epochs import HistoryFile
 
@@ -66,7 +67,7 @@ def trained(made, folder, first=0, last=3, stop=False, history="history.csv"):
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
     model.add(keras.layers.Dense(3))
     model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    callbacks = [Record(), HistoryFile(folder / history), *made, *([Stop()] if stop else [])]
+    callbacks = [Record(), HistoryFile(TrainState(1), folder / history), *made, *([Stop()] if stop else [])]
     try:
         model.fit(
             IMAGES,
@@ -358,6 +359,6 @@ def test_mlflow_error_does_not_end_the_training(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mlflow, "log_metrics", refuse)
-    with pytest.warns(UserWarning, match="MLflow did not take.*the server is away"):
+    with pytest.warns(UserWarning, match="MLflow did not record.*the server is away"):
         history = trained(loggers.loggers(recipe_of("mlflow"), tmp_path), tmp_path)
     assert len(history) == 3

@@ -120,7 +120,7 @@ def test_resume_of_a_finished_training_makes_no_steps(tmp_path):
 
 
 def test_early_stopping_survives_resume(tmp_path):
-    """As after a kill between the last step and the artifact."""
+    """Resumed from the last checkpoint of a training that stopped early, it makes no further epochs."""
     options = {"early_stopping": 1, "epochs": 30, "learning_rate": 1e-9}
     expected = LinearTraining(tmp_path, **options).run()
     assert len(expected.state.history) < 30
@@ -137,4 +137,4 @@ def test_damaged_best_weights_are_reported_and_last_weights_used(tmp_path):
     training = LinearTraining(tmp_path, learning_rate=1e-9, epochs=4, callbacks=[Damage()])
     outcome = training.run()
     assert outcome.epoch == 4
-    assert "the last weights are kept instead" in training.said[-1]
+    assert "the last weights are used instead" in training.said[-1]

@@ -1,4 +1,4 @@
-"""Augmentation inside the training step gives the same values as in the input pipeline."""
+"""`TrainModel`: augmentation in the step equals that of the input pipeline; saved weights are the inner model's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
+from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.train_model import TrainModel
 
 RANDOM = np.random.default_rng(0)
@@ -61,13 +62,13 @@ def test_xla_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
         images = keras.Input((12, 12, 3), dtype="uint8")
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255, dtype="float32")(images))
         model = keras.Model(images, keras.layers.Dense(4, kernel_initializer="zeros")(flat))
-        trainee = TrainModel(model, augmentation=augmentation if in_step else None)
+        train_model = TrainModel(model, augmentation=augmentation if in_step else None)
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        trainee.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=True)
-        trainee.make_train_function()
-        trainee.steps = trainee.left_in_epoch = 2
+        train_model.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=True)
+        train_model.make_train_function()
+        train_model.progress = TrainState(steps_per_epoch=2, steps_per_execution=2)
         batches = batching.training_batches(split, recipe, MEAN, 4, last_step=2, augmentation=augmentation)
-        trainee.train_function(iter(batches))
+        train_model.train_function(iter(batches))
         weights.append(model.get_weights())
     assert np.abs(weights[0][0]).max() > 0
     for one, other in zip(*weights, strict=True):

@@ -50,11 +50,11 @@ class Report:
     folder: str = ""
 
     def short(self, file: str) -> str:
-        """Return a file's path relative to `folder`."""
+        """Return a file's path relative to `folder`; a path outside of `folder` is returned unchanged."""
         return file[len(self.folder) + 1 :] if self.folder and file.startswith(self.folder) else file
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as JSON types."""
+        """Return all fields of the report as a dict of JSON types."""
         return {
             "name": self.name,
             "trainable": self.trainable,
@@ -72,7 +72,7 @@ class Report:
         return display.text(self)
 
     def _repr_html_(self) -> str:
-        """Return the HTML that a notebook shows."""
+        """Return the HTML that a notebook shows for the report."""
         return display.fragment(self)
 
     def save(self, output: str | Path | None = None) -> list[Path]:
@@ -109,7 +109,7 @@ def check_data(
 ) -> Report:
     """Check all images of a data set: unreadable files, odd images, duplicates, leakage between splits, class sizes.
 
-    Whether training is possible is determined by the same functions as in `fit`.
+    The same functions as in `fit` determine if training is possible.
 
     Args:
         data: see `fit`.
@@ -194,13 +194,13 @@ def _common_folder(files: list[str]) -> str:
 
 
 def quarantine(unreadable: Mapping[str, str]) -> str:
-    """Return one line per unreadable file: its path as a JSON string, a tab, and the reason."""
+    """Return one line per unreadable file: the path as a JSON string, a tab, and the reason."""
     lines = (f"{json.dumps(file, ensure_ascii=False)}\t{' '.join(why.split())}\n" for file, why in unreadable.items())
     return user_cache.storable("".join(lines))
 
 
 def _split_problems(source: Source) -> list[str]:
-    """Return the problems of taking the default validation split from the training images."""
+    """Return the problems of splitting the default validation split off the training images; [] if there are none."""
     try:
         return split_off(source, schema.Data(name="arrays"))[1]
     except DataError as error:
@@ -208,7 +208,7 @@ def _split_problems(source: Source) -> list[str]:
 
 
 def _groups(source: Source) -> list[Any]:
-    """Return the group of each image from the group column of a table, or None."""
+    """Return the group of each image from a table's group column; None for an image without a group."""
     return [
         group
         for split in source.splits.values()

@@ -31,13 +31,13 @@ _ENDINGS = {
 
 _TROUBLES = {
     "labels": ("error", "in different classes", ": all but one of the labels are wrong"),
-    "splits": ("error", "across splits", ": what is measured there was seen in training"),
+    "splits": ("error", "across splits", ": metrics on these splits are measured on training images"),
     "none": ("note", "in one class", ""),
 }
 
 
 class Member(NamedTuple):
-    """A file of a group with its split and class."""
+    """A file of a group of files, with the file's split and class."""
 
     file: str
     split: str
@@ -46,7 +46,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding of a check.
+    """One finding of a data set check.
 
     Attributes:
         severity: "error": files are left out, or metrics would be misleading; "warning": should be inspected; "note":
@@ -64,35 +64,35 @@ class Finding:
     groups: tuple[tuple[Member, ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the finding as in report.json."""
+        """Return the finding as a dict of JSON types, as in report.json."""
         groups = [[{"file": one.file, "split": one.split, "class": one.label} for one in some] for some in self.groups]
         return {**vars(self), "groups": groups}
 
 
 def odd_files(found: Sequence[FileInfo]) -> Iterator[Finding]:
-    """Find unreadable files, wrong extensions, tiny and one-colour images, rare color modes, rotated images."""
+    """Find unreadable files, wrong extensions, tiny and one-color images, rare color modes, rotated images."""
     whole = [one for one in found if not one.error]
     modes = Counter(one.mode for one in whole if one.mode)
     usual = modes.most_common(1)[0][0] if modes else ""
     small = median(min(one.width, one.height) for one in whole) < 2 * TINY if whole else True
     yield from _finding(found, "error", "unreadable", "unreadable, will be left out", lambda one: one.error)
-    yield from _finding(whole, "warning", "wrong extension", "of another kind than the name says", _misnamed)
+    yield from _finding(whole, "warning", "wrong extension", "whose format differs from the extension", _misnamed)
     if not small:
         tiny = f"with a side below {TINY} pixels, unlike most images"
         yield from _finding(whole, "warning", "tiny", tiny, lambda one: min(one.width, one.height) < TINY)
     for kind in _rare(one.kind for one in whole):
-        stranger = f"the only {kind}; often a stray file, as a page's own picture or a sign for one not found"
+        stranger = f"the only {kind}; often a stray file, for example a logo or a placeholder"
         yield from _finding(whole, "warning", f"rare kind {kind}", stranger, lambda one, kind=kind: one.kind == kind)
-    yield from _finding(whole, "warning", "one colour", "nothing but one colour", lambda one: one.flat)
+    yield from _finding(whole, "warning", "one color", "of a single color", lambda one: one.flat)
     for mode in sorted(set(modes) - {usual}):
         converted = f"stored as {mode}, most as {usual}; converted when read"
         yield from _finding(whole, "note", f"mode {mode}", converted, lambda one, mode=mode: one.mode == mode)
-    upright = "stored lying or mirrored; turned by their EXIF orientation when read"
+    upright = "stored rotated or mirrored; their EXIF orientation is applied when they are read"
     yield from _finding(whole, "note", "turned", upright, lambda one: one.orientation != 1)
 
 
 def _rare(kinds: Iterable[str]) -> list[str]:
-    """Return the values that occur once in at least 100."""
+    """Return the values that occur exactly once among at least 100 values."""
     counts = Counter(kinds)
     return sorted(kind for kind, n in counts.items() if n == 1 and counts.total() >= 100)
 
@@ -127,7 +127,7 @@ def repeated(found: Sequence[FileInfo], located: Sequence[Place]) -> Iterator[Fi
 
 
 def leaks(found: Sequence[FileInfo], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
-    """Find groups with files in two splits; the group of a file is None if it has none."""
+    """Find groups with files in two splits; `groups` has the group of each file, None for a file without a group."""
     members = defaultdict(list)
     for i, group in enumerate(groups):
         if group is not None:
@@ -135,8 +135,8 @@ def leaks(found: Sequence[FileInfo], located: Sequence[Place], groups: Sequence[
     leaking = {group: some for group, some in members.items() if len({located[i][0] for i in some}) > 1}
     if leaking:
         message = (
-            f"{counted(len(leaking), 'group')} in two splits, for example {listed(leaking, 3)}: what is measured "
-            "there was seen in training"
+            f"{counted(len(leaking), 'group')} in two splits, for example {listed(leaking, 3)}: metrics on "
+            "these splits are measured on images of groups seen in training"
         )
         yield _grouped("error", "leaking groups", message, leaking.values(), found, located)
 
@@ -149,7 +149,7 @@ def _grouped(
     found: Sequence[FileInfo],
     located: Sequence[Place],
 ) -> Finding:
-    """Return a finding about groups of positions."""
+    """Return a finding about groups of files, which are given as positions in `found`."""
     members = tuple(tuple(Member(found[i].path, *located[i]) for i in group) for group in groups)
     return Finding(severity, kind, message, tuple(one.file for group in members for one in group), members)
 
@@ -165,15 +165,15 @@ def count(images: Mapping[Place, int]) -> pd.DataFrame:
 
 
 def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
-    """Find classes that a split lacks, or would lack if it is split off, and very uneven classes."""
+    """Find classes without images in a split (of the data, or yet to be split off), and very uneven class sizes."""
     if "train" not in counts:
         return
     train = counts["train"]
     few = [f"{name!r} ({n})" for name, n in train[(train > 0) & (train < 3)].items()]
     if few and not {"validation", "test"} <= set(counts.columns):
         message = (
-            f"few images of {', '.join(few)}: a class needs 2 for train and validation, 3 with a test split; what is "
-            "taken from the training images does not measure classes with fewer"
+            f"few images of {', '.join(few)}: a class needs 2 for train and validation, 3 with a test split; splits "
+            "taken from the training images do not measure classes with fewer"
         )
         yield Finding("warning", "few images", message)
     for split in counts.columns.drop("train"):

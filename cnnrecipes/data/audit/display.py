@@ -48,7 +48,7 @@ def fragment(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Return the verdict: whether training may go on."""
+    """Return "training may go on" for trainable data, otherwise "training may not go on", as text."""
     return "training may go on" if report.trainable else "training may not go on"
 
 
@@ -58,7 +58,7 @@ def _more_classes(report: Report) -> list[str]:
 
 
 def _files(finding: Finding, report: Report) -> str:
-    """Return the first files of a finding, or of its first group, and the number of the others, as HTML."""
+    """Return HTML with the first files of a finding, or of its first group, and the number of the others."""
     files, more = [report.short(file) for file in finding.files], []
     if finding.groups:
         files = [f"{report.short(one.file)} ({one.split}, {one.label})" for one in finding.groups[0]]

@@ -47,10 +47,10 @@ def near(looks: Sequence[str]) -> list[list[int]]:
 
 
 def _components(words: np.ndarray) -> np.ndarray:
-    """Return the labels (N,) of the connected components of words (N, 2) within a Hamming distance of NEAR bits.
+    """Return component labels (N,) of 128-bit hashes (N, 2) uint64; hashes within NEAR bits are connected.
 
-    Multi-index hashing (Norouzi et al. 2012): two words that differ in 7 bits agree in at least one of 8 bands of 16
-    bits, so only words that share a band are compared.
+    Multi-index hashing (Norouzi et al. 2012): two hashes that differ in 7 bits agree in at least one of 8 bands of 16
+    bits, so only hashes that share a band are compared.
     """
     links, large = [], []
     for band in words.view(np.uint16).T:
@@ -69,7 +69,7 @@ def _components(words: np.ndarray) -> np.ndarray:
 
 
 def _links_in_small_buckets(words: np.ndarray, band: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return the near pairs (2, M) in buckets of at most _SMALL words."""
+    """Return the pairs (2, M) of hashes within NEAR bits, from buckets (an equal band) of at most _SMALL hashes."""
     sizes = np.bincount(band, minlength=2**16)[band]
     order = order[sizes[order] <= _SMALL]
     pairs = []
@@ -85,7 +85,10 @@ def _links_in_small_buckets(words: np.ndarray, band: np.ndarray, order: np.ndarr
 
 
 def _merge_bucket(words: np.ndarray, bucket: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Compare the pairs of a bucket that are not yet in one component; return the merged labels."""
+    """Return component labels after connecting all hashes of one bucket that are within NEAR bits of each other.
+
+    Pairs that are in one component already are not compared.
+    """
     for start in range(0, len(bucket), _ROWS):
         rows, rest = bucket[start : start + _ROWS], bucket[start + 1 :]
         for first in range(0, len(rest), _COLUMNS):
@@ -109,7 +112,7 @@ def _merge_bucket(words: np.ndarray, bucket: np.ndarray, labels: np.ndarray) -> 
 
 
 def _merge(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the labels after merging the components of each pair of `first` and `second`."""
+    """Return the component labels after connecting `first` and `second`, pairs of hashes by position."""
     if not len(first):
         return labels
     links = coo_array((np.ones(len(first), bool), (labels[first], labels[second])), (len(labels), len(labels)))

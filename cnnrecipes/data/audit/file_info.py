@@ -78,7 +78,7 @@ def inspect_images(names: Sequence[str], read: Callable[[int], bytes | np.ndarra
 
 
 def _pool() -> ThreadPoolExecutor:
-    """Return a pool of at least two threads, so that one image is read while another is decoded."""
+    """Return a thread pool of at least two threads, so that one image is read while another is decoded."""
     return ThreadPoolExecutor(max(2, os.cpu_count() or 1))
 
 
@@ -94,7 +94,7 @@ def _of(path: str, cached: tuple | None) -> FileInfo:
 
 
 def describe(path: str, content: bytes | np.ndarray, *, modified: int = 0) -> FileInfo:
-    """Inspect an encoded image or a decoded one (H, W, C), uint8; `path` names it in the result."""
+    """Inspect an image, encoded bytes or a decoded array (H, W, C) uint8, that the result names `path`."""
     if isinstance(content, np.ndarray):
         digest = hashlib.blake2b(content.tobytes(), digest_size=16).hexdigest()
         return FileInfo(path, content.nbytes, modified, "array", digest=digest, **_seen(content))

@@ -43,7 +43,7 @@ figure:target img, figure:target div { outline: 3px solid var(--link) }
 
 
 def page(report) -> str:
-    """Return a self-contained HTML document of a `check.Report`; needs no network.
+    """Return a self-contained HTML document of a `check.Report`; displaying it needs no network.
 
     Each file has one thumbnail, at its first finding; later findings link to it.
     """
@@ -59,7 +59,7 @@ def page(report) -> str:
 
 
 class _Pictures:
-    """Thumbnails of the files of a report; records which files have one."""
+    """Thumbnails of the files of a report, with a record of the files that have one already."""
 
     def __init__(self, report):
         self.unreadable = report.unreadable
@@ -70,7 +70,7 @@ class _Pictures:
                 self.kinds.setdefault(file, []).append(finding.kind)
 
     def files(self, finding: Finding) -> str:
-        """Return the HTML of a finding's files: thumbnails of new files, links to the others."""
+        """Return HTML of a finding's files: a thumbnail of each file, or a link to its thumbnail further up."""
         new = [file for file in finding.files if file not in self.anchors]
         known = [file for file in finding.files if file in self.anchors]
         figures = "".join(self.figure(file, finding.kind) for file in new[:_SHOWN])
@@ -80,7 +80,7 @@ class _Pictures:
         return text + _rest(max(len(new) - _SHOWN, 0) + max(len(known) - _SHOWN, 0), "")
 
     def groups(self, finding: Finding) -> str:
-        """Return the HTML of a finding's groups of files, with split and class of each file."""
+        """Return HTML of a finding's groups of files; each file is labelled with its split and class."""
         left, sections = _SHOWN, []
         for group in finding.groups:
             if left <= 0:
@@ -93,7 +93,7 @@ class _Pictures:
         return "".join(sections) + _rest(len(finding.groups) - len(sections), " groups")
 
     def figure(self, file: str, kind: str, where: str = "") -> str:
-        """Return the HTML of a file: thumbnail (or a link to an earlier one), name and other findings."""
+        """Return HTML of one file: a thumbnail (or a link to an earlier one), the file name, and its other findings."""
         notes = f"<br>{html.escape(where)}" if where else ""
         if file in self.anchors:
             link = f"<a href='#{self.anchors[file]}'>picture above</a>"
@@ -124,7 +124,7 @@ def _name(file: str) -> str:
 
 
 def _thumbnail(file: str) -> str:
-    """Return the thumbnail of a file as an HTML image, decoded as in training; a text if that fails."""
+    """Return HTML with the thumbnail of a file, decoded as in training, or with the reason if decoding fails."""
     try:
         content = remote_files.read(file)
         image = Image.fromarray(decode(content, 3).numpy())

@@ -91,13 +91,16 @@ def decode(content: bytes, channels: int) -> tf.Tensor:
 
 
 def choose_route(content: bytes) -> int:
-    """Return the decoding route of a file from its header. Raises ValueError if it is not an image, or is too large."""
+    """Return how to decode a file, from its header: BY_PILLOW, or for TensorFlow the EXIF orientation, 1 to 8.
+
+    Raises ValueError if the file is not a supported image, or has more than MAX_PIXELS pixels.
+    """
     header = read_header(content)
     return BY_PILLOW if header.by_pillow else header.orientation
 
 
 def decode_routed(encoded: tf.Tensor, route: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decode inside a graph, as `decode` does; `route` is the result of `choose_route` for these bytes."""
+    """Decode an image inside a graph, as `decode` does; `route` is the result of `choose_route` for its bytes."""
     route = tf.convert_to_tensor(route)
     image = tf.case(
         [
@@ -110,7 +113,7 @@ def decode_routed(encoded: tf.Tensor, route: tf.Tensor, channels: int) -> tf.Ten
 
 
 def decode_box(encoded: tf.Tensor, route: tf.Tensor, box: tuple, channels: int) -> tf.Tensor:
-    """Decode a box of an image; of an upright JPEG only that part is decoded. Bit-identical to decoding all of it.
+    """Decode a box of an image; of an upright JPEG only the box. Bit-identical to cropping the decoded image.
 
     Args:
         encoded, route: the file's bytes, and the result of `choose_route`.
@@ -137,7 +140,7 @@ def decode_box(encoded: tf.Tensor, route: tf.Tensor, box: tuple, channels: int) 
 
 
 def image_size(encoded: tf.Tensor, route: tf.Tensor) -> tf.Tensor:
-    """Return height and width (2,) int32 of the image after EXIF rotation; of a JPEG, read from its header."""
+    """Return height and width (2,) int32 of an image after EXIF rotation, of a JPEG without decoding."""
 
     def other():
         return tf.shape(decode_routed(encoded, route, 3))[:2]
@@ -175,24 +178,26 @@ def _pillow(content: bytes, channels: int) -> np.ndarray:
         # Only the decoder of this kind: other Pillow decoders start external programs.
         with Image.open(io.BytesIO(content), formats=_FORMATS[kind]) as opened:
             if opened.width * opened.height > MAX_PIXELS:
-                raise ValueError(f"it claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
+                raise ValueError(
+                    f"the header claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}"
+                )
             image = _eight_bits(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
     return np.asarray(image).reshape(image.height, image.width, channels)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Reduce 16 bits to the upper 8, as for PNG. Raises ValueError for 32-bit pixels, whose range is unknown."""
+    """Reduce 16-bit pixels to the upper 8 bits, as for PNG. Raises ValueError for 32-bit pixels of unknown range."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of mode {image.mode!r}, 32 bits wide; convert it to 8 or 16 bits")
+        raise ValueError(f"the image has 32-bit pixels (mode {image.mode!r}); convert it to 8 or 16 bits")
     return image
 
 
 def _register_heic() -> None:
     """Register the HEIC decoder with Pillow. Raises ValueError if pillow-heif is not installed."""
     if not HAS_HEIC:
-        raise ValueError("HEIC is read with pillow-heif; `pip install cnnrecipes[heic]`, or convert it to JPEG")
+        raise ValueError("HEIC needs pillow-heif; run `pip install cnnrecipes[heic]`, or convert the image to JPEG")
     import pillow_heif
 
     if "HEIF" not in Image.OPEN:
@@ -213,7 +218,7 @@ def _turn(image, orientation):
 
 
 def resize(images: tf.Tensor, size: Size | int, how: str, short_side: int | None = None) -> tf.Tensor:
-    """Resize to (height, width), preserving the aspect ratio, with antialiasing; images of that size are unchanged.
+    """Resize images to (height, width), with the aspect ratio preserved and antialiasing; no change at equal size.
 
     Args:
         images: (H, W, C) or (N, H, W, C), uint8.
@@ -250,14 +255,14 @@ def covering_shape(shape: tf.Tensor, size: Size, short_side=None) -> tf.Tensor:
 
 
 def _enlarged(size: Size, short_side) -> tf.Tensor:
-    """Return a size scaled to this short side, (2,) float64."""
+    """Return `size` scaled to a short side of `short_side`, (2,) float64; unscaled for None."""
     if short_side is None:
         return tf.constant(size, tf.float64)
     return tf.constant(size, tf.float64) * tf.cast(short_side, tf.float64) / min(size)
 
 
 def _scaled(shape: tf.Tensor, target: tf.Tensor, which: Callable) -> tf.Tensor:
-    """Return a shape scaled to cover the target (`which` is tf.argmin) or to fit into it (tf.argmax)."""
+    """Return a shape scaled to cover `target` (`which` is tf.argmin) or to fit into `target` (tf.argmax)."""
     shape = tf.cast(shape, tf.float64)
     side = which(shape / target)
     return tf.cast(tf.round(shape * target[side] / shape[side]), tf.int32)
@@ -284,5 +289,5 @@ def reason(error: Exception) -> str:
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
-    """Round and clip to 0..255."""
+    """Round the values of float images and clip them to 0..255, uint8."""
     return tf.saturate_cast(tf.round(images), tf.uint8)

@@ -15,7 +15,7 @@ from cnnrecipes.errors import DataError
 
 
 class DecodedImages:
-    """A cache of a function's results by position, up to `limit` bytes; what does not fit is recomputed each time.
+    """Cache of decoded images by position, up to `limit` bytes; images beyond the limit are computed on each call.
 
     Thread-safe. On disk it is one unnamed temporary file, which the system deletes when the process ends.
 
@@ -32,7 +32,7 @@ class DecodedImages:
         self._file = _UnnamedFile() if on_disk else None
 
     def __call__(self, position: int) -> np.ndarray:
-        """Return the image (H, W, C), uint8, which must not be modified."""
+        """Return the image (H, W, C) at a position, uint8; the caller must not modify it."""
         kept = self._kept.get(position)
         if kept is None:
             return self._keep(position, self._compute(position))
@@ -45,7 +45,7 @@ class DecodedImages:
         return np.frombuffer(content, np.uint8).reshape(shape)
 
     def close(self) -> None:
-        """Release the images and the file; running and later calls recompute their image."""
+        """Release the cached images and the file; running and later calls compute the image again."""
         with self._lock:
             self._limit, self._file = 0, None
             self._kept.clear()
@@ -76,7 +76,7 @@ def _read(file: _UnnamedFile, size: int, offset: int) -> bytes:
 
 
 class _UnnamedFile:
-    """An unnamed temporary file, closed when the last thread that uses it releases it."""
+    """Unnamed temporary file, closed when the last reference to the object is released."""
 
     def __init__(self) -> None:
         folder = user_cache.folder()
@@ -87,6 +87,6 @@ class _UnnamedFile:
         except OSError as error:
             raise DataError(
                 f"data.cache = 'disk' cannot write to {str(folder)!r} ({error.strerror}); "
-                "set CNNRECIPES_CACHE to another"
+                "set CNNRECIPES_CACHE to another folder"
             ) from None
         weakref.finalize(self, os.close, self.descriptor).atexit = False

@@ -28,8 +28,8 @@ class Handle:
             # tf.data raises an error at the next batch for any exception. Unlike others, StopIteration is not logged
             # when only a prefetch thread meets it (tensorflow/python/lib/core/py_func.cc).
             raise StopIteration(
-                "this data set is closed: the training or the evaluation that it was made for is over, and its images "
-                "are released; make a new one"
+                "this tf.data.Dataset is closed, since its training or evaluation has ended, and its images "
+                "are released; create a new one"
             )
         return function(*arguments)
 
@@ -39,23 +39,23 @@ class Handle:
 
 
 class Handles:
-    """The handles of one data set, closed together."""
+    """The handles of one tf.data.Dataset, closed together."""
 
     def __init__(self) -> None:
         self._handles: list[Handle] = []
 
     def numpy_function(self, function: Callable, inputs: list[tf.Tensor], types: Any) -> Any:
-        """Call `tf.numpy_function` for a function without side effects, through a handle of this data set."""
+        """Call `tf.numpy_function` for a function without side effects, through a handle that `close` releases."""
         handle = Handle(function)
         self._handles.append(handle)
         return tf.numpy_function(handle, inputs, types, stateful=False)
 
     def close_with(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Close the handles when `dataset` is deleted; returns it. Every iterated data set must be derived from it."""
+        """Return `dataset`, whose deletion closes these handles. Every iterated data set must be derived from it."""
         weakref.finalize(dataset, self.close).atexit = False
         return dataset
 
     def close(self) -> None:
-        """Close all handles."""
+        """Release the functions of all handles."""
         for handle in self._handles:
             handle.close()

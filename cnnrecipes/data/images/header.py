@@ -46,7 +46,7 @@ class Header:
 
     @property
     def by_pillow(self) -> bool:
-        """True if TensorFlow cannot decode it correctly: CMYK, BMP (palettes), GIF (transparency), WebP, ..."""
+        """True if TensorFlow cannot decode the image correctly: CMYK, BMP (palettes), GIF (transparency), WebP, ..."""
         return self.kind not in ("jpeg", "png") or self.mode == "CMYK"
 
 
@@ -61,12 +61,12 @@ def read_header(content: bytes) -> Header:
         what = "is empty" if not content else f"begins with {content[:12]!r}"
         raise ValueError(f"the file {what}; it is not a JPEG, PNG, GIF, BMP, WebP, TIFF or other supported image")
     if header.width * header.height > MAX_PIXELS:
-        raise ValueError(f"it claims {header.width} x {header.height} pixels, the limit is {MAX_PIXELS:,}")
+        raise ValueError(f"the header claims {header.width} x {header.height} pixels, the limit is {MAX_PIXELS:,}")
     return header
 
 
 def kind_of(content: bytes) -> Kind:
-    """Return the image format by the first 64 bytes; "unknown" if it is not an image."""
+    """Return the image format from the first 64 bytes of a file; "unknown" if they are not of an image."""
     for kind, signatures in _SIGNATURES.items():
         if content.startswith(signatures):
             return kind
@@ -101,7 +101,7 @@ def _parse(content: bytes) -> Header:
 
 
 def _jpeg(content: bytes) -> Header:
-    """Parse the segments up to the start of frame."""
+    """Parse the segments of a JPEG up to the start of frame."""
     place, orientation = 2, 1
     while place + 4 <= len(content):
         if content[place] != 0xFF:
@@ -121,7 +121,7 @@ def _jpeg(content: bytes) -> Header:
 
 
 def _png(content: bytes) -> Header:
-    width, height, bits, colours = struct.unpack(">IIBB", content[16:26])
+    width, height, bits, colors = struct.unpack(">IIBB", content[16:26])
     place, orientation = 8, 1
     while place + 8 <= len(content):
         (length,) = struct.unpack(">I", content[place : place + 4])
@@ -131,12 +131,12 @@ def _png(content: bytes) -> Header:
         if kind == b"IDAT":
             break
         place += 12 + length
-    mode = "I;16" if bits == 16 else _PNG_MODES.get(colours, "")
+    mode = "I;16" if bits == 16 else _PNG_MODES.get(colors, "")
     return Header("png", width, height, orientation, mode)
 
 
 def _webp(content: bytes) -> Header:
-    """Parse the extended format only; the others are at most 16,384 pixels wide, and Pillow checks their size."""
+    """Parse the extended WebP format only; the others are at most 16,384 pixels wide, and Pillow checks their size."""
     if content[12:16] != b"VP8X":
         return Header("webp")
     width, height = (1 + int.from_bytes(content[at : at + 3], "little") for at in (24, 27))
@@ -150,15 +150,15 @@ def _tiff(content: bytes) -> Header:
         ValueError: a TIFF-based camera raw file, whose first image is a preview.
     """
     tags = _tags(content)
-    raw_colours = tags.get(262) in (32803, 34892)  # PhotometricInterpretation: CFA, linear raw
-    if content[8:10] == b"CR" or 50706 in tags or raw_colours or tags.get(254, 0) & 1:  # DNGVersion, NewSubfileType
+    raw_colors = tags.get(262) in (32803, 34892)  # PhotometricInterpretation: CFA, linear raw
+    if content[8:10] == b"CR" or 50706 in tags or raw_colors or tags.get(254, 0) & 1:  # DNGVersion, NewSubfileType
         raise ValueError("a camera raw file, which is not supported; convert it to JPEG or PNG")
     orientation = tags.get(_ORIENTATION_TAG, 1)
     return Header("tiff", tags.get(256, 0), tags.get(257, 0), orientation if 1 <= orientation <= 8 else 1)
 
 
 def _orientation(tiff: bytes) -> int:
-    """Return the orientation in an EXIF block; 1 if missing or invalid."""
+    """Return the orientation (1 to 8) in an EXIF block; 1 if it is missing or invalid."""
     value = _tags(tiff).get(_ORIENTATION_TAG, 1)
     return value if 1 <= value <= 8 else 1
 

@@ -21,11 +21,11 @@ class ArrayImages:
         return len(self.array)
 
     def read(self, position: int) -> np.ndarray:
-        """Return an image (H, W, C), uint8."""
+        """Return the image at a position, (H, W, C) uint8."""
         return self.array[position]
 
     def label(self, position: int) -> str:
-        """Return the name of an image for messages."""
+        """Return the name of the image at a position, for messages."""
         return f"image {position}"
 
     @property
@@ -40,7 +40,7 @@ class EncodedStore(Protocol):
 
     @property
     def channels(self) -> int:
-        """Number of channels to decode to, unless the recipe gives it."""
+        """Number of channels to decode to, unless the recipe sets data.channels."""
 
     @property
     def are_files(self) -> bool:
@@ -49,10 +49,10 @@ class EncodedStore(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, position: int) -> bytes:
-        """Return the encoded image."""
+        """Return the encoded bytes of the image at a position."""
 
     def label(self, position: int) -> str:
-        """Return the name of an image for messages."""
+        """Return the name of the image at a position, for messages."""
 
 
 Images = ArrayImages | EncodedStore
@@ -74,19 +74,19 @@ class EncodedImages:
         return len(self.items) > 0 and not isinstance(self.items[0], bytes)
 
     def read(self, position: int) -> bytes:
-        """Return the encoded file."""
+        """Return the encoded bytes of the image at a position."""
         item = self.items[position]
         return item if isinstance(item, bytes) else remote_files.read(item)
 
     def label(self, position: int) -> str:
-        """Return the name of an image for messages."""
+        """Return the path, or the number, of the image at a position, for messages."""
         item = self.items[position]
         return f"image {position}" if isinstance(item, bytes) else repr(str(item))
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Images and labels, before validation and test splits are made."""
+    """Images, labels and groups as a data source reads them, before missing splits are split off."""
 
     images: Images
     labels: np.ndarray  # (N,) int32

@@ -24,7 +24,7 @@ _CHUNK = 1024  # images converted at a time, so that no second float array is ne
 def as_images(
     array: Any, what: str, say: Callable[[str], None] = lambda text: None, scale: str | None = None
 ) -> np.ndarray:
-    """Return a uint8 array (N, H, W, C) of 1 or 3 channels, without a copy if `array` is one.
+    """Return images as a uint8 array (N, H, W, C) of 1 or 3 channels; a uint8 array is not copied.
 
     Args:
         array: (N, H, W, C), or (N, H, W) for gray; whole numbers 0..255 of any type, or floats 0..1 or 0..255, which
@@ -54,14 +54,14 @@ def as_images(
         rounded[start : start + _CHUNK] = np.rint(values)
         changed = changed or not np.array_equal(rounded[start : start + _CHUNK], some)
     if scale == UNIT:
-        say(f"{what} are {array.dtype} 0..1: taken times 255 and rounded")
+        say(f"{what} are {array.dtype} 0..1: multiplied by 255 and rounded")
     elif changed:
         say(f"{what} are {array.dtype} 0..255 with fractions: rounded to whole numbers")
     return rounded
 
 
 def say_or_warn(text: str, say: Callable[[str], None] = lambda text: None) -> None:
-    """Pass on a message of `as_images`; those that begin with WARNING become Python warnings, shown in any case."""
+    """Pass a message of `as_images` to `say`, or issue it as a Python warning if it begins with WARNING."""
     if text.startswith(WARNING):
         warnings.warn(text.removeprefix(WARNING), CNNRecipesWarning, stacklevel=6)
     else:
@@ -77,7 +77,7 @@ def scale_of(array: Any, what: str) -> str | None:
     if not (np.isfinite(low) and np.isfinite(high)):
         odd = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)) if array.ndim > 2 else [0]
         raise DataError(
-            f"{what} have values {low:g}..{high:g}: NaN or infinity in {len(odd)} of {len(array)}, first in number "
+            f"{what} have values {low:g}..{high:g}: NaN or infinity in {len(odd)} of {len(array)}, first in image "
             f"{odd[0]}; remove them, and give 0..255 or 0..1"
         )
     if low < 0 or high > 255:
@@ -113,18 +113,18 @@ def _are_whole(array: np.ndarray) -> bool:
 
 
 def _range_hint(low: float, high: float) -> str:
-    """Return a hint on the likely range of such values, and the conversion to 0..255."""
+    """Return a hint on the likely range of such values and the conversion to 0..255; "" if the range is unknown."""
     if -1 <= low < 0 and high <= 1:
-        return "; those that are scaled to -1..1 by (images + 1) * 127.5"
+        return "; convert values -1..1 by (images + 1) * 127.5"
     if low < 0:
-        return "; undo a standardization by images * std + mean"
+        return "; undo the standardization by images * std + mean"
     if high <= 65535 and low >= 0 and high > 4095:
         return "; 16 bits become 8 by images // 257"
     return ""
 
 
 def _shape_hint(shape: tuple[int, ...]) -> str:
-    """Return a hint on what is wrong with an array's shape, and what to do."""
+    """Return a hint on the likely error in an array's shape, and the remedy."""
     how = "give (N, H, W, C) with 1 or 3 channels, or (N, H, W)"
     if len(shape) == 4 and shape[1] in (1, 3) and shape[-1] not in (1, 3):
         return f"the channels are first (N, C, H, W), as in PyTorch: {how}, for example images.transpose(0, 2, 3, 1)"

@@ -9,8 +9,8 @@ from cnnrecipes.augment.operation import CropWhileDecoding
 from cnnrecipes.data.images.decode import covering_shape, decode_box, decode_routed, image_size, to_uint8
 
 
-def frame_file(encoded, route, draws, op: CropWhileDecoding, size: tuple[int, int], channels: int) -> tf.Tensor:
-    """Decode the random crop of a file; of a JPEG only that part. Bit-identical to `frame` of the decoded image.
+def crop_file(encoded, route, draws, op: CropWhileDecoding, size: tuple[int, int], channels: int) -> tf.Tensor:
+    """Decode the random crop of a file; of a JPEG only that part. Bit-identical to `crop_image` of the decoded image.
 
     Args:
         encoded, route: the file's bytes, and the result of `decode.choose_route`.
@@ -23,13 +23,13 @@ def frame_file(encoded, route, draws, op: CropWhileDecoding, size: tuple[int, in
         (H, W, channels), uint8.
     """
     if isinstance(op, RandomCrop):
-        return frame(decode_routed(encoded, route, channels), draws, op, size)
+        return crop_image(decode_routed(encoded, route, channels), draws, op, size)
     stored = image_size(encoded, route)
     box = op.box(draws, stored[0], stored[1])
     return resample(decode_box(encoded, route, box, channels), size)
 
 
-def frame(image, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tensor:
+def crop_image(image, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tensor:
     """Return the random crop (height, width, C), uint8, of a decoded image (H, W, C), uint8; draws (k,) in [0, 1)."""
     shape = tf.shape(image)[:2]
     if not isinstance(op, RandomCrop):
@@ -50,12 +50,12 @@ def frame(image, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tens
     return tf.ensure_shape(to_uint8(cut[0]), (*size, image.shape[-1]))
 
 
-def frame_batch(images, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tensor:
-    """Apply `frame` to each image of (N, H, W, C) with its own draws (N, k)."""
+def crop_batch(images, draws, op: CropWhileDecoding, size: tuple[int, int]) -> tf.Tensor:
+    """Apply `crop_image` to each image of (N, H, W, C) with its own draws (N, k)."""
     signature = tf.TensorSpec((*size, images.shape[-1]), tf.uint8)
 
     def one(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        return frame(*pair, op, size)
+        return crop_image(*pair, op, size)
 
     return tf.map_fn(one, (images, draws), fn_output_signature=signature)
 

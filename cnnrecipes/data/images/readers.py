@@ -16,7 +16,7 @@ from cnnrecipes.data.images.decode import choose_route, decode, decode_routed, r
 from cnnrecipes.data.images.decoded_cache import DecodedImages
 from cnnrecipes.data.images.handles import Handles
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedStore
-from cnnrecipes.data.images.random_crop import frame, frame_batch, frame_file
+from cnnrecipes.data.images.random_crop import crop_batch, crop_file, crop_image
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.recipe import schema
 
@@ -25,7 +25,7 @@ Reader = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def from_array(
-    split: Split, spec: schema.Data, shape: Shape, framing: CropWhileDecoding | None, handles: Handles
+    split: Split, spec: schema.Data, shape: Shape, crop: CropWhileDecoding | None, handles: Handles
 ) -> Reader:
     """Return a reader from (indices (N,), draws (N, k)) to images (N, H, W, C) of an array."""
     height, width, _ = shape
@@ -34,8 +34,8 @@ def from_array(
     def read(index, draws):
         batch = handles.numpy_function(lambda i: images.array[positions[i]], [index], tf.uint8)
         batch = tf.ensure_shape(batch, (index.shape[0], *images.shape))
-        if framing:
-            return frame_batch(batch, draws, framing, (height, width))
+        if crop:
+            return crop_batch(batch, draws, crop, (height, width))
         if (height, width) != images.shape[:2] or spec.short_side:
             return resize(batch, (height, width), spec.resize, spec.short_side)
         return batch
@@ -58,20 +58,20 @@ def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.T
     return read
 
 
-def from_files(split: Split, spec: schema.Data, shape: Shape, framing: CropWhileDecoding | None) -> Callable:
+def from_files(split: Split, spec: schema.Data, shape: Shape, crop: CropWhileDecoding | None) -> Callable:
     """Return a decoder from (bytes, route, draws (k,)) to an image (H, W, C)."""
     height, width, channels = shape
 
     def read(encoded, route, draws):
-        if framing:
-            return frame_file(encoded, route, draws, framing, (height, width), channels)
+        if crop:
+            return crop_file(encoded, route, draws, crop, (height, width), channels)
         return resize(decode_routed(encoded, route, channels), (height, width), spec.resize, spec.short_side)
 
     return read
 
 
 def from_kept(
-    split: Split, spec: schema.Data, shape: Shape, framing: CropWhileDecoding | None, handles: Handles
+    split: Split, spec: schema.Data, shape: Shape, crop: CropWhileDecoding | None, handles: Handles
 ) -> Reader:
     """Return a reader from (index, draws (k,)) to an image (H, W, C) of the decoded cache, resized if not cropped."""
     height, width, channels = shape
@@ -79,10 +79,10 @@ def from_kept(
 
     def compute(index):
         image = decode(images.read(int(positions[index])), channels)
-        return (image if framing else resize(image, (height, width), spec.resize, spec.short_side)).numpy()
+        return (image if crop else resize(image, (height, width), spec.resize, spec.short_side)).numpy()
 
     # The pipelines of a training, consecutive or one per device, share the decoded images.
-    key = (shape, spec.resize, spec.short_side, spec.cache, spec.cache_gb, framing is not None)
+    key = (shape, spec.resize, spec.short_side, spec.cache, spec.cache_gb, crop is not None)
     if key not in split.kept:
         limit = int(spec.cache_gb * 2**30)
         split.kept[key] = DecodedImages(compute, limit=limit, on_disk=spec.cache == "disk")
@@ -90,7 +90,7 @@ def from_kept(
 
     def read(index, draws):
         image = handles.numpy_function(lambda i: kept(int(i)), [index], tf.uint8)
-        image = tf.ensure_shape(image, (None, None, channels) if framing else (height, width, channels))
-        return frame(image, draws, framing, (height, width)) if framing else image
+        image = tf.ensure_shape(image, (None, None, channels) if crop else (height, width, channels))
+        return crop_image(image, draws, crop, (height, width)) if crop else image
 
     return read

@@ -10,7 +10,7 @@ from cnnrecipes.errors import DataError
 
 
 def classes_of(pairs: Iterable[ArrayPair], names: Any) -> tuple[tuple[str, ...], dict[Any, int]]:
-    """Return the class names, and the class number of each label. Raise DataError if they do not match."""
+    """Return the class names, and the class number of each label. Raise DataError if labels and names do not match."""
     distinct = _distinct(pairs)
     columns = {pair.columns for pair in pairs}
     if len(columns) > 1:
@@ -26,7 +26,7 @@ def classes_of(pairs: Iterable[ArrayPair], names: Any) -> tuple[tuple[str, ...],
     if outside:
         raise DataError(
             f"label {outside[0]!r} does not fit {len(names)} class names; "
-            f"give integers 0..{len(names) - 1}, or names of them"
+            f"give integers 0..{len(names) - 1}, or labels from class_names"
         )
     return names, {label: names.index(label) if by_name else label for label in distinct}
 
@@ -57,8 +57,8 @@ def labels_of_model(pairs: Iterable[ArrayPair], names: Any, known: Sequence[str]
     for label, name in called.items():
         if name not in index:
             raise DataError(
-                f"the model has no class {name or label!r}; it has {', '.join(map(repr, known))}; leave its "
-                "images out, or rename the class"
+                f"the model has no class {name or label!r}; it has {', '.join(map(repr, known))}; leave the images "
+                "of this class out, or rename it"
             )
     return {label: index[name] for label, name in called.items()}
 
@@ -76,5 +76,5 @@ def _checked_names(names: Any) -> tuple[str, ...]:
         raise DataError(f"class_names is {names!r}; give a list of names")
     names = tuple(str(name) for name in names)
     if len(set(names)) != len(names):
-        raise DataError(f"class_names repeat a name: {list(names)}")
+        raise DataError(f"class_names repeat a name: {list(names)}; give each name once")
     return names

@@ -27,7 +27,7 @@ def array_pair(split: str, pair: Any, say: Callable[[str], None]) -> ArrayPair:
     """Return the images and labels of one split.
 
     Args:
-        split: its name, for error messages.
+        split: name of the split, for error messages.
         pair: `(images, labels)` or a `tf.data.Dataset` of them.
         say: called with one line for each conversion.
 

@@ -31,7 +31,7 @@ class Arrays(DataSource):
     def read(self, data: Any, options: ReadOptions) -> Contents:
         if isinstance(data, (str, Path)):
             raise DataError(
-                "this recipe was run on arrays, which are not kept; give them again as data=(images, labels)"
+                "this recipe was run on arrays, which are not saved; give them again as data=(images, labels)"
             )
         return Contents(*read(data, say=options.say, known=options.known_classes))
 

@@ -9,7 +9,7 @@ from cnnrecipes.errors import did_you_mean, listed
 
 
 def class_problems(source: Source) -> list[str]:
-    """Return the problems that prevent training: fewer than two classes, or a class without a training image."""
+    """Return the problems that prevent training: fewer than two classes, or classes without a training image."""
     if len(source.class_names) < 2:
         left_out = "".join(
             f"; {finding.message}" for finding in source.layout.left_out if finding.severity == "warning"
@@ -35,7 +35,7 @@ def class_problems(source: Source) -> list[str]:
 
 
 def unmeasured_classes(source: Source) -> list[str]:
-    """Return one line for each validation or test split without images of some classes, with their names."""
+    """Return one line for each validation or test split that has no images of some classes."""
     lines = []
     for name, part in source.splits.items():
         counts = np.bincount(part.labels, minlength=len(source.class_names))
@@ -44,7 +44,7 @@ def unmeasured_classes(source: Source) -> list[str]:
             named = quoted(lacking)
             of = f"{len(lacking)} of {len(counts)} classes"
             lines.append(
-                f"the {name} split ({len(part)} images) has none of {of}: {named}; its figures do not measure them. "
+                f"the {name} split ({len(part)} images) has none of {of}: {named}; its metrics do not measure them. "
                 "A class needs 2 images for train and validation, 3 with a test split; groups and copies stay together"
             )
     return lines

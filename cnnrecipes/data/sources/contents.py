@@ -38,7 +38,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that a data source reads.
+    """Everything that a data source reads from one data set.
 
     Attributes:
         class_names: in label order.
@@ -53,7 +53,7 @@ class Contents:
     problems: tuple[str, ...] = ()
 
     def in_archive(self, folder: str, archive: str) -> Contents:
-        """Return these contents with the layout's root inside the archive, in place of the unpacked folder."""
+        """Return a copy whose layout has the archive's path as root instead of the unpacked folder's."""
         within = os.path.relpath(self.layout.root, folder)
         root = archive if within == os.curdir else os.path.join(archive, within)
         return replace(self, layout=replace(self.layout, root=root))

@@ -47,7 +47,7 @@ class Absent(NamedTuple):
 
 
 class DataSource(ABC):
-    """A kind of data that `fit`, `evaluate`, `check_data` and `--data` accept. Register subclasses with `data_source`.
+    """Base class of a kind of data that `fit`, `evaluate`, `check_data` and `--data` accept; see `data_source`.
 
     Attributes:
         form: how such data is written, for error messages, for example "a folder" or "hf:NAME".
@@ -72,7 +72,7 @@ class DataSource(ABC):
         return str(data)
 
     def recorded_name(self, data: Any) -> str:
-        """Return the `data.name` that a recipe records; a resumed run opens the same data by it from any folder."""
+        """Return the `data.name` that a recipe records; a resumed run opens the data by it from any folder."""
         return self.shown_name(data)
 
     def folder_name(self, data: Any) -> str:
@@ -84,7 +84,7 @@ class DataSource(ABC):
         return None
 
     def names(self) -> Sequence[str]:
-        """Return the names that `matches` accepts, which the error for an unknown name suggests."""
+        """Return the names that `matches` accepts, to suggest for a misspelled name; () if they cannot be listed."""
         return ()
 
 
@@ -96,7 +96,7 @@ class PathSource(DataSource):
         return str(data) if remote_files.is_remote(data) else str(Path(data).expanduser().absolute())
 
     def absent(self, data: str | Path) -> Absent | None:
-        """Return the name of a path that does not exist, or of a URL."""
+        """Return the name of a path that does not exist, or of a URL; None for an existing path."""
         is_here = not remote_files.is_remote(data) and os.path.exists(local_path(data))
         return None if is_here else Absent(str(data))
 

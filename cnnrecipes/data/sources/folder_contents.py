@@ -29,7 +29,7 @@ class FolderContents:
         self._others: list[str] = []
 
     def train(self, root: str, class_names: Sequence[str], every: bool = True) -> Pool:
-        """Return the training images. `every`: record a problem for each class without images."""
+        """Return the training images; if `every` is set, record a problem for each class without images."""
         if not class_names:
             self.problems.append(f"{root!r} has no sub-folders of images; put the images of each class in a folder")
         for name in class_names:
@@ -45,7 +45,7 @@ class FolderContents:
         absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0).tolist()
         for label in absent if every else ():
             where = remote_files.join(root, class_names[label])
-            self.problems.append(f"class folder {where!r} has no images that are read; {_remedy(self._unsupported)}")
+            self.problems.append(f"class folder {where!r} has no usable images; {_remedy(self._unsupported)}")
         return pool
 
     def other(self, root: str, split: str, class_names: Sequence[str], empty: Collection[str]) -> Pool | None:
@@ -58,7 +58,7 @@ class FolderContents:
         if split == "test" and not here:
             count = sum(len(level.images) + len(level.other_images) for _, level in self.tree.walk(root))
             what = f"holds {counted(count, 'image')} in no class's folder" if count else "holds no images"
-            self._findings.append(Finding("warning", "unlabelled", f"{root!r} {what}; left out", (root,)))
+            self._findings.append(Finding("warning", "unlabeled", f"{root!r} {what}; left out", (root,)))
             return None
         unknown = [name for name in here if name not in class_names]
         for name in unknown:
@@ -75,13 +75,13 @@ class FolderContents:
         return pool
 
     def loose_files(self, folder: str) -> None:
-        """Record the files directly in a folder of classes or splits."""
+        """Record the files directly in a folder of classes or splits: they have no class and are left out."""
         level = self.tree.level(folder)
         self._record(folder, level)
         self._outside += [remote_files.join(folder, name) for name in level.images]
 
     def left_out(self) -> Iterator[Finding]:
-        """Yield everything that is left out, the most important first."""
+        """Yield one finding per kind of files and folders that are left out, the most important first."""
         yield from self._findings
         found = (
             (
@@ -92,7 +92,7 @@ class FolderContents:
                 f"of an unsupported format: {_kinds(self._unsupported)}",
             ),
             ("warning", "outside classes", self._outside, "image", "in no class's folder"),
-            ("warning", "links", self.tree.links, "link", "that leads out of the data set, or round in it"),
+            ("warning", "links", self.tree.links, "link", "out of the data set, or to a parent folder"),
             ("note", "other files", self._others, "file", "without an image's extension"),
             ("note", "system files", self.tree.junk, "system file", f"({_names(self.tree.junk)})"),
         )

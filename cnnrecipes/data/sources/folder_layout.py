@@ -31,7 +31,7 @@ class Roots:
 
 
 def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
-    """Find the split folders, or the folder of the classes.
+    """Find the split folders, or the folder that contains the class folders.
 
     Folders with a usual name of a split ("train", "val2017", "test_images") are splits if they contain folders of
     images. If they contain images directly, beside other such folders, they are classes.
@@ -46,20 +46,20 @@ def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
     root = _within_wrappers(tree, tree.root)
     full = tree.full(root)
     named = {name: split for name in tree.subfolders(root) if (split := split_of(name))}
-    labelled = [name for name in full if tree.full(unwrapped(tree, remote_files.join(root, name)))]
+    labeled = [name for name in full if tree.full(unwrapped(tree, remote_files.join(root, name)))]
     if kind == "classes":
         return Roots(root)
     if kind == "splits":
         return _splits(tree, root, named or _mentioned(full), full, training)
     if not named:
-        return _without_names(tree, root, full, labelled, training)
+        return _without_names(tree, root, full, labeled, training)
     if not any(name in full for name in named):
         return Roots(root)
     others = [name for name in full if name not in named]
-    if not any(name in labelled for name in named):
+    if not any(name in labeled for name in named):
         return _loose(root, {name: split for name, split in named.items() if name in full}, others)
     several = len({named[name] for name in full if name in named}) > 1
-    if others and not several and not _are_leftovers(named, labelled, others):
+    if others and not several and not _are_leftovers(named, labeled, others):
         raise DataError(
             f"{root!r} has {listed(named)} beside {listed(others)}: are these splits or classes? {_answers(root)}"
         )
@@ -79,7 +79,7 @@ def unwrapped(tree: Tree, folder: str, known: frozenset[str] = frozenset()) -> s
 
 
 def _within_wrappers(tree: Tree, root: str) -> str:
-    """Return the root, or the folder in it that contains the whole data set."""
+    """Return the innermost wrapping folder, which contains the whole data set; `root` if there is none."""
     for _ in range(_WRAPPERS):
         level, full = tree.level(root), tree.full(root)
         if len(full) != 1 or split_of(full[0]):
@@ -94,9 +94,9 @@ def _within_wrappers(tree: Tree, root: str) -> str:
     return root
 
 
-def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], training: bool) -> Roots:
-    """Return the roots of folders without split names."""
-    inside = {name: set(tree.full(unwrapped(tree, remote_files.join(root, name)))) for name in labelled}
+def _without_names(tree: Tree, root: str, full: list[str], labeled: list[str], training: bool) -> Roots:
+    """Return the layout of a folder without sub-folders named as splits. Raises DataError if it is ambiguous."""
+    inside = {name: set(tree.full(unwrapped(tree, remote_files.join(root, name)))) for name in labeled}
     counts = Counter(child for children in inside.values() for child in children)
     common = {child for child, n in counts.items() if n > 1}
     alike = [name for name, children in inside.items() if len(children & common) >= max(2, len(children) / 2)]
@@ -105,12 +105,12 @@ def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], 
         if len(children & set(full)) >= max(2, len(children) / 2):
             raise DataError(
                 f"{remote_files.join(root, name)!r} holds the folders that are beside it ({listed(sorted(children))}), "
-                "as a second copy of the data set does; give one of the two, or set data.layout=classes (check-data: "
+                "like a second copy of the data set; give one of the two, or set data.layout=classes (check-data: "
                 "--layout classes) if it is a class"
             )
     mentioned = _mentioned(full)
     different = len(full) == len(mentioned) == len(set(mentioned.values())) > 1
-    if different and any(mentioned[name] == "train" for name in labelled):
+    if different and any(mentioned[name] == "train" for name in labeled):
         return _splits(tree, root, mentioned, full, training)
     if len(alike) < 2:
         _check_stems(root, full)
@@ -130,24 +130,24 @@ def _without_names(tree: Tree, root: str, full: list[str], labelled: list[str], 
 
 
 def _check_annotated(root: str, full: list[str]) -> None:
-    """Raise DataError for folders of images and of annotations, as in data sets for segmentation and detection."""
+    """Raise DataError if a folder has sub-folders of images and of annotations, as for segmentation and detection."""
     lowered = {name.lower(): name for name in full}
     images, annotations = _IMAGES & lowered.keys(), _ANNOTATIONS & lowered.keys()
     if images and annotations:
         names = listed(lowered[name] for name in sorted(images | annotations))
         raise DataError(
-            f"{root!r} has {names}, as a data set for segmentation or detection; for classification sort the images "
+            f"{root!r} has {names}, like a data set for segmentation or detection; for classification sort the images "
             "into a folder for each class, or give a table of paths and labels"
         )
 
 
 def _mentioned(names: list[str]) -> dict[str, str]:
-    """Return name -> the split that the name contains beside other words, for example "seg_train"."""
+    """Return name -> split, for names that contain a split beside other words, for example "seg_train"."""
     return {name: split for name in names if (split := split_within(name)[0])}
 
 
 def _check_stems(root: str, names: list[str]) -> None:
-    """Raise DataError for folders named like the splits of one class: cats_train and cats_test."""
+    """Raise DataError if folders are named as the splits of one class: cats_train and cats_test."""
     stems: dict[str, set[str]] = {}
     for name in names:
         split, stem = split_within(name)
@@ -162,7 +162,10 @@ def _check_stems(root: str, names: list[str]) -> None:
 
 
 def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
-    """Return the root of folders with split names that contain images directly: classes, if other folders do, too."""
+    """Return `root` as the folder of the classes: `named`, one folder with a split name, holds images as `others` do.
+
+    Raises DataError if `named` has several splits, or if there are no other folders.
+    """
     if len(set(named.values())) > 1 or not others:
         raise DataError(
             f"{listed(named)} in {root!r} hold images, and no sub-folder for each class; sort the images into "
@@ -173,14 +176,14 @@ def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
     return Roots(root, left_out=(Finding("warning", "class called as a split", message),))
 
 
-def _are_leftovers(named: Mapping[str, str], labelled: list[str], others: list[str]) -> bool:
-    """Return True if the folders beside "train" are unlabelled images in folders whose names contain a split."""
-    of_train = any(named[name] == "train" for name in labelled if name in named)
-    return of_train and not any(name in labelled or not split_within(name)[0] for name in others)
+def _are_leftovers(named: Mapping[str, str], labeled: list[str], others: list[str]) -> bool:
+    """Return True if "train" has class folders, and the `others` are unlabeled folders named after a split."""
+    of_train = any(named[name] == "train" for name in labeled if name in named)
+    return of_train and not any(name in labeled or not split_within(name)[0] for name in others)
 
 
 def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], training: bool = True) -> Roots:
-    """Return the split folders; of two for one split the one with classes. Others are left out with a finding."""
+    """Return the split folders; of two for one split, the one with class folders. Others are reported as left out."""
     found: dict[str, str] = {}
     for split in SPLITS:
         names = [name for name, of in named.items() if of == split]

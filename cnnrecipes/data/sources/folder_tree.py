@@ -32,10 +32,10 @@ class Level:
 
 
 class Tree:
-    """The folders below `root`, listed on demand.
+    """The directory tree of an image folder below `root`, each folder listed when first used.
 
-    Links to folders are followed for splits and classes, not below. Links out of the root are not followed, except for
-    links to image files.
+    Links to folders are followed for split and class folders, not deeper. Links out of the root are not followed,
+    except for links to image files.
 
     Attributes:
         junk: entries that operating systems and archivers create.
@@ -53,13 +53,13 @@ class Tree:
         self.unreadable: list[str] = []
 
     def level(self, folder: str) -> Level:
-        """Return the entries of a folder; empty if it cannot be read, which `unreadable` then records."""
+        """Return the entries of a folder; none, and a message in `unreadable`, if the folder cannot be listed."""
         if folder not in self._levels:
             self._levels[folder] = self._list(folder)
         return self._levels[folder]
 
     def subfolders(self, folder: str) -> list[str]:
-        """Return the names of the sub-folders, including links."""
+        """Return the names of a folder's sub-folders, including links."""
         level = self.level(folder)
         return sorted(level.folders + level.linked)
 
@@ -80,7 +80,7 @@ class Tree:
         return self._full[folder]
 
     def full(self, folder: str) -> list[str]:
-        """Return the names of the sub-folders that contain images."""
+        """Return the names of a folder's sub-folders that contain images at any depth."""
         return [name for name in self.subfolders(folder) if self.holds_images(remote_files.join(folder, name))]
 
     def _list(self, folder: str) -> Level:
@@ -116,7 +116,7 @@ class Tree:
 
 
 def _is_within(path: str, folder: str) -> bool:
-    """Return True if a path is the folder or lies below it; both are real paths."""
+    """Return True if a path is the folder itself or lies below it; both must be real paths, without links."""
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 

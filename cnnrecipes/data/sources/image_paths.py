@@ -11,7 +11,7 @@ from cnnrecipes.errors import DataError
 
 
 def image_paths(text: str | Path) -> list[str] | None:
-    """Return the sorted image files of a folder tree or of a pattern such as "photos/*.jpg"; None for a single file.
+    """Return the sorted images of a folder tree or of a pattern, for example "photos/*.jpg"; None for a single file.
 
     Raises:
         DataError: the folder or pattern has no image files.

@@ -48,7 +48,7 @@ def open_source(data: Any, spec: schema.Data, say: Callable[[str], None] = silen
 def open_own_splits(
     data: Any, spec: schema.Data, say: Callable[[str], None] = silent, *, progress: bool = False
 ) -> tuple[Source, list[str]]:
-    """Open a data set with the splits that it contains; no others are split off.
+    """Open a data set with the splits that it contains, without splitting off a validation or test split.
 
     Args: see `open_source`.
 
@@ -105,9 +105,9 @@ def recorded_name(data: Any) -> str:
 
 
 def unrecordable(data: Any) -> list[str]:
-    """Return the problem of a data path that a recipe cannot record because it is not UTF-8, if it is."""
+    """Return a message if the path of the data is not UTF-8, which a recipe cannot record; otherwise an empty list."""
     name = recorded_name(data)
-    return [] if is_utf8(name) else [f"the path {name!r} is not UTF-8; rename it, or give a link to it of another name"]
+    return [] if is_utf8(name) else [f"the path {name!r} is not UTF-8; rename it, or give a link with another name"]
 
 
 def absent(data: Any) -> Absent | None:
@@ -128,12 +128,16 @@ def _whole_splits(pools: Mapping[str, Pool]) -> dict[str, Split]:
 
 
 def _renumbered(name: str, pool: Pool, class_names: Sequence[str], known: Sequence[str]) -> Pool:
-    """Return the pool with the class numbers of a model. Raise DataError for a class that the model does not have."""
+    """Return the images of a split with labels that are class numbers of a model.
+
+    `class_names` are those of the data, `known` those of the model. Raises DataError for an image of a class that the
+    model does not have.
+    """
     numbers = np.asarray([known.index(one) if one in known else -1 for one in class_names], np.int32)[pool.labels]
     if (numbers < 0).any():
         unknown = class_names[int(pool.labels[np.argmax(numbers < 0)])]
         raise DataError(
-            f"{name} has images of the class {unknown!r}, which the model does not know: it knows {quoted(known)}; "
-            "leave them out, or name the class as the model does"
+            f"{name} has images of the class {unknown!r}, which the model does not have; it has {quoted(known)}; "
+            "leave these images out, or name the class as the model does"
         )
     return Pool(pool.images, numbers, pool.groups)

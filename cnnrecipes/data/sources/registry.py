@@ -29,7 +29,7 @@ def data_source(name: str, *, order: int = 0) -> Callable[[Class], Class]:
             10 to 70, so that sources of other packages come first by default.
 
     Raises:
-        RegistrationError: the name is taken, or the class is no subclass of `DataSource` or lacks a method of it.
+        RegistrationError: the name is taken, or the class is not a complete subclass of `DataSource`.
     """
 
     def add(cls: Class) -> Class:
@@ -49,12 +49,12 @@ def data_source(name: str, *, order: int = 0) -> Callable[[Class], Class]:
 
 
 def find(data: Any) -> DataSource:
-    """Return the data source that reads `data`."""
+    """Return the data source that reads `data`: the first one, in ascending `order`, whose `matches` returns True."""
     return next(source for source in registered() if source.matches(data))
 
 
 def registered() -> list[DataSource]:
-    """Return all data sources in the order in which they are tried: built-in, imported, and of CNNRECIPES_PLUGINS.
+    """Return all data sources sorted by `order`: built-in, of imported modules, and of CNNRECIPES_PLUGINS.
 
     Raises:
         RegistrationError: a module of CNNRECIPES_PLUGINS cannot be imported.

@@ -47,18 +47,18 @@ class Split:
         return len(self.positions)
 
     def read(self, index: int) -> tuple[np.ndarray | bytes, int]:
-        """Return an example of this split: a uint8 (H, W, C) array or encoded bytes, and its class number."""
+        """Return the example at an index: an array (H, W, C) uint8 or encoded bytes, and the class number."""
         return self.images.read(int(self.positions[index])), int(self.labels[index])
 
     def files(self) -> list[str] | None:
-        """Return the path of each image; None if the images are not files of their own."""
+        """Return the path of each image; None if the images are not separate files (arrays, bytes, TFDS records)."""
         images = self.images
         if not isinstance(images, EncodedImages) or not images.are_files:
             return None
         return [str(images.items[position]) for position in self.positions.tolist()]
 
     def close(self) -> None:
-        """Close all data sets that were made from this split and release decoded images; new ones can be made."""
+        """Close the tf.data pipelines made from this split and release decoded images; later pipelines still work."""
         for handles in list(self.handles):
             handles.close()
         while self.kept:
@@ -78,7 +78,7 @@ class Source:
     layout: Layout = field(default_factory=Layout)
 
     def split(self, name: str) -> Split:
-        """Return a split. Raise DataError with the existing splits if there is none of this name."""
+        """Return the split with this name. Raise DataError that lists the existing splits if there is none."""
         if name not in self.splits:
             raise DataError(f"{self.name} has no {name} split; it has {', '.join(self.splits)}")
         return self.splits[name]

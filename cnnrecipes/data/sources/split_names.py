@@ -17,8 +17,8 @@ _FILLERS = frozenset(
         *("png", "class", "classes"),
     )
 )
-# Folders of unlabelled images: test/unknown/*.jpg, for loaders that require a sub-folder.
-_UNLABELLED = frozenset(("unknown", "unlabelled", "unlabeled", "unsorted", "none", "all"))
+# Folders of unlabeled images: test/unknown/*.jpg, for loaders that require a sub-folder.
+_UNLABELED = frozenset(("unknown", "unlabelled", "unlabeled", "unsorted", "none", "all"))
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 # "trainset", "testimages": the longest word first, so that "training" does not match as "train".
 _GLUED = re.compile(rf"({'|'.join(sorted(_SPLIT_OF, key=len, reverse=True))})({'|'.join(sorted(_FILLERS))})")
@@ -33,7 +33,7 @@ def split_of(name: str) -> str | None:
 
 
 def split_within(name: str) -> tuple[str | None, str]:
-    """Return the one split that a name contains and the rest of the name: "train" and "seg" for "seg_train"."""
+    """Return the one split that a name contains (else None) and the other words: "train", "seg" for "seg_train"."""
     words = _words(name)
     found = {_SPLIT_OF[word] for word in words if word in _SPLIT_OF}
     rest = " ".join(word for word in words if word not in _SPLIT_OF and word not in _FILLERS)
@@ -43,7 +43,7 @@ def split_within(name: str) -> tuple[str | None, str]:
 def is_wrapper(name: str) -> bool:
     """Return True for a generic name, for example "images", "data", "train" (inside train/) or "unknown"."""
     words = set(_words(name))
-    return split_of(name) is not None or (bool(words) and words <= _FILLERS | _UNLABELLED)
+    return split_of(name) is not None or (bool(words) and words <= _FILLERS | _UNLABELED)
 
 
 def _words(name: str) -> list[str]:

@@ -56,7 +56,7 @@ def _positions(whole: Split, given: Collection[str], spec: schema.Data) -> dict[
 def _by_shares(
     whole: Split, contents: list[str] | None, shares: Mapping[str, float], spec: schema.Data
 ) -> dict[str, np.ndarray]:
-    """Return the positions of the splits with these shares, and of the rest as "train"."""
+    """Return split -> positions, for splits that get the given shares, and "train" for all other examples."""
     if contents is not None:
         return split.by_content(contents, shares, spec.split_seed, whole.labels)
     if whole.groups is not None:
@@ -71,9 +71,11 @@ def _fold(
     labels, groups = whole.labels[rest], None if whole.groups is None else whole.groups[rest]
     counts = np.bincount(labels)
     if counts[counts > 0].min() < folds:
-        raise DataError(f"data.folds = {folds}, but a class has {counts[counts > 0].min()} images; take fewer")
+        raise DataError(
+            f"data.folds = {folds}, but a class has {counts[counts > 0].min()} images; set data.folds lower"
+        )
     if groups is not None and len(np.unique(groups)) < folds:
-        raise DataError(f"data.folds = {folds}, but there are {len(np.unique(groups))} groups; take fewer")
+        raise DataError(f"data.folds = {folds}, but there are {len(np.unique(groups))} groups; set data.folds lower")
     if contents is not None:
         return split.fold_by_content([contents[place] for place in rest], folds, spec.fold, spec.split_seed)
     return split.fold(labels, groups, folds, spec.fold, spec.split_seed)

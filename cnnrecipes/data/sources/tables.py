@@ -76,7 +76,7 @@ def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
         gaps = np.flatnonzero(frame[column].isna())
         if use != "group" and gaps.size:
             raise DataError(
-                f"{name} has no {use} in {gaps.size} rows, first in row {gaps[0] + 1}; fill or drop them "
+                f"{name} has no {use} in {gaps.size} rows, first in row {gaps[0] + 1}; fill or drop these rows "
                 f"({', '.join(GAPS[1:])} and empty cells are missing values)"
             )
     base = "" if isinstance(table, pd.DataFrame) else remote_files.parent(str(table))
@@ -100,7 +100,7 @@ def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
 
 
 def _shared_groups(groups: pd.Series, splits: np.ndarray, name: str) -> list[str]:
-    """Return the problem of groups with rows in two splits, which leak between these."""
+    """Return a message about groups with rows in two splits, which is leakage; an empty list if there are none."""
     found = pd.DataFrame({"group": groups.to_numpy(), "split": splits}).dropna().groupby("group")["split"].unique()
     shared = found[found.map(len) > 1]
     if shared.empty:
@@ -131,15 +131,19 @@ def _load(path: str, name: str) -> pd.DataFrame:
         raise
     except OSError as error:
         near = remote_files.nearest(path) if isinstance(error, FileNotFoundError) else ""
-        raise DataError(f"cannot read {name}: {error.strerror or error}{near}") from None
+        raise DataError(
+            f"cannot read {name}: {error.strerror or error}{near}; check the path and its permissions"
+        ) from None
     except (ValueError, ImportError) as error:  # from pandas: invalid content, or no Parquet reader installed
-        raise DataError(f"cannot read {name} as a table: {str(error).partition(chr(10))[0]}") from None
+        raise DataError(
+            f"cannot read {name} as a table: {str(error).partition(chr(10))[0]}; correct the file"
+        ) from None
 
 
 def _columns(frame: pd.DataFrame, name: str) -> dict[str, str]:
-    """Return use -> column. Raise DataError if the path or label column is missing or ambiguous."""
+    """Return a dict of "path", "label", ... to column. Raise DataError for missing or ambiguous columns."""
     if frame.empty:
-        raise DataError(f"{name} has no rows")
+        raise DataError(f"{name} has no rows; give one row per image")
     found = {}
     given = [str(column) for column in frame.columns]
     lowered = [column.strip().lower() for column in given]
@@ -152,7 +156,7 @@ def _columns(frame: pd.DataFrame, name: str) -> dict[str, str]:
             found[use] = frame.columns[known[0]]
     missing = [use for use in ("path", "label") if use not in found]
     if missing:
-        raise DataError(f"{name} has the columns {', '.join(given)}, and none for the {missing[0]} ({HOW})")
+        raise DataError(f"{name} has the columns {', '.join(given)}, and none for the {missing[0]}; rename one ({HOW})")
     return found
 
 
@@ -183,7 +187,7 @@ def _splits(column: pd.Series, name: str) -> np.ndarray:
 
 
 def _slashed(base: str, path: str) -> str:
-    """Return a Windows path with slashes; a path that exists with backslashes is not changed."""
+    """Return a path with backslashes replaced by slashes; unchanged if it exists with backslashes."""
     if "\\" not in path or os.sep == "\\" or remote_files.is_remote(path) or os.path.lexists(os.path.join(base, path)):
         return path
     return path.replace("\\", "/")

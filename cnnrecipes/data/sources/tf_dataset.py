@@ -11,7 +11,7 @@ from cnnrecipes.data.images.decode import reason
 from cnnrecipes.data.images.image_store import EncodedImages
 from cnnrecipes.errors import DataError
 
-HOW = "give one of (image, label): images uint8 (H, W, C) or encoded as strings, labels whole numbers or names"
+HOW = "give a data set of (image, label): images uint8 (H, W, C) or encoded as strings, labels whole numbers or names"
 
 
 def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
@@ -35,7 +35,9 @@ def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
             images += list(some_images)
             labels += [_label(label) for label in some_labels]
     except tf.errors.OpError as error:
-        raise DataError(f"the {split} data set fails after {len(images)} images: {reason(error)}") from None
+        raise DataError(
+            f"the {split} data set fails after {len(images)} images: {reason(error)}; correct its map()"
+        ) from None
     if not images:
         raise DataError(f"the {split} data set is empty; give at least one (image, label)")
     if isinstance(images[0], bytes):
@@ -44,7 +46,10 @@ def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
     if len(shapes) == 1:
         return np.stack(images), np.asarray(labels)
     if {image.dtype for image in images} != {np.dtype(np.uint8)} or {len(shape) for shape in shapes} != {3}:
-        raise DataError(f"the {split} images differ in shape and are {images[0].dtype}; {HOW}")
+        raise DataError(
+            f"the {split} images differ in shape and are {images[0].dtype} {images[0].shape}, not uint8 (H, W, C); "
+            f"{HOW}"
+        )
     channels = {shape[-1] for shape in shapes}
     if not channels <= {1, 3}:
         raise DataError(f"the {split} images have {max(channels - {1, 3})} channels; give 1 or 3")
@@ -63,7 +68,10 @@ def _is_batch(image: Any, label: Any, split: str) -> bool:
     gray = len(shape) == 3 and shape[-1] not in (1, 3) and np.shape(label)[:1] == shape[:1]
     batch = encoded or gray or len(shape) == 4
     if batch and np.shape(label)[:1] != shape[:1]:
-        raise DataError(f"the {split} data set has images of shape {shape} with labels of {np.shape(label)}; {HOW}")
+        raise DataError(
+            f"the {split} data set has a batch of images {shape} with labels {np.shape(label)}: the numbers "
+            f"of images and labels differ; {HOW}"
+        )
     return batch
 
 

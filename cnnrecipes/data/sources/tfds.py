@@ -96,14 +96,14 @@ def _builder(name: str):
         known = tfds.list_builders(with_community_datasets=False)
         if name.partition("/")[0].partition(":")[0] not in known:
             raise _unknown(name, known) from None
-        raise DataError(f"TFDS cannot open {name!r}: {error}") from None
+        raise DataError(f"TFDS cannot open {name!r}: {error}; check the name, the config and the version") from None
     if not {"image", "label"} <= set(builder.info.features or {}):
         raise DataError(f"TFDS set {name!r} has no 'image' and 'label'; choose an image classification set")
     return builder
 
 
 def _check_network(name: str, builder) -> None:
-    """Raise DataError if the download is not reachable: TFDS itself would retry ten times, for 200 s."""
+    """Raise DataError if no download server is reachable, where TFDS would retry ten times, for 200 s."""
     cached: set[str] = set()
     for info in Path(builder.data_dir_root, "downloads").rglob("*.INFO"):
         with contextlib.suppress(OSError, ValueError):
@@ -134,7 +134,7 @@ def _unknown(name: str, known: Sequence[str]) -> CNNRecipesError:
 
 
 def _closeness(name: str, names: Sequence[str]) -> float:
-    """Return the similarity, 0 to 1, of a name to the most similar of these."""
+    """Return the similarity, 0 to 1, of a name to the most similar one of `names`; 0 if there are none."""
     return max((difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio() for one in names), default=0.0)
 
 

@@ -38,14 +38,14 @@ class RecordImages:
         return len(self.offsets)
 
     def read(self, position: int) -> bytes:
-        """Return the encoded image."""
+        """Return the encoded bytes of the image at a position."""
         with _opened(self.files[self.numbers[position]]) as file:
             file.seek(int(self.offsets[position]))
             content = file.read(int(self.lengths[position]))
         return _feature(content, "image").bytes_list.value[0]
 
     def label(self, position: int) -> str:
-        """Return the name of this image in messages."""
+        """Return the name of the image at a position, for messages."""
         return f"record {position}"
 
 
@@ -61,11 +61,11 @@ class DataSourceImages:
         return len(self.source)
 
     def read(self, position: int) -> bytes:
-        """Return the encoded image."""
+        """Return the encoded bytes of the image at a position."""
         return self.source[position]["image"]
 
     def label(self, position: int) -> str:
-        """Return the name of this image in messages."""
+        """Return the name of the image at a position, for messages."""
         return f"record {position}"
 
 
@@ -87,7 +87,7 @@ def open_records(files: Sequence[str], channels: int) -> tuple[RecordImages, np.
 
 
 def _index(paths: Sequence[str]) -> list[np.ndarray]:
-    """Return file number, offset, length and label of each record; compact arrays, no Python object per record."""
+    """Return file number, offset, length and label of every record in the files, as four arrays."""
     kinds = (np.uint16, np.uint64, np.uint32, np.int32)
     columns = [array(np.dtype(kind).char) for kind in kinds]
     for number, path in enumerate(paths):
@@ -114,7 +114,7 @@ def _save_index(path: Path, **arrays: Any) -> None:
 
 
 def _scan(path: str) -> Iterator[tuple[int, int, int]]:
-    """Yield offset, length and label of each record."""
+    """Yield offset and length in bytes of the content, and the label, of each record of a TFRecord file."""
     with _opened(path) as file:
         offset = 0
         while header := file.read(_BEFORE):
@@ -132,7 +132,11 @@ def _feature(content: bytes, name: str):
     try:
         features = tf.train.Example.FromString(content).features.feature
     except Exception as error:  # protobuf's DecodeError, whose module depends on the version
-        raise DataError(f"a record is not a tf.train.Example ({error}); prepare the data set again") from None
+        raise DataError(
+            f"a TFRecord of the data set is not a tf.train.Example ({error}); prepare the data set again"
+        ) from None
     if name not in features:
-        raise DataError(f"a record has no {name!r}; it has {', '.join(sorted(features))}")
+        raise DataError(
+            f"a TFRecord of the data set has no {name!r}, only {', '.join(sorted(features))}; give another set"
+        )
     return features[name]

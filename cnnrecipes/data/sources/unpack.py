@@ -78,7 +78,7 @@ def unpack(archive: Path, folder: Path, name: str, *, progress: bool = False) ->
 
 @dataclass
 class _Budget:
-    """Remaining number of bytes that may be written."""
+    """Number of bytes that unpacking an archive may still write."""
 
     name: str
     limit: int
@@ -102,7 +102,7 @@ class _Budget:
 
 @contextlib.contextmanager
 def _naming(member: str, name: str) -> Iterator[None]:
-    """Replace an error about a member's path by a DataError that names the member."""
+    """Convert an error about a member's path in the `with` block into a DataError that names the member."""
     try:
         yield
     except (OSError, UnicodeError) as error:
@@ -110,11 +110,11 @@ def _naming(member: str, name: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in of_path:
             raise
         why = getattr(error, "strerror", None) or error
-        raise DataError(f"{name!r} has the member {member!r}, which cannot be written: {why}") from None
+        raise DataError(f"{name!r} has the member {member!r}, which cannot be written: {why}; rename it") from None
 
 
 def _write(source: IO[bytes], path: Path, size: int) -> None:
-    """Copy at most `size` bytes, even if the member contains more."""
+    """Copy at most `size` bytes of an archive member to a file, even if the member contains more."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
         left = size
@@ -124,7 +124,7 @@ def _write(source: IO[bytes], path: Path, size: int) -> None:
 
 
 def _inside(member: str, name: str) -> Path:
-    """Return the relative path of a member. Raise DataError if it leads out of the folder."""
+    """Return the relative path of an archive member. Raise DataError if the path leads out of the folder."""
     slashed = member.replace("\\", "/")  # written by some archivers on Windows
     parts = [part for part in slashed.split("/") if part not in ("", ".")]
     if slashed.startswith("/") or re.match(r"[A-Za-z]:", slashed) or ".." in parts or "\0" in slashed or not parts:
@@ -143,7 +143,7 @@ def _members(archive: Path, name: str) -> Iterator[_Member]:
         tar = tarfile.open(archive)  # noqa: SIM115 (closed below; with whatever compression)
     except _DAMAGED as error:
         page = begin.lstrip()[:1] == b"<"
-        what = "is a page, no archive (of a login?)" if page else f"is no zip or tar file ({error})"
+        what = "is a web page, not an archive (a login page?)" if page else f"is not a zip or tar file ({error})"
         raise DataError(f"{name!r} {what}; get the archive itself, and give its path") from None
     with tar:
         yield from _tar_members(tar, name)
@@ -152,7 +152,7 @@ def _members(archive: Path, name: str) -> Iterator[_Member]:
 def _zip_members(opened: zipfile.ZipFile, name: str) -> Iterator[_Member]:
     infos = opened.infolist()
     if len(infos) > MAX_FILES:
-        raise DataError(f"{name!r} has {len(infos):,} members, the limit is {MAX_FILES:,}")
+        raise DataError(f"{name!r} has {len(infos):,} members, the limit is {MAX_FILES:,}; unpack it yourself")
     for info in infos:
         if info.is_dir() or info.filename.endswith("\\"):
             continue
@@ -163,13 +163,13 @@ def _zip_members(opened: zipfile.ZipFile, name: str) -> Iterator[_Member]:
         elif kind in (0, stat.S_IFREG):
             yield _Member(info.filename, info.file_size, opened=opened.open(info))
         else:
-            raise DataError(f"{name!r} has the member {info.filename!r}, which is no file; it is not unpacked")
+            raise DataError(f"{name!r} has the member {info.filename!r}, which is not a regular file; remove it")
 
 
 def _tar_members(opened: tarfile.TarFile, name: str) -> Iterator[_Member]:
     for number, info in enumerate(opened):
         if number >= MAX_FILES:
-            raise DataError(f"{name!r} has more than {MAX_FILES:,} members")
+            raise DataError(f"{name!r} has more than {MAX_FILES:,} members; unpack it yourself, and give the folder")
         if info.isdir():
             continue
         if info.issym():
@@ -179,7 +179,7 @@ def _tar_members(opened: tarfile.TarFile, name: str) -> Iterator[_Member]:
         elif info.isreg():
             yield _Member(info.name, info.size, opened=opened.extractfile(info))
         else:
-            raise DataError(f"{name!r} has the member {info.name!r}, which is no file; it is not unpacked")
+            raise DataError(f"{name!r} has the member {info.name!r}, which is not a regular file; remove it")
 
 
 def _target(link: str, target: str) -> str:

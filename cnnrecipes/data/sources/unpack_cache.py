@@ -25,7 +25,7 @@ _MANIFEST = "manifest.json"
 
 
 def unpacked_folder(key: str, name: str, fetch: Callable[[Path], Path], progress: bool = False) -> str:
-    """Return the folder with the files of an archive; unpack it if it is not in the cache or files of it are missing.
+    """Return the folder with the files of an archive, which is unpacked unless the cache has all its files.
 
     Args:
         key: hexadecimal digest of the archive's content or URL.
@@ -73,7 +73,7 @@ def is_unpacked(key: str) -> bool:
 
 
 def _is_complete(final: Path) -> bool:
-    """Return True if all unpacked files still exist; other programs may clean up cache folders."""
+    """Return True if all unpacked files of an archive still exist; other programs may clean up cache folders."""
     try:
         manifest = json.loads((final / _MANIFEST).read_text(encoding="utf-8"))
         return {key: manifest[key] for key in ("files", "bytes")} == _size(final / "files")
@@ -87,7 +87,7 @@ def _size(folder: Path) -> dict[str, int]:
 
 
 def content_key(path: str) -> str:
-    """Return the SHA-256 of a file, cached by its size and modification time."""
+    """Return the SHA-256 of a file's content, cached by size and modification time."""
     size, modified = remote_files.status(path)
     key = os.path.abspath(path)
     with user_cache.table("archives-1", ["size", "modified", "digest"]) as known:

@@ -57,7 +57,7 @@ def _url_and_checksum(archive: str) -> tuple[str, str]:
     try:
         host = urllib.parse.urlsplit(url).hostname or ""
     except ValueError as error:
-        raise DataError(f"{archive!r} is not a valid URL: {error}") from None
+        raise DataError(f"{archive!r} is not a valid URL: {error}; correct the URL") from None
     found = re.fullmatch(r"sha256=([0-9a-fA-F]{64})", fragment)
     if fragment and not found:
         raise DataError(f"{archive!r} ends with #{fragment}; a checksum is written #sha256= and 64 hexadecimal digits")

@@ -14,7 +14,7 @@ from cnnrecipes.recipe import schema
 
 
 class Layer(NamedTuple):
-    """One convolution, and whether a 3x3 max pooling of stride 2 follows it."""
+    """One convolution; `pooled` is True if 3x3 max pooling of stride 2 follows."""
 
     width: int
     kernel: int
@@ -26,7 +26,7 @@ LAYERS = (Layer(64, 11, True), Layer(192, 5, True), Layer(384, 3, False), Layer(
 
 
 def alexnet(x, spec: schema.Model, factories: LayerFactories):
-    """(N, H, W, C) -> (N, 6, 6, 256) for 224 x 224; the CIFAR stem is a 5x5 convolution of stride 1."""
+    """Build AlexNet up to its head: (N, 224, 224, C) -> (N, 6, 6, 256). The CIFAR stem is a 5x5 convolution."""
     factories = factories.with_conv(use_bias=True)
     x = _first(x, spec, factories)
     for i, (width, kernel, pooled) in enumerate(LAYERS, start=1):

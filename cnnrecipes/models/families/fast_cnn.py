@@ -15,7 +15,10 @@ from cnnrecipes.recipe import schema
 
 
 def fast_cnn(x, spec: schema.Model, factories: LayerFactories):
-    """(N, H, W, C) -> (N, H // 8, W // 8, 512); `depths` is the number of residual pairs of each stage."""
+    """Build the network up to its head: (N, H, W, C) -> (N, H // 8, W // 8, 512).
+
+    `depths` is the number of residual pairs of each stage.
+    """
     depths, widths = check_stages(spec)
     check_size(x, 2 ** len(depths), spec, f"halves the image {len(depths)} times")
     x = conv_norm_act(x, widths[0] // 2, factories=factories, name="stem")

@@ -34,12 +34,12 @@ TIMM = {
 
 
 def cifar_options(blocks: int) -> dict:
-    """Return the options of a CIFAR ResNet with this number of blocks per stage."""
+    """Return the options of a CIFAR ResNet with `blocks` blocks in each stage."""
     return {"depths": (blocks,) * 3, "widths": CIFAR_WIDTHS, "stem": "cifar", "shortcut": "A", **RESIDUAL}
 
 
 def imagenet_options(depth: int) -> dict:
-    """Return the options of the ImageNet ResNet of this depth."""
+    """Return the options of the ImageNet ResNet with `depth` layers."""
     bottleneck, depths = IMAGENET_DEPTHS[depth]
     widths = BOTTLENECK_WIDTHS if bottleneck else BASIC_WIDTHS
     return {"depths": depths, "widths": widths, "stem": "imagenet", "shortcut": "B", **RESIDUAL}

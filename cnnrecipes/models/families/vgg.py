@@ -26,7 +26,7 @@ PARAMETERS = {
 
 
 def vgg(x, spec: schema.Model, factories: LayerFactories):
-    """(N, H, W, C) -> (N, H // 32, W // 32, 512); needs at least 32 x 32 pixels."""
+    """Build VGG up to its head: (N, H, W, C) -> (N, H // 32, W // 32, 512); H and W are at least 32."""
     depths, widths = check_stages(spec)
     check_size(x, 2 ** len(depths), spec, f"halves the image {len(depths)} times")
     factories = factories.with_conv(use_bias=True)

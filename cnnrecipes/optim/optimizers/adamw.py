@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.optim.optimizer import Decay, Optimizer, optimizer
+from cnnrecipes.optim.optimizer import Decay, KerasOptimizer, Optimizer, optimizer
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
     from cnnrecipes.optim.optimizers.muon import Muon
-    from cnnrecipes.optim.recipe_optimizer import RecipeOptimizer
 else:
     tf = lazy_module("tensorflow")
 
@@ -40,7 +39,7 @@ class AdamW(Optimizer):
 
 def adam_direction(
     rule: AdamW | Muon,
-    optimizer: RecipeOptimizer,
+    optimizer: KerasOptimizer,
     gradient: tf.Tensor,
     momentum: keras.Variable,
     velocity: keras.Variable,

@@ -17,7 +17,7 @@ else:
 
 @optimizer("lion")
 class Lion(Optimizer):
-    """Sign of a momentum (Chen et al. 2023, "Symbolic discovery", algorithm 2); use a tenth of AdamW's learning rate.
+    """Step along the sign of a momentum (Chen et al. 2023, algorithm 2); use a tenth of AdamW's learning rate.
 
     The update is that of Keras' Lion.
     """

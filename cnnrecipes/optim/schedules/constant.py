@@ -1,4 +1,4 @@
-"""Schedules with a constant learning rate until something else changes it."""
+"""Constant learning rate, throughout or until the validation stops improving."""
 
 from __future__ import annotations
 

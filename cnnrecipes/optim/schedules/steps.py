@@ -48,7 +48,7 @@ class MultiStep(Schedule):
         key = "a milestone of optimizer.schedule"
         steps = [piece.steps(key, milestone, within=piece.total) for milestone in self.milestones]
         if steps != sorted(set(steps)):
-            raise RecipeError(f"optimizer.schedule's milestones are at steps {steps}; each comes after the one before")
+            raise RecipeError(f"optimizer.schedule's milestones are at steps {steps}; give them in increasing order")
 
         def share(step):
             passed = sum(keras.ops.cast(step >= milestone, "float32") for milestone in steps)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,10 +15,10 @@ from cnnrecipes.training.callbacks.checkpoints import CheckpointSaver
 from cnnrecipes.training.callbacks.epochs import (
     BestWeights,
     EpochMetrics,
+    ExecutionTimer,
     FiniteLoss,
     HistoryFile,
     NextEpoch,
-    StepCounter,
     Validation,
 )
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
@@ -36,7 +34,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     Args:
         job: the training.
-        state: its progress, which the callbacks share.
+        state: the progress of the training, shared by the callbacks.
         folder: the run folder; None in workers other than the chief, which write nothing.
         started: `time.monotonic()` from which a time budget counts.
         more: additional callbacks, called after all others.
@@ -44,7 +42,6 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         say: receives messages.
 
     Attributes:
-        timer: seconds of the executions so far.
         saver: writes checkpoints.
     """
 
@@ -62,15 +59,11 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         self._job, self._state, self._folder, self._started, self._say = job, state, folder, started, say
         self._writer = checkpoint.Writer(folder, say) if folder else None
         self._signals = Signals(say)
-        self.timer, self.saver = StepTimer(), self._saver()
-        validation, budget = self._validation(), None
-        if job.recipe.train.time_budget:
-            budget = self._time_budget(job.recipe.train.time_budget.seconds, validation)
+        self.saver, budget = self._saver(), self._time_budget()
         found = [
-            self.timer,
-            StepCounter(state),
+            ExecutionTimer(state),
             FiniteLoss(state, lambda step: float(job.schedule(step)), self._last_checkpoint),
-            validation,
+            self._validation(),
             EpochMetrics(state, job.pipeline.images_per_step),
             HistoryFile(state, folder / "history.csv" if folder else None),
             BestWeights(state, folder / checkpoint.FOLDER / BEST if folder else None, job.recipe.train.monitor),
@@ -88,7 +81,9 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Begin and end the training, also after an error; signals within stop it after a step, with a checkpoint."""
+        """Call `on_train_begin` and `on_train_end` around the block; signals stop the training after a step."""
+        if self._writer:
+            self._writer.delete_leftovers()
         try:
             super().on_train_begin()
             with self._signals.caught():
@@ -99,10 +94,10 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
                 self._writer.finish()
 
     def on_train_begin(self, logs=None):
-        """Do nothing: `running` begins the training."""
+        """Ignore the start of one call of Keras' `fit`; `running` begins the training."""
 
     def on_train_end(self, logs=None):
-        """Do nothing: `running` ends the training."""
+        """Ignore the end of one call of Keras' `fit`; `running` ends the training, also after an error."""
 
     def _saver(self) -> CheckpointSaver:
         job, every = self._job, self._job.recipe.logging.checkpoint_every
@@ -115,12 +110,16 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         if not job.pipeline.images("validation"):
             return None
         steps = job.pipeline.evaluation_steps("validation", job.devices.count)
-        return Validation(job.validation_batches(), steps, job.pipeline.images_per_step)
+        return Validation(self._state, job.validation_batches(), steps, job.pipeline.images_per_step)
 
-    def _time_budget(self, seconds: float, validation: Validation | None) -> TimeBudget:
-        job, pipeline = self._job, self._job.pipeline
+    def _time_budget(self) -> TimeBudget | None:
+        job, pipeline, budget = self._job, self._job.pipeline, self._job.recipe.train.time_budget
+        if budget is None:
+            return None
         images = (pipeline.images_per_step, pipeline.images("validation"), pipeline.images("validation", "test"))
-        return TimeBudget(self._state, job.schedule, seconds, self._started, images, job.devices, validation, self._say)
+        return TimeBudget(
+            self._state, job.schedule, budget.seconds, self._started, images=images, devices=job.devices, say=self._say
+        )
 
     def _loggers(self) -> Sequence[keras.callbacks.Callback]:
         if not self._folder:
@@ -134,32 +133,12 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         )
 
     def _last_checkpoint(self) -> str:
-        """Return a sentence about the last checkpoint, for the error of a loss that is not finite."""
+        """Return a sentence about the last checkpoint, for the error message of a non-finite loss."""
         if self._writer:
             self._writer.finish()
             if paths := checkpoint.found(self._writer.run):
                 return (
-                    f"The last good checkpoint is {str(paths[0])!r}; with it as train.start_from a new training "
-                    "starts there, with other settings"
+                    f"The last good checkpoint is {str(paths[0])!r}; to start a new training with other settings "
+                    "there, set train.start_from to it"
                 )
         return "There is no checkpoint yet"
-
-
-class StepTimer(keras.callbacks.Callback):
-    """Median seconds per execution; the first two are excluded, since they compile."""
-
-    def __init__(self):
-        super().__init__()
-        self.durations: list[float] = []
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if len(self.durations) < 100:
-            self.durations.append(time.perf_counter() - self.start)
-
-    @property
-    def seconds(self) -> float | None:
-        """The median so far; None before the first execution."""
-        return statistics.median(self.durations[2:] or self.durations) if self.durations else None

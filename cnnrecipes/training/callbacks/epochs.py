@@ -1,4 +1,4 @@
-"""Callbacks of steps and epochs: position, validation, metrics of an epoch, history.csv, best weights, finite loss.
+"""Callbacks of steps and epochs: validation, metrics of an epoch, history.csv, best weights, finite loss.
 
 All of them share one `TrainState`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,22 +24,8 @@ from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.runs.weights import write_weights
 
 
-class StepCounter(keras.callbacks.Callback):
-    """Keeps epoch and step of the state up to date. Must be the first callback."""
-
-    def __init__(self, state: TrainState):
-        super().__init__()
-        self.state = state
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.left_in_epoch = self.state.steps_per_epoch - self.state.step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.state.step = self.state.steps_per_epoch - self.model.left_in_epoch
-
-
 class NextEpoch(keras.callbacks.Callback):
-    """Moves the state to the next epoch. Must follow all callbacks that read the epoch which has ended."""
+    """Advances the training state to the next epoch; must follow all callbacks that read the ended epoch."""
 
     def __init__(self, state: TrainState):
         super().__init__()
@@ -54,16 +41,16 @@ class Validation(keras.callbacks.Callback):
     Keras' own validation creates an iterator each time, which takes 0.1 s, and does not work with several workers.
 
     Args:
+        state: receives the seconds of the validation.
         batches: of the validation split, repeated.
         steps: batches of one validation.
         images_per_step: images of a training step; as many validation batches as take equally long are one call.
     """
 
-    def __init__(self, batches: tf.data.Dataset, steps: int, images_per_step: int):
+    def __init__(self, state: TrainState, batches: tf.data.Dataset, steps: int, images_per_step: int):
         super().__init__()
-        self.batches, self.steps, self.images_per_step = batches, steps, images_per_step
+        self.state, self.batches, self.steps, self.images_per_step = state, batches, steps, images_per_step
         self.iterator: Iterator | None = None
-        self.seconds = 0.0  # of the last validation
 
     def on_epoch_end(self, epoch, logs=None):
         start = time.monotonic()
@@ -72,19 +59,36 @@ class Validation(keras.callbacks.Callback):
         self.model.reset_metrics()
         with self.model.measured():
             # A training step takes three times as long as a forward pass of its images.
-            at_once = max(3 * self.model.steps * self.images_per_step // EVALUATION_BATCH, 1)
+            at_once = max(3 * self.state.steps_per_execution * self.images_per_step // EVALUATION_BATCH, 1)
             for first in range(0, self.steps, at_once):
                 found = self.model.test_function(self.iterator, tf.constant(min(at_once, self.steps - first)))
         logs.update({f"val_{name}": float(value) for name, value in found.items()})
-        self.seconds = time.monotonic() - start
+        self.state.validation_seconds = time.monotonic() - start
+
+
+class ExecutionTimer(keras.callbacks.Callback):
+    """Measures the median seconds per execution; the first two are excluded, since they compile."""
+
+    def __init__(self, state: TrainState):
+        super().__init__()
+        self.state = state
+        self.durations: list[float] = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if len(self.durations) < 100:
+            self.durations.append(time.perf_counter() - self.start)
+            self.state.seconds_per_execution = statistics.median(self.durations[2:] or self.durations)
 
 
 class FiniteLoss(keras.callbacks.Callback):
     """Raises TrainingError if the loss is NaN or infinite, naming the step and likely causes.
 
     Args:
-        learning_rate: from a step to its learning rate.
-        last_good: returns a sentence about the last checkpoint.
+        learning_rate: function from a step to its learning rate.
+        last_good: function that returns a sentence about the last checkpoint.
     """
 
     def __init__(self, state: TrainState, learning_rate: Callable[[int], float], last_good: Callable[[], str]):
@@ -100,7 +104,8 @@ class FiniteLoss(keras.callbacks.Callback):
         epoch, step_in_epoch = divmod(step, self.state.steps_per_epoch)
         rate = self.learning_rate(step)
         causes = [
-            f"the learning rate, {rate:.3g} there: try a tenth of optimizer.learning_rate, or a longer optimizer.warmup"
+            f"the learning rate, {rate:.3g} at that step: try a tenth of optimizer.learning_rate, or a longer "
+            "optimizer.warmup"
         ]
         if self.model.inner.compute_dtype == "float16":
             causes.append("float16, whose largest number is 65,504: try train.precision=bfloat16 or float32")
@@ -177,7 +182,7 @@ class BestWeights(keras.callbacks.Callback):
             write_weights(self.path, self.model.measured_weights(), epoch=epoch + 1)
 
     def _score(self, epoch: int, logs: dict[str, float]) -> list[float]:
-        """Return the score, larger is better, entry by entry; without a validation the last epoch is the best."""
+        """Return the score of an epoch, compared entry by entry, larger is better; the epoch without a validation."""
         if "val_loss" not in logs:
             return [float(epoch)]
         loss, accuracy = (float(logs[key]) for key in ("val_loss", "val_accuracy"))

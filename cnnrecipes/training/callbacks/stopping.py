@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-from cnnrecipes.optim.recipe_schedule import RecipeSchedule
+from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.runs.train_state import TrainState
-from cnnrecipes.training.callbacks.epochs import Validation
 from cnnrecipes.training.distributed.devices import Devices
 
 
@@ -55,7 +54,7 @@ _MARGIN = 1.3
 
 
 class TimeBudget(keras.callbacks.Callback):
-    """Moves the training along its schedule with the clock, so that both end together.
+    """Advances the position in the schedule with the time used, so that schedule and time budget end together.
 
     "Budgeted training" (Li et al. 2020) with a budget in seconds. The position in the schedule is the larger of the
     shares of the budget and of the steps that are used up. Time is reserved for the last validation and for the final
@@ -67,7 +66,6 @@ class TimeBudget(keras.callbacks.Callback):
         started: `time.monotonic()` of the start of the training.
         images: (per training step, of the validation, of the evaluations after the training).
         devices: the workers, which stop at the same step.
-        validation: measures the seconds of a validation; None without a validation split.
         say: receives a message if the budget ends in the first epoch.
     """
 
@@ -77,16 +75,16 @@ class TimeBudget(keras.callbacks.Callback):
         schedule: RecipeSchedule,
         seconds: float,
         started: float,
+        *,
         images: tuple[int, int, int],
         devices: Devices,
-        validation: Validation | None,
         say: Callable[[str], None],
     ):
         super().__init__()
         self.state, self.schedule, self.seconds, self.started = state, schedule, seconds, started - state.seconds
         self.position: keras.Variable = schedule.position
         self.per_step, self.validation_images, self.images_after = images
-        self.devices, self.validation, self.say = devices, validation, say
+        self.devices, self.say = devices, say
         self.last = time.monotonic()
         self.ready = 0.0  # seconds until the first execution, which compiles, was over
         self.first: float | None = None  # seconds of the first execution
@@ -99,7 +97,7 @@ class TimeBudget(keras.callbacks.Callback):
 
     @property
     def reserve(self) -> float:
-        """Seconds that are reserved for what follows the last step."""
+        """Seconds that are reserved for validation, final evaluations and compilation after the last step."""
         images = self.validation_images + self.images_after
         compilations = (self.first or 0.0) * _COMPILATION * (1 if self.state.validation_timed else 2)
         least = max(_SHARE_RESERVED * self.seconds, _SECONDS_RESERVED)
@@ -128,7 +126,9 @@ class TimeBudget(keras.callbacks.Callback):
             return
         self.longest = max(self.longest, now - self.last)
         if not self.state.validation_timed:
-            self.state.seconds_per_image = _FORWARD * (now - self.last) / (self.per_step * self.model.steps)
+            self.state.seconds_per_image = (
+                _FORWARD * (now - self.last) / (self.per_step * self.state.steps_per_execution)
+            )
 
     def _stop(self) -> None:
         self.state.stop_reason = f"the time budget of {self.seconds:g} s is used up"
@@ -137,18 +137,18 @@ class TimeBudget(keras.callbacks.Callback):
             self.say(
                 f"the time budget of {self.seconds:g} s is over after step {self.state.total_steps} of the first "
                 f"epoch's {self.state.steps_per_epoch}: {self.ready:.0f} s passed until the first steps were "
-                "compiled and executed; give it more"
+                "compiled and executed; set train.time_budget higher"
             )
 
     def on_epoch_end(self, epoch, logs=None):
         self.state.seconds = time.monotonic() - self.started
-        if self.validation is not None:
-            self.state.seconds_per_image = self.validation.seconds / self.validation_images
+        if self.validation_images:
+            self.state.seconds_per_image = self.state.validation_seconds / self.validation_images
             self.state.validation_timed = True
 
 
 class Signals:
-    """Handles Ctrl-C and SIGTERM: the first asks the training to stop after its step, the second stops it at once."""
+    """Handles Ctrl-C and SIGTERM: the first signal stops the training after its step, the second at once."""
 
     def __init__(self, say: Callable[[str], None]):
         self.say = say
@@ -156,7 +156,7 @@ class Signals:
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
-        """Handle the signals within the context; without effect outside of the main thread."""
+        """Handle Ctrl-C and SIGTERM in the `with` block; without effect outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

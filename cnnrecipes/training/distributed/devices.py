@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cnnrecipes._support.cluster import Cluster, find_cluster
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.distributed.cluster import Cluster, find_cluster
 
 
 class Devices:
@@ -33,11 +33,11 @@ class Devices:
 
     @classmethod
     def open(cls, strategy: str = "single") -> Devices:
-        """Return the devices that `devices.strategy` of a recipe selects. Call it before TensorFlow is used otherwise.
+        """Return the devices that `devices.strategy` selects. Must be called before any other use of TensorFlow.
 
         Args:
             strategy: "single": one device; "mirrored": all GPUs of this machine; "multi_worker": the machines that
-                TF_CONFIG or SLURM names; "auto": whichever of them applies.
+                TF_CONFIG or SLURM names; "auto": multi_worker in a cluster, else mirrored with several GPUs.
 
         Raises:
             TrainingError: no cluster, or an invalid one, or its port is taken.
@@ -58,7 +58,7 @@ class Devices:
 
     @property
     def is_chief(self) -> bool:
-        """True in the worker that writes all files."""
+        """True in the chief, the worker that writes all files."""
         return self.index == 0
 
     def check_batch(self, images: int, microbatches: int = 1) -> None:
@@ -77,11 +77,11 @@ class Devices:
         return self._averaged(np.asarray(values, np.float32)).tolist()
 
     def any(self, *flags: bool) -> list[bool]:
-        """Return for each flag whether it is set in any worker."""
+        """Return, for each flag, True if any worker passes True."""
         return [value > 0 for value in self.mean([float(flag) for flag in flags])]
 
     def same(self, text: str) -> bool:
-        """Return whether all workers pass the same text."""
+        """Return True if all workers pass the same text."""
         return not self.any(self.broadcast(text) != text)[0]
 
     def broadcast(self, text: str) -> str:
@@ -98,7 +98,7 @@ class Devices:
 
     @contextlib.contextmanager
     def naming_lost_workers(self, command: str) -> Iterator[None]:
-        """Convert TensorFlow's errors about lost workers into a TrainingError; `command` starts them again."""
+        """Convert TensorFlow's errors about lost workers into a TrainingError; `command` restarts the workers."""
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
@@ -106,8 +106,8 @@ class Devices:
                 raise
             why = re.search(r"aborted by: (.+)", str(error))
             raise TrainingError(
-                f"another worker is gone ({why[1] if why else _first_line(error)}); see its output, then start all "
-                f"of them again: {command}"
+                f"another worker has ended ({why[1] if why else _first_line(error)}); see its output, then start all "
+                f"workers again: {command}"
             ) from None
 
     def _averaged(self, values: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ class Devices:
         """Return the data set for `fit`, with each batch sharded over the devices.
 
         Args:
-            pipeline: from a shard (index, count) to its batches.
+            pipeline: function from a shard (index, count) to its batches.
         """
         if self.count == 1:
             return pipeline((0, 1))
@@ -145,7 +145,7 @@ class Devices:
 
 
 def _join(cluster: Cluster) -> Devices:
-    """Join the cluster; return when all its workers have joined."""
+    """Join the cluster and return its devices as soon as all workers have joined."""
     _check_port(cluster)
     config = {"cluster": {"worker": list(cluster.workers)}, "task": {"type": "worker", "index": cluster.index}}
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -156,17 +156,18 @@ def _join(cluster: Cluster) -> Devices:
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise TrainingError(
-            f"worker {cluster.index} of {len(cluster.workers)} cannot join ({_first_line(error)}); start every worker, "
-            "and let each import cnnrecipes and call fit before it uses TensorFlow otherwise"
+            f"worker {cluster.index} of {len(cluster.workers)} cannot join the cluster ({_first_line(error)}); start "
+            "every worker, and in each call fit before any other use of TensorFlow"
         ) from None
     return Devices(strategy, len(cluster.workers), cluster.index)
 
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let Ctrl-C end the process within the context: TensorFlow waits for other workers holding Python's lock.
+    """Restore the default action of Ctrl-C in the `with` block, which ends the process.
 
-    TensorFlow also installs a SIGTERM handler, which ignores the signal then; only SIGKILL ends the process.
+    TensorFlow holds Python's lock while it waits for other workers, so that no Python signal handler runs. SIGTERM has
+    no effect meanwhile, since TensorFlow installs its own handler; besides Ctrl-C only SIGKILL ends the process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -188,7 +189,7 @@ def _check_port(cluster: Cluster) -> None:
         except OSError as error:
             raise TrainingError(
                 f"port {port} of worker {cluster.index} ({cluster.workers[cluster.index]}) cannot be used "
-                f"({error.strerror}); stop what uses it, or give another port"
+                f"({error.strerror}); stop the program that uses it, or give another port"
             ) from None
 
 

@@ -19,14 +19,14 @@ _GRACE = 20.0  # seconds that the others have to end by themselves when one has 
 
 
 def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = None) -> int:
-    """Run `cnnrecipes <arguments>` in so many processes that train together, and return the first bad exit status.
+    """Run `cnnrecipes <arguments>` in `workers` processes that train together; return the first nonzero status, or 0.
 
-    When one fails, the others are stopped: none of them can go on without it. Ctrl-C goes to all, and so does SIGTERM.
+    If one fails, the others are stopped, since they cannot continue without it. Ctrl-C and SIGTERM are sent to all.
 
     Args:
-        arguments: of the command, as ["fit", "resnet8_digits"].
-        workers: processes, each on a free port of this machine.
-        threads: of TensorFlow in each; None: as many as there are cores, in each.
+        arguments: arguments of the command, for example ["fit", "resnet8_digits"].
+        workers: number of processes, each on a free port of this machine.
+        threads: TensorFlow's threads in each process; None: one per core of the machine.
 
     Raises:
         TrainingError: no command, or no workers.
@@ -69,7 +69,10 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
 
 
 def _wait(processes: list[subprocess.Popen]) -> int:
-    """Until all have ended. The first bad status; then the others are stopped."""
+    """Wait until all processes have ended; return the first nonzero exit status, or 0.
+
+    When one has failed, the others get `_GRACE` seconds to end, then SIGKILL.
+    """
     deadline, asked = None, False
     while any(process.poll() is None for process in processes):
         try:
@@ -97,7 +100,7 @@ def _tell(lines: IO[str], prefix: str) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at now; bound together, so that they differ."""
+    """Return ports of this machine that are not in use, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

@@ -94,7 +94,7 @@ def test_check_data_finds_all_problems_and_changes_no_file(photos, tmp_path):
     assert set(report.unreadable) == bad
     assert kinds["wrong extension"] == {"really png.jpg"}
     assert kinds["tiny"] == {"tiny.png"}
-    assert kinds["one colour"] == {"white.png"}
+    assert kinds["one color"] == {"white.png"}
     assert kinds["mode CMYK"] == {"cmyk.jpg"}
     assert kinds["turned"] == {"turned.jpg"}
     assert kinds["other files"] == {"notes.txt"}
@@ -174,7 +174,7 @@ def test_symlinked_class_is_accepted_inside_the_data_set_only(photos, tmp_path):
     (photos / "train" / "rose").symlink_to(tmp_path / "elsewhere")
     report = cr.check_data(photos)
     assert not report.trainable
-    assert "leads out of the data set" in str(report.findings)
+    assert "out of the data set" in str(report.findings)
     with pytest.raises(DataError, match="val/rose' is a class that train does not have"):
         cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
@@ -185,8 +185,8 @@ def test_folder_without_read_permission_is_reported(photos, tmp_path):
     closed.chmod(0)
     try:
         report = cr.check_data(photos)
-        assert f"cannot look into '{closed}': Permission denied" in report.findings[0].message
-        with pytest.raises(DataError, match="cannot look into.*rose.*Permission denied"):
+        assert f"cannot read '{closed}': Permission denied" in report.findings[0].message
+        with pytest.raises(DataError, match="cannot read.*rose.*Permission denied"):
             cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
     finally:
         closed.chmod(0o755)
@@ -230,7 +230,7 @@ def test_permanently_locked_cache_is_skipped_and_unchanged(photos, own_cache, mo
     monkeypatch.setattr(file_info, "_CHUNK", 1)
     with (
         locked_by_another_process(own_cache / "files-2.sqlite", 60),
-        pytest.warns(cr.CNNRecipesWarning, match="held by another process.*done without") as told,
+        pytest.warns(cr.CNNRecipesWarning, match="locked by another process.*not used") as told,
     ):
         assert [one.error for one in file_info.inspect_files(files)] == [""] * 8
     assert len(told) == 1
@@ -369,7 +369,7 @@ def test_ignored_files_are_reported(photos):
     (photos / "__MACOSX").mkdir()
     (photos / "test").mkdir()
     found = {finding.kind: finding.severity for finding in cr.check_data(photos).findings}
-    assert found["other kinds"] == found["unlabelled"] == "warning"
+    assert found["other kinds"] == found["unlabeled"] == "warning"
     assert found["system files"] == "note"
 
 
@@ -490,7 +490,7 @@ def test_arrays_are_checked_for_duplicates_and_constant_images():
     report = cr.check_data((images, np.arange(20) % 2))
     kinds = {finding.kind: finding.files for finding in report.findings}
     assert kinds["copies in different classes"] == ("train[3]", "train[12]")
-    assert kinds["one colour"] == ("train[7]",)
+    assert kinds["one color"] == ("train[7]",)
     assert report.counts["train"].tolist() == [10, 10]
 
 

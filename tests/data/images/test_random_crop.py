@@ -27,8 +27,8 @@ def test_crop_of_a_file_equals_the_crop_of_the_decoded_image(text, hymenoptera):
     for path in sorted(hymenoptera.rglob("*.jpg"))[::60]:
         content = path.read_bytes()
         draws = tf.constant(RANDOM.random(op.draws, np.float32))
-        from_file = random_crop.frame_file(tf.constant(content), choose_route(content), draws, op, (64, 64), 3)
-        np.testing.assert_array_equal(from_file, random_crop.frame(decode(content, 3), draws, op, (64, 64)))
+        from_file = random_crop.crop_file(tf.constant(content), choose_route(content), draws, op, (64, 64), 3)
+        np.testing.assert_array_equal(from_file, random_crop.crop_image(decode(content, 3), draws, op, (64, 64)))
 
 
 def test_random_resized_crop_is_the_resampled_box(hymenoptera):
@@ -39,7 +39,7 @@ def test_random_resized_crop_is_the_resampled_box(hymenoptera):
         top, left, rows, columns, _ = (int(n[0]) for n in boxes.choose_box(draws, *image.shape[:2], op.scale, op.ratio))
         box = image[top : top + rows, left : left + columns]
         np.testing.assert_array_equal(
-            random_crop.frame(image, draws[0], op, (48, 48)), random_crop.resample(box, (48, 48))
+            random_crop.crop_image(image, draws[0], op, (48, 48)), random_crop.resample(box, (48, 48))
         )
 
 
@@ -70,7 +70,9 @@ def test_random_crop_is_a_part_of_the_resized_image():
     resized = np.asarray(tf.image.resize(image, (40, 56), antialias=True))
     for _ in range(10):
         draws = RANDOM.random(3).astype(np.float32)
-        found = random_crop.frame(tf.constant(image), tf.constant(draws), parse("random_crop(short_side=40)"), (32, 32))
+        found = random_crop.crop_image(
+            tf.constant(image), tf.constant(draws), parse("random_crop(short_side=40)"), (32, 32)
+        )
         top, left = int(draws[1] * 9), int(draws[2] * 25)
         assert np.abs(found.numpy() - resized[top : top + 32, left : left + 32]).max() <= 0.51
 
@@ -85,9 +87,11 @@ def test_short_side_is_drawn_uniformly_including_both_ends():
 def test_arrays_are_cropped_by_their_own_draws():
     images = RANDOM.integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
     op, draws = parse("random_resized_crop"), RANDOM.random((6, boxes.DRAWS)).astype(np.float32)
-    together = random_crop.frame_batch(tf.constant(images), tf.constant(draws), op, (16, 16)).numpy()
-    for image, draw, framed in zip(images, draws, together, strict=True):
-        np.testing.assert_array_equal(random_crop.frame(tf.constant(image), tf.constant(draw), op, (16, 16)), framed)
+    together = random_crop.crop_batch(tf.constant(images), tf.constant(draws), op, (16, 16)).numpy()
+    for image, draw, cropped in zip(images, draws, together, strict=True):
+        np.testing.assert_array_equal(
+            random_crop.crop_image(tf.constant(image), tf.constant(draw), op, (16, 16)), cropped
+        )
 
 
 def batches(data, **changes):
@@ -101,8 +105,8 @@ def test_repeated_augmentation_crops_each_repeat_differently(flowers):
     for images in plain:
         assert len(np.unique(images.reshape(12, -1), axis=0)) == 4
         np.testing.assert_array_equal(images[:4], images[4:8])
-    framed = batches(flowers, **{"augment.ops": ["random_resized_crop"], "augment.repeats": 3})
-    assert len(np.unique(framed[0].reshape(12, -1), axis=0)) == 12
+    cropped = batches(flowers, **{"augment.ops": ["random_resized_crop"], "augment.repeats": 3})
+    assert len(np.unique(cropped[0].reshape(12, -1), axis=0)) == 12
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_device_files_are_refused(tmp_path):
         info = tarfile.TarInfo("a/1.png")
         info.type, info.devmajor, info.devminor = tarfile.CHRTYPE, 1, 5
         archive.addfile(info)
-    with pytest.raises(DataError, match="which is no file"):
+    with pytest.raises(DataError, match="which is not a regular file"):
         open_source(tmp_path / "a.tar", SPEC)
 
 
@@ -190,9 +190,9 @@ def truncate(path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.zip", b"", "is no zip or tar file"),
-        ("a.zip", b"<!DOCTYPE html><html>Sign in</html>", "is a page, no archive"),
-        ("a.tar.gz", b"\x1f\x8bnothing", "is no zip or tar file"),
+        ("a.zip", b"", "is not a zip or tar file"),
+        ("a.zip", b"<!DOCTYPE html><html>Sign in</html>", "is a web page, not an archive"),
+        ("a.tar.gz", b"\x1f\x8bnothing", "is not a zip or tar file"),
         ("a.zip", b"PK\3\4nothing", "is damaged"),
     ],
 )
@@ -206,7 +206,7 @@ def test_invalid_archive_is_named(tmp_path, own_cache, name, content, words):
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz", "a.tar"])
 def test_truncated_archive_raises_and_leaves_no_files(tmp_path, own_cache, kind):
     path = truncate(pack(tmp_path / kind, {f"a/{i}.png": os.urandom(5000) for i in range(20)}))
-    with pytest.raises(DataError, match="is damaged|is no zip"):
+    with pytest.raises(DataError, match="is damaged|is not a zip"):
         open_source(path, SPEC)
     assert entries(own_cache) == []
 
@@ -273,7 +273,7 @@ def test_checksum_of_a_download_is_verified(server, own_cache):
     digest = hashlib.sha256(pack(folder / "a.zip").read_bytes()).hexdigest()
     assert open_source(f"{address}/a.zip#sha256={digest}", SPEC).class_names == ("cats", "dogs")
     before = entries(own_cache)
-    with pytest.raises(DataError, match=f"has the SHA-256 {digest}, and was to have {'0' * 64}"):
+    with pytest.raises(DataError, match=f"has the SHA-256 {digest}, not the expected {'0' * 64}"):
         open_source(f"{address}/a.zip#sha256={'0' * 64}", SPEC)
     assert entries(own_cache) == before
 
@@ -284,7 +284,7 @@ def test_checksum_of_a_download_is_verified(server, own_cache):
         ("/absent.zip", "404.*check the address"),
         ("/cut.zip", "cannot download.*check the address and the network|ended after"),
         ("/a.zip#md5=1", "a checksum is written #sha256="),
-        ("/page.zip", "is a page, no archive"),
+        ("/page.zip", "is a web page, not an archive"),
     ],
 )
 def test_failed_download_leaves_no_files(server, own_cache, way, words):

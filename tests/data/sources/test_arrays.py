@@ -64,7 +64,7 @@ def test_label_encoding_is_shared_by_all_splits():
     ("images", "words"),
     [
         ([IMAGES[0], IMAGES[0, :5]] * 6, "shape"),
-        (np.where(IMAGES > 9, IMAGES, np.nan), "NaN or infinity in 12 of 12, first in number 0.*0..255"),
+        (np.where(IMAGES > 9, IMAGES, np.nan), "NaN or infinity in 12 of 12, first in image 0.*0..255"),
         (np.where(IMAGES > 9, IMAGES, np.inf), "inf.*0..255"),
         (IMAGES > 9, "bool.*0..255"),
         (IMAGES.astype(np.int16) - 1, "-1..254.*0..255"),
@@ -73,7 +73,7 @@ def test_label_encoding_is_shared_by_all_splits():
         (np.repeat(IMAGES[..., :1], 4, -1), r"\(12, 8, 7, 4\).*of RGBA take images\[..., :3\]"),
         (IMAGES.reshape(12, -1), r"\(12, 168\).*reshape"),
         (IMAGES / 127.5 - 1, r"-1..1; give 0..255 or 0..1; .*\(images \+ 1\) \* 127.5"),
-        ((IMAGES - 110.0) / 60, r"-1.83.*undo a standardization"),
+        ((IMAGES - 110.0) / 60, r"-1.83.*undo the standardization"),
         (IMAGES / 200, r"0..1.275 with fractions, which is neither 0..1 nor 0..255"),
         (IMAGES.astype(np.uint16) * 257, r"0..65535; give 0..255; 16 bits become 8 by images // 257"),
         (None, "images.*shape"),
@@ -139,7 +139,7 @@ def read_with_messages(images, labels=LABELS, **options):
 def test_floats_in_0_to_1_are_scaled_to_the_original_bytes(dtype):
     found, _, said = read_with_messages((IMAGES / 255).astype(dtype))
     np.testing.assert_array_equal(found, IMAGES)
-    assert said == [f"the train images are {dtype} 0..1: taken times 255 and rounded"]
+    assert said == [f"the train images are {dtype} 0..1: multiplied by 255 and rounded"]
 
 
 def test_fractions_in_0_to_255_are_rounded_with_a_message():

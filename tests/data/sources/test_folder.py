@@ -164,7 +164,7 @@ def test_ambiguous_layout_raises_and_is_resolved_by_data_layout(tmp_path, names)
             ("train/a/1.png", "train/b/1.png", "train/c/", "val/c/1.png"),
             "val/c' is a class that train has no images of",
         ),
-        (("cats/1.png", "dogs/1.cr2", "dogs/2.cr2"), "dogs' has no images that are read; convert them"),
+        (("cats/1.png", "dogs/1.cr2", "dogs/2.cr2"), "dogs' has no usable images; convert them"),
     ],
 )
 def test_inconsistent_layout_raises_with_a_remedy(tmp_path, names, words):
@@ -174,7 +174,7 @@ def test_inconsistent_layout_raises_with_a_remedy(tmp_path, names, words):
 
 def test_all_layout_problems_are_reported_together(tmp_path):
     root = make_files(tmp_path, "train/a/1.png", "train/b/1.png", "val/c/1.png", "test/d/1.png", "test/a/1.png")
-    with pytest.raises(DataError, match=r"2 things are wrong: \(1\) .*val/c.*; \(2\) .*test/d"):
+    with pytest.raises(DataError, match=r"2 problems: \(1\) .*val/c.*; \(2\) .*test/d"):
         open_source(root, SPEC)
 
 
@@ -183,15 +183,15 @@ def test_unlabeled_test_folder_is_ignored_with_a_warning(tmp_path, test):
     source = open_source(make_files(tmp_path, "train/cats/1.png", "train/dogs/1.png", test), SPEC)
     assert splits(source) == {"train": CATS_DOGS}
     (finding,) = source.layout.left_out
-    assert (finding.severity, finding.kind) == ("warning", "unlabelled")
+    assert (finding.severity, finding.kind) == ("warning", "unlabeled")
     assert "left out" in finding.message
 
 
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (("Train/cats/1.png", "Train/dogs/1.png", "Test/1.png", "Meta/1.png"), {"not a split", "unlabelled"}),  # GTSRB
-        (("asl_train/asl_train/cats/1.png", "asl_train/asl_train/dogs/1.png", "asl_test/1.png"), {"unlabelled"}),
+        (("Train/cats/1.png", "Train/dogs/1.png", "Test/1.png", "Meta/1.png"), {"not a split", "unlabeled"}),  # GTSRB
+        (("asl_train/asl_train/cats/1.png", "asl_train/asl_train/dogs/1.png", "asl_test/1.png"), {"unlabeled"}),
         (("d/cats/1.png", "d/dogs/1.png", "README.md"), {"other files"}),
     ],
 )
@@ -204,7 +204,7 @@ def test_layouts_of_published_data_sets_are_read(tmp_path, names, found):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("images/1.png", "masks/1.png"), "images, masks, as a data set for segmentation"),
+        (("images/1.png", "masks/1.png"), "images, masks, like a data set for segmentation"),
         (("p/p/a/1.png", "p/p/b/1.png", "p/a/1.png", "p/b/1.png"), "p/p' holds the folders that are beside it .a, b."),
     ],
 )

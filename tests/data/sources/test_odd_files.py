@@ -165,7 +165,7 @@ def test_batched_grayscale_dataset_is_read():
     [
         (np.zeros((4, 5), np.uint8), r"ndarray and shape \(5,\)"),
         (tf.ragged.constant([[1, 2], [3], [4], [5]]), r"shape \(2,\)"),
-        (np.zeros((4, 2, 8, 8, 3), np.uint8), r"\(2, 8, 8, 3\) with labels of \(\)"),
+        (np.zeros((4, 2, 8, 8, 3), np.uint8), r"\(2, 8, 8, 3\) with labels \(\)"),
     ],
 )
 def test_dataset_elements_that_are_not_images_raise(images, words):

@@ -75,7 +75,7 @@ def test_labels_may_be_numbers(rows, tmp_path, labels):
     ("change", "words"),
     [
         (lambda t: t.rename(columns={"file": "was"}), "columns was, Label, patient, split, and none for the path"),
-        (lambda t: t.drop(columns="Label"), "none for the label .*label, class"),
+        (lambda t: t.drop(columns="Label"), "none for the label; rename one .*label, class"),
         (lambda t: t.assign(Label=[None, *t.Label[1:]]), "no label in 1 rows, first in row 1"),
         (lambda t: t.assign(file=[*t.file[:-2], None, None]), "no path in 2 rows, first in row 23"),
         (lambda t: t.assign(split="holdout"), "split 'holdout'; use train, validation"),
@@ -233,7 +233,7 @@ def test_keras_image_dataset_keeps_its_class_names(flowers):
     ("dataset", "words"),
     [
         (tf.data.Dataset.from_tensors((image(0), 0)).repeat(), "is infinite"),
-        (tf.data.Dataset.from_tensors(image(0)), "elements of type ndarray; give one of"),
+        (tf.data.Dataset.from_tensors(image(0)), "elements of type ndarray; give a data set"),
         (tf.data.Dataset.from_tensors((image(0), 0)).take(0), "is empty"),
         (tf.data.Dataset.from_tensor_slices((np.zeros((4, 8, 8, 3)) - 0.5, [0, 1, 0, 1])), "-0.5..-0.5; give 0..255"),
         (

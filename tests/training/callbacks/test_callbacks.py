@@ -1,20 +1,13 @@
-"""Callbacks in complete trainings of a linear model: history, best weights, NaN loss, progress display."""
+"""Callbacks in complete trainings of a linear model: history, best weights, NaN loss."""
 
 from __future__ import annotations
-
-import io
 
 import numpy as np
 import pandas as pd
 import pytest
 from linear_training import LinearTraining
-from rich.console import Console
 
-from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.runs.train_state import TrainState
-from cnnrecipes.training.callbacks.epochs import NextEpoch, StepCounter
-from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
 def cross_entropy(model, split):
@@ -70,42 +63,3 @@ def test_nan_loss_raises_with_step_and_remedy(tmp_path, steps):
     words = rf"{place}.*optimizer\.learning_rate.*optimizer\.warmup"
     with pytest.raises(TrainingError, match=words):
         training.run()
-
-
-def test_display_prints_one_line_per_epoch_with_accuracy_and_eta(tmp_path):
-    text = io.StringIO()
-    state = TrainState(6)
-    display = ProgressDisplay(state, 12, Console(file=text, width=20))
-    training = LinearTraining(tmp_path, epochs=2, callbacks=[StepCounter(state), display, NextEpoch(state)])
-    training.run()
-    lines = text.getvalue().splitlines()
-    assert [line.partition("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert all(word in line for line in lines for word in ("loss ", "accuracy ", "images/s", "ETA 0:00:"))
-    assert "\x1b" not in text.getvalue()
-
-
-def test_display_is_closed_after_an_error(tmp_path, capsys):
-    """A live progress bar would overwrite the error message."""
-    text = io.StringIO()
-    display = ProgressDisplay(TrainState(5), 10, Console(file=text, force_terminal=True))
-    display.set_params({"epochs": 2})
-    display.on_train_begin()
-    assert display.bar.live.is_started
-    display.close()
-    display.close()
-    assert not display.bar.live.is_started
-
-
-def test_interrupted_write_leaves_the_old_file(tmp_path):
-    """Holds for every BaseException, for example KeyboardInterrupt."""
-    path = tmp_path / "x.bin"
-    write_whole(path, lambda beside: beside.write_bytes(b"old"))
-
-    def stopped(beside):
-        beside.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, stopped)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]

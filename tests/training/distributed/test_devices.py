@@ -89,7 +89,7 @@ def test_validation_covers_every_example_once_on_any_number_of_shards(shards):
 
 def test_batch_size_not_divisible_by_shards_is_refused():
     split = SOURCE.split("train")
-    with pytest.raises(RecipeError, match="16 does not divide into 3 parts"):
+    with pytest.raises(RecipeError, match="16 does not divide into 3 shards"):
         batching.training_batches(split, whole_recipe(), STATISTICS, 4, shard=(0, 3))
     with pytest.raises(RecipeError, match="4 devices with 3 images each cannot mix"):
         batching.training_batches(split, whole_recipe(**{"data.batch_size": 12}), STATISTICS, 4, shard=(0, 4))
@@ -154,7 +154,7 @@ def test_killed_worker_is_reported_and_training_resumes_bit_exactly(two_workers,
     assert process.returncode != 0
     (run,) = (tmp_path / "runs").iterdir()
     assert not (run / "metrics.json").exists()
-    assert "another worker is gone" in said
+    assert "another worker has ended" in said
     assert f"cnnrecipes resume {run}" in said
     result = command("launch", "--workers", 2, "--threads", 1, "resume", run)
     assert result.returncode == 0, result.stdout[-2000:]
@@ -211,7 +211,7 @@ def test_worker_reports_the_failure_of_its_chief(tmp_path):
     said = [worker.communicate(timeout=120)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [2, 2]
     assert "cannot write a run folder" in said[0]
-    assert "another worker is gone" in said[1]
+    assert "another worker has ended" in said[1]
     assert "Traceback" not in said[1]
     assert not (tmp_path / "runs").exists()
 

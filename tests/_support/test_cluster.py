@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from cnnrecipes._support.cluster import Cluster, expand_hosts, find_cluster
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.distributed.cluster import Cluster, expand_hosts, find_cluster
 
 ADDRESSES = ["10.0.0.1:2000", "10.0.0.2:2000"]
 
@@ -32,10 +32,10 @@ def test_tf_config_lists_workers_with_the_chief_first():
         ("[]", "TF_CONFIG"),
         (json.dumps({"cluster": {"worker": ADDRESSES}}), "it has no 'task'"),
         (config(2), "task 2 of 2 workers"),
-        (config(0, ["a", "b"]), "an address is host:port"),
+        (config(0, ["a", "b"]), "an address is not host:port"),
         (config(0, ["a:1", "b:70000"]), "70000"),
         (config(0, ["a:1", "a:1"]), "a:1 is listed twice"),
-        (config(0, ps=["a:1"]), "only workers, and a chief, train"),
+        (config(0, ps=["a:1"]), "only the task types worker and chief are supported"),
     ],
 )
 def test_invalid_tf_config_raises_with_an_example(text, words):

@@ -1,4 +1,4 @@
-"""Extensions that continue with the recipe's own schedule."""
+"""Extensions `stretch` and `restart`, which continue with the recipe's own schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnnrecipes.optim.schedule import Shape
 
 @extension("stretch")
 class Stretch(Extension):
-    """The recipe's schedule at this position, as if it had been planned for the total length from the start."""
+    """The rest of the recipe's schedule, rescaled as if the total length had been planned from the start."""
 
     planned: PlannedEpochs = None
 

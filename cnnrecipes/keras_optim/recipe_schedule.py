@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import pydantic
@@ -13,11 +13,9 @@ from cnnrecipes.errors import RecipeError
 from cnnrecipes.optim import rescale
 from cnnrecipes.optim.extension import EXTENSIONS
 from cnnrecipes.optim.schedule import SCHEDULES, Piece, Shape, ValidationSchedule, as_float
+from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration, TimeSpan
-
-if TYPE_CHECKING:
-    from cnnrecipes.recipe import schema
 
 # The batch of the papers' learning rates (Goyal et al. 2017, section 2.1).
 REFERENCE_BATCH = 256
@@ -38,7 +36,7 @@ class Plan(pydantic.BaseModel):
 
     @classmethod
     def of(cls, optimizer: schema.Optimizer, train: schema.Train) -> Plan:
-        """Return the plan of these two tables of a recipe."""
+        """Return the plan of a recipe's tables `optimizer` and `train`."""
         tables = {**optimizer.model_dump(), **train.model_dump()}
         return cls(**{key: tables[key] for key in cls.model_fields})
 
@@ -60,7 +58,7 @@ def build_schedule(
 
     Args:
         optimizer: the `optimizer` table of the recipe.
-        train: its `train` table.
+        train: the `train` table of the recipe.
         steps_per_epoch: optimizer steps per epoch.
         batch_size: images per step, for `optimizer.scale_rate`.
 
@@ -124,7 +122,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"plan": self.plan, "steps_per_epoch": self.steps_per_epoch, "batch_size": self.batch_size}
 
     def _scaled(self, shape: Shape) -> Shape:
-        """Return the learning rate of a share of the peak."""
+        """Return the learning rate as a function of the step, for `shape`, the share of the peak."""
         factor = self.factor if self.plateau else 1.0
         return lambda step: self.peak * shape(step) * factor
 
@@ -168,7 +166,9 @@ def _shape(plan: Plan, steps_per_epoch: int, total: int) -> Shape:
     method = SCHEDULES.parse(plan.schedule)
     if plan.warmup.amount and method.own_warmup:
         name = write_call(method, SCHEDULES)
-        raise RecipeError(f"optimizer.warmup = '{plan.warmup}' with {name}, which has its own; set it to '0 epochs'")
+        raise RecipeError(
+            f"optimizer.warmup = '{plan.warmup}' with {name}, which has its own warm-up; set it to '0 epochs'"
+        )
     warmup = 0
     if plan.warmup.steps(steps_per_epoch, total):
         warmup = Piece(steps_per_epoch, total).steps("optimizer.warmup", plan.warmup, within=total)

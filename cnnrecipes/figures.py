@@ -37,7 +37,7 @@ class Picture(Figure):
 
 
 def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
-    """Check the path of an image file to write, before computing it, and return the path.
+    """Check the path of an image file before the image is computed, and return the path.
 
     Raises:
         ModelError: the suffix is not one of `suffixes`.
@@ -45,7 +45,7 @@ def drawable(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> P
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
-        raise ModelError(f"{path}: a picture's suffix is {path.suffix!r}; give {' or '.join(suffixes)}")
+        raise ModelError(f"{path}: the suffix {path.suffix!r} is not supported; give {' or '.join(suffixes)}")
     return check_writable(path)
 
 

@@ -16,14 +16,14 @@ _PORT = 12_345
 
 @dataclass(frozen=True)
 class Cluster:
-    """The workers' addresses, "host:port", and which of them this process is."""
+    """The workers of a cluster: their addresses, "host:port", and the index of this process among them."""
 
     workers: tuple[str, ...]
     index: int
 
 
 def find_cluster(environment: Mapping[str, str]) -> Cluster | None:
-    """Return the workers that TF_CONFIG or SLURM describe; None if there is only one process."""
+    """Return the cluster that TF_CONFIG or SLURM variables describe; None for a single process."""
     if environment.get("TF_CONFIG"):
         return _of_tf_config(environment["TF_CONFIG"])
     if "SLURM_PROCID" in environment and _number(environment, "SLURM_NTASKS", 1) > 1:
@@ -32,7 +32,7 @@ def find_cluster(environment: Mapping[str, str]) -> Cluster | None:
 
 
 def is_chief(environment: Mapping[str, str]) -> bool:
-    """Return True in the first worker of a cluster, and in a process that trains alone. Raises TrainingError."""
+    """Return True in a cluster's first worker and in a single process. Raises TrainingError for an invalid cluster."""
     cluster = find_cluster(environment)
     return cluster is None or cluster.index == 0
 
@@ -45,11 +45,11 @@ def _of_tf_config(text: str) -> Cluster | None:
         workers = [*cluster.get("chief", []), *cluster["worker"]]
         index = int(task["index"]) + (len(cluster.get("chief", [])) if task["type"] == "worker" else 0)
         if set(cluster) - {"chief", "worker"} or task["type"] not in ("chief", "worker"):
-            raise ValueError("only workers, and a chief, train")
+            raise ValueError("only the task types worker and chief are supported")
         if not all(re.fullmatch(r"[^:\s]+:\d+|\[.+\]:\d+", worker) for worker in workers):
-            raise ValueError("an address is host:port")
+            raise ValueError("an address is not host:port")
         if not all(0 < int(worker.rpartition(":")[2]) < 2**16 for worker in workers):
-            raise ValueError("a port is from 1 to 65535")
+            raise ValueError("a port is not from 1 to 65535")
         if twice := sorted({worker for worker in workers if workers.count(worker) > 1}):
             raise ValueError(f"{twice[0]} is listed twice")
         if not 0 <= index < len(workers):
@@ -73,7 +73,7 @@ def _of_slurm(environment: Mapping[str, str]) -> Cluster:
     tasks, index = _number(environment, "SLURM_NTASKS"), _number(environment, "SLURM_PROCID")
     if tasks % len(hosts):
         raise TrainingError(
-            f"SLURM runs {tasks} tasks on {len(hosts)} nodes; ask for as many on each, with --ntasks-per-node"
+            f"SLURM runs {tasks} tasks on {len(hosts)} nodes; ask for equally many on each node, with --ntasks-per-node"
         )
     each = tasks // len(hosts)
     first = _number(environment, "MASTER_PORT", _PORT + _number(environment, "SLURM_JOB_ID", 0) % 20_000)
@@ -85,7 +85,7 @@ def _of_slurm(environment: Mapping[str, str]) -> Cluster:
 
 
 def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
-    """Return an environment variable as an integer. Raise TrainingError if it is none."""
+    """Return an environment variable as an integer. Raise TrainingError if its value is not an integer."""
     text = environment.get(name)
     if text is None and default is not None:
         return default

@@ -10,9 +10,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes.analysis.activation_plot import plot_activation_statistics
+from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics
-from cnnrecipes.analysis.features import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.graph import calls, run
 from cnnrecipes.analysis.tiles import mosaic
 
@@ -157,7 +157,7 @@ def test_nonfinite_feature_map_is_empty():
 
 def test_invalid_layers_images_and_numbers_are_refused():
     model, image = convolution(kernels(3, 3, 1, 2)), np.zeros((6, 6, 1))
-    with pytest.raises(cr.ModelError, match=r"'logits' is a Dense with the output \(None, 2\), not feature maps"):
+    with pytest.raises(cr.ModelError, match=r"'logits' is a Dense with output \(None, 2\); give one with feature maps"):
         plot_feature_maps(model, image, ["conv", "logits"])
     with pytest.raises(cr.UnknownNameError, match=r"did you mean conv\?"):
         plot_feature_maps(model, image, "convs")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.optim.loss import LOSSES
-
-if TYPE_CHECKING:
-    from cnnrecipes.recipe import schema
+from cnnrecipes.recipe import schema
 
 
 def build_loss(train: schema.Train, weights: Sequence[float] | None = None) -> RecipeLoss:

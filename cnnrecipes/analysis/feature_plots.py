@@ -11,13 +11,13 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.analysis import map_sheet
 from cnnrecipes.analysis.batch import batch_for, numbers
 from cnnrecipes.analysis.graph import Call, calls, run
 from cnnrecipes.analysis.grouping import is_map, stages
 from cnnrecipes.analysis.tiles import mosaic, shades, signed
 from cnnrecipes.errors import DataError, ModelError, UnknownNameError, nearest
+from cnnrecipes.figures import Picture, drawable, save
 
 L = keras.layers
 
@@ -30,7 +30,7 @@ _COLUMNS = 16
 def plot_filters(model: keras.Model, layer: str | None = None, path: str | os.PathLike | None = None) -> Figure:
     """Plot the kernels of a convolution as small images, each scaled to its own largest weight; mid-gray is 0.
 
-    Kernels over 3 channels are in colour (red, green, blue); kernels over 1 channel and depthwise kernels are gray. For
+    Kernels over 3 channels are in color (red, green, blue); kernels over 1 channel and depthwise kernels are gray. For
     other kernels each row shows the channels of one kernel: at most 16 channels of 16 kernels.
 
     Args:
@@ -100,7 +100,7 @@ def plot_feature_maps(
         "the highest mean first, below its number; each from its smallest value, dark, to its largest, bright",
     )
     heading = ("image {}x{}x{}".format(*image.shape), about)
-    figure = map_sheet.draw(title, heading, shades(batch[0]), _labelled_maps(found, places, batch), channels)
+    figure = map_sheet.draw(title, heading, shades(batch[0]), _labeled_maps(found, places, batch), channels)
     if path:
         save(figure, path)
     return figure
@@ -114,7 +114,7 @@ def _check_number(layers: int, channels: int) -> None:
         )
 
 
-def _labelled_maps(found: Sequence[Call], places: Sequence[int], batch: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def _labeled_maps(found: Sequence[Call], places: Sequence[int], batch: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """Return the label, for example "stage2 16x16x32", and the maps (H, W, C) of the first image for each call."""
     maps = {}
     for place, (_, value) in enumerate(run(found[: max(places) + 1], batch)):
@@ -165,7 +165,7 @@ def _listed(layers: str | Sequence[str]) -> Sequence[str]:
 
 
 def _place(found: Sequence[Call], name: str, *, maps: bool = True) -> int:
-    """Return the index of a layer's last call. Raise ModelError if `maps` is true and it has no feature maps."""
+    """Return the index of a layer's last call. With `maps`, raise ModelError if its output is not feature maps."""
     places = [i for i, call in enumerate(found) if call.name == name]
     if not places:
         raise UnknownNameError("layer", name, {call.name for call in found})
@@ -173,7 +173,7 @@ def _place(found: Sequence[Call], name: str, *, maps: bool = True) -> int:
     if maps and len(call.output_shape) != 4:
         kind = type(call.layer).__name__
         raise ModelError(
-            f"layer {name!r} is a {kind} with the output {call.output_shape}, not feature maps (None, H, W, C)"
+            f"layer {name!r} is a {kind} with output {call.output_shape}; give one with feature maps (None, H, W, C)"
         )
     return places[-1]
 

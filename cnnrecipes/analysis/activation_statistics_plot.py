@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cnnrecipes._support.figures import Picture, drawable, save
 from cnnrecipes.errors import DataError
+from cnnrecipes.figures import Picture, drawable, save
 
 # With more stages than this, their names do not fit.
 _MOST_STAGES = 12
@@ -87,9 +87,7 @@ def _with_depth(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         raise DataError("no activation statistics to plot; give a frame of activation_statistics, or labels and frames")
     for label, frame in frames.items():
         if not isinstance(frame, pd.DataFrame) or not {"kind", "std", "dead", "saturated"} <= set(frame.columns):
-            raise DataError(
-                f"{label!r} is {type(frame).__name__}, not a frame of activation_statistics; give its result"
-            )
+            raise DataError(f"{label!r} is {type(frame).__name__}, not a result of activation_statistics; give one")
     return {label: frame.assign(depth=(frame["kind"] == "weighted").cumsum()) for label, frame in frames.items()}
 
 
@@ -143,6 +141,6 @@ def _draw_stages(panels: tuple[Any, ...], frames: list[pd.DataFrame]) -> None:
 
 
 def _at_least_two_decades(low: float, high: float) -> tuple[float, float]:
-    """Return limits of a log axis that do not magnify small changes."""
+    """Return limits of a log axis that contain `low` and `high` and span at least two decades."""
     middle = np.sqrt(low) * np.sqrt(high)
     return min(low, middle / 10), max(high, middle * 10)

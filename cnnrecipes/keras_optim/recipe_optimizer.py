@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,14 +10,12 @@ import tensorflow as tf
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim.layer_rates import layer_rates
 from cnnrecipes.optim.optimizer import OPTIMIZERS, Optimizer
+from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
-
-if TYPE_CHECKING:
-    from cnnrecipes.recipe import schema
 
 
 def build_optimizer(table: schema.Optimizer, model: keras.Model, learning_rate) -> RecipeOptimizer:
-    """Return the optimizer of a recipe for this model.
+    """Return the Keras optimizer of a recipe for a model.
 
     Weight decay applies to variables of rank 2 or more, or to all with `decay_all`.
 
@@ -107,7 +105,7 @@ class RecipeOptimizer(keras.optimizers.Optimizer):
         return tuple(self._slots[self._get_variable_index(variable)])
 
     def decays(self, variable) -> bool:
-        """Return whether weight decay applies to this variable."""
+        """Return True if weight decay applies to this variable."""
         return self._use_weight_decay(variable)
 
     def update_step(self, gradient, variable, learning_rate):

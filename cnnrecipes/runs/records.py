@@ -1,0 +1,55 @@
+"""The records of a run: history.csv and metrics.json, checked when they are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cnnrecipes.errors import RunError, one_line
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read history.csv. Raises RunError if it is damaged."""
+    try:
+        return _checked_history(pd.read_csv(path))
+    except (ValueError, OSError) as error:
+        raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); restore it, or train again") from None
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read metrics.json. Raises RunError if it is damaged."""
+    try:
+        return _checked_metrics(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        raise RunError(f"cannot read {str(path)!r} ({one_line(error)}); `evaluate` measures again") from None
+
+
+def _checked_history(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of history.csv. Raises ValueError if columns are missing or not numeric."""
+    wanted = {"epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second"}
+    validation = {"val_loss", "val_accuracy"}
+    if validation & set(table.columns) or any(column.startswith("val") for column in table.columns):
+        wanted |= validation
+    if missing := wanted - set(table.columns):
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+    for name, values in table.items():
+        if not pd.api.types.is_numeric_dtype(values):
+            raise ValueError(f"its column {str(name)!r} has values that are not numbers")
+    return table
+
+
+def _checked_metrics(found: Any) -> dict[str, Any]:
+    """Return the content of metrics.json. Raises ValueError if it is not as `fit` writes it."""
+    if not isinstance(found, dict) or not isinstance(found.get("epoch"), int):
+        raise ValueError("it has no epoch")
+    for split in found.keys() - {"epoch", "weights"}:
+        metrics = found[split] if isinstance(found[split], dict) else {}
+        interval = metrics.get("accuracy_95")
+        values = [metrics.get("accuracy"), metrics.get("cross_entropy"), metrics.get("n")]
+        values += interval if isinstance(interval, list) and len(interval) == 2 else [None]
+        if not all(isinstance(value, (int, float)) for value in values):
+            raise ValueError(f"{split!r} is not the result of an evaluation")
+    return found
