@@ -22,7 +22,7 @@ def test_overrides_are_validated_without_the_warning_that_fit_repeats(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         spec, keys = options.recipe_and_overrides(str(path), ["train.epochs=2"])
-    with pytest.warns(cr.CNNRecipesWarning, match="has no room in 2"):
+    with pytest.warns(cr.CNNRecipesWarning, match="does not fit into 2"):
         spec.change(**keys)
     with pytest.raises(cr.RecipeError, match="batch_size = -1"):
         options.recipe_and_overrides("resnet8_digits", ["data.batch_size=-1"])
