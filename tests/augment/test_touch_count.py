@@ -105,7 +105,7 @@ def test_plot_batch_has_a_row_for_a_plugin_operation(plugin):
 def test_plugin_operations_are_in_the_table_and_in_suggestions(plugin):
     page = runpy.run_path(str(ROOT / "docs" / "augmentation_table.py"))["page"]()
     assert "| `add_constant(amount=1, probability=1.0)` | Add `amount` to every value, with this probability. |" in page
-    assert "| `top_left` | While decoding: crop the upper left quarter. |" in page
+    assert "| `top_left(size=None)` | While decoding: crop the upper left quarter. |" in page
     assert "| `darker(alpha=1.0)` | Mixing: minimum of two images, with half of each label. |" in page
     assert "| `upside_down` | The image, flipped vertically. |" in page
     with pytest.raises(UnknownNameError, match="did you mean add_constant"):

@@ -80,7 +80,7 @@ def test_plot_has_a_line_for_each_kind_or_case(name):
     [
         ("plain_and_residal", {}, "unknown experiment.*did you mean plain_and_residual"),
         ("plain_and_residual", {"epoch": 3}, "unknown setting 'epoch'.*did you mean epochs"),
-        ("plain_and_residual", {"epochs": "3"}, "epochs is '3'; give int as 20"),
+        ("plain_and_residual", {"epochs": "3"}, "epochs is '3'; give int, for example 20"),
         ("plain_and_residual", {**SMALL, "images": 4000}, "digits has .* training images; 4000 to train on"),
     ],
 )

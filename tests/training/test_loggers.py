@@ -8,6 +8,7 @@ import json
 import struct
 import sys
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from tensorboard.util import tensor_util
 
 from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import schema
+from cnnrecipes.recipe.tables import LoggerName
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training import loggers
 from cnnrecipes.training.callbacks.epochs import HistoryFile
@@ -207,6 +209,11 @@ def test_missing_logger_package_raises_with_install_command(name, monkeypatch, t
             importlib.invalidate_caches()
         with pytest.raises(TrainingError, match=rf"logging\.loggers has '{name}', which is not .*`pip install {name}`"):
             loggers.check(recipe_of("tensorboard", name).logging)
+
+
+def test_every_logger_that_a_recipe_may_name_has_a_class(tmp_path):
+    names = get_args(LoggerName)
+    assert len({type(one) for one in loggers.loggers(recipe_of(*names), tmp_path)}) == len(names)
 
 
 def test_tensorboard_is_a_dependency_of_the_package():

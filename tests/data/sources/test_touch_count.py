@@ -42,6 +42,7 @@ TINY = {"train.epochs": 1, "data.batch_size": 8}
 def plugin(tmp_path, monkeypatch):
     (tmp_path / "striped_images.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    registry.registered()  # registers the built-in sources in the original, which outlives the test
     monkeypatch.setattr(registry, "_SOURCES", dict(registry._SOURCES))
     monkeypatch.setenv("CNNRECIPES_PLUGINS", "striped_images")
     monkeypatch.delitem(sys.modules, "striped_images", raising=False)
