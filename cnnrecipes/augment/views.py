@@ -68,7 +68,7 @@ class _CentralView(View):
 
 @view("center", "centre")
 class Center(_CentralView):
-    """The image as in validation; with `short_side`, its center crop after resizing the short side to that length."""
+    """The image as in validation; with `short_side`, resized to that short side in pixels, then center-cropped."""
 
     def crops(self, resized, height, width):
         return [resized(short_side=self.short_side)]

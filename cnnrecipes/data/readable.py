@@ -111,7 +111,7 @@ def without_unreadable(source: Source, inspected: Inspections) -> tuple[Source, 
 
 
 def _left(source: Source, inspected: Inspections) -> Source:
-    """Return a copy of the source without the files that `inspected` reports as unreadable."""
+    """Return a copy of the source without the files with an error in `inspected`; `Split.left_out` lists them."""
     splits = {}
     for name, split in source.splits.items():
         kept = np.asarray([not one.error for one in inspected[name]], bool)

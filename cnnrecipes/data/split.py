@@ -145,7 +145,7 @@ def _fill_empty_splits(dealt: np.ndarray, counts: np.ndarray, names: Sequence[st
 
 
 def _place(content: str, seed: int) -> float:
-    """Return a hash in [0, 1), uniformly distributed."""
+    """Hash a key, the `content` of an example, with the seed to a number in [0, 1), uniformly distributed."""
     digest = hashlib.blake2b(f"{seed} {content}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 

@@ -32,7 +32,13 @@ class Statistics:
 
     @classmethod
     def named(cls, name: str, channels: int) -> Statistics:
-        """Return the statistics of a `data.standardize` other than "train"; DataError for "imagenet" without RGB."""
+        """Return the statistics for the values of `data.standardize` that need no data: "imagenet", "image" and "none".
+
+        For "image" and "none" the mean is 127.5 and the standard deviation 1, which the model does not use.
+
+        Raises:
+            DataError: "imagenet" for images of another number of channels than 3.
+        """
         if name != "imagenet":
             return cls((127.5,) * channels, (1.0,) * channels, name)
         if channels != 3:

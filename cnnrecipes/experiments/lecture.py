@@ -190,7 +190,7 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(frame: pd.DataFrame, case: Case, setting: Setting) -> pd.DataFrame:
-    """Return the history of one case at one setting; empty if it was not trained."""
+    """Return the rows of `frame` of one training run, that of `case` with `setting`; empty if it was not trained."""
     wanted = {"kind": case.kind, "size": case.size, **dataclasses.asdict(setting)}
     chosen = np.ones(len(frame), bool)
     for key, value in wanted.items():

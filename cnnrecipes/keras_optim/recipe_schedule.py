@@ -135,8 +135,8 @@ def _rates(plan: Plan, steps_per_epoch: int, scaled) -> list[tuple[int, Shape]]:
     extensions = [EXTENSIONS.parse(text) for text in plan.extensions]
     if extensions and extensions[-1].epoch >= plan.epochs:
         raise RecipeError(
-            f"optimizer.extensions = {list(plan.extensions)} in a training of {plan.epochs} epochs; "
-            f"raise train.epochs above {extensions[-1].epoch}"
+            f"optimizer.extensions = {list(plan.extensions)}: the last one begins after epoch {extensions[-1].epoch}, "
+            f"but train.epochs is {plan.epochs}; raise train.epochs above {extensions[-1].epoch}"
         )
     # The schedule of a training that was stopped early had been planned for more epochs than it trained.
     first, *ends = [epochs * steps_per_epoch for epochs in (*(one.planned_epochs for one in extensions), plan.epochs)]

@@ -38,11 +38,15 @@ class Extension(Call):
         return getattr(self, "planned", None) or self.epoch
 
     def rate(self, own: Callable[[int], Shape], start: int, end: int) -> Shape:
-        """Return the learning rate as a function of the step of the whole training.
+        """Return the learning rate in the extension, as a function of the step counted from the start of the training.
+
+        The function is used from step `start` on; the earlier steps keep their learning rate.
 
         Args:
-            own: maps a length in steps to the learning rate of the recipe's warm-up and schedule over that length.
-            start, end: first step of the extension, and the step after its last; steps of the whole training.
+            own: `own(n)` is the learning rate of the recipe's warm-up and schedule over n steps, as a function of the
+                step, 0..n - 1.
+            start, end: first step of the extension, and the step after its last, both counted from the start of the
+                training.
         """
         raise NotImplementedError(f"{type(self).__name__} must define rate()")
 

@@ -46,7 +46,13 @@ def layers_after(model: keras.Model) -> dict[str, int]:
 
 
 def _walk(model: keras.Model, after: dict[int, int], found: dict[str, int]) -> None:
-    """Traverse the graph from output to input; `after` maps tensor ids to the number of weighted layers after them."""
+    """Traverse the graph from output to input, and enter the result of `layers_after` into `found`.
+
+    Args:
+        model: a model, or a model nested in it.
+        after: tensor id -> number of weighted layers on the longest path from the tensor to the output; extended here.
+        found: variable path -> number of weighted layers after it; extended here.
+    """
     graph = model._functional if isinstance(model, keras.Sequential) else model
     if not hasattr(graph, "_nodes_by_depth"):
         raise TrainingError(

@@ -41,7 +41,16 @@ class Loss(Call):
         raise NotImplementedError(f"{type(self).__name__} must define values()")
 
     def targets(self, labels: tf.Tensor) -> tf.Tensor:
-        """Return the labels (N, classes), float32, before label smoothing; unchanged unless overridden."""
+        """Convert the labels to the targets of this loss, for example to 0 and 1; by default the labels themselves.
+
+        Called before label smoothing, whose result `values` receives.
+
+        Args:
+            labels: (N, classes), float32, 0..1, one-hot or soft.
+
+        Returns:
+            (N, classes), float32.
+        """
         return labels
 
 

@@ -1,7 +1,7 @@
-"""Rescaling of warm-up and schedule durations that do not fit after a change of `train.epochs`.
+"""Adaptation of the warm-up and schedule durations of a recipe to another number of epochs.
 
-A recipe file whose durations do not fit is an error. If a user overrides `train.epochs`, durations that no longer fit
-are scaled by the ratio of the epochs, so that the schedule keeps its shape.
+Durations in a recipe file that exceed its `train.epochs` are an error. If a user overrides `train.epochs`, durations
+that no longer fit are multiplied by the ratio of the epochs, so that the schedule keeps its shape.
 """
 
 from __future__ import annotations

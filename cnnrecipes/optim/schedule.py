@@ -46,7 +46,7 @@ Floor = Annotated[float, Field(ge=0, le=1, description="lowest learning rate, as
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of the training with a schedule from its start to its end: the training run, or an extension of it.
+    """The part of a training that a schedule spans from its start to its end: all of it, or one extension.
 
     Attributes:
         steps_per_epoch: optimizer steps per epoch.
@@ -89,13 +89,16 @@ class Schedule(Call):
     own_warmup: ClassVar[bool] = False
 
     def shape(self, piece: Piece) -> Shape:
-        """Return the learning rate of a piece, as a share of the peak, as a function of its step.
+        """Return the learning rate, as a share of the peak, as a function of the step.
 
-        The function maps a tensor of steps, int64 or float32, to float32 of the same shape. Its values in the first
-        `piece.warmup` steps are not used.
+        The function maps a tensor of steps, int64 or float32, to float32 of the same shape. Step 0 is the first step of
+        `piece`; the values in the first `piece.warmup` steps are not used.
+
+        Args:
+            piece: the part of the training that the schedule spans, with its length in steps.
 
         Raises:
-            RecipeError: a duration does not fit into the piece.
+            RecipeError: a duration is less than 1 step, or does not fit into `piece`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define shape()")
 
@@ -107,7 +110,7 @@ class Schedule(Call):
         return all(length < epochs for length in self.lengths(epochs))
 
     def clipped(self, piece: Piece) -> Schedule:
-        """Return the schedule without milestones after the end of the piece; `self` if there are none."""
+        """Return the schedule without the milestones at or after step `piece.total`; `self` if there are none."""
         return self
 
     def durations(self) -> Iterator[Duration]:
@@ -138,7 +141,7 @@ class ValidationSchedule(Schedule):
     )
 
     def shape(self, piece: Piece) -> Shape:
-        """Return 1.0, the peak, at every step; `RecipeSchedule` multiplies it by the plateau's reductions."""
+        """Return the constant function 1.0, the peak; `RecipeSchedule` multiplies it by the reductions so far."""
         return constant(1.0)
 
     def reduced(self, share: float) -> float:

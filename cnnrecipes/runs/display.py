@@ -24,7 +24,7 @@ _WIDTH = 30  # characters of a sparkline
 
 
 def text(run: Run) -> str:
-    """Return the lines of `repr(run)`."""
+    """Return the summary of a run that `repr(run)` shows, in several lines."""
     rows = {"folder": printable(str(run.folder)), **_results(run), "next": _next_step(run)}
     return "\n".join([f"Run of {printable(run.recipe.name)}", *(f"  {label:<11}{row}" for label, row in rows.items())])
 

@@ -88,7 +88,7 @@ class Run:
         return (self.folder / "metrics.json").is_file()
 
     def require_unfinished(self) -> Run:
-        """Return the run itself. Raises RunError if its training has completed."""
+        """Return `self`, for chained calls. Raises RunError if the training has completed: it cannot be resumed."""
         if self.finished:
             raise RunError(f"{str(self.folder)!r} is finished; `cnnrecipes extend` trains it for more epochs")
         return self

@@ -21,7 +21,7 @@ FILE = "model.json"
 
 
 def description(shape: Sequence[int], class_names: Sequence[str], statistics: Statistics) -> dict[str, Any]:
-    """Return the content of `model.json`: input shape (H, W, C), class names, standardization statistics."""
+    """Return the dict to be written to `model.json`: input shape (H, W, C), class names, standardization statistics."""
     return {
         "input_shape": list(shape),
         "class_names": list(class_names),

@@ -38,7 +38,10 @@ def parse(text: str) -> Initialization:
         RecipeError: invalid syntax, or a value that is not a positive number.
     """
     if not isinstance(text, str):
-        raise RecipeError(f"the initialization is {text!r}; give a name, for example 'he_normal' or 'fixed(0.01)'")
+        raise RecipeError(
+            f"the initialization is {text!r}, of type {type(text).__name__}; give a string, for example 'he_normal' or "
+            "'fixed(0.01)'"
+        )
     found = re.fullmatch(r"\s*(\w+)\s*(?:\(\s*([^()]*?)\s*\))?\s*", text)
     if found is None:
         raise RecipeError(

@@ -242,7 +242,7 @@ def remembered(folder: Path, name: str, make: Callable[[], str] | None = None) -
     try:
         ids = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if not isinstance(ids, dict) or not all(isinstance(value, str) for value in ids.values()):
-            raise ValueError("it does not hold names of loggers and ids")
+            raise ValueError("it is not a JSON object of logger names and run ids")
     except (ValueError, OSError) as error:
         raise RunError(
             f"cannot read {str(path)!r} ({one_line(error)}); delete it, and the loggers start a new run"

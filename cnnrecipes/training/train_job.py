@@ -155,7 +155,7 @@ def compile_model(
     made: keras.optimizers.Optimizer,
     weights: Sequence[float] | None = None,
 ) -> None:
-    """Build the optimizer and compile a model in training with the recipe's loss."""
+    """Create the variables of the optimizer `made`, and compile a model in training with it and the recipe's loss."""
     made.build(model.inner.trainable_variables)
     # XLA makes convolutional nets slower on a CPU, and lacks kernels for some augmentations.
     helps = bool(tf.config.list_physical_devices("GPU")) and not model.augments

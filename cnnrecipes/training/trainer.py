@@ -109,7 +109,11 @@ class Trainer:
         return self._outcome(state)
 
     def _epochs(self, state: TrainState, callbacks: TrainingCallbacks) -> None:
-        """Train the first epoch with one step per execution to time it, the others with many steps per execution."""
+        """Train to the last epoch with `devices.steps_per_execution` steps per call of the training function.
+
+        If it is not set, the first epoch has one step per call, and the time of a call determines the number for the
+        other epochs.
+        """
         job, epochs, wanted = self.job, self.job.recipe.train.epochs, self.job.recipe.devices.steps_per_execution
         state.steps_per_execution, state.seconds_per_execution = wanted or 1, None
         for end in (min(state.epoch + 1, epochs), epochs):

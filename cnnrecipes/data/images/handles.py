@@ -1,4 +1,4 @@
-"""Handles: references from the graph of a data set to Python functions, which do not keep the images alive.
+"""Python functions in tf.data graphs that can be released, so that TensorFlow does not keep the images in memory.
 
 TensorFlow adds every function given to `tf.numpy_function` to a list of the outermost graph, which lives as long as
 the process: whatever such a function references is never freed. The function passed here is a `Handle`, which drops its

@@ -1,7 +1,7 @@
-"""Pixel values: conversion of arrays to uint8 images (N, H, W, C), 0..255.
+"""Conversion of arrays of integers or floats to uint8 images, with a check of the range of their values.
 
-Floats are 0..1 or 0..255, distinguished by their maximum. Other ranges raise an error with the conversion to use, since
-a wrong guess would silently train a worse model.
+The result has the shape (N, H, W, C). Integers are 0..255; floats are 0..1 or 0..255, distinguished by their maximum.
+Other ranges raise an error with the conversion to use, since a wrong guess would silently train a worse model.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from cnnrecipes.optim.schedule import Shape, constant
 
 @extension("constant")
 class Hold(Extension):
-    """A constant learning rate to the end."""
+    """A constant learning rate in the additional epochs."""
 
     learning_rate: float = Field(gt=0)
     planned: PlannedEpochs = None

@@ -28,9 +28,10 @@ from cnnrecipes.training.train_job import TrainJob
 
 
 class TrainingCallbacks(keras.callbacks.CallbackList):
-    """The callbacks of a training, each after those whose results it reads.
+    """The callbacks of a training in calling order: each follows those whose results it reads.
 
-    `on_train_begin` and `on_train_end` run once, in `running`, although a training is several calls of Keras' `fit`.
+    A training consists of several calls of Keras' `fit`; the callbacks' `on_train_begin` and `on_train_end` are called
+    only once, by the context manager `running`.
 
     Args:
         job: the training.
