@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes.errors import CNNRecipesWarning
 
 PATIENCE = 10.0  # seconds that another process is waited for
@@ -42,7 +42,7 @@ def fingerprint(paths: Iterable[str], what: str = "") -> str:
     """
     digest = hashlib.blake2b(what.encode(), digest_size=16)
     for path in paths:
-        digest.update(repr((path, *remote_files.status(path))).encode())
+        digest.update(repr((path, *file_systems.status(path))).encode())
     return digest.hexdigest()
 
 

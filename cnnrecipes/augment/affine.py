@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.pixels import take
+from cnnrecipes.augment.pixel_ops import take
 
 if TYPE_CHECKING:
     import tensorflow as tf

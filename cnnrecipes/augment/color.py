@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.pixels import flat, where
+from cnnrecipes.augment.pixel_ops import flat, where
 
 if TYPE_CHECKING:
     import tensorflow as tf

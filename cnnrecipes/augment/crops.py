@@ -10,7 +10,7 @@ from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment import boxes
 from cnnrecipes.augment.operation import CropWhileDecoding, Fill, FractionRange, Range, operation
 from cnnrecipes.augment.pixel_moves import OUTSIDE, PixelMove
-from cnnrecipes.augment.pixels import fill_color, reflect, take, within
+from cnnrecipes.augment.pixel_ops import fill_color, reflect, take, within
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,7 +11,7 @@ from cnnrecipes.augment import boxes
 from cnnrecipes.augment.filters import uniform_noise
 from cnnrecipes.augment.operation import Fill, FractionRange, Operation, Probability, Range, operation
 from cnnrecipes.augment.pixel_moves import BoxFill
-from cnnrecipes.augment.pixels import fill_color
+from cnnrecipes.augment.pixel_ops import fill_color
 
 if TYPE_CHECKING:
     import tensorflow as tf

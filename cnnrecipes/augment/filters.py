@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.operation import Operation, Probability, Range, operation
-from cnnrecipes.augment.pixels import to_uint8, where
+from cnnrecipes.augment.pixel_ops import to_uint8, where
 
 if TYPE_CHECKING:
     import tensorflow as tf

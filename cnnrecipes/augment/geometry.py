@@ -10,7 +10,7 @@ from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.affine import affine, rotation, shearing, translation
 from cnnrecipes.augment.operation import Fill, Operation, Probability, operation
 from cnnrecipes.augment.pixel_moves import PixelMove
-from cnnrecipes.augment.pixels import fill_color
+from cnnrecipes.augment.pixel_ops import fill_color
 
 if TYPE_CHECKING:
     import tensorflow as tf

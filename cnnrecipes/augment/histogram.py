@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.pixels import flat, take, where
+from cnnrecipes.augment.pixel_ops import flat, take, where
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.boxes import box_mask
 from cnnrecipes.augment.operation import Fill, Operation
-from cnnrecipes.augment.pixels import fill_color, take
+from cnnrecipes.augment.pixel_ops import fill_color, take
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -14,7 +14,7 @@ from pydantic import Field
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.mixing import beta
 from cnnrecipes.augment.operation import Fill, Operation, operation
-from cnnrecipes.augment.pixels import fill_color, to_uint8
+from cnnrecipes.augment.pixel_ops import fill_color, to_uint8
 from cnnrecipes.augment.policy_ops import KINDS, Space, transform
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from cnnrecipes._support.wrapping import wrap
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cnnrecipes.data.audit.check import Report
+    from cnnrecipes.data.audit.report import Report
     from cnnrecipes.runs.artifact import Prediction
     from cnnrecipes.runs.run import Run
 

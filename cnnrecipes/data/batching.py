@@ -16,7 +16,7 @@ from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images import readers
-from cnnrecipes.data.images.handles import Handles
+from cnnrecipes.data.images.graph_references import Handles
 from cnnrecipes.data.images.image_store import ArrayImages
 from cnnrecipes.data.order import Balanced, Permutations, showings
 from cnnrecipes.data.sources.source import Split

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cnnrecipes._support.console import silent
 from cnnrecipes.data import batching
-from cnnrecipes.data.audit.check import quarantine
+from cnnrecipes.data.audit.report import quarantine
 from cnnrecipes.data.augmentation import Augmentation, runs_in_training_step
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.pixel_values import say_or_warn

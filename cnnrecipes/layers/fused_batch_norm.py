@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from cnnrecipes.layers.xla import compiled_by_xla
+from cnnrecipes.layers.xla_detection import compiled_by_xla
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")

@@ -22,7 +22,7 @@ from cnnrecipes.data.sources.image_paths import image_paths
 from cnnrecipes.errors import CNNRecipesWarning, DataError
 from cnnrecipes.recipe import schema as recipes
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.runs import artifact_file
+from cnnrecipes.runs import model_file
 from cnnrecipes.runs.prediction_inputs import Found, read_file, read_images, with_folders
 from cnnrecipes.runs.predictor import scorer as tta_scorer
 
@@ -62,12 +62,12 @@ class Artifact:
 
     def save(self, path: Path) -> None:
         """Write the file atomically. Raises WriteError."""
-        artifact_file.write(path, artifact_file.Content(self.model, self.recipe, self.class_names))
+        model_file.write(path, model_file.Content(self.model, self.recipe, self.class_names))
 
     @classmethod
     def load(cls, path: Path) -> Artifact:
         """Load the file. Raises RunError if it is missing, damaged, or not an artifact of cnnrecipes."""
-        return cls(*artifact_file.read(path))
+        return cls(*model_file.read(path))
 
     @property
     def spec(self) -> recipes.Data:

@@ -22,7 +22,7 @@ from cnnrecipes.training.callbacks.callback_list import TrainingCallbacks
 from cnnrecipes.training.preflight import is_disk_full
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.train_job import TrainJob
-from cnnrecipes.training.xla import fit_without_xla_if_it_fails
+from cnnrecipes.training.xla_fallback import fit_without_xla_if_it_fails
 
 EXECUTION_SECONDS = 0.2  # of steps per call: Python between calls costs nothing then, and Ctrl-C is still quick
 

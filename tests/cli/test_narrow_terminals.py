@@ -21,8 +21,8 @@ from cnnrecipes._support.progress import bar, watch
 from cnnrecipes._support.wrapping import fields, wrap
 from cnnrecipes.analysis import cost
 from cnnrecipes.cli import tables
-from cnnrecipes.data.audit.check import Report
 from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.report import Report
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 

@@ -8,8 +8,8 @@ import pandas as pd
 from rich.console import Console
 
 from cnnrecipes.cli import tables
-from cnnrecipes.data.audit.check import Report
 from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.report import Report
 
 
 def test_report_escapes_class_names_and_files(monkeypatch):

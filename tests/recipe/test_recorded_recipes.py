@@ -16,7 +16,7 @@ from cnnrecipes.recipe.renamed_keys import RENAMED_KEYS
 from cnnrecipes.recipe.tables import TABLES
 from cnnrecipes.recipe.toml import read_toml
 from cnnrecipes.runs import checkpoint, verified_npz
-from cnnrecipes.runs.artifact_file import ENTRY
+from cnnrecipes.runs.model_file import ENTRY
 from cnnrecipes.verify.resume_check import differences
 
 LABELS = np.arange(60) % 2

@@ -23,7 +23,7 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.artifact import Artifact, softmax
-from cnnrecipes.runs.artifact_file import ENTRY
+from cnnrecipes.runs.model_file import ENTRY
 
 
 @pytest.fixture(scope="module")

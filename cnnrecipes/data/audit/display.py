@@ -9,8 +9,8 @@ from cnnrecipes._support.console import printable
 from cnnrecipes._support.user_cache import storable
 
 if TYPE_CHECKING:
-    from cnnrecipes.data.audit.check import Report
     from cnnrecipes.data.audit.checks import Finding
+    from cnnrecipes.data.audit.report import Report
 
 _CLASSES = 20  # rows shown of the table of counts
 _FILES = 3  # shown per finding

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cnnrecipes._support import remote_files, user_cache
+from cnnrecipes._support import file_systems, user_cache
 from cnnrecipes.data.images.decode import HAS_HEIC, decode, reason
 from cnnrecipes.data.images.header import read_header
 
@@ -61,7 +61,7 @@ def inspect_files(paths: Sequence[str]) -> Iterator[FileInfo]:
     with user_cache.table("files-2", columns) as known, _pool() as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
-            keys = [path if remote_files.is_remote(path) else os.path.abspath(path) for path in chunk]
+            keys = [path if file_systems.is_remote(path) else os.path.abspath(path) for path in chunk]
             cached = known.find(keys)
             found = list(pool.map(_of, chunk, map(cached.get, keys)))
             fresh = {key: _row(one) for key, one in zip(keys, found, strict=True) if one.modified}
@@ -84,10 +84,10 @@ def _pool() -> ThreadPoolExecutor:
 
 def _of(path: str, cached: tuple | None) -> FileInfo:
     try:
-        size, modified = remote_files.status(path)
+        size, modified = file_systems.status(path)
         if cached and cached[:2] == (size, modified):
             return FileInfo(path, *cached)
-        content = remote_files.read(path)
+        content = file_systems.read(path)
     except OSError as error:
         return FileInfo(path, error=error.strerror or str(error))
     return describe(path, content, modified=modified)

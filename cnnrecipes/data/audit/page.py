@@ -10,7 +10,7 @@ import os
 import tensorflow as tf
 from PIL import Image
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes.data.audit.checks import Finding
 from cnnrecipes.data.images.decode import decode, reason
 
@@ -43,7 +43,7 @@ figure:target img, figure:target div { outline: 3px solid var(--link) }
 
 
 def page(report) -> str:
-    """Return a self-contained HTML document of a `check.Report`; displaying it needs no network.
+    """Return a self-contained HTML document of a `report.Report`; displaying it needs no network.
 
     Each file has one thumbnail, at its first finding; later findings link to it.
     """
@@ -126,7 +126,7 @@ def _name(file: str) -> str:
 def _thumbnail(file: str) -> str:
     """Return HTML with the thumbnail of a file, decoded as in training, or with the reason if decoding fails."""
     try:
-        content = remote_files.read(file)
+        content = file_systems.read(file)
         image = Image.fromarray(decode(content, 3).numpy())
     except OSError:  # deleted, or an image in memory
         return "<div>no picture</div>"

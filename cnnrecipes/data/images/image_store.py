@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class EncodedImages:
     def read(self, position: int) -> bytes:
         """Return the encoded bytes of the image at a position."""
         item = self.items[position]
-        return item if isinstance(item, bytes) else remote_files.read(item)
+        return item if isinstance(item, bytes) else file_systems.read(item)
 
     def label(self, position: int) -> str:
         """Return the path, or the number, of the image at a position, for messages."""

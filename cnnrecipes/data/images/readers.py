@@ -14,7 +14,7 @@ import tensorflow as tf
 from cnnrecipes.augment.operation import CropWhileDecoding
 from cnnrecipes.data.images.decode import choose_route, decode, decode_routed, resize
 from cnnrecipes.data.images.decoded_cache import DecodedImages
-from cnnrecipes.data.images.handles import Handles
+from cnnrecipes.data.images.graph_references import Handles
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedStore
 from cnnrecipes.data.images.random_crop import crop_batch, crop_file, crop_image
 from cnnrecipes.data.sources.source import Split

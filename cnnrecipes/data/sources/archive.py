@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes.data.sources import folder
 from cnnrecipes.data.sources.contents import Contents
 from cnnrecipes.data.sources.data_source import PathSource, ReadOptions, local_path
@@ -46,10 +46,10 @@ def unpack_archive(archive: str, *, progress: bool = False) -> str:
         DataError: the archive cannot be read, is damaged, or would write outside of its folder or more than the free
             disk space.
     """
-    if remote_files.is_remote(archive):
+    if file_systems.is_remote(archive):
         raise DataError(f"archives are read from local disks and https URLs; copy {archive!r} to this machine first")
     if not os.path.isfile(archive):
-        what = "is not a file" if os.path.exists(archive) else f"does not exist{remote_files.nearest(archive)}"
+        what = "is not a file" if os.path.exists(archive) else f"does not exist{file_systems.nearest(archive)}"
         raise DataError(f"{archive!r} {what}; give an archive of a folder with a sub-folder for each class")
     return unpacked_folder(content_key(archive), archive, lambda folder: Path(archive), progress)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes._support.console import silent
 from cnnrecipes.data.sources.contents import Contents, Kind
 
@@ -93,14 +93,14 @@ class PathSource(DataSource):
 
     def recorded_name(self, data: str | Path) -> str:
         """Return the absolute path, or the URL."""
-        return str(data) if remote_files.is_remote(data) else str(Path(data).expanduser().absolute())
+        return str(data) if file_systems.is_remote(data) else str(Path(data).expanduser().absolute())
 
     def absent(self, data: str | Path) -> Absent | None:
         """Return the name of a path that does not exist, or of a URL; None for an existing path."""
-        is_here = not remote_files.is_remote(data) and os.path.exists(local_path(data))
+        is_here = not file_systems.is_remote(data) and os.path.exists(local_path(data))
         return None if is_here else Absent(str(data))
 
 
 def local_path(data: str | Path) -> str:
     """Return a path with the home folder expanded; a URL unchanged."""
-    return str(data) if remote_files.is_remote(data) else str(Path(data).expanduser())
+    return str(data) if file_systems.is_remote(data) else str(Path(data).expanduser())

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes.data.sources.contents import Contents, Kind, Layout
 from cnnrecipes.data.sources.data_source import PathSource, ReadOptions, local_path
 from cnnrecipes.data.sources.folder_contents import FolderContents
@@ -45,11 +45,11 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
         DataError: the folder does not exist.
     """
     root = str(root)
-    if not remote_files.is_folder(root):
-        if remote_files.exists(root):
+    if not file_systems.is_folder(root):
+        if file_systems.exists(root):
             raise DataError(f"{root!r} is not a folder; give a folder with one sub-folder of images for each class")
         raise DataError(
-            f"{root!r} does not exist{remote_files.nearest(root)}; give a folder with one sub-folder of images for "
+            f"{root!r} does not exist{file_systems.nearest(root)}; give a folder with one sub-folder of images for "
             "each class"
         )
     tree = Tree(root)
@@ -57,7 +57,7 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
         roots = find_roots(tree, kind, training)
     except DataError as error:
         return Contents((), {}, Layout(root), (*tree.unreadable, str(error)))
-    paths = {split: unwrapped(tree, remote_files.join(roots.root, name)) for split, name in roots.folders.items()}
+    paths = {split: unwrapped(tree, file_systems.join(roots.root, name)) for split, name in roots.folders.items()}
     paths = paths or {"train": roots.root}
     known_by = [paths["train"]] if training else paths.values()
     class_names = tuple(sorted({name for path in known_by for name in tree.full(path)}))
@@ -67,7 +67,7 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
         if split == "train":
             pools[split] = found.train(paths[split], class_names, training)
             continue
-        path = unwrapped(tree, remote_files.join(roots.root, roots.folders[split]), frozenset(class_names) | empty)
+        path = unwrapped(tree, file_systems.join(roots.root, roots.folders[split]), frozenset(class_names) | empty)
         if pool := found.other(path, split, class_names, empty):
             pools[split] = pool
     folders = {split: name for split, name in roots.folders.items() if split in pools}
@@ -80,4 +80,4 @@ def read(root: str | Path, kind: Kind = "auto", training: bool = True) -> Conten
 def image_files(folder: str | Path) -> list[str]:
     """Return the sorted paths of the images in a folder and its sub-folders; links to folders are not followed."""
     levels = Tree(str(folder)).walk(str(folder))
-    return sorted(remote_files.join(parent, name) for parent, level in levels for name in level.images)
+    return sorted(file_systems.join(parent, name) for parent, level in levels for name in level.images)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes._support.user_cache import storable
 from cnnrecipes.data.audit.checks import Finding
 from cnnrecipes.data.images.decode import HEIC
@@ -44,7 +44,7 @@ class FolderContents:
         pool = self._pool(root, class_names)
         absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0).tolist()
         for label in absent if every else ():
-            where = remote_files.join(root, class_names[label])
+            where = file_systems.join(root, class_names[label])
             self.problems.append(f"class folder {where!r} has no usable images; {_remedy(self._unsupported)}")
         return pool
 
@@ -64,7 +64,7 @@ class FolderContents:
         for name in unknown:
             lacks = "has no images of" if name in empty else "does not have"
             self.problems.append(
-                f"{remote_files.join(root, name)!r} is a class that train {lacks}{did_you_mean(name, class_names)}; "
+                f"{file_systems.join(root, name)!r} is a class that train {lacks}{did_you_mean(name, class_names)}; "
                 f"train has {listed(class_names)}"
             )
         pool = self._pool(root, class_names)
@@ -78,7 +78,7 @@ class FolderContents:
         """Record the files directly in a folder of classes or splits: they have no class and are left out."""
         level = self.tree.level(folder)
         self._record(folder, level)
-        self._outside += [remote_files.join(folder, name) for name in level.images]
+        self._outside += [file_systems.join(folder, name) for name in level.images]
 
     def left_out(self) -> Iterator[Finding]:
         """Yield one finding per kind of files and folders that are left out, the most important first."""
@@ -106,7 +106,7 @@ class FolderContents:
         here = set(self.tree.subfolders(root))
         paths, labels = [], []
         for label, name in enumerate(class_names):
-            files = sorted(self._images(remote_files.join(root, name))) if name in here else []
+            files = sorted(self._images(file_systems.join(root, name))) if name in here else []
             paths += files
             labels += [label] * len(files)
         return Pool(EncodedImages(paths), np.asarray(labels, np.int32))
@@ -114,12 +114,12 @@ class FolderContents:
     def _images(self, folder: str) -> Iterator[str]:
         for parent, level in self.tree.walk(folder):
             self._record(parent, level)
-            self.tree.links += [remote_files.join(parent, name) for name in level.linked]
-            yield from (remote_files.join(parent, name) for name in level.images)
+            self.tree.links += [file_systems.join(parent, name) for name in level.linked]
+            yield from (file_systems.join(parent, name) for name in level.images)
 
     def _record(self, folder: str, level: Level) -> None:
-        self._unsupported += [remote_files.join(folder, name) for name in level.other_images]
-        self._others += [remote_files.join(folder, name) for name in level.others]
+        self._unsupported += [file_systems.join(folder, name) for name in level.other_images]
+        self._others += [file_systems.join(folder, name) for name in level.others]
 
 
 def _kinds(files: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes.data.audit.checks import Finding
 from cnnrecipes.data.sources.contents import SPLITS, Kind
 from cnnrecipes.data.sources.folder_tree import Tree
@@ -46,7 +46,7 @@ def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
     root = _within_wrappers(tree, tree.root)
     full = tree.full(root)
     named = {name: split for name in tree.subfolders(root) if (split := split_of(name))}
-    labeled = [name for name in full if tree.full(unwrapped(tree, remote_files.join(root, name)))]
+    labeled = [name for name in full if tree.full(unwrapped(tree, file_systems.join(root, name)))]
     if kind == "classes":
         return Roots(root)
     if kind == "splits":
@@ -74,7 +74,7 @@ def unwrapped(tree: Tree, folder: str, known: frozenset[str] = frozenset()) -> s
             break
         if not is_wrapper(full[0]) and full[0] != os.path.basename(folder):
             break
-        folder = remote_files.join(folder, full[0])
+        folder = file_systems.join(folder, full[0])
     return folder
 
 
@@ -84,7 +84,7 @@ def _within_wrappers(tree: Tree, root: str) -> str:
         level, full = tree.level(root), tree.full(root)
         if len(full) != 1 or split_of(full[0]):
             break
-        inner = remote_files.join(root, full[0])
+        inner = file_systems.join(root, full[0])
         inside = tree.level(inner)
         alone = not (level.images or level.other_images) and len(tree.subfolders(root)) == 1
         of_splits = any(split_of(name) == "train" for name in tree.full(inner))
@@ -96,7 +96,7 @@ def _within_wrappers(tree: Tree, root: str) -> str:
 
 def _without_names(tree: Tree, root: str, full: list[str], labeled: list[str], training: bool) -> Roots:
     """Return the layout of a folder without sub-folders named as splits. Raises DataError if it is ambiguous."""
-    inside = {name: set(tree.full(unwrapped(tree, remote_files.join(root, name)))) for name in labeled}
+    inside = {name: set(tree.full(unwrapped(tree, file_systems.join(root, name)))) for name in labeled}
     counts = Counter(child for children in inside.values() for child in children)
     common = {child for child, n in counts.items() if n > 1}
     alike = [name for name, children in inside.items() if len(children & common) >= max(2, len(children) / 2)]
@@ -104,7 +104,7 @@ def _without_names(tree: Tree, root: str, full: list[str], labeled: list[str], t
     for name, children in inside.items():
         if len(children & set(full)) >= max(2, len(children) / 2):
             raise DataError(
-                f"{remote_files.join(root, name)!r} holds the folders that are beside it ({listed(sorted(children))}), "
+                f"{file_systems.join(root, name)!r} holds the folders that are beside it ({listed(sorted(children))}), "
                 "like a second copy of the data set; give one of the two, or set data.layout=classes (check-data: "
                 "--layout classes) if it is a class"
             )
@@ -187,7 +187,7 @@ def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], tr
     found: dict[str, str] = {}
     for split in SPLITS:
         names = [name for name, of in named.items() if of == split]
-        useful = [name for name in names if tree.full(unwrapped(tree, remote_files.join(root, name)))] or names[:1]
+        useful = [name for name in names if tree.full(unwrapped(tree, file_systems.join(root, name)))] or names[:1]
         if len(useful) > 1:
             raise DataError(f"{root!r} has {listed(useful)} for {split}; leave one, or put their images together")
         if useful:
@@ -201,13 +201,13 @@ def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], tr
     if not others:
         return Roots(root, found)
     message = f"beside {listed(found.values())} there are images in {listed(others)}; left out"
-    files = tuple(remote_files.join(root, name) for name in others)
+    files = tuple(file_systems.join(root, name) for name in others)
     return Roots(root, found, (Finding("warning", "not a split", message, files),))
 
 
 def _answers(root: str) -> str:
     return (
         f"Name them train, val and test if they are splits; set data.layout=classes (check-data: --layout classes) if "
-        f"they are the classes; or give one of them, for example {remote_files.join(root, 'NAME')!r}, if it "
+        f"they are the classes; or give one of them, for example {file_systems.join(root, 'NAME')!r}, if it "
         "holds the classes"
     )

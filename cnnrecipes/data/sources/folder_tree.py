@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes.data.images.decode import EXTENSIONS, OTHER_EXTENSIONS
 from cnnrecipes.data.images.header import kind_of
 from cnnrecipes.errors import DataError
@@ -45,7 +45,7 @@ class Tree:
 
     def __init__(self, root: str):
         self.root = root
-        self._real = "" if remote_files.is_remote(root) else os.path.realpath(root)
+        self._real = "" if file_systems.is_remote(root) else os.path.realpath(root)
         self._levels: dict[str, Level] = {}
         self._full: dict[str, bool] = {}
         self.junk: list[str] = []
@@ -70,7 +70,7 @@ class Tree:
             here = todo.pop()
             level = self.level(here)
             yield here, level
-            todo += [remote_files.join(here, name) for name in reversed(level.folders)]
+            todo += [file_systems.join(here, name) for name in reversed(level.folders)]
 
     def holds_images(self, folder: str) -> bool:
         """Return True if a folder contains images at any depth, of supported formats or not."""
@@ -81,17 +81,17 @@ class Tree:
 
     def full(self, folder: str) -> list[str]:
         """Return the names of a folder's sub-folders that contain images at any depth."""
-        return [name for name in self.subfolders(folder) if self.holds_images(remote_files.join(folder, name))]
+        return [name for name in self.subfolders(folder) if self.holds_images(file_systems.join(folder, name))]
 
     def _list(self, folder: str) -> Level:
         level = Level()
         try:
-            entries = remote_files.scan(folder)
+            entries = file_systems.scan(folder)
         except DataError as error:
             self.unreadable.append(str(error))
             return level
         for name, is_folder, is_link in entries:
-            path = remote_files.join(folder, name)
+            path = file_systems.join(folder, name)
             if name.lower() in _JUNK or name.startswith("._"):
                 self.junk.append(path)
             elif name.startswith("."):

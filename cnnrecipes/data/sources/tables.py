@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes.data.images.image_store import EncodedImages, Pool
 from cnnrecipes.data.sources.contents import SPLITS, Contents
 from cnnrecipes.data.sources.data_source import Absent, PathSource, ReadOptions, local_path
@@ -79,7 +79,7 @@ def read(table: str | pd.DataFrame, training: bool = True) -> Contents:
                 f"{name} has no {use} in {gaps.size} rows, first in row {gaps[0] + 1}; fill or drop these rows "
                 f"({', '.join(GAPS[1:])} and empty cells are missing values)"
             )
-    base = "" if isinstance(table, pd.DataFrame) else remote_files.parent(str(table))
+    base = "" if isinstance(table, pd.DataFrame) else file_systems.parent(str(table))
     paths = [_located(base, _slashed(base, str(path))) for path in frame[columns["path"]]]
     class_names, labels = _classes(frame[columns["label"]], name)
     groups = pd.factorize(frame[columns["group"]])[0] if "group" in columns else None
@@ -113,7 +113,7 @@ def _shared_groups(groups: pd.Series, splits: np.ndarray, name: str) -> list[str
 
 def _load(path: str, name: str) -> pd.DataFrame:
     try:
-        content = io.BytesIO(remote_files.read(path))
+        content = io.BytesIO(file_systems.read(path))
         if path.lower().endswith(".parquet"):
             return pd.read_parquet(content)
         separator = "\t" if path.lower().endswith(".tsv") else ","
@@ -130,7 +130,7 @@ def _load(path: str, name: str) -> pd.DataFrame:
     except DataError:  # also a ValueError
         raise
     except OSError as error:
-        near = remote_files.nearest(path) if isinstance(error, FileNotFoundError) else ""
+        near = file_systems.nearest(path) if isinstance(error, FileNotFoundError) else ""
         raise DataError(
             f"cannot read {name}: {error.strerror or error}{near}; check the path and its permissions"
         ) from None
@@ -188,12 +188,12 @@ def _splits(column: pd.Series, name: str) -> np.ndarray:
 
 def _slashed(base: str, path: str) -> str:
     """Return a path with backslashes replaced by slashes; unchanged if it exists with backslashes."""
-    if "\\" not in path or os.sep == "\\" or remote_files.is_remote(path) or os.path.lexists(os.path.join(base, path)):
+    if "\\" not in path or os.sep == "\\" or file_systems.is_remote(path) or os.path.lexists(os.path.join(base, path)):
         return path
     return path.replace("\\", "/")
 
 
 def _located(base: str, path: str) -> str:
-    if remote_files.is_remote(path) or not base or Path(path).is_absolute():
+    if file_systems.is_remote(path) or not base or Path(path).is_absolute():
         return path
-    return remote_files.join(base, path)
+    return file_systems.join(base, path)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnrecipes._support import remote_files
+from cnnrecipes._support import file_systems
 from cnnrecipes._support.network import why_unreachable
 from cnnrecipes.data.images.decode import decode_routed
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
@@ -124,11 +124,11 @@ def _unknown(name: str, known: Sequence[str]) -> CNNRecipesError:
     """Return the error for an unknown name, which suggests the most similar data sets or, if more similar, files."""
     sources = registered()
     known = [*known, *(one for source in sources for one in source.names())]
-    here = [] if remote_files.is_remote(name) else sorted(os.listdir())
+    here = [] if file_systems.is_remote(name) else sorted(os.listdir())
     like_files, like_sets = (_closeness(name, names) for names in (here, known))
     if like_files >= max(like_sets, 0.6) or not re.fullmatch(r"[A-Za-z0-9_]+(:[0-9.*]+)?", name):
         *forms, last = (source.form for source in sources if source.form)
-        return DataError(f"{name!r} does not exist{remote_files.nearest(name)}; give {', '.join(forms)} or {last}")
+        return DataError(f"{name!r} does not exist{file_systems.nearest(name)}; give {', '.join(forms)} or {last}")
     remedy = "no folder or file here has that name either; a folder is given as ./folder"
     return UnknownNameError("data set", name, known, remedy)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes._support import remote_files, user_cache
+from cnnrecipes._support import file_systems, user_cache
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import DataError
 
@@ -75,7 +75,7 @@ def open_records(files: Sequence[str], channels: int) -> tuple[RecordImages, np.
     Raises:
         DataError: a file is truncated, or its examples have no image and label.
     """
-    paths = [file if remote_files.is_remote(file) else os.path.abspath(file) for file in files]
+    paths = [file if file_systems.is_remote(file) else os.path.abspath(file) for file in files]
     cached = user_cache.folder() / "records" / f"{user_cache.fingerprint(paths)}.npz"
     try:
         with np.load(cached) as index:
@@ -98,7 +98,7 @@ def _index(paths: Sequence[str]) -> list[np.ndarray]:
 
 
 def _opened(path: str):
-    return tf.io.gfile.GFile(path, "rb") if remote_files.is_remote(path) else open(path, "rb")
+    return tf.io.gfile.GFile(path, "rb") if file_systems.is_remote(path) else open(path, "rb")
 
 
 def _save_index(path: Path, **arrays: Any) -> None:

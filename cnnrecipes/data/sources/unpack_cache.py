@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cnnrecipes._support import remote_files, user_cache
+from cnnrecipes._support import file_systems, user_cache
 from cnnrecipes.data.sources.unpack import unpack
 from cnnrecipes.errors import DataError
 
@@ -88,7 +88,7 @@ def _size(folder: Path) -> dict[str, int]:
 
 def content_key(path: str) -> str:
     """Return the SHA-256 of a file's content, cached by size and modification time."""
-    size, modified = remote_files.status(path)
+    size, modified = file_systems.status(path)
     key = os.path.abspath(path)
     with user_cache.table("archives-1", ["size", "modified", "digest"]) as known:
         found = known.find([key]).get(key)

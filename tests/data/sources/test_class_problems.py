@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import cnnrecipes
-from cnnrecipes.data.audit.check import check_data
+from cnnrecipes.data.audit.report import check_data
 from cnnrecipes.data.sources.class_problems import unmeasured_classes
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe.schema import Data

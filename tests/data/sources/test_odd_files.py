@@ -15,8 +15,8 @@ import tensorflow as tf
 from encoding import encoded
 from PIL import Image
 
-from cnnrecipes._support import remote_files, user_cache
-from cnnrecipes.data.audit.check import check_data, quarantine
+from cnnrecipes._support import file_systems, user_cache
+from cnnrecipes.data.audit.report import check_data, quarantine
 from cnnrecipes.data.images.decode import choose_route, decode, decode_routed
 from cnnrecipes.data.readable import open_readable
 from cnnrecipes.data.sources import tfds_records
@@ -202,7 +202,7 @@ def record_file(path: str, count: int) -> list[bytes]:
 def test_damaged_record_index_is_rebuilt_for_local_and_remote_files(where, tmp_path, monkeypatch):
     monkeypatch.setenv("CNNRECIPES_CACHE", str(tmp_path / "cache"))
     folder = str(tmp_path) if where == "here" else where
-    files = [remote_files.join(folder, f"{name}.tfrecord") for name in "ab"]
+    files = [file_systems.join(folder, f"{name}.tfrecord") for name in "ab"]
     contents = record_file(files[0], 5) + record_file(files[1], 3)
     for damage in (None, b"", b"PK nothing", b"\x93NUMPY"):
         if damage is not None:

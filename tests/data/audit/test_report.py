@@ -24,8 +24,8 @@ import cnnrecipes as cr
 from cnnrecipes._support import user_cache
 from cnnrecipes.cli.app import app
 from cnnrecipes.data.audit import duplicates, file_info
-from cnnrecipes.data.audit.check import Report
 from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.report import Report
 from cnnrecipes.errors import DataError, UnknownNameError
 
 

@@ -63,7 +63,7 @@ def test_validation_that_xla_cannot_compile_raises(tmp_path, monkeypatch):
 
 
 def test_error_unrelated_to_xla_is_reraised_unchanged(tmp_path):
-    from cnnrecipes.training.xla import fit_without_xla_if_it_fails
+    from cnnrecipes.training.xla_fallback import fit_without_xla_if_it_fails
 
     class Compiled:
         steps_done, jit_compile = 0, True
