@@ -49,7 +49,7 @@ def test_old_run_is_loaded_with_its_renamed_keys(old):
     assert old.artifact.recipe == recipe
     assert old.history.epoch.tolist() == [1, 2]
     assert old.class_names == ("0", "1")
-    assert "resnet8" in repr(old)
+    assert "Run of resnet20_cifar" in repr(old)
 
 
 def test_old_artifact_predicts_the_recorded_probabilities(old):
@@ -59,10 +59,17 @@ def test_old_artifact_predicts_the_recorded_probabilities(old):
         np.testing.assert_array_equal(found, PROBABILITIES)
 
 
+def assert_close(found: dict, recorded: dict) -> None:
+    """Compare two evaluations; the interval was computed with the quantile 1.959964."""
+    assert found.keys() == recorded.keys()
+    for key in ("split", "n", "accuracy"):
+        assert found[key] == recorded[key]
+    for key in ("accuracy_95", "cross_entropy"):
+        assert found[key] == pytest.approx(recorded[key], rel=1e-5)
+
+
 def test_old_run_evaluates_to_its_recorded_metrics(old):
-    found, recorded = old.evaluate(DATA, split="validation"), old.metrics["validation"]
-    assert found["cross_entropy"] == pytest.approx(recorded["cross_entropy"], rel=1e-5)
-    assert {**found, "cross_entropy": 0} == {**recorded, "cross_entropy": 0}
+    assert_close(old.evaluate(DATA, split="validation"), old.metrics["validation"])
 
 
 def test_old_unfinished_run_is_resumed_to_the_recorded_state(old, tmp_path):
@@ -75,7 +82,8 @@ def test_old_unfinished_run_is_resumed_to_the_recorded_state(old, tmp_path):
     for name, array in expected.arrays.items():
         np.testing.assert_allclose(found.arrays[name], array, rtol=1e-2, atol=1e-3, err_msg=name)
     if same_arithmetic():
-        assert differences(old, resumed) == []
+        assert set(differences(old, resumed)) <= {"validation"}
+        assert_close(resumed.metrics["validation"], old.metrics["validation"])
         assert resumed.metrics["weights"] == old.metrics["weights"]
 
 
