@@ -149,7 +149,7 @@ def test_load_raises_for_foreign_models_and_missing_runs(tmp_path):
         cr.load(tmp_path / "other.keras")
     with pytest.raises(cr.RunError, match="not a run folder"):
         cr.load(tmp_path)
-    with pytest.raises(cr.RunError, match="received None"):
+    with pytest.raises(cr.RunError, match="a model.keras, not None"):
         cr.load(None)
     with pytest.raises(cr.RunError, match="workdir is None"):
         cr.Run.create(None, catalog.load("resnet8_digits"))

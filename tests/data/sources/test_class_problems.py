@@ -38,7 +38,7 @@ def test_classes_absent_from_a_stratified_split_are_reported(changes, lines):
     for line, (name, classes) in zip(found, lines.items(), strict=True):
         listed = ", ".join(map(repr, classes))
         assert f"the {name} split" in line
-        assert f"none of {len(classes)} of 6 classes: {listed}; its figures do not measure them" in line
+        assert f"none of {len(classes)} of 6 classes: {listed}; its metrics do not measure them" in line
 
 
 @pytest.mark.parametrize("how", ["content", "groups", "folds", "content folds", "groups folds"])
