@@ -99,7 +99,7 @@ def test_package_has_no_circular_imports():
 
 
 def test_top_level_contains_only_rooms():
-    allowed = {"__init__", "__main__", "errors", "figures", "fit", "compare"}
+    allowed = {"__init__", "__main__", "errors", "fit", "compare"}
     assert {path.stem for path in PACKAGE.glob("*.py")} <= allowed
 
 
