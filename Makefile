@@ -67,4 +67,4 @@ benchmark:          ## benchmarks/README.md's first table; TORCH is a Python tha
 	$(VENV)/bin/python benchmarks/train_step.py $(if $(TORCH),--torch-python $(TORCH))
 
 .PHONY: install test test-floor test-newest test-pythons lint recipes-table architectures-table augmentation-table optim-table \
-  module-tree benchmark
+  architecture-sizes module-tree benchmark

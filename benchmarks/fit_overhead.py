@@ -1,4 +1,4 @@
-"""What `fit` costs beside the bare train step: pipeline, augmentation, metrics, callbacks, checkpoints.
+"""Overhead of `fit` over the bare train step: pipeline, augmentation, metrics, callbacks, checkpoints.
 
     python benchmarks/fit_overhead.py
 
@@ -29,6 +29,7 @@ from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.trainer import Trainer
 
@@ -54,7 +55,7 @@ def measure(name: str, rounds: int, steps: int) -> tuple[float, float]:
     labels = np.arange(n) % 10
     held_out = (images[:64], labels[:64])
     source = open_source({"train": (images, labels), "validation": held_out}, recipe.data)
-    job = TrainJob.build(InputPipeline(source, recipe), Devices.open())
+    job = TrainJob.build(ModelPlan(InputPipeline(source, recipe)), Devices.open())
     constant = (tf.constant(images[:size]), tf.one_hot(labels[:size], 10))
     bare, whole = [], []
     for _ in range(rounds):

@@ -57,7 +57,7 @@ def first_batch() -> float:
     from cnnrecipes.data.standardize import Statistics
     from cnnrecipes.recipe import catalog
 
-    recipe = catalog.load("resnet20_photos").change(**CHANGES)
+    recipe = catalog.load("photos_from_scratch").change(**CHANGES)
     open_source("digits", recipe.data)  # what is imported only when it is used
     start = time.perf_counter()
     source = open_source(os.environ[FOLDER], recipe.data)
@@ -72,7 +72,7 @@ def peak_of_fit() -> float:
     import cnnrecipes as cr
 
     with tempfile.TemporaryDirectory() as workdir:
-        cr.fit("resnet20_photos", data=os.environ[FOLDER], workdir=workdir, progress=False, **CHANGES)
+        cr.fit("photos_from_scratch", data=os.environ[FOLDER], workdir=workdir, progress=False, **CHANGES)
     return peak_mebibytes()
 
 

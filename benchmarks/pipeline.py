@@ -14,6 +14,7 @@ The cases:
                     uncached: cnnrecipes without data.cache
     flip + jitter   RandomFlip and RandomColorJitter (brightness, contrast, saturation, hue) on 32 x 224 x 224
     rand_augment    RandAugment of 2 operations on 32 x 224 x 224
+    aug_mix         AugMix of 3 chains of up to 3 operations on 32 x 224 x 224
     cifar           pad_crop(4), flip_lr, cutout(8) on 50,000 images of 32 x 32, batches of 512
                     tf.image: shuffle, then a map over single images with tf.image's operations
 """
@@ -39,6 +40,7 @@ CASES = {
     "kept crops": ("cnnrecipes", "uncached"),
     "flip + jitter": ("cnnrecipes", "keras"),
     "rand_augment": ("cnnrecipes", "keras"),
+    "aug_mix": ("cnnrecipes", "keras"),
     "cifar": ("cnnrecipes", "tf.image"),
 }
 FOLDER = "CNNRECIPES_BENCHMARK_PHOTOS"
@@ -91,7 +93,7 @@ def training(changes: dict, data: object = None, batch: int = BATCH, size: int =
     from cnnrecipes.recipe import catalog
 
     fixed = {"data.image_size": size, "data.batch_size": batch, "data.validation": 0.0, "train.epochs": 10_000}
-    recipe = catalog.load("resnet20_photos").change(**fixed, **changes)
+    recipe = catalog.load("photos_from_scratch").change(**fixed, **changes)
     source = open_source(os.environ[FOLDER] if data is None else data, recipe.data)
     mean = Statistics((120.0,) * 3, (60.0,) * 3)
     batches = batching.training_batches(source.split("train"), recipe, mean, len(source.class_names))
@@ -150,6 +152,10 @@ def rand_augment(contender: str) -> Iterable[int]:
     yield from on_batches(
         ["rand_augment(2, 9)"], lambda kinds: [kinds.RandAugment(value_range=(0, 255), num_ops=2)], contender
     )
+
+
+def aug_mix(contender: str) -> Iterable[int]:
+    yield from on_batches(["aug_mix"], lambda kinds: [kinds.AugMix(value_range=(0, 255))], contender)
 
 
 def cifar(contender: str) -> Iterable[int]:

@@ -1,4 +1,4 @@
-"""What the benchmark programs share: a contender in a fresh process, and what the machine is."""
+"""Parts that the benchmark programs share: a contender in a fresh process, and what the machine is."""
 
 from __future__ import annotations
 

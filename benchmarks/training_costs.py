@@ -1,4 +1,4 @@
-"""What a training costs beside its steps: checkpoints, logs, an average of the weights, memory.
+"""Costs of a training beside its steps: checkpoints, logs, an average of the weights, memory.
 
     python benchmarks/training_costs.py
 
@@ -59,11 +59,12 @@ def prepared(**changes):
     from cnnrecipes.data.input_pipeline import InputPipeline
     from cnnrecipes.data.sources.opening import open_source
     from cnnrecipes.training.distributed.devices import Devices
+    from cnnrecipes.training.model_plan import ModelPlan
     from cnnrecipes.training.train_job import TrainJob
 
     whole = recipe(**changes)
     source = open_source(arrays(2), whole.data)
-    job = TrainJob.build(InputPipeline(source, whole), Devices.open())
+    job = TrainJob.build(ModelPlan(InputPipeline(source, whole)), Devices.open())
     model = job.model
     model.make_train_function()
     batch = next(iter(job.training_batches(0, 1)))

@@ -32,8 +32,21 @@ _PUBLIC = {
     "fit": "cnnrecipes.fit",
     "resume": "cnnrecipes.fit",
     "extend": "cnnrecipes.fit",
+    "compare": "cnnrecipes.compare",
+    "compare_runs": "cnnrecipes.compare",
+    "Comparison": "cnnrecipes.compare",
+    "training_curve": "cnnrecipes.comparison.training_curve",
     "launch": "cnnrecipes.training.distributed.launcher",
+    "diagnose": "cnnrecipes.debug.diagnose",
     "resume_check": "cnnrecipes.verify.resume_check",
+    "profile": "cnnrecipes.debug.profile",
+    "plot_profile": "cnnrecipes.debug.profile_plot",
+    "write_profile": "cnnrecipes.debug.profile_plot",
+    "find_batch_size": "cnnrecipes.debug.batch_size",
+    "plot_watch": "cnnrecipes.debug.watch_plot",
+    "write_watch": "cnnrecipes.debug.watch_plot",
+    "sanity": "cnnrecipes.debug.sanity",
+    "overfit": "cnnrecipes.debug.overfit",
     "load": "cnnrecipes.runs.run",
     "Run": "cnnrecipes.runs.run",
     "Artifact": "cnnrecipes.runs.artifact",
@@ -41,6 +54,12 @@ _PUBLIC = {
     "build": "cnnrecipes.models",
     "check_data": "cnnrecipes.data.audit.report",
     "write_data_report": "cnnrecipes.data.audit.report",
+    "find_lr": "cnnrecipes.debug.find_lr",
+    "rate_grid": "cnnrecipes.debug.rate_grid",
+    "tune": "cnnrecipes.tuning.tune",
+    "resume_search": "cnnrecipes.tuning.tune",
+    "Search": "cnnrecipes.tuning.search",
+    "HyperRecipe": "cnnrecipes.tuning.hyper_recipe",
     "load_state_dict": "cnnrecipes.models.torch_weights",
     "Recipe": "cnnrecipes.recipe.schema",
     "CNNRecipesError": "cnnrecipes.errors",
@@ -54,11 +73,12 @@ _PUBLIC = {
     "RunError": "cnnrecipes.errors",
     "WriteError": "cnnrecipes.errors",
     "OutOfMemory": "cnnrecipes.errors",
+    "DiskFull": "cnnrecipes.errors",
     "KerasSettingError": "cnnrecipes.errors",
     "Interrupted": "cnnrecipes.errors",
 }
 
-_MODULES = ("analysis", "experiments", "layers", "models")
+_MODULES = ("analysis", "debug", "experiments", "layers", "models", "transfer")
 # Modules that need neither Keras nor TensorFlow.
 _WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema", "cnnrecipes.training.distributed.launcher")
 

@@ -53,6 +53,10 @@ class OutOfMemory(TrainingError):
     """Error for a batch that does not fit into device memory."""
 
 
+class DiskFull(TrainingError):
+    """Error for a disk without room for the files of a training."""
+
+
 class KerasSettingError(CNNRecipesError, RuntimeError):
     """Error for a global Keras setting (backend, image data format) that cnnrecipes does not support."""
 

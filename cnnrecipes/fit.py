@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cnnrecipes._support import console, keras_settings
-from cnnrecipes._support.memory import collect_garbage_afterwards
+from cnnrecipes._support import console
+from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.extension import extended
-from cnnrecipes.runs.run import Run, check_place
-from cnnrecipes.training import preflight, run_folder
-from cnnrecipes.training.distributed.devices import Devices
-from cnnrecipes.training.seeding import seeded
+from cnnrecipes.runs.new_folder import check_place
+from cnnrecipes.runs.run import Run
+from cnnrecipes.training import run_folder
+from cnnrecipes.training.callbacks.live_diagnosis import closing_sentence
 from cnnrecipes.training.start import Start, adjustable_keys, complete_recipe, find_start, resumed_recipe
 from cnnrecipes.training.summary import LABEL, summary
-from cnnrecipes.training.train_job import TrainJob
-from cnnrecipes.training.trainer import Trainer
+from cnnrecipes.training.trainer import Finish, MoreCallbacks, Trainer
+from cnnrecipes.transfer.job import opened_job
 
 
 def fit(
@@ -58,11 +58,11 @@ def fit(
     base = catalog.load(recipe)
     complete = complete_recipe(base, data, seed, changes)
     start = find_start(complete, adjustable=adjustable_keys(base, complete, changes))
-    return _train(start, data, workdir=workdir, name=name, progress=progress)
+    return train_from(start, data, workdir=workdir, name=name, progress=progress)
 
 
 def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **changes: Any) -> Run:
-    """Resume an unfinished run bit-exactly from its latest valid checkpoint.
+    """Resume an unfinished run bit-exactly from its latest valid checkpoint, and return it finished.
 
     Args:
         run: the run, or the path of its folder.
@@ -71,9 +71,6 @@ def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **
         changes: keys of the recipe tables that do not affect the trained weights, `devices` and `logging`, for example
             `**{"logging.checkpoint_every": "5 min"}`.
 
-    Returns:
-        The run, with its artifact and metrics written.
-
     Raises:
         RunError: the run does not exist or is finished, its checkpoint belongs to another recipe or other data, or a
             change affects what is trained.
@@ -81,7 +78,7 @@ def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **
     """
     run = Run.open(run).require_unfinished()
     start = find_start(resumed_recipe(run, changes), run=run, say=console.say if progress else console.silent)
-    return _train(start, data, workdir=run.folder.parent, progress=progress)
+    return train_from(start, data, workdir=run.folder.parent, progress=progress)
 
 
 def extend(
@@ -94,7 +91,7 @@ def extend(
     workdir: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
-    """Train a finished run for more epochs in a new run, starting from its last checkpoint; the old run is unchanged.
+    """Train a finished run for more epochs, from its last checkpoint, in a new run, which is returned.
 
     Args:
         run: the finished run, or the path of its folder.
@@ -107,9 +104,6 @@ def extend(
         workdir: parent folder of the new run folder; None: the parent folder of the old one.
         progress: print a summary and progress bars; False: print nothing.
 
-    Returns:
-        The new run, with its artifact and metrics written.
-
     Raises:
         RunError: the run does not exist or is unfinished, its last checkpoint is missing, or the data differ.
         RecipeError: `epochs`, `schedule` or `learning_rate` is invalid.
@@ -118,31 +112,40 @@ def extend(
     workdir = run.folder.parent if workdir is None else workdir
     check_place(workdir)
     recipe, checkpoint = extended(run, epochs, schedule, learning_rate)
-    return _train(find_start(recipe, extension=checkpoint), data, workdir=workdir, progress=progress)
+    return train_from(find_start(recipe, extension=checkpoint), data, workdir=workdir, progress=progress)
 
 
 @collect_garbage_afterwards
-def _train(start: Start, data: Any, *, workdir: str | Path, name: str | None = None, progress: bool = True) -> Run:
-    """Open devices and data, build the job, which finds all errors, and only then open the run folder and train."""
+def train_from(
+    start: Start,
+    data: Any = None,
+    *,
+    workdir: str | Path,
+    name: str | None = None,
+    progress: bool = True,
+    opened: InputPipeline | None = None,
+    callbacks: MoreCallbacks | None = None,
+    finish: Finish = run_folder.finish,
+) -> Run:
+    """Build the job, which finds all errors, and only then open the run folder and train. See `fit`.
+
+    Args:
+        opened: the data if they are open already, and stay so.
+        callbacks: function that returns additional callbacks, called after all others.
+        finish: writes the artifact and the metrics.
+    """
     started = time.monotonic()
-    preflight.check(start.recipe)
-    devices = Devices.open(start.recipe.devices.strategy)
-    progress = progress and devices.is_chief
-    say = console.say if progress else console.silent
-    preflight.note_devices(devices, say)
-    with (
-        devices.naming_lost_workers("the same command"),
-        InputPipeline.open(start.recipe, data, say, progress=progress) as pipeline,
-        keras_settings.float32(),
-        seeded(start.recipe.train.seed),
-    ):
-        pipeline = pipeline.with_recipe(start.adjusted(pipeline.steps_per_epoch))
-        job = TrainJob.build(pipeline, devices, start.weights)
-        if start.checkpoint:
-            start.checkpoint.require(job.fingerprint)
+    with opened_job(start, data, progress=progress, opened=opened) as job:
+        progress = progress and job.devices.is_chief
+        say = console.say if progress else console.silent
         for line in summary(job):
             say(line, indent=LABEL)
         with run_folder.opened(job, start, workdir, name, say) as run:
-            outcome = Trainer(job, run, started=started, progress=progress, say=say).fit(start.checkpoint)
-            run_folder.finish(run, job, outcome)
+            more = callbacks(job) if callbacks else ()
+            outcome = Trainer(job, run, started=started, callbacks=more, progress=progress, say=say).fit(
+                start.checkpoint
+            )
+            finish(run, job, outcome)
+            if progress and (sentence := closing_sentence(job, outcome.state, run.folder)):
+                say(sentence)
             return run

@@ -12,7 +12,7 @@ import cnnrecipes as cr
 from cnnrecipes.analysis import cost, receptive_field
 from cnnrecipes.layers.activation import NAMES as ACTIVATIONS
 from cnnrecipes.layers.norm import KINDS as NORMS
-from cnnrecipes.models import ARCHITECTURES, HEADS, Published, stages
+from cnnrecipes.models import ARCHITECTURES, HEADS, Published, model_table, own_architectures, stages
 
 HEADER = """# Architectures
 
@@ -24,6 +24,21 @@ layers, for one image.
 
 | name | images | classes | parameters | published | multiply-adds | strides | receptive field | source |
 |---|---|---|---|---|---|---|---|---|
+"""
+
+PRETRAINED = """
+## Pretrained backbones
+
+The backbones of `keras.applications` are architectures too; `cnnrecipes models` lists all. `model.weights` is "none"
+(drawn), "imagenet" (downloaded and checked by Keras, and kept in `KERAS_HOME`), a file of weights, or a run. The
+preprocessing of the pretraining is part of the model: it takes images in 0..255, RGB or gray. `model.alpha` is the
+width multiplier. "Top-1" is the published accuracy on ImageNet's validation images in percent
+(keras.io/api/applications; not checked against it: ConvNeXt and MobileNetV3);
+"preprocessing" is the contract in `cnnrecipes/models/pretrained/preprocessing.py`. See
+[transfer.md](transfer.md).
+
+| name | parameters | multiply-adds | images | strides | preprocessing | top-1 | alpha |
+|---|---|---|---|---|---|---|---|
 """
 
 REMARKS = """
@@ -90,7 +105,8 @@ pass it to `cr.build` as `head=`.
 OPTIONS = """
 ## Options
 
-Options of every architecture: `norm` ({norms}), `norm_groups`, `activation` ({activations}), `init` (he_normal,
+Options of every architecture: `weights`; of those of this package also
+`norm` ({norms}), `norm_groups`, `activation` ({activations}), `init` (he_normal,
 he_uniform, glorot_normal, glorot_uniform, lecun_normal, lecun_uniform, each with a factor, for example
 `he_normal(0.5)`; or `fixed(0.01)`), `head` ({heads}), `dropout`. `cr.build` also accepts
 functions for `norm`, `activation`, `init`, `pool` and `head`.
@@ -108,6 +124,7 @@ variance in each block.
 """
 
 VALUES = {
+    "alpha": "width multiplier, for example 0.5",
     "variant": "v1, v1.5, v2, d",
     "shortcut": "A, B, C, none",
     "stem": "cifar, imagenet",
@@ -125,20 +142,39 @@ VALUES = {
 
 def page() -> str:
     """Return the whole page."""
-    rows = [row(name, published) for name in ARCHITECTURES for published in counts(name)]
+    rows = [row(name, published) for name in own_architectures() for published in counts(name)]
     options = OPTIONS.format(norms=", ".join(NORMS), activations=", ".join(ACTIVATIONS), heads=", ".join(HEADS))
-    return HEADER + "".join(rows) + REMARKS + options + "".join(map(option, VALUES))
+    return HEADER + "".join(rows) + pretrained() + REMARKS + options + "".join(map(option, VALUES))
+
+
+def pretrained() -> str:
+    """Return the section of the backbones of keras.applications."""
+    table = model_table()
+    lines = []
+    for one in table[table.imagenet_weights].to_dict("records"):
+        cells = (
+            f"`{one['model']}`",
+            f"{one['parameters']:,}",
+            f"{one['multiply_adds'] / 1e6:,.0f} M",
+            one["image_size"],
+            one["strides"],
+            one["preprocessing"],
+            f"{one['top1']:.1f}",
+            one["alphas"],
+        )
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return PRETRAINED + "".join(lines)
 
 
 def counts(name: str) -> list[Published | None]:
     """Return an architecture's published counts, preceded by None if none is that of its default options."""
-    published = ARCHITECTURES[name].published
+    published = own_architectures()[name].published
     return [*published] if any(not count.options for count in published) else [None, *published]
 
 
 def row(name: str, published: Published | None) -> str:
     """Return the line of one architecture with the options of a published count, built at its published setting."""
-    architecture = ARCHITECTURES[name]
+    architecture = own_architectures()[name]
     shape, classes = architecture.setting
     options = published.options if published else {}
     # Zeros are drawn faster than hundreds of millions of random numbers.
@@ -163,7 +199,7 @@ def row(name: str, published: Published | None) -> str:
 def option(name: str) -> str:
     """Return the line of one option: its values, and the architectures that have it, without their sizes."""
     having = [key for key, architecture in ARCHITECTURES.items() if name in architecture.options]
-    families = dict.fromkeys(key.rstrip("0123456789_") for key in having)
+    families = dict.fromkeys(key if ARCHITECTURES[key].application else key.rstrip("0123456789_") for key in having)
     return f"| `{name}` | {VALUES[name]} | {', '.join(families)} |\n"
 
 

@@ -27,7 +27,7 @@ brightness, contrast, saturation, sharpness, autocontrast, equalize, posterize, 
 with Pillow. `fill` is a gray value, or `"mean"`: the mean color of the training split.
 
 `cnnrecipes show-batch RECIPE --data photos/ --per-op` plots the effect of each operation on your images; this is
-`cnnrecipes show-batch resnet20_photos --data hymenoptera_data data.image_size=128 --per-op augment.ops=[...]`:
+`cnnrecipes show-batch photos_from_scratch --data hymenoptera_data data.image_size=128 --per-op augment.ops=[...]`:
 
 ![geometric operations and erasing](pictures/augmentation_moves.png)
 ![operations on values, policies and mixing](pictures/augmentation_values.png)
@@ -38,6 +38,11 @@ with Pillow. `fill` is a gray value, or `"mean"`: the mean color of the training
 VIEW_HEAD = """
 An operation that crops while decoding (`random_resized_crop`, `random_crop`) must be the first; only the crop of a JPEG
 is decoded. Without such an operation, images are resized and center-cropped as in validation.
+
+Rotations, shears, translations, lookup tables (`equalize`, `autocontrast`) and the mixture of `aug_mix` are kernels
+compiled by XLA at the first batch, once for each image size (up to 0.5 s each), also with `train.xla = false`. They
+compute with integers: positions are rounded to 1/256 pixel. `aug_mix` composes consecutive geometric transformations
+of a chain and interpolates once.
 
 Mixing operations must be the last; if there are several, one of them is drawn for each image. Images are mixed with
 their neighbor in the batch (the last three of an odd batch cyclically); a batch of one image is unchanged. With mixing,

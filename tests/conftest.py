@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,14 @@ def cache_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["CNNRECIPES_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen_garbage_collector() -> Iterator[None]:
+    """Exempt what outlives a module, packages and TensorFlow's graphs, from collections: `fit` makes many of them."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +63,22 @@ def digits_run(tmp_path_factory):
         progress=False,
         **{"train.epochs": 6, "optimizer.warmup": "1 epoch"},
     )
+
+
+@pytest.fixture
+def run_cli(capsys, monkeypatch, tmp_path):
+    """Run the command line in an empty folder, with its arguments; returns exit status, stdout and stderr."""
+    from cnnrecipes.cli import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["cnnrecipes", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            app.main()
+        return stopped.value.code or 0, *capsys.readouterr()
+
+    return run
 
 
 def _unpacked(archive: Path, tmp_path_factory) -> Path:

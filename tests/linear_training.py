@@ -18,6 +18,7 @@ from cnnrecipes.recipe.tables import RESUMABLE, TABLES
 from cnnrecipes.runs.checkpoint import FOLDER, Checkpoint, Fingerprint
 from cnnrecipes.runs.run import Run
 from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.train_job import TrainJob, compile_model
 from cnnrecipes.training.train_model import TrainModel
@@ -69,7 +70,7 @@ class LinearTraining:
         (folder / FOLDER).mkdir(exist_ok=True, parents=True)
         fingerprint = Fingerprint(self.recipe.to_dict(), pipeline.fingerprint())
         devices = Devices(tf.distribute.get_strategy())
-        job = TrainJob(pipeline, devices, self.train_model, self.schedule, fingerprint)
+        job = TrainJob(ModelPlan(pipeline), devices, self.train_model, self.schedule, fingerprint)
         self.trainer = Trainer(job, Run(folder), callbacks=callbacks, say=self.said.append)
 
     def run(self) -> Outcome:

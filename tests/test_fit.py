@@ -44,7 +44,9 @@ def test_fit_learns_from_arrays_and_records_the_run(tmp_path):
 
 
 def test_fit_learns_from_a_folder_of_photos(flowers, tmp_path):
-    run = cr.fit("resnet20_photos", data=flowers, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
+    run = cr.fit(
+        "photos_from_scratch", data=flowers, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16}
+    )
     assert run.class_names == ("daisy", "dandelion", "rose", "sunflower", "tulip")
     photo = next((flowers / "rose").glob("*.jpg"))
     assert set(run.predict(photo).probabilities) == set(run.class_names)
@@ -103,7 +105,7 @@ def test_split_does_not_influence_training(tmp_path):
 def test_training_without_validation_split(tmp_path):
     run = fit((IMAGES, LABELS), tmp_path, **{"data.validation": 0.0})
     assert "val_loss" not in run.history
-    assert run.metrics.keys() == {"epoch", "weights"}
+    assert run.metrics.keys() == {"epoch", "weights", "parameters", "trainable_parameters"}
     assert run.metrics["epoch"] == 2
 
 
@@ -143,6 +145,7 @@ def test_fit_reports_conversions_and_small_splits(tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("error::cnnrecipes.errors.CNNRecipesWarning")
+@pytest.mark.filterwarnings("error::cnnrecipes.errors.CNNRecipesWarning")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -180,7 +183,7 @@ def test_broken_photos_of_training_and_validation_are_quarantined(flowers, tmp_p
     copy = shutil.copytree(flowers, tmp_path / "flowers")
     for path in sorted((copy / "rose").glob("*.jpg"))[:60]:
         path.write_bytes(path.read_bytes()[:300])
-    run = cr.fit("resnet20_photos", data=copy, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
+    run = cr.fit("photos_from_scratch", data=copy, workdir=tmp_path, progress=False, **{**SMALL, "data.image_size": 16})
     assert len((run.folder / "quarantine.txt").read_text().splitlines()) == 60
     assert 48 <= run.metrics["validation"]["n"] < 60
 

@@ -36,7 +36,7 @@ def test_kaggle_zip_is_trained_on_and_predicted_in_two_commands(cats_dogs, hymen
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(next((hymenoptera / "val" / "bees").glob("*.jpg")).read_bytes())
     small = ("train.epochs=2", "data.image_size=32", "model.name=resnet8", "augment.ops=[]")
-    fitted = command(tmp_path, "fit", "resnet20_photos", "--data", "cats_dogs.zip", *small)
+    fitted = command(tmp_path, "fit", "photos_from_scratch", "--data", "cats_dogs.zip", *small)
     assert fitted.returncode == 0, fitted.stderr
     (run,) = (tmp_path / "runs").iterdir()
     metrics = json.loads((run / "metrics.json").read_text())
@@ -52,7 +52,7 @@ def test_kaggle_zip_is_trained_on_and_predicted_in_two_commands(cats_dogs, hymen
 
 def test_data_page_shows_these_commands():
     page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
-    assert "$ cnnrecipes fit resnet20_photos --data cats_dogs.zip\n$ cnnrecipes predict RUN photo.jpg\n" in page
+    assert "$ cnnrecipes fit photos_from_scratch --data cats_dogs.zip\n$ cnnrecipes predict RUN photo.jpg\n" in page
 
 
 def test_check_data_reads_the_zip_as_fit_does(cats_dogs, tmp_path):

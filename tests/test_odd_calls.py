@@ -346,7 +346,7 @@ COMMANDS = [
     case("fit: data as a change", command("fit", "resnet8_digits", "data=photos/"), SystemExit, "data = 'photos/'",
          "data.name=..."),
     case("fit: no value", command("fit", "resnet8_digits", "train.epochs"), SystemExit, "'train.epochs'", "key=value"),
-    case("fit: a missing folder", command("fit", "resnet20_photos", "--data", "{tmp}/none/"), SystemExit, "none'",
+    case("fit: a missing folder", command("fit", "photos_from_scratch", "--data", "{tmp}/none/"), SystemExit, "none'",
          "does not exist"),
     case("fit: a taken name", command("fit", "resnet8_digits", "--workdir", "{tmp}", "--name", "empty"), SystemExit,
          "empty", "exists already", "another name"),

@@ -70,7 +70,7 @@ def test_counts_escape_class_names_that_are_not_utf8():
 
 
 def test_fit_evaluate_predict_and_plot_batch_accept_non_utf8_files(photos, tmp_path):
-    run = cr.fit("resnet20_photos", photos, workdir=tmp_path / "runs", progress=False, **CHANGES)
+    run = cr.fit("photos_from_scratch", photos, workdir=tmp_path / "runs", progress=False, **CHANGES)
     lines = (run.folder / "quarantine.txt").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line.split("\t")[0]).rpartition("/")[2] for line in lines] == ["bad\udcfe.png"] * 2
     with pytest.warns(cr.CNNRecipesWarning, match=r"2 of 14 files .*udcfe"):
@@ -80,7 +80,7 @@ def test_fit_evaluate_predict_and_plot_batch_accept_non_utf8_files(photos, tmp_p
     assert [one.file for one in predictions] == [path for path in image_paths(f"{photos}/cat") if "bad" not in path]
     json.dumps([one.file for one in predictions]).encode()
     with pytest.warns(cr.CNNRecipesWarning, match=r"2 of 14 files .*udcfe"):
-        analysis.plot_batch("resnet20_photos", data=photos, path=tmp_path / "batch.png", **CHANGES)
+        analysis.plot_batch("photos_from_scratch", data=photos, path=tmp_path / "batch.png", **CHANGES)
     assert (tmp_path / "batch.png").stat().st_size > 1000
 
 
@@ -101,7 +101,7 @@ def test_non_utf8_class_folder_is_refused_by_check_data_and_fit(photos, tmp_path
     assert not report.trainable
     assert report.counts["train"].to_dict() == {r"c\udce4t": 6, "dog": 6}
     with pytest.raises(cr.DataError, match=r"'c\\udce4t' is not UTF-8; rename it"):
-        cr.fit("resnet20_photos", photos, workdir=tmp_path / "runs", progress=False, **CHANGES)
+        cr.fit("photos_from_scratch", photos, workdir=tmp_path / "runs", progress=False, **CHANGES)
     assert not (tmp_path / "runs").exists()
 
 
@@ -111,7 +111,7 @@ def test_non_utf8_data_folder_is_refused_by_check_data_and_fit(tmp_path):
     report = cr.check_data(root)
     assert not report.trainable
     with pytest.raises(cr.DataError, match=r"ph\\udce4tos' is not UTF-8.*rename .*link") as raised:
-        cr.fit("resnet20_photos", root, workdir=tmp_path / "runs", progress=False, **CHANGES)
+        cr.fit("photos_from_scratch", root, workdir=tmp_path / "runs", progress=False, **CHANGES)
     assert str(raised.value) in [finding.message for finding in report.findings]
     assert not (tmp_path / "runs").exists()
     (tmp_path / "link").symlink_to(root)
@@ -121,7 +121,7 @@ def test_non_utf8_data_folder_is_refused_by_check_data_and_fit(tmp_path):
 def test_non_utf8_run_folder_is_refused_before_it_is_created(photos, tmp_path):
     workdir = os.fsdecode(os.fsencode(tmp_path) + b"/r\xe4ns")
     with pytest.raises(cr.RunError, match=r"r\\udce4ns' is not UTF-8"):
-        cr.fit("resnet20_photos", photos, workdir=workdir, progress=False, **CHANGES)
+        cr.fit("photos_from_scratch", photos, workdir=workdir, progress=False, **CHANGES)
     assert not os.path.exists(workdir)
     with pytest.raises(cr.RunError, match=r"start_from.*m\\udce4del.* is not UTF-8"):
         cr.fit("resnet8_digits", workdir=tmp_path / "runs", progress=False, **{"train.start_from": "m\udce4del.keras"})

@@ -37,7 +37,7 @@ def folder(tmp_path_factory) -> Path:
 
 def recipe(folder, **changes):
     small = {"data.name": str(folder), "data.image_size": list(SIZE), "data.batch_size": 8, "model.name": "resnet8"}
-    return catalog.load("resnet20_photos").change(**{**small, "data.validation": 0.3, **changes})
+    return catalog.load("photos_from_scratch").change(**{**small, "data.validation": 0.3, **changes})
 
 
 @pytest.mark.parametrize("shape", [(16, 24), (32, 48), (48, 72), (90, 24), (17, 100), (5, 5)])
@@ -117,13 +117,13 @@ def test_augmented_batches_have_the_rectangular_size(folder, ops):
 
 def test_fit_evaluate_predict_and_plot_rectangular_images(folder, tmp_path):
     changes = {"data.image_size": list(SIZE), "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
-    run = cr.fit("resnet20_photos", folder, workdir=tmp_path, progress=False, **changes)
+    run = cr.fit("photos_from_scratch", folder, workdir=tmp_path, progress=False, **changes)
     assert run.recipe.data.image_size == SIZE
     assert run.model.input_shape == (None, *SIZE, 3)
     assert cr.load(run.folder).evaluate() == run.metrics["validation"]
     assert run.evaluate(folder)["n"] == 20
     assert len(cr.load(run.folder / "model.keras").predict(folder)) == 20
-    spec = catalog.load("resnet20_photos").change(**changes)
+    spec = catalog.load("photos_from_scratch").change(**changes)
     cr.analysis.plot_batch(spec, data=str(folder), images=4, path=tmp_path / "batch.png")
     with Image.open(tmp_path / "batch.png") as picture:
         assert picture.size[0] > 100

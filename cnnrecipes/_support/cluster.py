@@ -53,7 +53,7 @@ def _of_tf_config(text: str) -> Cluster | None:
         if twice := sorted({worker for worker in workers if workers.count(worker) > 1}):
             raise ValueError(f"{twice[0]} is listed twice")
         if not 0 <= index < len(workers):
-            raise ValueError(f"task {index} of {len(workers)} workers")
+            raise ValueError(f"there is no task {index} of {len(workers)} workers, counted from 0")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise TrainingError(f"TF_CONFIG is {text!r}: {why}; write it as {example}") from None

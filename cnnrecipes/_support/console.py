@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from cnnrecipes._support import keras_settings
 from cnnrecipes._support.cluster import find_cluster
-from cnnrecipes._support.wrapping import terminal_width, wrap
+from cnnrecipes._support.text_wrapping import terminal_width, wrap
 
 # Lines of absl and TensorFlow: "I0000 00:00:1795.4 7261 port.cc:153] oneDNN ...", "2026-11-24 19:30:01.1: I ...".
 _LOGGED = re.compile(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from cnnrecipes._support.wrapping import NARROW
+from cnnrecipes._support.text_wrapping import NARROW
 
 Item = TypeVar("Item")
 LONG = 1000  # number of items from which a description is printed if there is no bar

@@ -12,7 +12,7 @@ from cnnrecipes.analysis.initializations import compare_initializations
 from cnnrecipes.analysis.inspection import Inspection, inspect, write_inspection
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.analysis.schedule_plot import plot_extension, plot_schedule
-from cnnrecipes.analysis.stacks import compare_stacks
+from cnnrecipes.analysis.stacked_convolutions import compare_stacks
 
 __all__ = [
     "Inspection",

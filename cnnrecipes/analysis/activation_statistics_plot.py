@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cnnrecipes.errors import DataError
-from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.figures import Picture, drawable, written
 
 # With more stages than this, their names do not fit.
 _MOST_STAGES = 12
@@ -63,9 +63,7 @@ def plot_activation_statistics(
     _draw_stages((above, below), list(frames.values()))
     for axes in (above, below):
         axes.grid(axis="y", alpha=0.3)
-    if path:
-        save(figure, path)
-    return figure
+    return written(figure, path)
 
 
 def growth_per_layer(frame: pd.DataFrame) -> float:

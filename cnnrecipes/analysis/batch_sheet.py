@@ -19,7 +19,7 @@ from cnnrecipes.data.sources.source import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.unreadable_images import naming_unreadable
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.figures import Picture, drawable, label_lines, save
+from cnnrecipes.figures import Picture, drawable, label_lines, written
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 
@@ -62,16 +62,14 @@ def plot_batch(
         warn_unreadable(pipeline.unreadable, pipeline.images(*source.splits))
         steps = recipe.train.epochs * pipeline.steps_per_epoch
         if not 0 <= step < steps:
-            raise RecipeError(f"step is {step}; this training has steps 0 to {steps - 1}")
+            raise RecipeError(f"step is {step}, whose batch is to be shown; this training has steps 0 to {steps - 1}")
         if images < 1:
             raise RecipeError(f"images is {images}; show at least one")
         mean = _mean_color(source, recipe)
         rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
     title = f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and the network's input"
     figure = _draw(title, names, rows, source.class_names)
-    if path:
-        save(figure, path)
-    return figure
+    return written(figure, path)
 
 
 def _mean_color(source: Source, recipe: Recipe) -> Statistics:

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import pandas as pd
 
-from cnnrecipes.analysis.graph import Call, calls, parameters
 from cnnrecipes.analysis.grouping import require_sizes, stages
 from cnnrecipes.errors import UnknownNameError
+from cnnrecipes.models.graph import Call, calls, parameters
 
 COUNTS = ("parameters", "multiply_adds", "activation_bytes")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,14 +11,12 @@ import pandas as pd
 import tensorflow as tf
 
 from cnnrecipes.analysis.batch import batch_for
-from cnnrecipes.analysis.graph import Call, calls, parameters, run
-from cnnrecipes.analysis.words import activation
+from cnnrecipes.models.graph import Call, calls, parameters, run
+from cnnrecipes.models.layer_kinds import activation
+from cnnrecipes.models.restored import restored
+from cnnrecipes.models.small_steps import MOST_STEPS, small_step
 
 COLUMNS = ("layer", "dead", "channels", "reason", "remedy")
-
-# A scale of 0 blocks the gradient of the layers before it in the first step only; each step unblocks one of them.
-MOST_STEPS = 4
-STEP = 0.01
 
 
 def dead_channels(model: keras.Model, images: Any) -> pd.DataFrame:
@@ -44,12 +41,12 @@ def dead_channels(model: keras.Model, images: Any) -> pd.DataFrame:
     """
     found = calls(model)
     images = batch_for(model, images)
-    with _restored_variables(model):
+    with restored(model):
         dead, gradients = _dead_masks(found, images, model.trainable_variables)
         for _ in range(MOST_STEPS):
             if not dead:
                 break
-            _step(gradients)
+            small_step([variable for variable, _ in gradients], [gradient for _, gradient in gradients])
             after, gradients = _dead_masks(found, images, model.trainable_variables)
             dead = {place: mask & after[place] for place, mask in dead.items() if place in after}
     rows = [_row(found, place, mask) for place, mask in dead.items() if mask.any()]
@@ -101,24 +98,6 @@ def _constant(value: Any) -> np.ndarray:
 
 def _float(value: Any) -> np.ndarray:
     return keras.ops.convert_to_numpy(keras.ops.cast(tf.convert_to_tensor(value), "float32"))
-
-
-def _step(gradients: Sequence[tuple[keras.Variable, np.ndarray]]) -> None:
-    """Take a gradient step in which the largest entry of each variable changes by STEP."""
-    for variable, gradient in gradients:
-        if largest := np.abs(gradient).max(initial=0.0):
-            variable.assign_sub((STEP / largest * gradient).astype("float32"))
-
-
-@contextlib.contextmanager
-def _restored_variables(model: keras.Model) -> Iterator[None]:
-    """Restore the model's weights, moving statistics and random states on exit."""
-    kept = [(variable, keras.ops.convert_to_numpy(variable)) for variable in model.variables]
-    try:
-        yield
-    finally:
-        for variable, value in kept:
-            variable.assign(value)
 
 
 def _row(found: Sequence[Call], place: int, mask: np.ndarray) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 
 from cnnrecipes.analysis.outline import Block, Stage, outline
-from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.figures import Picture, drawable, written
 
 POINTS = 9  # font size in boxes
 LINE = 0.175  # height of a line of text
@@ -66,9 +66,7 @@ def diagram(model: keras.Model, path: str | os.PathLike | None = None) -> Figure
     for row, depth in zip(rows, inner, strict=True):
         _row(axes, row, top, depth, first=row is rows[0], last=row is rows[-1])
         top += HEADER + depth + FOOTER
-    if path:
-        save(figure, path)
-    return figure
+    return written(figure, path)
 
 
 def _rows(stages: Sequence[Stage]) -> list[list[Stage]]:

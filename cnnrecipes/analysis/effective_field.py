@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cnnrecipes.analysis.graph import Call, run
 from cnnrecipes.analysis.grouping import is_map
 from cnnrecipes.analysis.receptive_field import geometry, read
 from cnnrecipes.errors import ModelError, UnknownNameError
-from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.figures import Picture, drawable, written
+from cnnrecipes.models.graph import Call, run
 
 # Threshold relative to the peak: 1 - 95.45 %, two standard deviations (Luo et al. 2016).
 EFFECTIVE = 1 - 0.9545
@@ -93,9 +93,7 @@ def plot_receptive_field(
     axes.set(xlabel="pixel (gray: padding)", ylabel="pixel")
     axes.set_title(_title(model, found[target], field, size), fontsize=11)
     figure.colorbar(image, shrink=0.8, label="gradient, relative to its peak")
-    if path:
-        save(figure, path)
-    return figure
+    return written(figure, path)
 
 
 def effective_size(field: np.ndarray) -> float:

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from cnnrecipes.analysis import map_sheet
 from cnnrecipes.analysis.batch import batch_for, numbers
-from cnnrecipes.analysis.graph import Call, calls, run
 from cnnrecipes.analysis.grouping import is_map, stages
 from cnnrecipes.analysis.tiles import mosaic, shades, signed
 from cnnrecipes.errors import DataError, ModelError, UnknownNameError, nearest
-from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.figures import Picture, drawable, written
+from cnnrecipes.models.graph import Call, calls, run
 
 L = keras.layers
 
@@ -54,9 +54,7 @@ def plot_filters(model: keras.Model, layer: str | None = None, path: str | os.Pa
     axes.imshow(image, interpolation="nearest")
     axes.set_axis_off()
     figure.suptitle(f"{model.name}, {call.name}\n{what}\neach kernel scaled to its largest weight; gray is 0", size=10)
-    if path:
-        save(figure, path)
-    return figure
+    return written(figure, path)
 
 
 def plot_feature_maps(
@@ -101,9 +99,7 @@ def plot_feature_maps(
     )
     heading = ("image {}x{}x{}".format(*image.shape), about)
     figure = map_sheet.draw(title, heading, shades(batch[0]), _labeled_maps(found, places, batch), channels)
-    if path:
-        save(figure, path)
-    return figure
+    return written(figure, path)
 
 
 def _check_number(layers: int, channels: int) -> None:
@@ -115,7 +111,10 @@ def _check_number(layers: int, channels: int) -> None:
 
 
 def _labeled_maps(found: Sequence[Call], places: Sequence[int], batch: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Return the label, for example "stage2 16x16x32", and the maps (H, W, C) of the first image for each call."""
+    """Return a pair for each call at `places`: its label and its feature maps (H, W, C) of the first image of a batch.
+
+    A label is, for example, "stage2 16x16x32".
+    """
     maps = {}
     for place, (_, value) in enumerate(run(found[: max(places) + 1], batch)):
         if place in places:
@@ -179,7 +178,7 @@ def _place(found: Sequence[Call], name: str, *, maps: bool = True) -> int:
 
 
 def _last_maps(found: Sequence[Call]) -> list[int]:
-    """Return the indices of the last feature map of each stage, except for scaled or padded images."""
+    """Return the indices of the last feature map of each stage; outputs of preprocessing and padding do not count."""
     none = (L.InputLayer, L.Normalization, L.Rescaling, L.ZeroPadding2D)
     last = {
         stage: i

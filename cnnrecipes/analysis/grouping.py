@@ -7,8 +7,8 @@ from itertools import groupby
 
 import keras
 
-from cnnrecipes.analysis.graph import Call
 from cnnrecipes.errors import ModelError
+from cnnrecipes.models.graph import Call
 
 # More names than this are blocks rather than stages, for example "block1a" to "block7d" of EfficientNet.
 MOST_STAGES = 12

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import keras
 
 from cnnrecipes.analysis.cost import cost, multiply_adds
-from cnnrecipes.analysis.graph import Call, calls
 from cnnrecipes.analysis.grouping import is_map, stages
-from cnnrecipes.analysis.words import is_norm, opens_line, words
+from cnnrecipes.analysis.layer_descriptions import opens_line, words
+from cnnrecipes.models.graph import Call, calls
+from cnnrecipes.models.layer_kinds import is_norm
 
 
 class Block(NamedTuple):
@@ -37,7 +38,7 @@ class Stage(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """A block, the indices of its calls, and the index of the call that determines its stage."""
+    """A block, the indices of its calls in `calls(model)`, and the index of its call whose stage counts for all."""
 
     block: Block
     places: tuple[int, ...]
@@ -112,7 +113,7 @@ def _append(items: list[_Item], found: Sequence[Call], between: list[int], place
 
 
 def _branched(found: Sequence[Call], between: list[int], merge: int) -> Block:
-    """Return the block of several branches that the call `merge` merges."""
+    """Return the block whose branches, the calls `between`, are merged by the call `merge` (indices into `found`)."""
     branches = [_ancestors(found, set(between), source) for source in found[merge].sources]
     name = {"Concatenate": "concat"}.get(type(found[merge].layer).__name__, words(found[merge]))
     if sum(map(len, branches)) != len(set().union(*branches)):  # the branches share layers, for example in NASNet

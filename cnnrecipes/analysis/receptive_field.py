@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import keras
 import pandas as pd
 
-from cnnrecipes.analysis.graph import Call, calls
 from cnnrecipes.analysis.grouping import require_sizes
 from cnnrecipes.errors import ModelError
+from cnnrecipes.models.graph import Call, calls
 
 _CONVS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
@@ -63,7 +63,7 @@ def receptive_field(model: keras.Model) -> pd.DataFrame:
 
 
 def read(model: keras.Model) -> list[Call]:
-    """Return the layer calls of a model. Raise ModelError unless it has one input of images and fixed sizes."""
+    """Return the layer calls of a model. Raise ModelError unless its one input is images of fixed height and width."""
     found = calls(model)
     require_sizes(model, found)
     inputs = [call for call in found if not call.sources]
@@ -157,5 +157,5 @@ def _require_channels_last(layer: Any) -> None:
 
 
 def _plain(number: float) -> float:
-    """Return a whole number as an int, for display."""
+    """Return a whole number as an int, any other unchanged, for display."""
     return int(number) if number == int(number) else number

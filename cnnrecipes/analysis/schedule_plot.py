@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from cnnrecipes.data import batching
+from cnnrecipes.data import training_places
 from cnnrecipes.data.readable import open_readable
+from cnnrecipes.data.train_subset import with_train_images
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.figures import Picture, drawable, written
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.optim.schedule import SCHEDULES
 from cnnrecipes.recipe import catalog
@@ -74,9 +75,7 @@ def plot_schedule(
     below.set_xlabel(f"epoch, of {recipe.train.epochs}" + (", or the same share of the time budget" if by_time else ""))
     title = _title(recipe, planned, steps if steps_per_epoch or data is not None else None)
     above.set_title(textwrap.fill(title, 100, break_long_words=False), fontsize=10)
-    if path:
-        save(figure, path)
-    return figure
+    return written(figure, path)
 
 
 def plot_extension(
@@ -123,7 +122,8 @@ def _rates(planned: RecipeSchedule) -> tuple[np.ndarray, np.ndarray]:
 def _steps(recipe: Recipe, data: Any) -> int:
     """Return the steps per epoch of the data, or NOMINAL_STEPS if no duration of the recipe is in steps."""
     if data is not None:
-        return batching.steps_per_epoch(open_readable(data, recipe.data)[0].split("train"), recipe.data)
+        source = with_train_images(open_readable(data, recipe.data)[0], recipe)
+        return training_places.steps_per_epoch(source.split("train"), recipe.data)
     durations = [recipe.optimizer.warmup, *SCHEDULES.parse(recipe.optimizer.schedule).durations()]
     if any(duration.unit == "steps" for duration in durations):
         raise RecipeError(

@@ -25,6 +25,7 @@ from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data, Recipe
 from cnnrecipes.runs.run import Run, load
 from cnnrecipes.training.seeding import seeded
+from cnnrecipes.training.start import with_backbone
 
 # Statistics of uniform noise, 0..255, which replaces missing images.
 NOISE_MEAN, NOISE_STD = 127.5, 255 / 12**0.5
@@ -76,11 +77,17 @@ def find(name: str, changes: Mapping[str, Any] | None = None, data: Any = None, 
         return _trained(Path(name), changes, data)
     if name in models.ARCHITECTURES:
         tables = {"name": name, "data": {"name": "-"}, "model": {"name": name}, "train": {"epochs": 1}}
-        recipe = Recipe.from_dict(tables, name).change(**changes)
+        recipe = _not_downloaded(Recipe.from_dict(tables, name).change(**changes))
         return _of_architecture(recipe, classes) if data is None else _of_recipe(recipe, data)
     if name not in catalog.names() and not name.endswith(".toml"):
         raise UnknownNameError("recipe, architecture or run", name, {*catalog.names(), *models.ARCHITECTURES})
-    return _of_recipe(catalog.load(name).change(**changes), data, classes)
+    return _of_recipe(_not_downloaded(catalog.load(name).change(**changes)), data, classes)
+
+
+def _not_downloaded(recipe: Recipe) -> Recipe:
+    """Return the recipe with its backbone, and with drawn weights in place of those that would be downloaded."""
+    recipe = with_backbone(recipe, asked=False)
+    return recipe.change(**{"model.weights": "none"}) if recipe.model.weights == "imagenet" else recipe
 
 
 def _of_architecture(recipe: Recipe, classes: int | None) -> Subject:
@@ -132,7 +139,7 @@ def _with_noise(recipe: Recipe, missing: Absent, classes: int | None) -> Subject
 
 
 def _stand_in(missing: Absent) -> Split:
-    """Return an empty split with the image size and channels of the data."""
+    """Return an empty split in place of data that is not on this machine, with its image size and channels."""
     height, width, channels = missing.shape or (None, None, None)
     images: Images
     if height is None or width is None:

@@ -1,17 +1,21 @@
-"""Affine transforms with bilinear interpolation, and the faster shifts of rows and columns."""
+"""Affine transforms with bilinear interpolation."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.pixel_ops import take
+from cnnrecipes.augment.kernels import compiled_in_chunks
 
 if TYPE_CHECKING:
     import tensorflow as tf
 else:
     tf = lazy_module("tensorflow")
+
+_UNIT = 2**16  # of fixed-point coordinates: 1 pixel
+_BORDER = 2  # pixels of the fill color around an image, so that both neighbors of a position have a source
 
 
 def rotation(degrees: tf.Tensor) -> tf.Tensor:
@@ -33,88 +37,112 @@ def shearing(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return _maps(tf.ones_like(x), x, 0.0, y, 1.0, 0.0)
 
 
-def affine(images: tf.Tensor, maps: tf.Tensor, color: tf.Tensor, interpolation: str = "BILINEAR") -> tf.Tensor:
-    """Apply an affine transform about the center to each image.
+def composed(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Return the affine maps (N, 2, 3) of a transform followed by a second one, which then take one interpolation."""
+    linear, shift = first[:, :, :2], first[:, :, 2:]
+    # Written out instead of a matrix product, whose order of additions may depend on N.
+    product = linear[:, :, :1] * second[:, :1] + linear[:, :, 1:] * second[:, 1:]
+    return product + tf.concat([tf.zeros_like(linear), shift], 2)
+
+
+def affine(images: tf.Tensor, maps: tf.Tensor, color: tf.Tensor) -> tf.Tensor:
+    """Apply an affine transform about the center to each image, with bilinear interpolation.
+
+    Positions are in fixed point: a map is rounded to 2**-15 (its shift to 2**-16 pixels), and a position to 1/256
+    pixel. They must be below 2**15 pixels.
 
     Args:
         images: (N, H, W, C), uint8.
         maps: (N, 2, 3), from output coordinates (x, y, 1) to input coordinates (x, y), in pixels; origin: the center.
         color: uint8, (C,) or a scalar; fill color for pixels outside of the image.
-        interpolation: "BILINEAR" or "NEAREST".
 
     Returns:
         (N, H, W, C), uint8, rounded.
     """
-    height, width = images.shape[1:3]
-    center = tf.constant([(width - 1) / 2, (height - 1) / 2], tf.float32)
-    linear = maps[:, :, :2]
-    shift = maps[:, :, 2] + center - tf.linalg.matvec(linear, center)
-    rows = tf.reshape(tf.concat([linear, shift[:, :, None]], 2), (-1, 6))
-    rows = tf.concat([rows, tf.zeros_like(rows[:, :2])], 1)
-    # The kernel fills with a single number, so the color is subtracted first and 0 filled in. It is tiled to a whole
-    # row, since broadcasting three numbers is four times slower.
-    color = tf.tile(tf.broadcast_to(tf.cast(color, tf.float32), images.shape[-1:]), [width])
-    flat = (-1, width * images.shape[-1])
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.reshape(tf.reshape(tf.cast(images, tf.float32), flat) - color, tf.shape(images)),
-        transforms=rows,
-        output_shape=[height, width],
-        fill_value=0.0,
-        interpolation=interpolation,
-        fill_mode="CONSTANT",
-    )
-    # No clipping: interpolation between values 0..255 stays within 0..255.
-    moved = tf.round(tf.reshape(moved, flat) + color)
-    return tf.reshape(tf.cast(moved, tf.uint8), tf.shape(images))
+    return _interpolated(images, _fixed(maps), _colors(images, color))
 
 
-def slide_rows(images: tf.Tensor, shifts: tf.Tensor, color: tf.Tensor) -> tf.Tensor:
-    """Shift each row horizontally with linear interpolation; same as `affine` for such maps, and 3 times as fast.
+def affine_along_axis(images: tf.Tensor, maps: tf.Tensor, color: tf.Tensor) -> tf.Tensor:
+    """Apply affine maps that leave x or y unchanged; same as `affine`, with 2 neighbors of each position instead of 4.
 
-    Args:
-        images: (N, H, W, C), uint8.
-        shifts: (N, H), in pixels, fractions allowed; a row is read this much further right.
-        color: uint8, (C,) or a scalar; fill color for pixels outside of the image.
-
-    Returns:
-        (N, H, W, C), uint8, rounded.
+    The result is undefined for other maps, those for which `is_along_axis` is false.
     """
-    n = tf.shape(images)[0]
-    height, width, channels = images.shape[1:]
-    whole = tf.floor(shifts)
-    edge = tf.broadcast_to(color, (n, height, 1, channels))
-    pixels = tf.reshape(tf.concat([edge, images, edge], 2), (-1, channels))
-    columns = _clip(tf.cast(whole, tf.int32)[..., None] + tf.range(1, width + 2), width + 1)
-    starts = tf.reshape(tf.range(n * height) * (width + 2), (n, height, 1))
-    taken = take(pixels, columns + starts)
-    rows = (-1, width * channels)
-    left, right = tf.reshape(taken[:, :, :-1], rows), tf.reshape(taken[:, :, 1:], rows)
-    return tf.reshape(_between(left, right, tf.reshape(shifts - whole, (-1, 1))), tf.shape(images))
+    return _interpolated_along_axis(images, _fixed(maps), _colors(images, color))
 
 
-def slide_columns(images: tf.Tensor, shifts: tf.Tensor, color: tf.Tensor) -> tf.Tensor:
-    """Shift each column vertically: read it `shifts` (N, W) pixels further down; otherwise as `slide_rows`."""
-    n = tf.shape(images)[0]
-    height, width, channels = images.shape[1:]
-    whole = tf.floor(shifts)
-    edge = tf.broadcast_to(color, (n, 1, width, channels))
-    pixels = tf.reshape(tf.concat([edge, images, edge], 1), (-1, channels))
-    rows = _clip(tf.cast(whole, tf.int32)[:, None] + tf.range(1, height + 2)[:, None], height + 1)
-    starts = tf.range(n)[:, None] * ((height + 2) * width) + tf.range(width)
-    taken = tf.reshape(take(pixels, rows * width + starts[:, None]), (n, height + 1, width * channels))
-    shares = tf.repeat(shifts - whole, channels, axis=1)[:, None]
-    return tf.reshape(_between(taken[:, :-1], taken[:, 1:], shares), tf.shape(images))
+def is_along_axis(maps: tf.Tensor) -> tf.Tensor:
+    """Return whether affine maps (N, 2, 3) leave x or y unchanged, (N,) bool."""
+    return tf.reduce_any(tf.reduce_all(_fixed(maps) == _fixed(tf.eye(2, 3)), 2), 1)
 
 
-def _between(first: tf.Tensor, second: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Interpolate linearly from `first` (share 0) to `second` (share 1), rounded to uint8."""
-    start = tf.cast(first, tf.float32)
-    return tf.cast(tf.round(start + (tf.cast(second, tf.float32) - start) * share), tf.uint8)
+def _fixed(maps: tf.Tensor) -> tf.Tensor:
+    """Return maps (N, 2, 3) in fixed point, int32.
+
+    The linear part is in half units, since it is multiplied by twice the distance from the center, an integer.
+    """
+    return tf.cast(tf.round(maps * [_UNIT / 2, _UNIT / 2, _UNIT]), tf.int32)
 
 
-def _clip(positions: tf.Tensor, last: int) -> tf.Tensor:
-    """Clip positions to 0..last; the raw operation is one pass, `tf.clip_by_value` is two."""
-    return tf.raw_ops.ClipByValue(t=positions, clip_value_min=0, clip_value_max=last)
+def _colors(images: tf.Tensor, color: tf.Tensor) -> tf.Tensor:
+    return tf.broadcast_to(color, (tf.shape(images)[0], images.shape[-1]))
+
+
+@compiled_in_chunks
+def _interpolated(images: tf.Tensor, maps: tf.Tensor, colors: tf.Tensor) -> tf.Tensor:
+    """Interpolate images (n, H, W, C) at the positions of fixed-point maps (n, 2, 3), with fill colors (n, C)."""
+    pixels, x_part, y_part, line = _neighbors(images, maps, colors)
+    above = pixels(0) * (256 - x_part) + pixels(1) * x_part
+    below = pixels(line) * (256 - x_part) + pixels(line + 1) * x_part
+    return tf.cast(_shifted(above * (256 - y_part) + below * y_part + 2**15, 16), tf.uint8)
+
+
+@compiled_in_chunks
+def _interpolated_along_axis(images: tf.Tensor, maps: tf.Tensor, colors: tf.Tensor) -> tf.Tensor:
+    """As `_interpolated`, for maps that leave x or y unchanged, whose fraction is therefore 0."""
+    pixels, x_part, y_part, line = _neighbors(images, maps, colors)
+    along_x = tf.reduce_all(maps[:, 1] == [0, _UNIT // 2, 0], 1)[:, None, None]
+    part = x_part + y_part
+    return tf.cast(_shifted(pixels(0) * (256 - part) + pixels(tf.where(along_x, 1, line)) * part + 2**7, 8), tf.uint8)
+
+
+def _neighbors(images: tf.Tensor, maps: tf.Tensor, colors: tf.Tensor) -> tuple[Callable, tf.Tensor, tf.Tensor, int]:
+    """Return a function from an offset to pixels (n, H, W, C), int32, and what else an interpolation takes.
+
+    Offset 0 are the pixels to the upper left of the positions. The others returned are the fractions of the positions
+    in x and y (n, H, W, 1), in 1/256, and the offset of the next line.
+    """
+    n, height, width, channels = images.shape
+    x_part, x = _positions(maps[:, 0], height, width, width)
+    y_part, y = _positions(maps[:, 1], height, width, height)
+    # Colors are subtracted in bytes, modulo 256, so that the border is filled with zeros; then they are added again.
+    colors, edge = colors[:, None, None], (_BORDER, _BORDER)
+    padded = tf.reshape(tf.pad(images - colors, ((0, 0), edge, edge, (0, 0))), (-1, channels))
+    line = width + 2 * _BORDER
+    first = (tf.range(n)[:, None, None] * (height + 2 * _BORDER) + y) * line + x
+
+    def pixels(offset):
+        return tf.cast(tf.gather(padded, first + offset) + colors, tf.int32)
+
+    return pixels, x_part[..., None], y_part[..., None], line
+
+
+def _positions(maps: tf.Tensor, height: int, width: int, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the fraction in 1/256 and the whole part (n, H, W), int32, of one coordinate in the padded image.
+
+    maps: (n, 3), fixed point, the row of the coordinate; length: number of pixels along it.
+    """
+    x = 2 * tf.range(width) - (width - 1)
+    y = 2 * tf.range(height) - (height - 1)
+    right, down, shift = (maps[:, i, None, None] for i in range(3))
+    center = (length - 1) * (_UNIT // 2)
+    exact = right * x + down * y[:, None] + shift + center
+    rounded = _shifted(exact + 2**7, 8)
+    whole = tf.clip_by_value(_shifted(rounded, 8), -_BORDER, length)
+    return rounded & 255, whole + _BORDER
+
+
+def _shifted(values: tf.Tensor, bits: int) -> tf.Tensor:
+    return tf.bitwise.right_shift(values, bits)
 
 
 def _maps(*numbers) -> tf.Tensor:

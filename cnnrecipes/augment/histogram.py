@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.kernels import compiled_in_chunks
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.pixel_ops import flat, take, where
+from cnnrecipes.augment.pixel_ops import flat, where
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,14 +65,20 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
     return tf.reshape(counts, (n, channels, 256))
 
 
-def _look_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
-    """Map each value through its channel's lookup table; tables: (N, C, 256), integers 0..255."""
-    found = take(tf.reshape(tf.cast(tables, tf.uint8), (-1,)), _places(images))
-    return tf.reshape(found, tf.shape(images))
-
-
 def _places(images: tf.Tensor) -> tf.Tensor:
     """Return the indices of values (N, H * W * C) in tables (N, C, 256); broadcasting one pattern is faster."""
     n, channels = tf.shape(images)[0], images.shape[-1]
     pattern = tf.tile(tf.range(channels) * 256, [math.prod(images.shape[1:3])])
     return tf.cast(flat(images), tf.int32) + pattern + tf.range(n)[:, None] * (channels * 256)
+
+
+def _look_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
+    """Map each value through its channel's lookup table; tables: (N, C, 256), integers 0..255."""
+    return _mapped(images, tf.cast(tables, tf.uint8))
+
+
+@compiled_in_chunks
+def _mapped(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
+    n, channels = images.shape[0], images.shape[-1]
+    starts = 256 * (tf.range(n)[:, None, None, None] * channels + tf.range(channels))
+    return tf.gather(tf.reshape(tables, (-1,)), tf.cast(images, tf.int32) + starts)

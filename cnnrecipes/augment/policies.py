@@ -6,15 +6,16 @@ The search spaces and magnitudes are those of torchvision (transforms/autoaugmen
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.kernels import compiled
 from cnnrecipes.augment.mixing import beta
 from cnnrecipes.augment.operation import Fill, Operation, operation
-from cnnrecipes.augment.pixel_ops import fill_color, to_uint8
+from cnnrecipes.augment.pixel_ops import fill_color, flat
+from cnnrecipes.augment.policy_chains import transform_in_chains
 from cnnrecipes.augment.policy_ops import KINDS, Space, transform
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class AutoAugment(Operation):
 class AugMix(Operation):
     """Mix an image with `width` chains of 1 to `depth` transformations (Hendrycks et al. 2019, "AugMix", algorithm 1).
 
-    The image is mixed by Beta(alpha, alpha) with the mean of its chains, weighted by Dirichlet(alpha); rounded once.
+    The image is mixed by Beta(alpha, alpha) with the mean of its chains, weighted by Dirichlet(alpha). Consecutive
+    geometric transformations of a chain are composed and interpolated once.
     """
 
     severity: int = Field(default=3, ge=1, le=10)
@@ -126,40 +128,49 @@ class AugMix(Operation):
 
     def apply(self, images, draws, mean):
         lengths, weights, steps = tf.split(draws, [self.width, self.width, 3 * self.width * self.depth], axis=1)
-        own = beta(weights[:, 0], self.alpha, self.alpha)
-        left, chains, shares = 1 - own, [images], [own]
+        # All chains in one batch: the first chain of every image, then the second of every image, and so on.
+        steps = tf.reshape(steps, (-1, self.width, self.depth, 3))
+        steps = tf.reshape(tf.transpose(steps, (1, 0, 2, 3)), (-1, self.depth, 3))
+        lengths = tf.reshape(tf.transpose(lengths), (-1, 1)) * self.depth
+        kinds = tf.where(lengths >= tf.range(self.depth, dtype=tf.float32), _choose(_MILD_KINDS, steps[..., 0]), 0)
+        levels = (0.1 + (self.severity - 0.1) * steps[..., 1]) / 10
+        magnitudes = [
+            _MILD.magnitudes(kinds[:, step], levels[:, step], steps[:, step, 2], *images.shape[1:3])
+            for step in range(self.depth)
+        ]
+        copies = tf.concat([images] * self.width, 0)
+        chains = transform_in_chains(copies, kinds, tf.stack(magnitudes, 1), fill_color(self.fill, mean))
+        return _weighted_sum(images, chains, self._shares(weights))
+
+    def _shares(self, draws: tf.Tensor) -> tf.Tensor:
+        """Return the weights of the chains (N, width); what they leave of 1 is the weight of the image itself."""
+        left, shares = 1 - beta(draws[:, 0], self.alpha, self.alpha), []
         for number in range(self.width):
-            first = 3 * number * self.depth
-            chain_steps = steps[:, first : first + 3 * self.depth]
-            chains.append(self._chain(images, lengths[:, number], chain_steps, fill_color(self.fill, mean)))
             # Stick-breaking for the Dirichlet weights: the first of k chains takes Beta(alpha, (k - 1) alpha) of the
             # rest.
             rest = self.width - number - 1
-            share = left * beta(weights[:, number + 1], self.alpha, self.alpha * rest) if rest else left
+            share = left * beta(draws[:, number + 1], self.alpha, self.alpha * rest) if rest else left
             shares.append(share)
             left -= share
-        return _weighted_sum(chains, shares)
-
-    def _chain(self, images: tf.Tensor, length: tf.Tensor, draws: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
-        """Apply a chain of transformations; `draws` has kind, level and sign of each step, `length` is (N,)."""
-        for step in range(self.depth):
-            kind, level, sign = tf.unstack(draws[:, 3 * step : 3 * step + 3], axis=1)
-            kinds = tf.where(length * self.depth >= step, _choose(_MILD_KINDS, kind), 0)
-            levels = (0.1 + (self.severity - 0.1) * level) / 10
-            images = _transform(images, _MILD, kinds, levels, sign, fill)
-        return images
+        return tf.stack(shares, 1)
 
 
-def _weighted_sum(images: list[tf.Tensor], shares: list[tf.Tensor]) -> tf.Tensor:
-    """Return the weighted sum of images (N, H, W, C) with weights (N,), as uint8.
+def _weighted_sum(images: tf.Tensor, chains: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    """Return the weighted mean of images (N, H, W, C) and their chains (width * N, H, W, C), as uint8.
 
-    One matrix product, since its order of additions is fixed. TensorFlow fuses a chain of `+` into AddN, which starts
-    with whichever buffer is free: the last bit, and with it the rounding, would not be deterministic.
+    The weights of the chains (N, width) are rounded to 2**-16; the image has what they leave of 1.
     """
-    size = math.prod(images[0].shape[1:])
-    values = tf.cast(tf.stack([tf.reshape(each, (-1, size)) for each in images], 1), tf.float32)
-    total = tf.matmul(tf.stack(shares, 1)[:, None], values)
-    return to_uint8(tf.reshape(total, tf.shape(images[0])))
+    return _mixed(images, chains, tf.cast(tf.round(shares * 2**16), tf.int32))
+
+
+@compiled
+def _mixed(images: tf.Tensor, chains: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    own = 2**16 - tf.reduce_sum(shares, 1)
+    each = tf.split(chains, shares.shape[1])
+    total = tf.cast(flat(images), tf.int32) * own[:, None] + 2**15
+    for number, chain in enumerate(each):
+        total += tf.cast(flat(chain), tf.int32) * shares[:, number, None]
+    return tf.reshape(tf.cast(tf.bitwise.right_shift(total, 16), tf.uint8), tf.shape(images))
 
 
 def _transform(images, space: Space, kinds, levels, signs, fill) -> tf.Tensor:
@@ -167,7 +178,11 @@ def _transform(images, space: Space, kinds, levels, signs, fill) -> tf.Tensor:
 
 
 def _choose(kinds: tuple[str, ...], draw: tf.Tensor) -> tf.Tensor:
-    """Draw one of `kinds` for each image, as an index into KINDS."""
+    """Return a random transformation of `kinds` for each image: (N,) indices into KINDS.
+
+    Args:
+        draw: (N,), uniform in [0, 1).
+    """
     positions = tf.constant([KINDS.index(kind) for kind in kinds])
     return tf.gather(positions, tf.cast(draw * len(kinds), tf.int32))
 

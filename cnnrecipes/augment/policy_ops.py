@@ -79,6 +79,7 @@ _MAGNITUDES: dict[str, Callable] = {
     "invert": _none,
 }
 KINDS = tuple(_MAGNITUDES)
+GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 
 
 def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
@@ -103,21 +104,20 @@ def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: 
     return tf.ensure_shape(tf.dynamic_stitch(places, done), images.shape)
 
 
-def _slide_rows(images, kinds, magnitudes, fill):
-    return affine.slide_rows(images, _shifts("shear_x", kinds, magnitudes, images.shape[1]), fill)
+def affine_maps(kinds: tf.Tensor, magnitudes: tf.Tensor) -> tf.Tensor:
+    """Return the maps (N, 2, 3) of geometric transformations, for `affine.affine`; of others the identity."""
+    amounts = {kind: tf.where(kinds == KINDS.index(kind), magnitudes, 0.0) for kind in GEOMETRIC}
+    # At most one of the three is not the identity, so that sum and product are the same.
+    sheared = affine.shearing(amounts["shear_x"], amounts["shear_y"])
+    moved = affine.translation(amounts["translate_x"], amounts["translate_y"])
+    return sheared + moved + affine.rotation(amounts["rotate"]) - 2 * tf.eye(2, 3)
 
 
-def _slide_columns(images, kinds, magnitudes, fill):
-    return affine.slide_columns(images, _shifts("shear_y", kinds, magnitudes, images.shape[2]), fill)
+def _moved_along_axis(images, kinds, magnitudes, fill):
+    return affine.affine_along_axis(images, affine_maps(kinds, magnitudes), fill)
 
 
-def _shifts(shear: str, kinds: tf.Tensor, magnitudes: tf.Tensor, length: int) -> tf.Tensor:
-    """Return the shifts (N, length) in pixels of each row or column: of a shear about the center, or a translation."""
-    sheared = magnitudes[:, None] * (tf.range(length, dtype=tf.float32) - (length - 1) / 2)
-    return tf.where((kinds == KINDS.index(shear))[:, None], sheared, -magnitudes[:, None])
-
-
-def _rotate(images, kinds, magnitudes, fill):
+def _rotated(images, kinds, magnitudes, fill):
     return affine.affine(images, affine.rotation(magnitudes), fill)
 
 
@@ -132,9 +132,8 @@ def _without_magnitude(change: Callable) -> Callable:
 # Kinds that run together, and their function of (images, kinds, magnitudes, fill).
 _GROUPS: tuple[tuple[tuple[str, ...], Callable], ...] = (
     (("identity",), _without_magnitude(lambda images: images)),
-    (("shear_x", "translate_x"), _slide_rows),
-    (("shear_y", "translate_y"), _slide_columns),
-    (("rotate",), _rotate),
+    (("shear_x", "shear_y", "translate_x", "translate_y"), _moved_along_axis),
+    (("rotate",), _rotated),
     (("brightness",), _with_magnitude(color.brightened)),
     (("saturation",), _with_magnitude(color.saturated)),
     (("contrast",), _with_magnitude(color.contrasted)),

@@ -1,6 +1,6 @@
 """Views of an image for test-time augmentation, written as operations are: `"ten_crop(short_side=256)"`.
 
-A view is one class with its fields and the crops that it shows; `runs/predictor.py` averages the predictions over them.
+A view is one class with its fields and the crops that it shows; `runs/tta.py` averages the predictions over them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     np = lazy_module("numpy")
 
-# A square of 4096 x 4096 is the largest whole image that the predictor accepts (MAX_WHOLE).
+# A square of 4096 x 4096 is the largest whole image that `runs/tta.py` accepts (MAX_WHOLE).
 Side = Annotated[int, Field(ge=4, le=4096)]
 # resized(): the image as in validation, in the model's size; resized(size, short_side): scaled to that short side, or
 # else to cover the size (height, width), and center-cropped to it; None: the model's size.
@@ -98,7 +98,7 @@ class Shift(View):
         size = min(height, width)
         if self.pixels >= size:
             raise RecipeError(
-                f"a shift by {self.pixels} pixels is not smaller than an image of {size}; give a smaller shift"
+                f"the view shift moves images by {self.pixels} pixels, and their short side is {size}; give fewer"
             )
 
 
@@ -127,9 +127,9 @@ class TenCrop(FiveCrop):
 
 @view("multi_scale")
 class MultiScale(View):
-    """The whole image at several short sides (default: 1, 8/7, 12/7, 15/7, 20/7 of the size; He et al. 2015, 3.4).
+    """The whole image at several short sides, in pixels (default: 1, 8/7, 12/7, 15/7, 20/7 of the model's size).
 
-    For a model of 224 pixels the defaults are the paper's 224, 256, 384, 480 and 640.
+    He et al. 2015, section 3.4. For a model of 224 pixels the defaults are the paper's 224, 256, 384, 480 and 640.
     """
 
     short_sides: Annotated[tuple[Side, ...], Field(strict=False, min_length=1)] | None = None

@@ -92,6 +92,7 @@ def _annotations() -> dict[str, Any]:
         model: Any = Recipe
         for name in key.split("."):
             model = model.model_fields[name].annotation
+            model = next((one for one in get_args(model) if hasattr(one, "model_fields")), model)
         return model
 
     return {key: annotation(key) for key in all_keys()}

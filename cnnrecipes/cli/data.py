@@ -47,7 +47,7 @@ def check_data(
     as_json: JsonOption = False,
     quiet: bool = False,
 ) -> None:
-    """Check a data set for unreadable, unusual, duplicate and misplaced images.
+    """Check a data set for unreadable, unusual and duplicate images, also across classes and splits.
 
     The exit status is 0 if training is possible, without the unreadable files, and 1 if not.
     """
@@ -76,7 +76,7 @@ def show_batch(
 ) -> None:
     """Draw the images of a training step before and after augmentation, with their labels, into batch.png.
 
-    Example: `cnnrecipes show-batch resnet20_photos --data photos/ --per-op`
+    Example: `cnnrecipes show-batch photos_from_scratch --data photos/ --per-op`
     """
     spec = load_recipe(recipe, changes)
     path = choose_output(output, Path("batch.png"), overwrite=overwrite)

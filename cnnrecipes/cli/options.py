@@ -33,6 +33,7 @@ DataOption = Annotated[
         "default: the recipe's."
     ),
 ]
+SeedOption = Annotated[Optional[int], typer.Option(help="Short for train.seed=...")]  # noqa: UP045
 TTAOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
@@ -50,7 +51,9 @@ AverageOption = Annotated[
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 PictureOption = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="Picture to write: .png, .svg or .pdf; default: a new file in the current folder."),
+    typer.Option(
+        "--output", "-o", help="Picture to write: .png, .svg or .pdf; default: a new file in the current folder."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, messages to stderr.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]

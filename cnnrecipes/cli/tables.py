@@ -13,19 +13,28 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cnnrecipes._support.console import printable, say
-from cnnrecipes._support.wrapping import wrap
+from cnnrecipes._support.text_wrapping import wrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cnnrecipes.comparison.result import Comparison
     from cnnrecipes.data.audit.report import Report
+    from cnnrecipes.debug.checks.check import Check
+    from cnnrecipes.debug.rate_cells import RateGrid
+    from cnnrecipes.debug.rate_sweep import RateSweep
     from cnnrecipes.runs.artifact import Prediction
     from cnnrecipes.runs.run import Run
 
 _CLASSES = 40  # rows of the table of classes
 _FILES = 3  # files of a finding
 _GROUPS, _MEMBERS = 3, 5  # groups of a finding, and files of a group
+_STATUSES = {"ok": "green", "warning": "dark_orange3", "FAIL": "bold red", "cannot tell": "dim"}
 _SEVERITIES = {"error": "bold red", "warning": "dark_orange3", "note": "dim"}
+_CROSS_VALIDATION_MEANS = (
+    "It tests every training and validation image with heads fitted without it, so it depends less on one split than "
+    "the validation accuracy does; it measures the frozen features, not what training the backbone adds."
+)
 
 out = Console(soft_wrap=True, highlight=False)
 
@@ -35,6 +44,20 @@ def print_recipes(summaries: Mapping[str, str]) -> None:
     table = _table("recipe", "summary")
     for name, summary in summaries.items():
         table.add_row(name, summary)
+    out.print(table)
+
+
+def print_models(models: pd.DataFrame) -> None:
+    """Print architectures: sizes in millions, image size, published accuracy, width multipliers."""
+    import pandas as pd
+
+    right = [Column(title, justify="right") for title in ("parameters", "multiply-adds", "image size", "top-1")]
+    table = _table("model", *right, "ImageNet weights")
+    for row in models.to_dict("records"):
+        weights = (f"alpha {row['alphas']}" if row["alphas"] else "yes") if row["imagenet_weights"] else ""
+        top1 = "" if pd.isna(row["top1"]) else f"{row['top1']:.1f}"
+        sizes = ("" if pd.isna(n) else f"{n / 1e6:,.1f} M" for n in (row["parameters"], row["multiply_adds"]))
+        table.add_row(row["model"], *sizes, row["image_size"], top1, weights)
     out.print(table)
 
 
@@ -116,7 +139,8 @@ def print_result(run: Run, quiet: bool = False) -> None:
         quiet: print the run folder only.
     """
     from cnnrecipes._support.cluster import is_chief
-    from cnnrecipes.runs.display import metrics_text
+    from cnnrecipes.runs.display import cross_validation_text, metrics_text
+    from cnnrecipes.runs.records import CROSS_VALIDATION
 
     if not is_chief(os.environ):
         return
@@ -127,6 +151,9 @@ def print_result(run: Run, quiet: bool = False) -> None:
     for split in ("validation", "test"):
         if split in metrics:
             say(f"{split} {metrics_text(metrics[split])}")
+    if CROSS_VALIDATION in metrics:
+        say(f"cross-validation {cross_validation_text(metrics[CROSS_VALIDATION])}")
+        say(_CROSS_VALIDATION_MEANS)
     folder = printable(run.folder)
     say(f"epoch {metrics['epoch']} kept; the run is in {folder}")
     print(f"next: cnnrecipes predict {folder} IMAGE")  # never broken: a command is copied
@@ -159,6 +186,87 @@ def print_experiment(summary: pd.DataFrame, size: str) -> None:
     table = _table("kind", size, "training loss", "training", "validation")
     for row in summary.itertuples():
         table.add_row(str(row.kind), str(row.size), f"{row.loss:.3f}", f"{row.accuracy:.1%}", f"{row.val_accuracy:.1%}")
+    out.print(table)
+
+
+def print_learning_curve(curve: pd.DataFrame) -> None:
+    """Print the sizes of a learning curve, which is a result of `transfer.learning_curve`."""
+    names = ("images a class", "images", "accuracy", "95% interval", "repeats")
+    table = _table(*(Column(name, justify="right") for name in names))
+    for row in curve.itertuples():
+        interval = f"{row.low:.1%} to {row.high:.1%}"
+        table.add_row(f"{row.images_a_class:.4g}", f"{row.images:,}", f"{row.accuracy:.1%}", interval, str(row.repeats))
+    out.print(table)
+    subject = printable(curve.attrs.get("of", "logistic heads on frozen features"))
+    print(f"accuracy on {curve.attrs['validation_images']:,} validation images, of {subject}")
+
+
+def print_rates(found: RateSweep) -> None:
+    """Print the learning rates that a sweep suggests, and their range over the seeds; nothing without a suggestion."""
+    rows = found.table()
+    if not rows:
+        return
+    table = _table("suggestion", *(Column(name, justify="right") for name in ("learning rate", "of the seeds")))
+    for row in rows:
+        seeds = "" if row["lowest"] is None else f"{row['lowest']:.2g} to {row['highest']:.2g}"
+        name = {"minimum_tenth": "minimum / 10", "low": "usable from", "high": "usable to"}
+        table.add_row(name.get(row["suggestion"], row["suggestion"]), f"{row['rate']:.2g}", seeds)
+    out.print(table)
+
+
+def print_rate_grid(grid: RateGrid) -> None:
+    """Print the trainings of a grid of learning rates and weight decays."""
+    names = ("learning rate", "weight decay", "validation", "training loss", "seconds")
+    table = _table(*(Column(name, justify="right") for name in names), "")
+    best = grid.best
+    for cell in grid.trainings:
+        scores = ("", "diverged") if cell.diverged else (f"{cell.accuracy:.1%}", f"{cell.loss:.3f}")
+        numbers = (f"{cell.learning_rate:.2g}", f"{cell.weight_decay:.2g}", *scores, f"{cell.seconds:.1f}")
+        table.add_row(*numbers, "best" if cell is best else "")
+    out.print(table)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print the variants of a comparison: accuracy, difference with its interval, p-value, time; sizes that differ."""
+    rows = found.table.to_dict("records")
+    sizes = [name for name in ("parameters", "multiply_adds") if len({row.get(name) for row in rows}) > 1]
+    names = ("seeds", "accuracy", "difference, 95% interval", "p (Holm)", "s/epoch", *sizes)
+    table = _table("variant", *(Column(name.replace("_", "-"), justify="right") for name in names))
+    for row in rows:
+        difference = _signed(row["difference"])
+        if difference and math.isfinite(row["low"]):
+            difference += f" ({_signed(row['low'])} to {_signed(row['high'])})"
+        p = "<0.001" if row["p_holm"] < 0.001 else _number(row["p_holm"], ".2g")
+        cells = [str(row["seeds"]), _number(row["accuracy"], ".1%"), difference, p]
+        cells += [_number(row["seconds_per_epoch"], ".3g"), *(_number(row.get(name), ",.0f") for name in sizes)]
+        table.add_row(Text(printable(row["variant"])), *cells)
+    out.print(table)
+    if not sizes and "parameters" in rows[0]:
+        first = rows[0]
+        print(
+            f"each has {first['parameters']:,.0f} parameters and {first['multiply_adds']:,.0f} multiply-adds an image"
+        )
+
+
+def _signed(share: float) -> str:
+    """Return a difference of accuracies in points; "" for NaN."""
+    return "" if math.isnan(share) else f"{100 * share:+.1f}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None or math.isnan(value) else format(value, form)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print checks as a table: name, status, what was measured; below a row what to do."""
+    if not checks:
+        return
+    table = _table("check", "status", Column("measured", overflow="fold"))
+    for one in checks:
+        measured = Text(printable(one.measured))
+        if one.remedy and one.status != "ok":
+            measured.append(f"\n-> {printable(one.remedy)}", style="italic")
+        table.add_row(one.name, Text(one.status, style=_STATUSES[one.status]), measured)
     out.print(table)
 
 

@@ -18,6 +18,7 @@ from cnnrecipes.cli.options import (
     OverwriteOption,
     PictureOption,
     RecipeArgument,
+    SeedOption,
     load_recipe,
     overrides,
     recipe_and_overrides,
@@ -37,12 +38,12 @@ def fit(
         Optional[str],  # noqa: UP045
         typer.Option(help="Name of the run folder; default: date, recipe and a number."),
     ] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Short for train.seed=...")] = None,  # noqa: UP045
+    seed: SeedOption = None,
     quiet: bool = False,
 ) -> None:
     """Train a recipe and print the accuracy of the model; with --quiet the run folder only.
 
-    Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit resnet20_photos --data photos/ train.epochs=50`
+    Examples: `cnnrecipes fit resnet8_digits`; `cnnrecipes fit photos_from_scratch --data photos/ train.epochs=50`
     """
     spec, keys = recipe_and_overrides(recipe, changes)  # errors of the recipe, before the slow import of TensorFlow
     import_tensorflow()
@@ -149,7 +150,7 @@ def launch(
     workers: Annotated[int, typer.Option(help="Number of processes on this machine.")] = 2,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="CPU threads of each process; default: all cores, shared."),
+        typer.Option(help="CPU threads of each process; default: as many as the machine has cores, in each."),
     ] = None,
 ) -> None:
     """Run another command in several workers on this machine that train together.

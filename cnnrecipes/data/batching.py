@@ -6,21 +6,28 @@ processes, and training can start at any step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.augment.operation import CropWhileDecoding, Mix, parse_list
+from cnnrecipes.augment.operation import CropWhileDecoding, Mix
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.image_shape import image_shape
-from cnnrecipes.data.images import readers
-from cnnrecipes.data.images.graph_references import Handles
+from cnnrecipes.data.images import dataset_readers
 from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.order import Balanced, Permutations, showings
+from cnnrecipes.data.images.releasable_functions import Handles
 from cnnrecipes.data.sources.source import Split
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.data.training_places import (
+    distinct_images,
+    mapped,
+    no_draws,
+    shard_rows,
+    steps_per_epoch,
+    training_places,
+)
 from cnnrecipes.data.unreadable_images import unreadable_image
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import schema
@@ -29,11 +36,6 @@ from cnnrecipes.recipe import schema
 # must be bit-identical to validation. With 16 rows, unlike 32, TensorFlow's matrix product on the CPU does not
 # depend on the position of a row either.
 EVALUATION_BATCH = 16
-
-
-def steps_per_epoch(split: Split, spec: schema.Data) -> int:
-    """Return the number of training batches per epoch: full batches only; each epoch drops different examples."""
-    return max(len(split) // spec.batch_size, 1)
 
 
 def training_batches(
@@ -70,46 +72,60 @@ def training_batches(
         RecipeError: the size of an operation differs from that of the batches; or `augment.repeats` or the number of
             shards does not divide the batch.
     """
-    spec, seed, repeats = whole.data, whole.train.seed, whole.augment.repeats
-    size, steps = min(spec.batch_size, len(split)), steps_per_epoch(split, spec)
-    distinct, (first, rows) = _distinct(size, repeats), _rows(size, shard, whole.augment)
+    spec = whole.data
     augmentation = augmentation or Augmentation.of(whole, statistics)
     crop = _random_crop(augmentation, image_shape(split, spec))
-    last_step = whole.train.epochs * steps if last_step is None else last_step
-    order: Balanced | Permutations
-    if spec.balance == "sampling":
-        order = Balanced(split.labels, steps * distinct, seed)
-    else:
-        order = Permutations(len(split), steps * distinct, -(-last_step // steps), seed)
-    shown_before = _showings(order, distinct, repeats) if augmentation.alternates else None
-
-    def choose(step):
-        epoch, step = step // steps, step % steps
-        place = tf.range(first, first + rows, dtype=tf.int64)
-        shown = step * distinct + place % distinct
-        index = order.examples(shown, epoch)
-        # Repeats of an image are augmented differently, also those of class-balanced sampling in one epoch.
-        key = (shown if spec.balance == "sampling" else index) + place // distinct * len(split)
-        draws = streams(seed, epoch, key, {0: crop.draws})[0] if crop else _no_draws(rows)
-        showing = shown_before(place, step, epoch) if shown_before else tf.zeros_like(key)
-        return tf.fill([rows], epoch), index, tf.stack([key, index, showing], 1), draws
-
-    chosen = _map(tf.data.Dataset.range(first_step, last_step), choose)
+    last_step = whole.train.epochs * steps_per_epoch(split, spec) if last_step is None else last_step
+    chosen = training_places(
+        split, whole, (first_step, last_step), shard, crop=crop, alternates=augmentation.alternates
+    )
+    rows = shard_rows(min(spec.batch_size, len(split)), shard, whole.augment)[1]
     loaded = _load(chosen, split, spec, classes, rows, crop)
     if augmentation.in_step:
-        batches = _map(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
+        batches = mapped(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
-        batches = _map(
+        batches = mapped(
             loaded, lambda epoch, key, images, labels: augmentation(images, labels, key, epoch), tf.data.AUTOTUNE
         )
-    return _finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
+    return finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
+
+
+def view_batches(
+    split: Split, whole: schema.Recipe, statistics: Statistics, classes: int, view: int
+) -> tf.data.Dataset:
+    """Return every example once, in order, augmented as in epoch `view` of a training; the last batch is padded.
+
+    Returns:
+        images (16, H, W, C) uint8 0..255.
+
+    Raises:
+        RecipeError: the augmentation mixes images, or depends on how often an image was shown.
+    """
+    augmentation = Augmentation.of(whole, statistics)
+    if augmentation.alternates or any(isinstance(op, Mix) for op in augmentation.ops):
+        raise RecipeError(
+            f"transfer.views = {whole.transfer.views} needs an augmentation of single images; remove mixing and "
+            f"alternating operations from augment.ops = {list(whole.augment.ops)}"
+        )
+    spec, crop = whole.data, _random_crop(augmentation, image_shape(split, whole.data))
+
+    def choose(step):
+        place = step * EVALUATION_BATCH + tf.range(EVALUATION_BATCH, dtype=tf.int64)
+        index = tf.minimum(place, len(split) - 1)
+        draws = streams(whole.train.seed, view, index, {0: crop.draws})[0] if crop else no_draws(EVALUATION_BATCH)
+        return tf.zeros_like(index) + view, index, tf.stack([index, index, tf.zeros_like(index)], 1), draws
+
+    chosen = mapped(tf.data.Dataset.range(evaluation_steps(split)), choose)
+    loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH, crop)
+    images = mapped(loaded, lambda epoch, key, images, labels: augmentation(images, labels, key, epoch)[0])
+    return finish(images, None)
 
 
 def check_batches(split: Split, whole: schema.Recipe, augmentation: Augmentation, shards: int = 1) -> None:
     """Raise RecipeError where `training_batches` would, without building the pipeline."""
     size = min(whole.data.batch_size, len(split))
-    _distinct(size, whole.augment.repeats)
-    _rows(size, (0, shards), whole.augment)
+    distinct_images(size, whole.augment.repeats)
+    shard_rows(size, (0, shards), whole.augment)
     _random_crop(augmentation, image_shape(split, whole.data))
 
 
@@ -148,13 +164,13 @@ def evaluation_batches(
     def choose(step):
         place = places(step)
         index = tf.minimum(place, len(split) - 1)
-        return tf.zeros_like(place), index, index[:, None], _no_draws(EVALUATION_BATCH)
+        return tf.zeros_like(place), index, index[:, None], no_draws(EVALUATION_BATCH)
 
-    chosen = _map(tf.data.Dataset.range(steps), choose)
+    chosen = mapped(tf.data.Dataset.range(steps), choose)
     loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
-    weights = _map(tf.data.Dataset.range(steps), lambda step: tf.cast(places(step) < len(split), tf.float32))
+    weights = mapped(tf.data.Dataset.range(steps), lambda step: tf.cast(places(step) < len(split), tf.float32))
     batches = tf.data.Dataset.zip(loaded, weights)
-    return _finish(_map(batches, lambda example, weight: (*example[2:], weight)), threads)
+    return finish(mapped(batches, lambda example, weight: (*example[2:], weight)), threads)
 
 
 def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -165,50 +181,16 @@ def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.n
         raise (unreadable_image(split, spec) or error) from None
 
 
-def _showings(order: Permutations | Balanced, distinct: int, repeats: int):
-    """Return a function of (rows, step, epoch) to the earlier showings of each row's example, exact or modulo 2."""
-    earlier = order.earlier()
-
-    def of_rows(row, step, epoch):
-        shown = step * distinct + (row if repeats == 1 else tf.range(distinct, dtype=tf.int64))
-        index = order.examples(shown, epoch)
-        before = earlier(index, shown, epoch)
-        return before if repeats == 1 else showings(index, before, row % distinct, row // distinct, repeats)
-
-    return of_rows
-
-
-def _distinct(size: int, repeats: int) -> int:
-    """Return the number of distinct images in a batch. Raises RecipeError if `repeats` does not divide the batch."""
-    if size % repeats:
-        raise RecipeError(f"augment.repeats = {repeats} does not divide a batch of {size}; set data.batch_size to fit")
-    return size // repeats
-
-
-def _rows(size: int, shard: tuple[int, int], augment: schema.Augment) -> tuple[int, int]:
-    """Return the first row and the number of rows of a shard. Raises RecipeError if shards would differ in size."""
-    which, shards = shard
-    if size % shards:
-        raise RecipeError(
-            f"a batch of {size} does not divide into {shards} shards; set data.batch_size to a multiple of {shards}"
-        )
-    rows = size // shards
-    mixes = any(isinstance(op, Mix) for op in parse_list(augment.ops))
-    if shards > 1 and mixes and rows % 2:
-        raise RecipeError(
-            f"{shards} devices with {rows} images each cannot mix them in pairs; set data.batch_size to a multiple of "
-            f"{2 * shards}"
-        )
-    return which * rows, rows
-
-
-def _no_draws(size: int) -> tf.Tensor:
-    """Return draws with one unused column: TensorFlow 2.21 crashes when it unbatches a tensor without columns."""
-    return tf.zeros((size, 1))
-
-
 def _random_crop(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:
-    """Return the random crop of the augmentation, or None. Raises RecipeError if the sizes of crop and batch differ."""
+    """Return the random crop of the augmentation, or None.
+
+    Args:
+        augmentation: the augmentation.
+        shape: (H, W, C) of the images in a batch.
+
+    Raises:
+        RecipeError: the crop has another size in pixels than these images.
+    """
     op = augmentation.random_crop
     if op is not None and op.size not in (None, *shape[:2]):
         raise RecipeError(f"augment.ops crops to {op.size} pixels, the images are {shape[:2]}; remove the size")
@@ -224,29 +206,25 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int
         return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
 
     if isinstance(split.images, ArrayImages):
-        read = readers.from_array(split, spec, shape, crop, handles)
-        read_all = _map(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
+        read = dataset_readers.from_array(split, spec, shape, crop, handles)
+        read_all = mapped(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
         return handles.close_with(read_all)
     if spec.cache == "none":
-        content, read = readers.contents(split, handles), readers.from_files(split, spec, shape, crop)
-        chosen = _map(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
+        content, read = dataset_readers.contents(split, handles), dataset_readers.from_files(split, spec, shape, crop)
+        chosen = mapped(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
 
         def images(i, draws, *file):
             return read(*file, draws)
 
     else:
-        images = readers.from_kept(split, spec, shape, crop, handles)
+        images = dataset_readers.from_kept(split, spec, shape, crop, handles)
     single = chosen.unbatch()
-    examples = _map(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
+    examples = mapped(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
     return handles.close_with(examples.batch(size, drop_remainder=True))
 
 
-def _map(dataset: tf.data.Dataset, function: Callable, parallel: int | None = None) -> tf.data.Dataset:
-    """Call `dataset.map` without autograph, which is not needed here and takes seconds."""
-    return dataset.map(tf.autograph.experimental.do_not_convert(function), parallel)
-
-
-def _finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
+def finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
+    """Return batches that are prefetched in a fixed order, and that TensorFlow does not shard again."""
     options = tf.data.Options()
     options.deterministic = True
     if threads is not None:

@@ -22,10 +22,13 @@ from cnnrecipes.data.sources.class_problems import unmeasured_classes
 from cnnrecipes.data.sources.source import Source, Split
 from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.data.train_subset import with_train_images
+from cnnrecipes.data.training_places import steps_per_epoch
 from cnnrecipes.data.unreadable_images import naming_unreadable
 from cnnrecipes.recipe.schema import Recipe
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
+_OF_DATA = ("image_shape", "statistics")  # cached properties that depend on the `data` table alone
 _SAMPLE = 32  # training images in the fingerprint
 
 
@@ -60,14 +63,16 @@ class InputPipeline:
             DataError: the data cannot be opened, or too few readable images are left to train on.
         """
         source, unreadable = open_readable(data, recipe.data, lambda text: say_or_warn(text, say), progress=progress)
-        pipeline = cls(source, recipe, unreadable, progress=progress)
+        pipeline = cls(with_train_images(source, recipe), recipe, unreadable, progress=progress)
         for note in pipeline.notes():
             say(note)
         return pipeline
 
     def with_recipe(self, recipe: Recipe) -> InputPipeline:
         """Return a pipeline of the same source with another recipe, whose `data` table must be equal."""
-        return InputPipeline(self.source, recipe, self.unreadable, progress=self.progress)
+        made = InputPipeline(self.source, recipe, self.unreadable, progress=self.progress)
+        made.__dict__ |= {name: self.__dict__[name] for name in _OF_DATA if name in self.__dict__}
+        return made
 
     def __enter__(self) -> InputPipeline:
         self.source.__enter__()
@@ -89,7 +94,7 @@ class InputPipeline:
     @property
     def steps_per_epoch(self) -> int:
         """Training batches per epoch."""
-        return batching.steps_per_epoch(self.train, self.recipe.data)
+        return steps_per_epoch(self.train, self.recipe.data)
 
     @property
     def images_per_step(self) -> int:
@@ -180,15 +185,17 @@ class InputPipeline:
         images, asked, held_out = len(self.train), self.recipe.data.batch_size, self.images("validation")
         if asked > images:
             yield f"data.batch_size = {asked} exceeds the number of training images: each step uses all {images}"
-        if 0 < held_out < FEW and (self.recipe.train.artifact == "best" or self.recipe.train.early_stopping):
+        selected = _selected(self.recipe)
+        if 0 < held_out < FEW and selected:
+            what, instead = selected
             yield (
-                f"warning: {held_out} validation images select the best epoch, and one image is {1 / held_out:.0%} of "
-                "its accuracy: the selection is mostly random. Set data.validation higher, or train.artifact=last"
+                f"warning: {held_out} validation images select the {what}, and one image is {1 / held_out:.0%} of its "
+                f"accuracy: the selection is mostly random. Set data.validation higher, or {instead}"
             )
         yield from (f"warning: {line}" for line in unmeasured_classes(self.source))
 
     def quarantine(self) -> str:
-        """Return the text of quarantine.txt: a line with the reason for each unreadable file; "" without any."""
+        """Return the text of quarantine.txt: path and reason of each unreadable file, a line each; "" without any."""
         return quarantine(self.unreadable) if self.unreadable else ""
 
     def fingerprint(self) -> dict[str, Any]:
@@ -207,3 +214,12 @@ class InputPipeline:
             "training_labels": labels,
             "sample_of_images": sample.hexdigest()[:16],
         }
+
+
+def _selected(recipe: Recipe) -> tuple[str, str] | None:
+    """Return what a recipe selects by the validation split, and how to do without; None if it selects nothing."""
+    if not recipe.transfer.trains_by_steps:
+        return "L2 strength", "to 0 for cross-validation"
+    if recipe.train.artifact == "best" or recipe.train.early_stopping:
+        return "best epoch", "train.artifact=last"
+    return None

@@ -22,8 +22,8 @@ class Statistics:
     """Per-channel mean and (biased) standard deviation over all pixels, in 0..255, and how the model uses them.
 
     use: "channels": the model subtracts the mean and divides by the standard deviation; "image": it standardizes each
-    image by its own mean and variance; "none": it does not standardize. For "image" and "none" the mean is middle gray,
-    the fill color of augmentation.
+    image by its own mean and variance; "model": it has its own preprocessing; "none": it does not standardize. For the
+    last three the mean is middle gray, the fill color of augmentation.
     """
 
     mean: tuple[float, ...]
@@ -32,9 +32,9 @@ class Statistics:
 
     @classmethod
     def named(cls, name: str, channels: int) -> Statistics:
-        """Return the statistics for the values of `data.standardize` that need no data: "imagenet", "image" and "none".
+        """Return the statistics for the values of `data.standardize` that need no data.
 
-        For "image" and "none" the mean is 127.5 and the standard deviation 1, which the model does not use.
+        For "image", "model" and "none" the mean is 127.5 and the standard deviation 1, which the model does not use.
 
         Raises:
             DataError: "imagenet" for images of another number of channels than 3.
@@ -57,6 +57,8 @@ class Statistics:
         images = np.asarray(images, np.float32)
         if self.use == "none":
             return images
+        if self.use == "model":
+            raise DataError("data.standardize = 'model': the model preprocesses images itself; give it images 0..255")
         if self.use == "image":
             axes = (-3, -2, -1)
             return (images - images.mean(axes, keepdims=True)) / np.sqrt(images.var(axes, keepdims=True) + 1e-3)

@@ -64,6 +64,18 @@ def save(figure: Figure, path: str | os.PathLike, **options: Any) -> None:
     write_whole(path, lambda beside: beside.write_bytes(buffer.getvalue()))
 
 
+def written(figure: Figure, path: str | os.PathLike | None) -> Figure:
+    """Return a figure, written to `path` as by `save`; None: not written."""
+    if path:
+        save(figure, path)
+    return figure
+
+
+def title_lines(text: object, columns: int) -> str:
+    """Return a title for matplotlib in lines of at most `columns` characters: printable, without formulas."""
+    return textwrap.fill(printable(text).replace("$", r"\$"), columns)
+
+
 def label_words(label: np.ndarray, class_names: Sequence[str]) -> str:
     """Return a label (classes,) as text for matplotlib: the class name, or names and percentages of a mixed label."""
     return " ".join(f"{name} {share}".rstrip() for name, share in _shares(label, class_names))

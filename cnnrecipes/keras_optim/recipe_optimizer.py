@@ -14,7 +14,9 @@ from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
 
 
-def build_optimizer(table: schema.Optimizer, model: keras.Model, learning_rate) -> RecipeOptimizer:
+def build_optimizer(
+    table: schema.Optimizer, model: keras.Model, learning_rate, rates: dict[str, float] | None = None
+) -> RecipeOptimizer:
     """Return the Keras optimizer of a recipe for a model.
 
     Weight decay applies to variables of rank 2 or more, or to all with `decay_all`.
@@ -23,6 +25,7 @@ def build_optimizer(table: schema.Optimizer, model: keras.Model, learning_rate) 
         table: the `optimizer` table of the recipe.
         model: the model to train.
         learning_rate: a float or a Keras schedule.
+        rates: learning rate multiplier of variables by their path; None: those of `layer_decay`.
 
     Raises:
         TrainingError: both clip_norm and clip_value are given; layer_decay for a model without a graph.
@@ -41,7 +44,7 @@ def build_optimizer(table: schema.Optimizer, model: keras.Model, learning_rate) 
         clipvalue=table.clip_value,
         **{f"{table.decay or rule.default_decay}_decay": table.weight_decay},
     )
-    made.layer_rates = layer_rates(model, table.layer_decay)
+    made.layer_rates = layer_rates(model, table.layer_decay) if rates is None else rates
     if not table.decay_all:
         made.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
     return made
@@ -83,7 +86,8 @@ class RecipeOptimizer(keras.optimizers.Optimizer):
     ):
         if options.get("weight_decay") is not None:
             raise TrainingError(
-                f"weight_decay = {options['weight_decay']}; give coupled_decay or decoupled_decay instead"
+                f"RecipeOptimizer got weight_decay={options['weight_decay']}, which does not say the kind; give "
+                "coupled_decay= or decoupled_decay= instead"
             )
         super().__init__(learning_rate, **options)
         self.rule = OPTIMIZERS.parse(rule) if isinstance(rule, str) else rule

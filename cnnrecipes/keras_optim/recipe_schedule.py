@@ -10,7 +10,7 @@ import pydantic
 import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim import rescale
+from cnnrecipes.optim import shortened_schedules
 from cnnrecipes.optim.extension import EXTENSIONS
 from cnnrecipes.optim.schedule import SCHEDULES, Piece, Shape, ValidationSchedule, as_float
 from cnnrecipes.recipe import schema
@@ -46,8 +46,9 @@ class Plan(pydantic.BaseModel):
         return self.learning_rate * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.scale_rate]
 
     def scaled(self, share: float) -> Plan:
-        """Return the plan with the durations of its warm-up and schedule multiplied by `share`."""
-        warmup, text = rescale.scaled(self.warmup, share), rescale.scaled_schedule(self.schedule, share)
+        """Return the plan with the durations of warm-up and schedule multiplied by `share`; percentages are kept."""
+        warmup = shortened_schedules.scaled(self.warmup, share)
+        text = shortened_schedules.scaled_schedule(self.schedule, share)
         return self.model_copy(update={"warmup": warmup, "schedule": text})
 
 

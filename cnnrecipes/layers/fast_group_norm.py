@@ -125,7 +125,8 @@ def group_norm(inputs, gamma, beta, groups: int, epsilon: float):
 
         return tf.cast(y, inputs.dtype), gradient
 
-    return normalized(inputs, gamma, beta)
+    # Read here: of the variables of several workers, tf.custom_gradient would see the replicas, which are no arguments.
+    return normalized(inputs, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
 
 
 def _position_means(shape, channels: int):

@@ -15,9 +15,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
     (another backend or axis, masks, synchronized statistics, renormalization) runs Keras' own code; so does a step
     that XLA compiles, since XLA expands the kernel to E[x^2] - E[x]^2, which cancels where the mean is large. The
     class has Keras' name because weight files name their groups after classes.
+
+    Attributes:
+        frozen_statistics: normalize by the moving statistics in training too, and do not update them; gamma and beta
+            are trained if the layer is trainable. Keras has no such state: with `trainable = False` nothing of the
+            layer is trained, and a `training=False` in a functional model is overridden by the call of the model. It
+            is not saved with the layer.
     """
 
+    frozen_statistics = False
+
     def call(self, inputs, training=None, mask=None):
+        training = training and not self.frozen_statistics
         if mask is not None or not self._kernel_applies(inputs):
             return super().call(inputs, training=training, mask=mask)
         if training and self.trainable:

@@ -26,7 +26,10 @@ def carries_every_channel(shortcut: Callable, channels: int, width: int) -> bool
 
 
 def initial_factor(shortcut: Callable, channels: int, width: int) -> str:
-    """Return the initializer of a branch's last gamma or scale: "ones" if a shortcut channel is empty, else "zeros"."""
+    """Return the initializer of a branch's last gamma or scale: "zeros", but "ones" if a shortcut channel may be all 0.
+
+    Shortcut A fills new channels with zeros; see `carries_every_channel`.
+    """
     return "zeros" if carries_every_channel(shortcut, channels, width) else "ones"
 
 
@@ -80,7 +83,10 @@ def full_projection_shortcut(x, width, *, stride, conv, norm, name):
 
 
 def averaging_shortcut(project):
-    """Return `project` after average pooling instead of with a stride, which skips pixels (He et al. 2018, fig. 2c)."""
+    """Return a shortcut function: average pooling with the stride, then `project` without a stride.
+
+    A 1x1 convolution with a stride would skip pixels (He et al. 2018, fig. 2c).
+    """
 
     @_carries(lambda channels, width: carries_every_channel(project, channels, width))
     def shortcut(x, width, *, stride, conv, norm, name):

@@ -26,13 +26,19 @@ from cnnrecipes.models.architecture import (
     check_size,
     check_stages,
 )
-from cnnrecipes.models.composition import backbone, build
+from cnnrecipes.models.composition import backbone, build, build_head
 from cnnrecipes.models.heads import HEADS, register_head
 from cnnrecipes.models.input_layers import standardize, standardize_image
-from cnnrecipes.models.registry import ARCHITECTURES, find, register
-from cnnrecipes.models.stage import Backbone, Stage, stages
+from cnnrecipes.models.model_table import model_table
+from cnnrecipes.models.pretrained import rows
+from cnnrecipes.models.pretrained.automatic import resolved
+from cnnrecipes.models.pretrained.probe import preprocessing_mismatch
+from cnnrecipes.models.pretrained.weights import set_backbone_weights
+from cnnrecipes.models.registry import ARCHITECTURES, applications, find, own_architectures, register
+from cnnrecipes.models.stage import Backbone, Stage, layers_by_stage, stages
 
 families.load()
+rows.load()
 
 __all__ = [
     "ARCHITECTURES",
@@ -44,13 +50,21 @@ __all__ = [
     "Published",
     "Setting",
     "Stage",
+    "applications",
     "backbone",
     "build",
+    "build_head",
     "check_size",
     "check_stages",
     "find",
+    "layers_by_stage",
+    "model_table",
+    "own_architectures",
+    "preprocessing_mismatch",
     "register",
     "register_head",
+    "resolved",
+    "set_backbone_weights",
     "stages",
     "standardize",
     "standardize_image",

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from cnnrecipes.errors import ModelError
+from cnnrecipes.errors import ModelError, RegistrationError
+from cnnrecipes.models.pretrained.application import Application
 from cnnrecipes.recipe import schema
 
 # Options of every architecture, with their defaults.
 COMMON = {"norm": "batch", "head": "average"}
 # Keys of a recipe's `model` table that every architecture accepts.
-ALWAYS = ("name", "norm_groups", "activation", "init", "dropout", *COMMON)
+ALWAYS = ("name", "weights", "norm_groups", "activation", "init", "dropout", *COMMON)
+# The same for a backbone of keras.applications, whose layers cannot be chosen.
+COMMON_OF_APPLICATIONS = {"head": "average"}
+ALWAYS_OF_APPLICATIONS = ("name", "weights", "dropout", *COMMON_OF_APPLICATIONS)
 
 
 class Setting(NamedTuple):
@@ -62,17 +66,47 @@ class Architecture:
             head and returns the last feature map. `spec` is a `schema.Model` with all options filled in, `factories` a
             `layers.LayerFactories`. Layer names begin with "stem_", "stage1_", "stage2_" and so on, and "last_" for
             layers after the last stage: `models.stages` finds the stages by these names, also in a loaded model.
+            None: those of `application`.
         options: the keys of a recipe's `model` table that the architecture has, with its own defaults.
         source: the paper.
         setting: the published input shape and number of classes.
         published: published parameter counts, the first that of the default options if there is one.
+        application: the backbone of `keras.applications`, which includes its preprocessing; None: an architecture of
+            this package, which `data.standardize` standardizes images for.
     """
 
-    features: Callable[..., Any]
+    features: Callable[..., Any] | None = None
     options: Mapping[str, Any]
     source: str
     setting: Setting
     published: tuple[Published, ...] = ()
+    application: Application | None = None
+
+    def __post_init__(self):
+        if (self.features is None) == (self.application is None):
+            raise RegistrationError(
+                f"the architecture of {self.source} has features and an application, or neither; give one of the two"
+            )
+
+    def feature_map(self, x, spec: schema.Model, factories: Any):
+        """Return the last feature map: of the standardized images `x`, or of images 0..255 for an application."""
+        return (self.features or self.own_application(spec).features)(x, spec, factories)
+
+    def own_application(self, spec: schema.Model) -> Application:
+        """Return the backbone of `keras.applications`. Raise ModelError for an architecture of this package."""
+        if self.application is None:
+            raise ModelError(f"{spec.name} is no backbone of keras.applications; `cnnrecipes models` lists those")
+        return self.application
+
+    @property
+    def common(self) -> Mapping[str, Any]:
+        """The options that the architecture shares with all of its kind, with their defaults."""
+        return COMMON_OF_APPLICATIONS if self.application else COMMON
+
+    @property
+    def always(self) -> tuple[str, ...]:
+        """The keys of a recipe's `model` table that the architecture accepts beside its own options."""
+        return ALWAYS_OF_APPLICATIONS if self.application else ALWAYS
 
     def complete(self, spec: schema.Model) -> schema.Model:
         """Return `spec` with this architecture's defaults for unset options.
@@ -80,14 +114,14 @@ class Architecture:
         Raises:
             ModelError: an option that the architecture does not have.
         """
-        own = {**COMMON, **self.options}
+        own = {**self.common, **self.options}
         unset = schema.Model(name=spec.name)
         for key in schema.Model.model_fields:
             value = getattr(spec, key)
-            if key not in ALWAYS and key not in own and value != getattr(unset, key):
+            if key not in self.always and key not in own and value != getattr(unset, key):
                 raise ModelError(
                     f"{spec.name} has no {key} to choose; leave model.{key} = {value!r} out "
-                    f"(it has {', '.join(sorted({*own, *ALWAYS} - {'name'}))})"
+                    f"(it has {', '.join(sorted({*own, *self.always} - {'name'}))})"
                 )
         return spec.model_copy(update={key: value for key, value in own.items() if getattr(spec, key) is None})
 

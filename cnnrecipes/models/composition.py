@@ -16,6 +16,8 @@ from cnnrecipes.errors import ModelError
 from cnnrecipes.models.architecture import Architecture, option
 from cnnrecipes.models.heads import Head, find_head
 from cnnrecipes.models.input_layers import standardized
+from cnnrecipes.models.pretrained.automatic import resolved
+from cnnrecipes.models.pretrained.weights import set_backbone_weights
 from cnnrecipes.models.registry import find
 from cnnrecipes.models.stage import Backbone
 from cnnrecipes.recipe import schema
@@ -45,7 +47,8 @@ def build(
         model: an architecture's name, or the `model` table of a recipe.
         input_shape: (H, W, C) of the images.
         classes: number of classes, at least 2.
-        mean, std: per channel, on the scale 0..255; constants of the first layer. None: no standardization.
+        mean, std: per channel, on the scale 0..255; constants of the first layer. None: no standardization. A backbone
+            of `keras.applications` has its own preprocessing, and these have no effect.
         per_image: standardize each image by its own mean and deviation, over all its values, instead.
         norm, activation, init, pool: a name, or a factory of `cnnrecipes.layers`; None: that of `model`.
         head: the name of a registered head, or a function (see `models.register_head`); None: that of `model`.
@@ -64,7 +67,19 @@ def build(
     _check_classes(design.spec.name, classes)
     features = design.features(images, mean=mean, std=std, per_image=per_image)
     logits = head(features, int(classes), dropout=design.spec.dropout, factories=design.factories)
-    return keras.Model(images, logits, name=design.spec.name)
+    made = keras.Model(images, logits, name=design.spec.name)
+    if design.spec.weights != "none":
+        set_backbone_weights(made, design.spec)
+    return made
+
+
+def build_head(model: schema.Model, channels: int, classes: int) -> keras.Model:
+    """Build the head of a model alone: feature maps (N, 1, 1, channels) -> logits (N, classes), float32."""
+    design = _design(model, {}, {})
+    maps = keras.Input((1, 1, channels), name="features")
+    head = find_head(option(design.spec, "head"))
+    logits = head(maps, classes, dropout=design.spec.dropout, factories=design.factories)
+    return keras.Model(maps, logits, name=design.spec.name)
 
 
 def backbone(
@@ -96,18 +111,22 @@ class _Design:
     factories: layers.LayerFactories
 
     def features(self, images, **statistics: Any):
+        if self.architecture.application:
+            return self.architecture.feature_map(images, self.spec, self.factories)
         x = standardized(images, self.spec.name, **statistics)
-        return self.architecture.features(x, self.spec, self.factories)
+        return self.architecture.feature_map(x, self.spec, self.factories)
 
 
 def _design(model: str | schema.Model, given: Mapping[str, Any], options: dict[str, Any]) -> _Design:
     """Return the design of a model; `given` maps norm, activation, init and pool to a name, a factory or None."""
     for key, value in given.items():
         if not (value is None or isinstance(value, str) or callable(value) or isinstance(value, keras.Initializer)):
-            raise ModelError(f"{key} is {value!r}; give a name or a factory")
+            raise ModelError(
+                f"{key} is {value!r}; give a name, as for the recipe key model.{key}, or a factory of cnnrecipes.layers"
+            )
     options |= {key: value for key, value in given.items() if isinstance(value, str)}
     callables = {key: value for key, value in given.items() if value is not None and not isinstance(value, str)}
-    spec = schema.model_spec(model, **options)
+    spec = resolved(schema.model_spec(model, **options))
     architecture = find(spec.name)
     spec = architecture.complete(spec)
     return _Design(architecture, spec, _factories(spec, callables))
@@ -120,7 +139,7 @@ def _factories(spec: schema.Model, callables: Mapping[str, Callable]) -> layers.
     nonnegative = "activation" not in callables and spec.activation in NONNEGATIVE and spec.variant != "v2"
     return layers.LayerFactories(
         conv=functools.partial(layers.conv2d, use_bias=bare, init=init),
-        norm=layers.norm(callables.get("norm", option(spec, "norm")), spec.norm_groups),
+        norm=layers.norm(callables.get("norm", spec.norm or "batch"), spec.norm_groups),
         activation=layers.activation(callables.get("activation", spec.activation)),
         pool=layers.pool(callables.get("pool", spec.pool or "max"), nonnegative=nonnegative),
         init=init,

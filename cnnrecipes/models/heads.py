@@ -19,6 +19,7 @@ _ROWS: dict[str, Head] = {}
 # The registered heads by name, with those of plugins; read-only, `register_head` adds to it.
 HEADS: Mapping[str, Head] = WithPlugins(_ROWS)
 CLASSIC_WIDTH = 4096
+MLP_WIDTH = 512
 
 
 def register_head(name: str, head: Head, *, replace: bool = False) -> Head:
@@ -66,6 +67,16 @@ def classic_head(x, classes: int, *, dropout: float | None, factories: LayerFact
     return logits(x, classes, factories)
 
 
+def mlp_head(x, classes: int, *, dropout: float | None, factories: LayerFactories):
+    """Apply global average pooling, a fully connected layer of 512 units with dropout, and a linear one.
+
+    The dropout rate is 0.5 if `dropout` is None.
+    """
+    rate = 0.5 if dropout is None else dropout
+    x = dense_act(global_pool(x, "average"), MLP_WIDTH, dropout=rate, factories=factories, name="head_fc1")
+    return logits(x, classes, factories)
+
+
 def logits(x, classes: int, factories: LayerFactories):
     """Apply the last linear layer, in float32 for every dtype policy: (N, C) -> (N, classes)."""
     return keras.layers.Dense(classes, kernel_initializer=factories.init(), dtype="float32", name="logits")(x)
@@ -74,3 +85,4 @@ def logits(x, classes: int, factories: LayerFactories):
 register_head("average", functools.partial(pooled_head, pooling="average"))
 register_head("max", functools.partial(pooled_head, pooling="max"))
 register_head("classic", classic_head)
+register_head("mlp", mlp_head)

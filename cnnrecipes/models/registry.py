@@ -41,3 +41,13 @@ def find(name: str) -> Architecture:
     if name not in ARCHITECTURES:
         raise UnknownNameError("model", name, ARCHITECTURES)
     return ARCHITECTURES[name]
+
+
+def own_architectures() -> dict[str, Architecture]:
+    """Return the architectures without the backbones of `keras.applications`: of this package and of plugins."""
+    return {name: row for name, row in ARCHITECTURES.items() if row.application is None}
+
+
+def applications() -> dict[str, Architecture]:
+    """Return the backbones of `keras.applications`."""
+    return {name: row for name, row in ARCHITECTURES.items() if row.application is not None}

@@ -73,6 +73,18 @@ def stages(model: keras.Model) -> tuple[Stage, ...]:
     return Backbone.of(model).stages
 
 
+def layers_by_stage(model: keras.Model) -> dict[str, tuple[keras.layers.Layer, ...]]:
+    """Return the layers of a classifier of `cnnrecipes.build`, or of its last stages: "stem", each stage, and "head".
+
+    Raises:
+        ModelError: not a functional model with layers named by stage.
+    """
+    stem, stages = _group(model)
+    groups = {"stem": tuple(stem), **{name: tuple(layers) for name, layers in stages.items()}}
+    known = {id(layer) for layers in groups.values() for layer in layers}
+    return {**groups, "head": tuple(layer for layer in model.layers if id(layer) not in known)}
+
+
 def _group(model: keras.Model) -> tuple[list[keras.layers.Layer], dict[str, list[keras.layers.Layer]]]:
     """Return the layers of the stem, and a dict from each stage's name to its layers."""
     if not isinstance(model, keras.Model):

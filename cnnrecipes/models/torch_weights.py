@@ -160,7 +160,7 @@ def _converter(model: keras.Model, layer: keras.layers.Layer, weight: keras.Vari
 
 
 def _arrays(state: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the names and float32 arrays of a state dict, without `num_batches_tracked`."""
+    """Return the float32 arrays of a state dict, or of a file of one, by name, without `num_batches_tracked`."""
     if not isinstance(state, (str, Path, Mapping)):
         raise ModelError(f"the state is a {type(state).__name__}; give a .npz or .safetensors file, or a mapping")
     named = state if isinstance(state, Mapping) else _read(Path(state))

@@ -28,7 +28,10 @@ PlannedEpochs = Annotated[
 
 
 class Extension(Call):
-    """Base class of extensions; `planned: PlannedEpochs = None` is a field of those that support early stopping."""
+    """Base class of extensions: the learning rate of the epochs that `cnnrecipes extend` adds to a finished training.
+
+    Those that support early stopping have a field `planned: PlannedEpochs = None`.
+    """
 
     epoch: int = Field(ge=1, description="epoch after which the extension begins")
 

@@ -115,7 +115,7 @@ WEIGHT_AVERAGES: dict[str, Callable[[keras.Model, Any], WeightAverage]] = {"look
 
 
 def build_averages(table: BaseModel, model: keras.Model, optimizer: KerasOptimizer) -> list[WeightAverage]:
-    """Return the weight averages of a recipe's `optimizer` table, in the order of their updates."""
+    """Return the weight averages of a recipe's `optimizer` table, in the order in which a step updates them."""
     if optimizer.rule.averages_weights:
         return [OptimizerAverage(model, optimizer)]
     values = {key: getattr(table, key) for key in WEIGHT_AVERAGES}

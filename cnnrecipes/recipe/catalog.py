@@ -45,7 +45,7 @@ def find(name: str | Path, beside: Path | None = None) -> Path:
         if Path(os.path.expanduser(text.replace("\0", "?"))).is_dir():
             raise RecipeError(
                 f"no recipe file at {text!r}, it is a folder; give a recipe and, where it holds images, the folder as "
-                f"data: `cnnrecipes fit resnet20_photos --data {text}`"
+                f"data: `cnnrecipes fit photos_from_scratch --data {text}`"
             )
         raise RecipeError(f"no recipe file at {text!r}; give the path of a .toml file, or one of {', '.join(names())}")
     path = folder() / f"{text}.toml"

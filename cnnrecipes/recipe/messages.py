@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnrecipes.errors import nearest
 from cnnrecipes.recipe.renamed_keys import RENAMED_KEYS
-from cnnrecipes.recipe.tables import TABLES, all_keys
+from cnnrecipes.recipe.tables import SEARCH, TABLES, all_keys
 from cnnrecipes.recipe.values import shown
 
 
@@ -49,7 +49,7 @@ def _nearest_key(key: str) -> str:
     same = [one for one in known if one.partition(".")[2] == leaf]
     if len(same) == 1 or (len(leaf) > 1 and leaf in short):
         return f" (did you mean {same[0] if len(same) == 1 else short[leaf]}?)"
-    return _did_you_mean(key, [*known, *TABLES, "extends"]) or "; `cnnrecipes show RECIPE` lists all keys"
+    return _did_you_mean(key, [*known, *TABLES, SEARCH, "extends"]) or "; `cnnrecipes show RECIPE` lists all keys"
 
 
 def _did_you_mean(name: str, allowed: list[str]) -> str:

@@ -10,9 +10,11 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError
-from cnnrecipes.optim import rescale
+from cnnrecipes.optim import shortened_schedules
 from cnnrecipes.recipe.messages import explain, unknown_key
 from cnnrecipes.recipe.renamed_keys import upgraded
+from cnnrecipes.recipe.search import Search
+from cnnrecipes.recipe.section import Section
 from cnnrecipes.recipe.tables import (
     TABLES,
     Augment,
@@ -22,8 +24,8 @@ from cnnrecipes.recipe.tables import (
     Logging,
     Model,
     Optimizer,
-    Section,
     Train,
+    Transfer,
     all_keys,
 )
 from cnnrecipes.recipe.values import check_nesting, plain, shown
@@ -38,8 +40,10 @@ class Recipe(Section):
     model: Model
     optimizer: Optimizer = Field(default_factory=Optimizer)
     train: Train
+    transfer: Transfer = Field(default_factory=Transfer)
     devices: Devices = Field(default_factory=Devices)
     logging: Logging = Field(default_factory=Logging)
+    search: Search | None = None
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
@@ -85,15 +89,18 @@ class Recipe(Section):
         Overridden keys are kept; nothing is scaled if they did not fit into the original epochs either.
         """
         before, after, kept = self.train.epochs, changed.train.epochs, changed.optimizer
-        if rescale.fit(kept.warmup, kept.schedule, after):
+        if shortened_schedules.fit(kept.warmup, kept.schedule, after):
             return changed
-        if not rescale.fit(self.optimizer.warmup, self.optimizer.schedule, before):
+        if not shortened_schedules.fit(self.optimizer.warmup, self.optimizer.schedule, before):
             return changed
         share, scaled = after / before, {}
-        if "optimizer.warmup" not in asked and (warmup := rescale.scaled(kept.warmup, share)) != kept.warmup:
+        if (
+            "optimizer.warmup" not in asked
+            and (warmup := shortened_schedules.scaled(kept.warmup, share)) != kept.warmup
+        ):
             scaled["optimizer.warmup"] = str(warmup)
         if "optimizer.schedule" not in asked:
-            text = rescale.scaled_schedule(kept.schedule, share)
+            text = shortened_schedules.scaled_schedule(kept.schedule, share)
             scaled |= {"optimizer.schedule": text} if text != kept.schedule else {}
         if not scaled:
             return changed

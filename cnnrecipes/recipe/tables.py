@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import to_jsonable_python
 
 from cnnrecipes.augment import operation
 from cnnrecipes.optim.extension import EXTENSIONS
@@ -13,7 +14,9 @@ from cnnrecipes.optim.loss import LOSSES
 from cnnrecipes.optim.optimizer import OPTIMIZERS
 from cnnrecipes.optim.schedule import SCHEDULES
 from cnnrecipes.optim.weight_averages import WEIGHT_AVERAGES
-from cnnrecipes.recipe.values import folder_name, image_size, some_blocks
+from cnnrecipes.recipe.search import Search
+from cnnrecipes.recipe.section import Section
+from cnnrecipes.recipe.values import folder_name, image_size, some_blocks, watch_interval
 from cnnrecipes.syntax import initialization
 from cnnrecipes.syntax.duration import Duration, TimeSpan
 
@@ -28,6 +31,7 @@ Depths = Annotated[
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
 Norm = Literal["batch", "layer", "instance", "group", "channel", "none"]
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]  # each has a class in training/loggers.py
+WatchInterval = Annotated[Literal["auto", "off"] | Duration, BeforeValidator(watch_interval)]
 Activation = Literal["relu", "leaky_relu", "elu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"]
 
 
@@ -56,17 +60,6 @@ def _readable_init(text: str) -> str:
     return text
 
 
-class Section(BaseModel):
-    """Base class of recipe tables: frozen; unknown keys raise an error.
-
-    `resumable`: True if the keys of the table may change when a run is resumed, since they do not affect the weights.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
-
-    resumable: ClassVar[bool] = False
-
-
 class Data(Section):
     """Recipe table `data`: data set, image size, splits and standardization."""
 
@@ -89,10 +82,10 @@ class Data(Section):
         ge=4,
         description="length of the short side, in pixels, before the center crop; none: the short side of image_size",
     )
-    standardize: Literal["train", "imagenet", "image", "none"] = Field(
+    standardize: Literal["train", "imagenet", "image", "model", "none"] = Field(
         default="train",
         description="mean and standard deviation per channel: of the training split, of ImageNet, or of each image; "
-        "none: no standardization",
+        "model: the preprocessing of a pretrained backbone, which always applies to one; none: no standardization",
     )
     layout: Literal["auto", "splits", "classes"] = Field(
         default="auto", description="meaning of a folder's sub-folders; auto: detected, an error if ambiguous"
@@ -108,6 +101,12 @@ class Data(Section):
         description="stratified: by class; content: by a hash of each image, so that adding images moves no other",
     )
     split_seed: int = Field(default=0, ge=0, lt=2**31)
+    train_images: int | None = Field(
+        default=None,
+        ge=1,
+        description="number of training images to use, a part of the training split with the shares of its classes, "
+        "drawn by train.seed; smaller parts are inside larger ones; none: all",
+    )
     folds: int | None = Field(default=None, ge=2, description="number of folds; the validation split is one of them")
     fold: int = Field(default=0, ge=0, description="number of the validation fold, from 0")
     balance: Literal["none", "class_weights", "sampling"] = Field(
@@ -156,6 +155,11 @@ class Model(Section):
     """Recipe table `model`: architecture and its components; None selects the architecture's default."""
 
     name: str = Field(description='an architecture, for example "resnet20"; docs/architectures.md lists them')
+    weights: str = Field(
+        default="none",
+        description='initial weights of the backbone: "none" (drawn), "imagenet", a file of weights, or a run',
+    )
+    alpha: float | None = Field(default=None, gt=0, description="width multiplier of MobileNets")
     norm: Norm | None = Field(default=None, description='normalization layers; "none": no normalization')
     norm_groups: int = Field(default=8, ge=1, description='number of groups of norm "group"; must divide every width')
     activation: Activation = "relu"
@@ -166,11 +170,12 @@ class Model(Section):
     pool: Literal["max", "average", "blur"] | None = None
     head: str | None = Field(
         default=None,
-        description="average or max: global pooling; classic: two layers of 4096 units with dropout; or a registered "
-        "head",
+        description="average or max: global pooling; mlp: average, and a layer of 512 units with dropout; classic: two "
+        "layers of 4096 units with dropout; or a registered head",
     )
     dropout: Fraction | None = Field(
-        default=None, description="dropout rate before the last layer; none: 0.5 in the classic head, 0 in the others"
+        default=None,
+        description="dropout rate before the last layer; none: 0.5 in the heads mlp and classic, 0 in the others",
     )
     block_dropout: Fraction | None = Field(default=None, description="dropout rate inside each residual block")
     spatial_dropout: Fraction = Field(
@@ -304,6 +309,63 @@ class Train(Section):
     )
 
 
+class Transfer(Section):
+    """Recipe table `transfer`: how a pretrained backbone is adapted to new classes."""
+
+    how: Literal["none", "auto", "features", "finetune", "lora"] = Field(
+        default="none",
+        description="features: train a head on the features of the frozen backbone; finetune: then train the backbone "
+        "too; lora: then train low-rank updates of its kernels; auto: chosen by the number of images and how well "
+        "frozen features separate the classes; none: train all layers",
+    )
+    head: Literal["logistic", "linear", "mlp"] = Field(
+        default="logistic",
+        description="head on frozen features: logistic regression by L-BFGS, its L2 strength chosen on the validation "
+        "split; or a linear layer, or a multilayer perceptron (model.head = mlp), trained by the recipe's optimizer",
+    )
+    views: int = Field(
+        default=0, ge=0, description="augmented views of each training image for features, beside itself"
+    )
+    features_dtype: Literal["float16", "float32"] = Field(default="float32", description="dtype of cached features")
+    train_from: str = Field(
+        default="all", description='first stage that finetune trains, for example "stage3"; all: with the stem too'
+    )
+    stage_decay: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="ratio of a stage's learning rate to that of the next stage, or of the head",
+    )
+    batch_norm: Literal["inference", "train"] = Field(
+        default="inference",
+        description="batch norms of the backbone: normalize by the pretrained moving statistics; or by those of the "
+        "batch, and update the moving statistics",
+    )
+    rank: int = Field(default=8, ge=1, description="rank of the updates of lora")
+    update_rate: float = Field(
+        default=5.0, gt=0, description="learning rate of low-rank updates as a multiple of optimizer.learning_rate"
+    )
+    cross_validation: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="also measure a logistic head on frozen features by cross-validation over training and validation "
+        "images; auto: with fewer than 50 training images in the median class",
+    )
+
+    @model_validator(mode="after")
+    def _trains_a_head_alone(self):
+        if self.head != "logistic" and self.how != "features":
+            raise ValueError(
+                f"head {self.head!r} is trained on frozen features, with how = 'features', and how is {self.how!r}; "
+                "leave one of the two out"
+            )
+        return self
+
+    @property
+    def trains_by_steps(self) -> bool:
+        """False if the training is a logistic regression alone."""
+        return not (self.how == "features" and self.head == "logistic")
+
+
 class Devices(Section):
     """Recipe table `devices`: devices, steps per execution, and what happens when memory runs out."""
 
@@ -322,7 +384,7 @@ class Devices(Section):
 
 
 class Logging(Section):
-    """Recipe table `logging`: checkpoint interval and loggers."""
+    """Recipe table `logging`: checkpoint interval, loggers, and the watch of the layers."""
 
     resumable: ClassVar[bool] = True
 
@@ -331,6 +393,11 @@ class Logging(Section):
         description='for example "5 min" or "500 steps"; a checkpoint is also written at the end',
     )
     loggers: Annotated[tuple[LoggerName, ...], Field(strict=False)] = ("tensorboard",)
+    watch: WatchInterval = Field(
+        default="auto",
+        description='how often all layers are measured: an interval, for example "1 epoch" or "100 steps"; auto: each '
+        "epoch, in at most 2% of the time",
+    )
 
 
 TABLES: dict[str, type[Section]] = {
@@ -339,17 +406,39 @@ TABLES: dict[str, type[Section]] = {
     "model": Model,
     "optimizer": Optimizer,
     "train": Train,
+    "transfer": Transfer,
     "devices": Devices,
     "logging": Logging,
 }
+SEARCH = "search"  # the table of `cnnrecipes tune`, which a training does not have
 RESUMABLE = tuple(name for name, table in TABLES.items() if table.resumable)
 
 
 def all_keys() -> list[str]:
     """Return all dotted keys of a recipe, for example "train.epochs"."""
-    return ["name", *(f"{name}.{key}" for name, table in TABLES.items() for key in table.model_fields)]
+    tables: dict[str, type[Section]] = {**TABLES, SEARCH: Search}
+    return ["name", *(f"{name}.{key}" for name, table in tables.items() for key in table.model_fields)]
+
+
+def with_new_keys(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded tables with the defaults of keys that did not exist when they were recorded.
+
+    Tables that are not those of a whole recipe are returned unchanged.
+    """
+    required = {name for name, table in TABLES.items() if any(f.is_required() for f in table.model_fields.values())}
+    if not required <= tables.keys():
+        return dict(tables)
+    result = dict(tables)
+    for name, table in TABLES.items():
+        defaults = {
+            key: to_jsonable_python(field.default, fallback=str)
+            for key, field in table.model_fields.items()
+            if not field.is_required() and field.default is not None
+        }
+        result[name] = {**defaults, **tables.get(name, {})}
+    return result
 
 
 def fixed_part(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables that may not change when a run is resumed: all but the resumable ones."""
-    return {name: table for name, table in tables.items() if name not in RESUMABLE}
+    """Return the tables that may not change when a run is resumed: all but the resumable ones and `search`."""
+    return {name: table for name, table in tables.items() if name not in (*RESUMABLE, SEARCH)}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnrecipes.errors import RecipeError
+from cnnrecipes.syntax.duration import Duration
 
 MAX_NESTING = 8  # tables and lists inside each other; a recipe needs three
 MAX_NAME = 100  # characters; a file system takes 255 bytes, and a run folder's name has a date and a number beside
@@ -29,6 +30,23 @@ def image_size(value: Any) -> Any:
     if not whole or (len(sides) != 2 and sides is value):
         raise ValueError("give pixels from 4 to 10000, for example 64, or height and width, for example [32, 48]")
     return tuple(sides) if sides is value and sides[0] != sides[1] else sides[0]
+
+
+def watch_interval(value: Any) -> str | Duration:
+    """Return a valid `logging.watch`: "auto", "off" or an interval with its unit, for example "100 steps".
+
+    Raises:
+        ValueError: anything else, also a number without a unit, or an interval of 0.
+    """
+    if value in ("auto", "off"):
+        return value
+    try:
+        interval = Duration.parse(value)
+    except ValueError:
+        interval = None
+    if interval is None or interval.amount == 0:
+        raise ValueError('give "auto", "off" or an interval of the training, for example "1 epoch" or "100 steps"')
+    return interval
 
 
 def folder_name(name: str) -> str:
@@ -55,7 +73,7 @@ def check_nesting(tables: Any, origin: str) -> None:
     while level:
         if depth > MAX_NESTING:
             raise RecipeError(
-                f"{origin}: tables or lists are nested more than {MAX_NESTING} levels deep; use at most 3"
+                f"{origin}: tables or lists are nested more than {MAX_NESTING} levels deep; a recipe needs at most 3"
             )
         inside = [item.values() if isinstance(item, Mapping) else item for item in level]
         level = [one for items in inside for one in items if isinstance(one, (Mapping, list, tuple))]

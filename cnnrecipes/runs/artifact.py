@@ -24,7 +24,7 @@ from cnnrecipes.recipe import schema as recipes
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import model_file
 from cnnrecipes.runs.prediction_inputs import Found, read_file, read_images, with_folders
-from cnnrecipes.runs.predictor import scorer as tta_scorer
+from cnnrecipes.runs.tta import scorer as tta_scorer
 
 
 @dataclass(frozen=True)
@@ -218,5 +218,8 @@ class Artifact:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax of logits (N, classes), float32; computed in float64, so that no row depends on others."""
+    """Return the softmax of logits (N, classes), float32.
+
+    Computed in float64, so that the rounding of a row does not depend on the other rows of the batch.
+    """
     return special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)

@@ -22,7 +22,7 @@ import numpy as np
 
 from cnnrecipes.errors import RunError
 from cnnrecipes.recipe.renamed_keys import upgraded
-from cnnrecipes.recipe.tables import fixed_part
+from cnnrecipes.recipe.tables import fixed_part, with_new_keys
 from cnnrecipes.runs import verified_npz
 from cnnrecipes.runs.train_state import TrainState
 
@@ -54,7 +54,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training at one step: values of its variables by name, `TrainState` and fingerprint."""
+    """The state of a training at one step: its variables by name, `TrainState`, and fingerprint of recipe and data."""
 
     path: Path
     arrays: dict[str, np.ndarray]
@@ -67,7 +67,7 @@ class Checkpoint:
         arrays, document = verified_npz.read(path)
         if not {"recipe", "data"} <= document.keys():
             raise RunError(f"{str(path)!r} has weights but no training state; give a file step_*.npz of a run")
-        recipe = upgraded(document["recipe"])
+        recipe = with_new_keys(upgraded(document["recipe"]))
         record = document["state"] if "state" in document else _state_of_first_format(document)
         return cls(path, arrays, TrainState.of(record), Fingerprint(recipe, document["data"]))
 
@@ -118,6 +118,11 @@ def found(run: Path) -> list[Path]:
     """Return the paths of all checkpoint files in a run folder, newest first, without opening them."""
     paths = (run / FOLDER).glob("step_*.npz")
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def step_of(path: Path) -> int:
+    """Return the completed steps of a checkpoint file, from its name."""
+    return int(path.stem.removeprefix("step_"))
 
 
 def newest(run: Path, say: Callable[[str], None] = print) -> Checkpoint | None:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from cnnrecipes._support.console import printable
 from cnnrecipes.errors import RunError
 from cnnrecipes.figures import Picture
+from cnnrecipes.runs.records import CROSS_VALIDATION, PARAMETERS, TRAINABLE
 
 if TYPE_CHECKING:
     from cnnrecipes.runs.run import Run
@@ -49,6 +50,22 @@ def metrics_text(metrics: Mapping[str, Any]) -> str:
     return (
         f"accuracy {metrics['accuracy']:.2%} (n = {metrics['n']}, 95% interval {low:.2%} to {high:.2%}), "
         f"cross entropy {metrics['cross_entropy']:.4f}"
+    )
+
+
+def parameters_text(parameters: int, trained: int) -> str:
+    """Return the numbers of parameters as text: "77,850 parameters", "650 of 2,223,872 parameters trained"."""
+    if trained == parameters:
+        return f"{parameters:,} parameters"
+    return f"{trained:,} of {parameters:,} parameters trained"
+
+
+def cross_validation_text(record: Mapping[str, Any]) -> str:
+    """Return a record of cross-validation as text: accuracy with n and 95% interval, folds and repeats."""
+    low, high = record["accuracy_95"]
+    return (
+        f"accuracy {record['accuracy']:.2%} (n = {record['n']}, 95% interval {low:.2%} to {high:.2%}) of a logistic "
+        f"head on frozen features, {record['folds']} folds, {record['repeats']} repeats"
     )
 
 
@@ -92,13 +109,19 @@ def _results(run: Run, with_history: bool = True) -> dict[str, str]:
     if history is not None and with_history:
         rows["history"] = _history_row(history)
     if not run.finished:
+        if not run.recipe.transfer.trains_by_steps:
+            return {"state": "unfinished"}
         epochs = 0 if history is None else int(history["epoch"].iloc[-1])
         return {"state": f"unfinished, {epochs} of {run.recipe.train.epochs} epochs", **rows}
     try:
         metrics = run.metrics
-        splits: dict[str, str] = {
-            split: metrics_text(metrics[split]) for split in ("validation", "test") if split in metrics
-        }
+        splits: dict[str, str] = {}
+        if PARAMETERS in metrics:
+            counts = parameters_text(metrics[PARAMETERS], metrics[TRAINABLE])
+            splits["model"] = f"{printable(run.recipe.model.name)}, {counts}"
+        splits |= {split: metrics_text(metrics[split]) for split in ("validation", "test") if split in metrics}
+        if CROSS_VALIDATION in metrics:
+            splits["folds"] = cross_validation_text(metrics[CROSS_VALIDATION])
     except (RunError, KeyError, TypeError) as error:
         splits = {"metrics": printable(str(error))}
     return {**rows, **splits}
@@ -121,7 +144,8 @@ def _history(run: Run) -> pd.DataFrame | None:
 
 def _next_step(run: Run) -> str:
     if run.finished:
-        return 'run.predict("photo.jpg"), run.evaluate(), run.history'
+        history = ", run.history" if run.recipe.transfer.trains_by_steps else ""
+        return f'run.predict("photo.jpg"), run.evaluate(){history}'
     return f"cr.resume({str(run.folder)!r})"
 
 

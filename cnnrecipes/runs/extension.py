@@ -7,7 +7,7 @@ import warnings
 
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
-from cnnrecipes.optim import rescale
+from cnnrecipes.optim import shortened_schedules
 from cnnrecipes.optim.extension import EXTENSIONS
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
@@ -25,11 +25,16 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
         learning_rate: of schedule "constant"; None for all others.
 
     Raises:
-        RunError: an unfinished run, or one without a checkpoint.
+        RunError: an unfinished run, or one without a checkpoint, or without epochs.
         RecipeError: invalid epochs, schedule or learning rate.
     """
     if not run.finished:
         raise RunError(f"{str(run.folder)!r} is not finished; `cnnrecipes resume {run.folder}` continues it")
+    if not run.recipe.transfer.trains_by_steps:
+        raise RunError(
+            f"{str(run.folder)!r} is a logistic regression on frozen features, which has no epochs to extend; "
+            f"train its backbone with transfer.how=finetune and model.weights={run.folder}"
+        )
     last = checkpoint.newest(run.folder)
     if last is None:
         raise RunError(f"{str(run.folder)!r} has no checkpoint; start a new run with train.start_from={run.folder}")
@@ -85,10 +90,10 @@ def _warn_scaled(before: Recipe, after: Recipe, epochs: int, schedule: str) -> N
     """Warn if an extension is so short that the warm-up and milestones of its schedule are scaled down."""
     planned, plan = before.train.epochs, before.optimizer
     here = {"restart": epochs, "stretch": after.train.epochs}.get(schedule, planned)
-    if here < planned and not rescale.fit(plan.warmup, plan.schedule, here):
+    if here < planned and not shortened_schedules.fit(plan.warmup, plan.schedule, here):
         warnings.warn(
             f"the schedule of {planned} epochs does not fit into {here}: its lengths are scaled by {here}/{planned}, "
-            f"the warm-up to {rescale.scaled(plan.warmup, here / planned)}",
+            f"the warm-up to {shortened_schedules.scaled(plan.warmup, here / planned)}",
             CNNRecipesWarning,
             stacklevel=4,
         )

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from cnnrecipes._support.atomic_files import is_utf8, write_text
+from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes.data.images.pixel_values import say_or_warn
 from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.data.sources.opening import UNSPLIT
@@ -22,18 +22,18 @@ from cnnrecipes.data.sources.source import Source
 from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
-from cnnrecipes.recipe.values import folder_name
-from cnnrecipes.runs import display, records, unfinished
+from cnnrecipes.runs import display, records, unfinished, watch_records
 from cnnrecipes.runs.artifact import Artifact, Prediction
 from cnnrecipes.runs.environment import environment
-from cnnrecipes.runs.evaluation import evaluate
+from cnnrecipes.runs.evaluation import Answers, answers, evaluate
+from cnnrecipes.runs.new_folder import check_place, first_free, named
 
 
 class Run:
     """The folder of one training: `recipe`, `history`, `metrics`, `predict`, `evaluate`.
 
     The folder holds recipe.toml, environment.json, history.csv, metrics.json, checkpoints/, tensorboard/ and the
-    artifact model.keras. Files are read lazily.
+    artifact model.keras; failure.json if the loss became NaN. Files are read lazily.
     """
 
     def __init__(self, folder: str | Path):
@@ -56,7 +56,7 @@ class Run:
         base = f"{date.today().isoformat()}_{recipe.name}"
         try:
             Path(workdir).mkdir(parents=True, exist_ok=True)
-            run = cls(_named(Path(workdir), name) if name is not None else _first_free(Path(workdir), base))
+            run = cls(named(Path(workdir), name) if name is not None else first_free(Path(workdir), base))
             (run.folder / "checkpoints").mkdir()
             run.write("recipe.toml", recipe.to_toml())
             run.write("environment.json", json.dumps(environment(), indent=2))
@@ -104,16 +104,51 @@ class Run:
         """One row per epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, seconds, images_per_second.
 
         Raises:
-            RunError: no epoch has completed, or history.csv is damaged.
+            RunError: no epoch has completed, or history.csv is damaged; or the run has no epochs: it is a logistic
+                regression.
         """
         path = self.folder / "history.csv"
+        if not self.recipe.transfer.trains_by_steps:
+            raise RunError(
+                f"{str(self.folder)!r} is a logistic regression on frozen features, which has no epochs; `metrics` has "
+                "its accuracy"
+            )
         if not path.is_file():
             raise RunError(f"{str(self.folder)!r} has no history.csv; its training did not finish an epoch; resume it")
         return records.read_history(path)
 
+    def watch(self) -> pd.DataFrame:
+        """Return the statistics of each layer over time, from watch.csv: one row per watched step and layer.
+
+        | column        | content                                                                                    |
+        |---------------|--------------------------------------------------------------------------------------------|
+        | step          | number of completed steps                                                                  |
+        | layer, kind   | its name; weighted (convolution, dense), norm, activation, merge or other                  |
+        | mean, std     | of the layer's output for a fixed batch of training images, at most 32                     |
+        | dead          | share of channels at the activation's floor everywhere; NaN without a floor                |
+        | nonfinite     | number of NaN and infinite values of the output                                            |
+        | gradient_norm | L2 norm of the gradient of the mean loss with respect to all trained weights of the layer  |
+        | weight_norm   | L2 norm of these weights; NaN without any                                                  |
+        | update_ratio  | L2 norm of their change in the next step, divided by `weight_norm`; NaN at a non-finite    |
+        |               | loss, which no step follows                                                                |
+        | bin_0 ...     | histogram of the output: number of values of a sample in the bins `watch_records.EDGES`    |
+
+        Raises:
+            RunError: there is no watch.csv, or it is damaged.
+        """
+        path = self.folder / watch_records.FILE
+        if not path.is_file():
+            raise RunError(
+                f"{str(self.folder)!r} has no {path.name}; train with logging.watch='1 epoch' to watch the layers, "
+                "since 'auto' skips trainings of less than a minute"
+            )
+        return watch_records.read_watch(path)
+
     @property
     def metrics(self) -> dict[str, Any]:
         """The metrics at the end of the training: split to accuracy, its interval, cross entropy and n.
+
+        `parameters` and `trainable_parameters` are the numbers of parameters of the whole model, and of those trained.
 
         Raises:
             RunError: the training has not completed, or metrics.json is damaged.
@@ -196,6 +231,16 @@ class Run:
         warn_unreadable(measured.left_out, len(measured))
         return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
 
+    def answers(self, data: Any = None, split: str | None = None) -> Answers:
+        """Return the prediction for every image of a split, with which two runs are compared; see `evaluate`.
+
+        Raises:
+            DataError: as `evaluate`.
+        """
+        artifact = self.artifact
+        with self._source(data, split, artifact.class_names) as source:
+            return answers(artifact, source.split(split or final_split(source)))
+
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
         """Return the data to evaluate on: `data` if it is given, otherwise the recipe's data with its splits."""
         if data is not None:
@@ -258,37 +303,3 @@ def load(path: str | Path) -> Run | Artifact:
 def final_split(source: Source) -> str:
     """Return the split of the final metrics: "test", else "validation", else all of the given data."""
     return next((name for name in ("test", "validation", UNSPLIT) if name in source.splits), "validation")
-
-
-def check_place(workdir: str | Path, name: str | None = None) -> None:
-    """Raise RunError if a run folder called `name` cannot be created in `workdir`."""
-    if not isinstance(workdir, (str, Path)):
-        raise RunError(f"workdir is {workdir!r}; give the path of the parent folder of run folders")
-    if not is_utf8(workdir):
-        raise RunError(f"workdir {str(workdir)!r} is not UTF-8, which TensorFlow requires; give another folder")
-    if name is None:
-        return
-    try:
-        folder_name(name)
-    except ValueError as error:
-        raise RunError(f"the run's name is {name!r}; {error}") from None
-    if (Path(workdir) / name).exists():
-        raise RunError(f"{str(Path(workdir) / name)!r} exists already; give another name, or move it away")
-
-
-def _named(workdir: Path, name: str) -> Path:
-    try:
-        (workdir / name).mkdir()
-    except FileExistsError:
-        raise RunError(f"{str(workdir / name)!r} exists already; give another name, or move it away") from None
-    return workdir / name
-
-
-def _first_free(workdir: Path, base: str) -> Path:
-    number = 1
-    while True:
-        try:
-            (workdir / f"{base}_{number}").mkdir()
-            return workdir / f"{base}_{number}"
-        except FileExistsError:
-            number += 1

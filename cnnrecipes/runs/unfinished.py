@@ -14,15 +14,23 @@ from cnnrecipes.errors import RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint, verified_npz
 from cnnrecipes.runs.artifact import Artifact
-from cnnrecipes.runs.weights import BEST, model_weights
+from cnnrecipes.runs.trained_part import MODEL_FILE, TrainedPart, stored_weights
+from cnnrecipes.runs.weights import BEST
 
 # Metadata that prediction needs in addition to weights and recipe, written at the start of training.
-FILE = "model.json"
+FILE = MODEL_FILE
 
 
-def description(shape: Sequence[int], class_names: Sequence[str], statistics: Statistics) -> dict[str, Any]:
-    """Return the dict to be written to `model.json`: input shape (H, W, C), class names, standardization statistics."""
+def description(
+    shape: Sequence[int], class_names: Sequence[str], statistics: Statistics, part: TrainedPart | None = None
+) -> dict[str, Any]:
+    """Return the dict to be written to `model.json`.
+
+    It has the input shape (H, W, C), class names, standardization statistics, and the paths of the trained weights if
+    they are not those of the whole model.
+    """
     return {
+        **({"trained_part": part.record()} if part else {}),
         "input_shape": list(shape),
         "class_names": list(class_names),
         "statistics": dataclasses.asdict(statistics),
@@ -54,8 +62,9 @@ def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artifact, str]:
         raise RunError(
             f"{str(folder)!r} is not finished and has no checkpoint yet; wait for one, or `cnnrecipes resume {folder}`"
         )
-    model = models.build(recipe.model, input_shape=shape, classes=len(names), **statistics.for_model)
-    model.set_weights(model_weights(best, arrays, model))
+    spec = recipe.model.model_copy(update={"weights": "none"})
+    model = models.build(spec, input_shape=shape, classes=len(names), **statistics.for_model)
+    model.set_weights(stored_weights(best, arrays, model))
     message = (
         f"{str(folder)!r} is not finished: these are the weights of {which}; `cnnrecipes resume {folder}` continues it"
     )

@@ -90,7 +90,7 @@ def _verify(file: BinaryIO) -> None:
     if end < _TRAILER or there != _trailer(file):
         if there[-22:].startswith(_OLD_END):
             raise ValueError(
-                "or it was written by a version of cnnrecipes before digests: it has none; resume it with that version "
+                "it has no digest; if a version of cnnrecipes before digests wrote it, resume it with that version "
                 "(environment.json names it), or start a new run with its model.keras as train.start_from"
             )
         raise ValueError("its bytes do not match its digest")

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cnnrecipes import models
 from cnnrecipes._support import keras_settings
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import DiskFull
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training import loggers
 from cnnrecipes.training.distributed.devices import Devices
@@ -56,9 +56,9 @@ def note_devices(devices: Devices, say: Callable[[str], None]) -> None:
 
 
 def leaves_onednn_off() -> bool:
-    """Return True if TensorFlow disables its oneDNN kernels on this processor, where they would be faster.
+    """Return True if TensorFlow runs without its oneDNN kernels on a processor where they are faster.
 
-    `import cnnrecipes` enables them by an environment variable, which TensorFlow reads when it is imported.
+    It does if it was imported before cnnrecipes, which sets the environment variable that enables them.
     """
     if platform.system() != "Linux" or platform.machine().lower() not in ("x86_64", "amd64"):
         return False
@@ -77,7 +77,7 @@ def make_deterministic() -> None:
 
 
 def check_disk(folder: str | Path, model: TrainModel) -> None:
-    """Raise TrainingError if the disk is too full for two checkpoints, a temporary one, best weights and artifact."""
+    """Raise DiskFull if the disk is too full for two checkpoints, a temporary one, best weights and artifact."""
     state = sum(
         variable.value.dtype.size * _size(variable)
         for group in model.checkpoint_variables().values()
@@ -88,7 +88,7 @@ def check_disk(folder: str | Path, model: TrainModel) -> None:
     there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise TrainingError(
+        raise DiskFull(
             f"the disk of {str(folder)!r} has {free / 2**20:,.0f} MiB left, and this training's checkpoints and model "
             f"need up to {needed / 2**20:,.0f}; free space, or give another folder with workdir="
         )
@@ -96,13 +96,13 @@ def check_disk(folder: str | Path, model: TrainModel) -> None:
 
 @contextlib.contextmanager
 def naming_full_disk(folder: Path) -> Iterator[None]:
-    """Convert disk-full errors into a TrainingError with the command to resume; the files of the run stay valid."""
+    """Convert disk-full errors into DiskFull with the command to resume; the files of the run stay valid."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         if not is_disk_full(error):
             raise
-        raise TrainingError(
+        raise DiskFull(
             f"the disk of {str(folder)!r} is full; free space, then `cnnrecipes resume {folder}` continues from the "
             "last checkpoint"
         ) from None

@@ -6,11 +6,14 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cnnrecipes.errors import Interrupted, RunError
 from cnnrecipes.runs import checkpoint, unfinished
+from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.evaluation import evaluate
 from cnnrecipes.runs.extension import copy_start
+from cnnrecipes.runs.records import PARAMETERS, QUARANTINE, TRAINABLE
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.weights import START, write_weights
 from cnnrecipes.training import preflight
@@ -56,14 +59,22 @@ def opened(
             raise Interrupted(f"{error}; `{command}` continues") from None
 
 
-def finish(run: Run, job: TrainJob, outcome: Outcome) -> None:
+def finish(
+    run: Run,
+    job: TrainJob,
+    outcome: Outcome,
+    measured: Callable[[Artifact, TrainJob, Outcome], dict[str, Any]] | None = None,
+) -> None:
     """Write the artifact and the metrics; the test split is evaluated only here.
+
+    Args:
+        measured: returns the metrics by split; None: those of the validation and the test split.
 
     Raises:
         RunError: the workers have different weights.
         Interrupted: Ctrl-C; a resume repeats the evaluation.
     """
-    devices, source = job.devices, job.pipeline.source
+    devices = job.devices
     if not devices.same(outcome.last):
         raise RunError("the workers end with different weights; please report this with the recipe")
     if devices.workers > 1:
@@ -73,35 +84,44 @@ def finish(run: Run, job: TrainJob, outcome: Outcome) -> None:
         try:
             artifact = job.artifact(outcome.weights)
             artifact.save(run.folder / "model.keras")
-            splits = [split for split in ("validation", "test") if split in source.splits]
-            metrics = {split: evaluate(artifact, source.split(split)) for split in splits}
+            metrics = (measured or _evaluated)(artifact, job, outcome) | job.plan.more_metrics()
         except KeyboardInterrupt:
             raise Interrupted("the training is over, and was stopped during its evaluation") from None
-        about = {"epoch": outcome.epoch, "weights": checkpoint.digest(outcome.weights)}
+        about: dict[str, Any] = {"epoch": outcome.epoch, "weights": checkpoint.digest(outcome.weights)}
+        about |= {PARAMETERS: job.parameters, TRAINABLE: job.trainable_parameters}
         run.write("metrics.json", json.dumps({**about, **metrics}, indent=2))
     devices.broadcast("")  # wait for the chief
+
+
+def _evaluated(artifact: Artifact, job: TrainJob, outcome: Outcome) -> dict[str, Any]:
+    source = job.pipeline.source
+    splits = [split for split in ("validation", "test") if split in source.splits]
+    return {split: evaluate(artifact, source.split(split)) for split in splits}
 
 
 def _write_start(run: Run, job: TrainJob, start: Start) -> None:
     """Write recipe, model.json and initial weights, so that an unfinished run can predict, and resume on its own."""
     run.keep(job.recipe)
     pipeline = job.pipeline
-    description = unfinished.description(pipeline.image_shape, pipeline.class_names, pipeline.statistics)
+    part = job.plan.trained_part(job.model.inner)
+    description = unfinished.description(pipeline.image_shape, pipeline.class_names, pipeline.statistics, part)
     run.write(unfinished.FILE, json.dumps(description, indent=2))
     if start.checkpoint and start.is_extension:
         copy_start(start.checkpoint, run)
-    if start.weights and not (run.folder / START).exists():
-        weights = [weight.numpy() for weight in job.model.inner.weights]
-        write_weights(run.folder / START, weights, start_from=str(start.weights))
+    if job.plan.has_initial_weights and not (run.folder / START).exists():
+        origin = str(start.weights or job.recipe.model.weights)
+        write_weights(
+            run.folder / START, job.plan.initial_weights(job.model.inner), start_from=origin, remark=job.plan.remark
+        )
 
 
 def _quarantine(run: Run, job: TrainJob, say: Callable[[str], None]) -> None:
     """Write the files that were left out of the data to the run's quarantine.txt, and report them."""
     unreadable = job.pipeline.unreadable
     if unreadable:
-        run.write("quarantine.txt", job.pipeline.quarantine())
+        run.write(QUARANTINE, job.pipeline.quarantine())
         first, why = next(iter(unreadable.items()))
         say(
             f"{len(unreadable)} files cannot be read and are left out, for example {first!r}: {why}; all are listed "
-            f"in {run.folder / 'quarantine.txt'}"
+            f"in {run.folder / QUARANTINE}"
         )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnnrecipes import models
 from cnnrecipes._support.atomic_files import is_utf8
 from cnnrecipes.data.sources.opening import recorded_name, unrecordable
-from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError
-from cnnrecipes.optim import rescale
+from cnnrecipes.errors import CNNRecipesWarning, DataError, RecipeError, RunError
+from cnnrecipes.optim import shortened_schedules
 from cnnrecipes.recipe.schema import Recipe, dotted
 from cnnrecipes.recipe.tables import RESUMABLE
 from cnnrecipes.runs import checkpoint
@@ -45,7 +46,11 @@ class Start:
 
     def adjusted(self, steps_per_epoch: int) -> Recipe:
         """Return the recipe with warm-up and schedule shortened to fit the training, with a warning if they change."""
-        found = rescale.clipped(self.recipe.optimizer, self.recipe.train, steps_per_epoch) if self.adjustable else {}
+        found = (
+            shortened_schedules.clipped(self.recipe.optimizer, self.recipe.train, steps_per_epoch)
+            if self.adjustable
+            else {}
+        )
         changes = {key: value for key, value in found.items() if key in self.adjustable}
         if not changes:
             return self.recipe
@@ -55,7 +60,7 @@ class Start:
         warnings.warn(
             f"a training of {self.recipe.train.epochs * steps_per_epoch} steps is too short for its schedule: {what}",
             CNNRecipesWarning,
-            stacklevel=4,
+            stacklevel=7,
         )
         return self.recipe.change(**changes)
 
@@ -107,6 +112,9 @@ def complete_recipe(base: Recipe, data: Any, seed: int | None, changes: Mapping[
     if seed is not None:
         changes["train.seed"] = seed
     recipe = base.change(**changes)
+    if recipe.transfer.head == "mlp" and recipe.model.head is None:
+        recipe = recipe.change(**{"model.head": "mlp"})
+    recipe = with_backbone(recipe, asked="data.standardize" in dotted(changes))
     if not recipe.train.start_from:
         return recipe
     path = Path(recipe.train.start_from).absolute()  # a resume may run in another folder
@@ -115,9 +123,36 @@ def complete_recipe(base: Recipe, data: Any, seed: int | None, changes: Mapping[
     return recipe.change(**{"train.start_from": str(path)})
 
 
+def with_backbone(recipe: Recipe, *, asked: bool) -> Recipe:
+    """Return the recipe with an architecture for the model "auto", and the standardization that a backbone needs.
+
+    Args:
+        asked: the user changed data.standardize.
+
+    Raises:
+        RecipeError: the user asked for another standardization of a backbone of keras.applications, or for that of a
+            backbone with another architecture.
+    """
+    model, data = models.resolved(recipe.model), recipe.data
+    has_own = models.find(model.name).application is not None
+    if has_own and asked and data.standardize != "model":
+        raise RecipeError(
+            f"data.standardize = {data.standardize!r}: {model.name} preprocesses images as in its pretraining; leave "
+            "data.standardize out, or set 'model'"
+        )
+    if data.standardize == "model" and not has_own:
+        raise RecipeError(
+            f"data.standardize = 'model' needs a backbone of keras.applications, and {model.name} is none; set "
+            "data.standardize=train"
+        )
+    if has_own:
+        data = data.model_copy(update={"standardize": "model"})
+    return recipe.model_copy(update={"model": model, "data": data})
+
+
 def adjustable_keys(base: Recipe, recipe: Recipe, changes: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the schedule keys that may be shortened: those the user did not set, in a recipe the user changed."""
-    if recipe == base or not rescale.fit(base.optimizer.warmup, base.optimizer.schedule, base.train.epochs):
+    if recipe == base or not shortened_schedules.fit(base.optimizer.warmup, base.optimizer.schedule, base.train.epochs):
         return ()
     return tuple(key for key in ("optimizer.warmup", "optimizer.schedule") if key not in dotted(changes))
 

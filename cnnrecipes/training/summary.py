@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 from cnnrecipes._support.console import printable, printable_list
 from cnnrecipes.data.sources.source import Source
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs.display import parameters_text
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.train_model import TrainModel
@@ -27,12 +27,12 @@ def summary(job: TrainJob) -> list[str]:
     recipe, source, model = job.recipe, job.pipeline.source, job.model
     rows = {
         "data": _data(source),
-        "images": _images(recipe, model, job.pipeline.images_per_step),
-        "model": _model(recipe, model),
+        "images": _images(recipe, job.pipeline.image_shape, job.pipeline.images_per_step),
+        "model": _model(job),
         "device": _devices(job.devices, model),
-        "training": _length(recipe, job.pipeline.steps_per_epoch),
+        "training": _length(recipe, job.pipeline.steps_per_epoch) if job.plan.trains_by_steps else "",
     }
-    return [f"{label:<{LABEL}}{text}" for label, text in rows.items()]
+    return [f"{label:<{LABEL}}{text}" for label, text in rows.items() if text]
 
 
 def _data(source: Source) -> str:
@@ -47,17 +47,18 @@ def _splits(source: Source) -> Iterator[tuple[str, str]]:
             yield split, word
 
 
-def _images(recipe: Recipe, model: TrainModel, batch: int) -> str:
-    height, width, channels = model.inner.input_shape[1:]
+def _images(recipe: Recipe, shape: tuple[int, int, int], batch: int) -> str:
+    height, width, channels = shape
     color = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
     fewer = f" (all there are; data.batch_size is {recipe.data.batch_size})" if batch < recipe.data.batch_size else ""
     return f"{height}x{width} {color}, in batches of {batch}{fewer}"
 
 
-def _model(recipe: Recipe, model: TrainModel) -> str:
-    parameters = sum(math.prod(variable.shape) for variable in model.inner.trainable_variables)
-    start = f"weights of {printable(recipe.train.start_from)}" if recipe.train.start_from else "random weights"
-    return f"{recipe.model.name}, {parameters:,} parameters, {start}"
+def _model(job: TrainJob) -> str:
+    recipe, trained, whole = job.recipe, job.trainable_parameters, job.parameters
+    source = recipe.train.start_from or recipe.model.weights
+    start = "random weights" if source == "none" else f"weights of {printable(source)}"
+    return f"{recipe.model.name}, {parameters_text(whole, trained)}, {start}"
 
 
 def _devices(devices: Devices, model: TrainModel) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,10 +23,10 @@ from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
-from cnnrecipes.runs.initial_weights import set_initial_weights
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training import precision
 from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.train_model import TrainModel
 
 
@@ -35,33 +35,33 @@ class TrainJob:
     """A training that is ready to start: data, devices, and the model with its optimizer and schedule.
 
     Attributes:
-        pipeline: the data, and the recipe.
         model: the compiled model in training, on its devices, with its initial weights.
         schedule: the learning rate per step.
         fingerprint: recipe and data, which a checkpoint must share.
-        weights_from: source of the initial weights; None: they were drawn.
+        plan: which model is trained, and how its weights become the artifact's.
     """
 
-    pipeline: InputPipeline
+    plan: ModelPlan
     devices: Devices
     model: TrainModel
     schedule: RecipeSchedule
     fingerprint: Fingerprint
-    weights_from: str | Path | None = None
 
     @classmethod
-    def build(cls, pipeline: InputPipeline, devices: Devices, weights_from: str | Path | None = None) -> TrainJob:
-        """Build the training of a pipeline's recipe on its data.
-
-        Args:
-            weights_from: a run, checkpoint or artifact with the initial weights; None: draw them by `model.init`.
+    def build(cls, plan: ModelPlan, devices: Devices) -> TrainJob:
+        """Build the training of a plan's recipe on its data.
 
         Raises:
             CNNRecipesError: data, model, schedule, batch size or initial weights are not compatible.
         """
-        model, planned = _built(pipeline, devices, weights_from, pipeline.recipe.train.microbatches)
-        fingerprint = Fingerprint(pipeline.recipe.to_dict(), pipeline.fingerprint())
-        return cls(pipeline, devices, model, planned, fingerprint, weights_from)
+        model, planned = _built(plan, devices, plan.recipe.train.microbatches)
+        fingerprint = Fingerprint(plan.recipe.to_dict(), plan.pipeline.fingerprint())
+        return cls(plan, devices, model, planned, fingerprint)
+
+    @property
+    def pipeline(self) -> InputPipeline:
+        """The data, and the recipe."""
+        return self.plan.pipeline
 
     @property
     def recipe(self) -> Recipe:
@@ -72,6 +72,16 @@ class TrainJob:
     def total_steps(self) -> int:
         """Optimizer steps of the whole training."""
         return self.schedule.total_steps
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the whole model, moving statistics not counted."""
+        return self.plan.parameters(self.model.inner)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Number of parameters that are trained: of a head on frozen features those of the head."""
+        return sum(math.prod(variable.shape) for variable in self.model.inner.trainable_variables)
 
     @property
     def microbatches(self) -> int:
@@ -85,7 +95,7 @@ class TrainJob:
         """
         del self.model, self.schedule
         gc.collect()
-        self.model, self.schedule = _built(self.pipeline, self.devices, self.weights_from, microbatches)
+        self.model, self.schedule = _built(self.plan, self.devices, microbatches)
 
     def begin(self, checkpoint: Checkpoint | None) -> TrainState:
         """Return the state to start with, and restore all variables if there is a checkpoint.
@@ -113,30 +123,26 @@ class TrainJob:
 
     def artifact(self, weights: list[np.ndarray]) -> Artifact:
         """Return the artifact: a float32, single-device model, independent of precision and devices of the training."""
-        model = models.build(self.recipe.model, **self.pipeline.for_model)
-        model.set_weights(weights)
-        return Artifact(model, self.recipe, self.pipeline.class_names)
+        return Artifact(self.plan.artifact(weights), self.recipe, self.pipeline.class_names)
 
 
-def _built(
-    pipeline: InputPipeline, devices: Devices, weights_from: str | Path | None, microbatches: int
-) -> tuple[TrainModel, RecipeSchedule]:
+def _built(plan: ModelPlan, devices: Devices, microbatches: int) -> tuple[TrainModel, RecipeSchedule]:
     """Return the compiled model in training and its schedule. Raises CNNRecipesError if they cannot be built."""
-    recipe, images = pipeline.recipe, pipeline.images_per_step
+    recipe, pipeline = plan.recipe, plan.pipeline
+    images = pipeline.images_per_step
     devices.check_batch(images, microbatches)
     planned = build_schedule(recipe.optimizer, recipe.train, pipeline.steps_per_epoch, images)
     _check_validation(planned, pipeline)
     pipeline.check(devices.count)
     dtype = precision.chosen(recipe.train)
-    drawn = _drawn_weights(pipeline, devices)
+    drawn = _drawn_weights(plan, devices)
     with devices.strategy.scope():
         with precision.layers_in(dtype):
-            model = models.build(recipe.model, **pipeline.for_model, norm=_synchronized_norm(recipe, devices))
+            model = plan.build(_synchronized_norm(recipe, devices))
         for variable, value in zip(model.variables, drawn, strict=False):
             variable.assign(value)
-        if weights_from:
-            set_initial_weights(model, weights_from)
-        made = build_optimizer(recipe.optimizer, model, planned)
+        plan.initialize(model)
+        made = build_optimizer(recipe.optimizer, model, planned, plan.learning_rates(model))
         made.build(model.trainable_variables)
         train_model = TrainModel(
             model,
@@ -170,11 +176,11 @@ def repeated(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.repeat().with_options(options)
 
 
-def _drawn_weights(pipeline: InputPipeline, devices: Devices) -> list[np.ndarray]:
-    """Return initial weights drawn outside of the strategy, in which Keras would draw others; [] for one device."""
+def _drawn_weights(plan: ModelPlan, devices: Devices) -> list[np.ndarray]:
+    """Return initial weights drawn outside of the strategy, so that they equal those of one device; [] for one."""
     if devices.count == 1:
         return []
-    return [variable.numpy() for variable in models.build(pipeline.recipe.model, **pipeline.for_model).variables]
+    return [variable.numpy() for variable in plan.build().variables]
 
 
 def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:

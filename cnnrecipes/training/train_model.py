@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -16,8 +15,19 @@ from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.optim.weight_averages import WeightAverage
 from cnnrecipes.runs.checkpoint import MODEL
 from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.training.distributed import replicas
 
 METRICS = ("loss", "accuracy")
+
+
+class StepObserver(Protocol):
+    """Observes single training steps from outside; must not change a variable."""
+
+    def next_step(self, step: int) -> int | None:
+        """Return the first step to observe, counted from 0 and not before `step`; None if there is none."""
+
+    def observing(self, step: int) -> contextlib.AbstractContextManager[None]:
+        """Return a context manager, in which that step is executed alone."""
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")
@@ -33,6 +43,7 @@ class TrainModel(keras.Model):
     Attributes:
         inner: the model with its weights.
         progress: the state of the training, shared with the callbacks; set before `fit`.
+        observer: observes single steps; None: none.
     """
 
     train_function: Callable[..., Any] | None
@@ -57,6 +68,7 @@ class TrainModel(keras.Model):
         # No state: a resumed epoch has at least one more step, which writes it again.
         self._rate = keras.Variable(0.0, trainable=False, name="last_rate", aggregation="only_first_replica")
         self.progress = TrainState(steps_per_epoch=1)
+        self.observer: StepObserver | None = None
         self._kept_metrics = False
 
     def _counter(self, name: str, value: int) -> keras.Variable:
@@ -66,6 +78,10 @@ class TrainModel(keras.Model):
     def augments(self) -> bool:
         """True if the training step augments its batch."""
         return self._augmentation is not None
+
+    def augmented(self, data) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the augmented images and labels of a batch of the pipeline, as the training step gets them."""
+        return _of_batch(self._augmentation)(data) if self._augmentation else data
 
     @property
     def averages(self) -> tuple[WeightAverage, ...]:
@@ -142,27 +158,28 @@ class TrainModel(keras.Model):
     def train_step(self, data) -> None:
         """Run one training step on a batch of augmented images and their labels."""
         images, labels = data
-        loss, logits, gradients = self._computed(images, labels)
-        self._keep_statistics_alike()
+        loss, logits, gradients = self.loss_and_gradients(images, labels)
+        replicas.average_statistics(self.inner)
         self._rate.assign(keras.ops.cast(self.optimizer.learning_rate, "float32"))
-        self.optimizer.apply(self._added_up(gradients), self.inner.trainable_variables)
-        for average in self._averages:
-            average.update(self._done.value)
+        self.update(gradients)
         self._loss.update_state(loss)
         self._accuracy.update_state(_right(labels, logits))
         bad = tf.logical_and(tf.less(self._lost, 0), tf.logical_not(tf.math.is_finite(loss)))
         self._lost.assign(tf.where(bad, self._done, self._lost))
         self._done.assign_add(1)
 
-    def test_step(self, data) -> None:
-        """Update the metrics with the plain cross entropy and accuracy; `weights` are 0 for padding."""
-        images, labels, weights = data
-        logits = tf.cast(self.inner(images, training=False), tf.float32)
-        self._loss.update_state(tf.nn.softmax_cross_entropy_with_logits(labels, logits), weights)
-        self._accuracy.update_state(_right(labels, logits), weights)
+    def update(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Apply the gradients, summed over all devices, and update the weight averages.
 
-    def _computed(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Return mean loss, logits (N, classes) and gradients of the batch of this device."""
+        Args:
+            gradients: those of this device, one for each trainable variable.
+        """
+        self.optimizer.apply(replicas.summed(gradients), self.inner.trainable_variables)
+        for average in self._averages:
+            average.update(self._done.value)
+
+    def loss_and_gradients(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """Return mean loss, logits (N, classes) and gradients of an augmented batch of this device, in microbatches."""
         if self.microbatches == 1:
             return self._microbatch(images, labels)
         sliced = [tf.reshape(x, (self.microbatches, -1, *x.shape[1:])) for x in (images, labels)]
@@ -183,49 +200,67 @@ class TrainModel(keras.Model):
         )
         return loss, logits.concat(), gradients
 
-    def _microbatch(self, images, labels) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        variables = self.inner.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self.inner(images, training=True)
+    def test_step(self, data) -> None:
+        """Update the metrics with the plain cross entropy and accuracy; `weights` are 0 for padding."""
+        images, labels, weights = data
+        logits = tf.cast(self.inner(images, training=False), tf.float32)
+        self._loss.update_state(tf.nn.softmax_cross_entropy_with_logits(labels, logits), weights)
+        self._accuracy.update_state(_right(labels, logits), weights)
+
+    def unscaled_gradients(self, images, labels, forward: Callable) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+        """Return the mean loss of a batch and its gradients before loss scaling and clipping, without microbatches.
+
+        Args:
+            images, labels: the batch, on one device.
+            forward: replaces `inner`: a function from (images, training) to logits.
+        """
+        loss, _, gradients = self._microbatch(images, labels, forward)
+        factor = tf.distribute.get_strategy().num_replicas_in_sync / self.optimizer.scale_loss(tf.constant(1.0))
+        return loss, [None if one is None else one * tf.cast(factor, one.dtype) for one in gradients]
+
+    def _microbatch(self, images, labels, forward=None) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        variables = [variable.value for variable in self.inner.trainable_variables]
+        # By itself the tape watches weights that were frozen after they were created, and layers below trained ones.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            logits = (forward or self.inner)(images, training=True)
             # Keras divides the mean over a device's examples by the number of devices.
             loss = self.compute_loss(x=images, y=labels, y_pred=logits, training=True)
             scaled = self.optimizer.scale_loss(loss)
         devices = tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        gradients = tape.gradient(scaled, variables)
         return tf.cast(loss, tf.float32) * devices, tf.cast(logits, tf.float32), gradients
-
-    def _added_up(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the gradients summed over all devices, so that the optimizer clips those of the global batch."""
-        if not _many_devices():
-            return gradients
-        return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients))
-
-    def _keep_statistics_alike(self) -> None:
-        """Average the moving statistics of normalizations over the devices, where they would diverge."""
-        if not _many_devices():
-            return
-        kept = [v for v in self.inner.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
-        if not kept:
-            return
-        packed = tf.concat([tf.reshape(v.value, (-1,)) for v in kept], axis=0)
-        packed = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, packed)
-        for variable, part in zip(kept, tf.split(packed, [math.prod(v.shape) for v in kept]), strict=True):
-            variable.assign(tf.reshape(part, variable.shape))
 
     def make_train_function(self, force=False):
         """Build the training function: one call runs several steps and returns the metrics."""
         if self.train_function is not None and not force:
             return
-        several = self._repeated(self.train_step, _of_batch(self._augmentation) if self._augmentation else None)
+        several = self._repeated(self.train_step, self.augmented if self.augments else None)
 
         def execute(iterator):
             progress = self.progress
             count = min(progress.steps_per_execution, progress.steps_per_epoch - progress.step)
-            logs = several(iterator, tf.constant(count))
+            logs = self._observed(several, iterator, count)
             progress.step += count
             return logs
 
         self.train_function = execute
+
+    def _observed(self, several, iterator, count: int) -> dict[str, tf.Tensor]:
+        """Run `count` steps, those that are observed in calls of their own, which does not affect the result."""
+        step = self.progress.total_steps
+        end, logs = step + count, {}
+        while step < end:
+            wanted = self.observer.next_step(step) if self.observer else None
+            if self.observer and wanted == step:
+                with self.observer.observing(step):
+                    logs = several(iterator, tf.constant(1))
+                step += 1
+            else:
+                stop = end if wanted is None else min(wanted, end)
+                logs = several(iterator, tf.constant(stop - step))
+                step = stop
+        return logs
 
     def make_test_function(self, force=False):
         """Build the test function, from (iterator, number of batches) to the accumulated metrics."""
@@ -245,8 +280,8 @@ class TrainModel(keras.Model):
             def body(done):
                 data = next(iterator)
                 if augmented is not None:
-                    # Ahead of what XLA compiles: it has no kernel for affine maps, other random numbers for noise, and
-                    # rounds otherwise. So the values are those of the pipeline.
+                    # Ahead of what XLA compiles: it has other random numbers for noise, rounds otherwise, and needs
+                    # shapes that do not depend on the draws. So the values are those of the pipeline.
                     data = strategy.run(augmented, (data,))
                 one(data)
                 return (done + 1,)
@@ -279,17 +314,13 @@ class TrainModel(keras.Model):
 
 
 def _of_batch(augmentation: Augmentation) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
-    """Return the augmentation as a function of a batch of the pipeline, ((images, keys, epochs), labels)."""
+    """Return the augmentation as a function from ((images, keys, epochs), labels), a batch, to (images, labels)."""
 
     def augmented(data) -> tuple[tf.Tensor, tf.Tensor]:
         (images, keys, epochs), labels = data
         return augmentation(images, labels, keys, epochs)
 
     return augmented
-
-
-def _many_devices() -> bool:
-    return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
 
 def _right(labels, logits) -> tf.Tensor:

@@ -45,6 +45,10 @@ class Outcome:
     last: str
 
 
+MoreCallbacks = Callable[[TrainJob], Sequence[keras.callbacks.Callback]]  # the additional callbacks of a job
+Finish = Callable[[Run, TrainJob, Outcome], None]  # writes the artifact and the metrics
+
+
 class Trainer:
     """Trains a job in a run folder.
 
@@ -103,8 +107,11 @@ class Trainer:
         callbacks = TrainingCallbacks(
             job, state, self.folder, started=self.started, more=self.callbacks, progress=self.progress, say=self.say
         )
-        with callbacks.running(), _naming_memory(job):
-            fit_without_xla_if_it_fails(lambda: self._epochs(state, callbacks), job.model, self.say)
+        with callbacks.running(), naming_memory(job):
+            if job.plan.starts_fitted and state.total_steps == 0:
+                callbacks.measure_start()
+            if job.plan.trains_by_steps:
+                fit_without_xla_if_it_fails(lambda: self._epochs(state, callbacks), job.model, self.say)
             callbacks.saver.save()
         return self._outcome(state)
 
@@ -165,7 +172,7 @@ class Trainer:
 
 
 @contextlib.contextmanager
-def _naming_memory(job: TrainJob) -> Iterator[None]:
+def naming_memory(job: TrainJob) -> Iterator[None]:
     """Convert TensorFlow's out-of-memory errors into OutOfMemory."""
     try:
         yield

@@ -92,11 +92,16 @@ def resume_check(
 
 
 def differences(one: Run, other: Run) -> list[str]:
-    """Return the names of checkpoint arrays and metrics that differ between two runs, and "history" if that differs."""
+    """Return the names of checkpoint arrays and metrics that differ between two runs, and "history" if that differs.
+
+    A run without epochs, a logistic regression, has no history.
+    """
     first, second = _last_arrays(one), _last_arrays(other)
     names = sorted(first.keys() | second.keys())
     found = [name for name in names if not _equal(first.get(name), second.get(name))]
     found += [key for key, value in one.metrics.items() if other.metrics.get(key) != value]
+    if not one.recipe.transfer.trains_by_steps:
+        return found
     histories = [run.history.drop(columns=list(MEASURED)) for run in (one, other)]
     return found + ([] if histories[0].equals(histories[1]) else ["history"])
 

@@ -31,7 +31,7 @@ def test_tf_config_lists_workers_with_the_chief_first():
         ("{", "TF_CONFIG is '{'"),
         ("[]", "TF_CONFIG"),
         (json.dumps({"cluster": {"worker": ADDRESSES}}), "it has no 'task'"),
-        (config(2), "task 2 of 2 workers"),
+        (config(2), "there is no task 2 of 2 workers, counted from 0"),
         (config(0, ["a", "b"]), "an address is not host:port"),
         (config(0, ["a:1", "b:70000"]), "70000"),
         (config(0, ["a:1", "a:1"]), "a:1 is listed twice"),

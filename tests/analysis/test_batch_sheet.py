@@ -25,9 +25,9 @@ def shown(figure):
 
 
 def test_last_row_is_the_training_batch(flowers):
-    figure = analysis.plot_batch("resnet20_photos", data=flowers, images=6, step=3, **CHANGES)
+    figure = analysis.plot_batch("photos_from_scratch", data=flowers, images=6, step=3, **CHANGES)
     pictures, titles = shown(figure)
-    recipe = catalog.load("resnet20_photos").change(**CHANGES)
+    recipe = catalog.load("photos_from_scratch").change(**CHANGES)
     source = open_source(flowers, recipe.data)
     train = source.split("train")
     found = split_statistics(train, recipe.data)
@@ -42,7 +42,7 @@ def test_per_op_adds_a_row_for_every_operation(flowers, tmp_path):
     path = tmp_path / "batch.png"
     ops = ["random_resized_crop", "flip_lr", "color_jitter", "mixup(1.0)"]
     changes = {**CHANGES, "augment.ops": ops}
-    figure = analysis.plot_batch("resnet20_photos", data=flowers, images=4, per_op=True, path=path, **changes)
+    figure = analysis.plot_batch("photos_from_scratch", data=flowers, images=4, per_op=True, path=path, **changes)
     pictures, titles = shown(figure)
     assert len(pictures) == 20
     assert all("%" in title for title in titles[-4:])
@@ -59,7 +59,7 @@ def test_grayscale_images_are_shown():
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"step": -1}, RecipeError, "step is -1; this training has steps 0 to"),
+        ({"step": -1}, RecipeError, "step is -1, .*; this training has steps 0 to"),
         ({"step": 10**9}, RecipeError, "step is 1000000000"),
         ({"images": 0}, RecipeError, "images is 0"),
         ({"path": "batch.gif"}, CNNRecipesError, "batch.gif.*suffix"),

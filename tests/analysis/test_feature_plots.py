@@ -13,8 +13,8 @@ import cnnrecipes as cr
 from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
 from cnnrecipes.analysis.activations import activation_statistics
 from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
-from cnnrecipes.analysis.graph import calls, run
 from cnnrecipes.analysis.tiles import mosaic
+from cnnrecipes.models.graph import calls, run
 
 L = keras.layers
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import pytest
 
-from cnnrecipes.analysis.graph import calls
 from cnnrecipes.analysis.grouping import stages
+from cnnrecipes.models.graph import calls
 
 L = keras.layers
 

@@ -102,7 +102,7 @@ def test_missing_data_is_replaced_by_noise_without_network_access(offline):
 
 
 def test_missing_data_of_variable_size_has_the_size_of_the_recipe(offline):
-    found = subject.find("resnet20_photos", {"data.name": "tf_flowers", "data.image_size": [32, 48]})
+    found = subject.find("photos_from_scratch", {"data.name": "tf_flowers", "data.image_size": [32, 48]})
     assert found.model.input_shape == (None, 32, 48, 3)
     assert found.model.output_shape == (None, 5)
     with pytest.raises(cr.DataError, match="set data.image_size"):
@@ -113,8 +113,8 @@ def test_missing_data_of_variable_size_has_the_size_of_the_recipe(offline):
 def test_missing_data_of_unknown_classes_requires_a_number_of_classes(offline, data):
     changes = {"data.name": data, "data.image_size": 32}
     with pytest.raises(cr.DataError, match="is not on this machine, so its classes are unknown; .*classes"):
-        subject.find("resnet20_photos", changes)
-    found = subject.find("resnet20_photos", changes, classes=7)
+        subject.find("photos_from_scratch", changes)
+    found = subject.find("photos_from_scratch", changes, classes=7)
     assert found.model.output_shape == (None, 7)
     assert found.model.input_shape == (None, 32, 32, 3)
     assert "noise" in found.noise
@@ -126,7 +126,7 @@ def test_local_archive_is_used(offline, tmp_path):
         for i in range(3):
             Image.new("RGB", (40, 40), (level + i, level, level)).save(tmp_path / "pets" / name / f"{i}.png")
     shutil.make_archive("pets", "zip", "pets")
-    found = subject.find("resnet20_photos", {"data.name": "pets.zip", "data.image_size": 32})
+    found = subject.find("photos_from_scratch", {"data.name": "pets.zip", "data.image_size": 32})
     assert found.noise == ""
     assert len(found.images) == 6
     assert found.first == "the first of the validation split: cat"
@@ -134,7 +134,7 @@ def test_local_archive_is_used(offline, tmp_path):
 
 def test_mistyped_data_path_raises(offline):
     with pytest.raises(cr.DataError, match="nowhere' does not exist"):
-        subject.find("resnet20_photos", data="./nowhere")
+        subject.find("photos_from_scratch", data="./nowhere")
 
 
 def test_architecture_accepts_a_number_of_classes():

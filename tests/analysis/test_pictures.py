@@ -140,8 +140,8 @@ def many_classes(tmp_path_factory):
 @pytest.mark.parametrize("ops", [["flip_lr"], ["mixup(1.0)"]])
 def test_batch_of_300_long_class_names_is_legible(many_classes, ops):
     options = {"data.image_size": [12, 24], "augment.ops": ops, "model.name": "resnet8"}
-    figure = plot_batch("resnet20_photos", data=many_classes, **options)
-    assert title(figure) == ("resnet20_photos: the first 8 images of training step 0, and the network's input")
+    figure = plot_batch("photos_from_scratch", data=many_classes, **options)
+    assert title(figure) == ("photos_from_scratch: the first 8 images of training step 0, and the network's input")
     assert_legible(figure)
     mixed = [axes.get_title() for axes in figure.axes[8:16] if "%" in axes.get_title()]
     assert bool(mixed) == (ops == ["mixup(1.0)"])

@@ -18,10 +18,10 @@ from screen import Screen, run
 
 from cnnrecipes import build
 from cnnrecipes._support.progress import bar, watch
-from cnnrecipes._support.wrapping import fields, wrap
+from cnnrecipes._support.text_wrapping import fields, wrap
 from cnnrecipes.analysis import cost
 from cnnrecipes.cli import tables
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.audit.report import Report
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
@@ -46,7 +46,7 @@ def test_fit_output_fits_the_terminal_and_ends_with_the_next_command(pets, colum
     command = str(Path(sys.executable).with_name("cnnrecipes"))
     small = ["train.epochs=2", "data.image_size=16", "data.batch_size=4", "model.name=resnet8", "augment.ops=[]"]
     screen, status = run(
-        [command, "fit", "resnet20_photos", "--data", pets.name, "--name", "one", *small], pets.parent, columns
+        [command, "fit", "photos_from_scratch", "--data", pets.name, "--name", "one", *small], pets.parent, columns
     )
     shown = screen.text()
     assert status == 0, shown
@@ -162,7 +162,7 @@ def test_findings_are_wrapped_between_words_and_indented(monkeypatch):
     report = Report(
         name="photos",
         counts=pd.DataFrame({"train": [3, 4]}, index=["a", "b"]),
-        findings=(Finding("error", "near copies", message),),
+        findings=(DataFinding("error", "near copies", message),),
         unreadable={},
         trainable=True,
     )

@@ -142,6 +142,16 @@ def test_nonfinite_numbers_become_null_in_json(capsys):
     assert json.loads(capsys.readouterr().out) == {"loss": None, "n": 3, "values": [0.5, None], "path": "a"}
 
 
+def test_models_are_listed(run_cli):
+    status, out, _ = run_cli("models", "--pretrained", "--json")
+    rows = {row["model"]: row for row in json.loads(out)}
+    assert status == 0
+    assert rows["mobilenet_v2"]["top1"] == 71.3
+    assert "resnet20" not in rows
+    status, out, _ = run_cli("models")
+    assert "resnet20" in out
+
+
 def test_error_leaves_stdout_empty(run_cli):
     status, out, err = run_cli("inspect", "resnet21", "--json")
     assert (status, out, len(err.splitlines())) == (2, "", 1)

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from cnnrecipes.cli import tables
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.audit.report import Report
 
 
@@ -19,7 +19,7 @@ def test_report_escapes_class_names_and_files(monkeypatch):
     report = Report(
         name="photos",
         counts=pd.DataFrame({"train": [3, 4]}, index=["[bold red]x", "\x1b[31mred"]),
-        findings=(Finding("warning", "odd", "a \x1b]0;title\x07 message", ("new\nline.jpg",)),),
+        findings=(DataFinding("warning", "odd", "a \x1b]0;title\x07 message", ("new\nline.jpg",)),),
         unreadable={"new\nline.jpg": "[link=x]damaged"},
         trainable=True,
     )

@@ -114,9 +114,9 @@ def digest(split, recipe, found, classes, threads=None):
     return sha.hexdigest()
 
 
-@pytest.mark.parametrize("name", ["resnet8_digits", "resnet20_photos"])
+@pytest.mark.parametrize("name", ["resnet8_digits", "photos_from_scratch"])
 def test_batches_are_identical_across_thread_counts_and_processes(name, flowers):
-    data = str(flowers) if name == "resnet20_photos" else None
+    data = str(flowers) if name == "photos_from_scratch" else None
     recipe = catalog.load(name)
     source = open_source(data, recipe.data)
     split, classes = source.split("train"), len(source.class_names)

@@ -75,7 +75,7 @@ def test_split_does_not_depend_on_unreadable_files(pets, tmp_path, how):
 def test_check_data_and_fit_agree_and_validation_is_reproducible(pets, tmp_path):
     report = cr.check_data(pets)
     assert report.trainable
-    run = cr.fit("resnet20_photos", pets, workdir=tmp_path / "runs", progress=False, **CHANGES)
+    run = cr.fit("photos_from_scratch", pets, workdir=tmp_path / "runs", progress=False, **CHANGES)
     assert run.metrics["validation"]["n"] == 2
     assert run.evaluate(split="validation") == run.metrics["validation"]
 
@@ -103,7 +103,7 @@ def pets_run(tmp_path_factory):
     """A run with the classes cat and dog."""
     random = np.random.default_rng(1)
     data = random.integers(0, 256, (12, 16, 16, 3), np.uint8), np.array(["cat", "dog"] * 6)
-    return cr.fit("resnet20_photos", data, workdir=tmp_path_factory.mktemp("runs"), progress=False, **CHANGES)
+    return cr.fit("photos_from_scratch", data, workdir=tmp_path_factory.mktemp("runs"), progress=False, **CHANGES)
 
 
 def test_evaluate_skips_and_counts_corrupt_files(pets, pets_run):
@@ -142,7 +142,7 @@ def test_plot_batch_skips_corrupt_files_with_a_warning(pets, tmp_path):
     with pytest.warns(
         cr.CNNRecipesWarning, match=r"9 of 30 files cannot be read and are left out, for example '.*dog/00\.png'"
     ):
-        figure = analysis.plot_batch("resnet20_photos", data=pets, path=tmp_path / "batch.png", **CHANGES)
+        figure = analysis.plot_batch("photos_from_scratch", data=pets, path=tmp_path / "batch.png", **CHANGES)
     titles = [axes.get_title() for axes in figure.axes if axes.images]
     assert set(titles) <= {"cat", "dog"}
     assert (tmp_path / "batch.png").stat().st_size > 1000

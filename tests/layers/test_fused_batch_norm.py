@@ -54,6 +54,21 @@ def test_values_gradients_and_moving_statistics_match_keras(shape, training, opt
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("shape", [(4, 6, 6, 3), (1, 1, 1, 3), (6, 3)])
+def test_frozen_statistics_train_as_keras_at_inference(shape):
+    inputs = tf.constant(np.random.default_rng(0).normal(3, 2, shape), "float32")
+    frozen, stock = both(shape)
+    frozen.frozen_statistics = True
+    before = frozen.get_weights()
+    ours, theirs = outcome(frozen, inputs, training=True), outcome(stock, inputs, training=False)
+    for one, other in zip([ours[0], *ours[1]], [theirs[0], *theirs[1]], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+    for one, other in zip(frozen.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(frozen.trainable_variables) == 2
+    assert "frozen_statistics" not in frozen.get_config()
+
+
 @pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 4e-3), ("mixed_bfloat16", 3e-2)])
 @pytest.mark.parametrize("training", [True, False])
 def test_mixed_precision_keeps_statistics_in_float32(policy, tolerance, training):

@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 import cnnrecipes as cr
-from cnnrecipes.models import ARCHITECTURES, Published
+from cnnrecipes.models import Published, own_architectures
 
+ARCHITECTURES = own_architectures()
 IMAGENET = {"input_shape": (224, 224, 3), "classes": 1000}
 CIFAR = {"input_shape": (32, 32, 3), "classes": 10}
 FAMILIES = ["alexnet", "vgg11", "plain20", "resnet20", "resnet50", "wrn16_4", "resnext50", "fast_cnn"]

@@ -62,7 +62,7 @@ def test_custom_norm_is_used_everywhere():
             {"mean": (1, 2, 3), "std": (1, 0, 1)},
             "std is \\(1, 0, 1\\); give 1 for a channel that never changes",
         ),
-        ("resnet8", {"norm": 5}, "norm is 5; give a name or a factory"),
+        ("resnet8", {"norm": 5}, "norm is 5; give a name, as for the recipe key model.norm, or a factory"),
         ("resnet8", {"init": 0.1}, "init is 0.1; give a name"),
         ("resnet8", {"norm": lambda name: None}, "does not take gamma_initializer="),
         ("resnet8", {"widths": (32, 16, 8)}, "shortcut A adds channels and cannot make 32 into 16; take B or C"),

@@ -14,7 +14,9 @@ import pytest
 import tensorflow as tf
 
 import cnnrecipes as cr
-from cnnrecipes.models import ARCHITECTURES
+from cnnrecipes.models import own_architectures
+
+ARCHITECTURES = own_architectures()
 
 NORMS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization, keras.layers.LayerNormalization)
 SCALES = (*NORMS, keras.layers.EinsumDense)

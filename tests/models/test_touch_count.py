@@ -133,7 +133,7 @@ def test_duplicate_names_and_unknown_options_are_refused():
     with pytest.raises(cr.RegistrationError, match="'resnet20' is registered already; choose another name"):
         register("resnet20", row)
     assert register("resnet20", row, replace=True) is row
-    with pytest.raises(cr.RegistrationError, match=r"'mine' has options \['depth'\].*use name, norm"):
+    with pytest.raises(cr.RegistrationError, match=r"'mine' has options \['depth'\].*use name, weights"):
         register("mine", Architecture(features=row.features, options={"depth": 3}, source="", setting=row.setting))
     with pytest.raises(cr.UnknownNameError, match="averge.*average"):
         cr.build("resnet8", input_shape=(16, 16, 3), classes=3, head="averge")

@@ -12,8 +12,10 @@ import pytest
 import cnnrecipes as cr
 from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
 from cnnrecipes.layers import with_keras_norms
-from cnnrecipes.models import ARCHITECTURES
+from cnnrecipes.models import own_architectures
 from cnnrecipes.recipe import schema
+
+ARCHITECTURES = own_architectures()
 
 RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.options.get("shortcut", "none") != "none"]
 VARIANTS = [

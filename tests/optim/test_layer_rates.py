@@ -25,7 +25,7 @@ def weight_layers_after(name, **options):
     return found
 
 
-RESIDUAL = [name for name in models.ARCHITECTURES if name.startswith(("resnet", "resnext", "wrn"))]
+RESIDUAL = [name for name in models.own_architectures() if name.startswith(("resnet", "resnext", "wrn"))]
 
 
 @pytest.mark.parametrize("name", RESIDUAL)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.keras_optim.recipe_schedule import build_schedule
-from cnnrecipes.optim.rescale import clipped
+from cnnrecipes.optim.shortened_schedules import clipped
 from cnnrecipes.recipe import schema
 
 # torch 2.13.0: o = torch.optim.SGD([p], lr=peak); s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=peak,

@@ -46,7 +46,7 @@ def downgraded(tables: dict) -> dict:
         (table, key), (new_table, new_key) = old.split("."), new.split(".")
         if new_key in result.get(new_table, {}):
             result[table][key] = result[new_table].pop(new_key)
-    return {name: table for name, table in result.items() if table or name in ("data", "augment", "model", "train")}
+    return {name: table for name, table in result.items() if name in ("name", "data", "augment", "model", "train")}
 
 
 def of_first_format(document: dict) -> dict:

@@ -36,11 +36,11 @@ def value_of(old: str):
 
 
 def test_tables_match_the_recipe():
-    assert ["name", *TABLES] == list(Recipe.model_fields)
+    assert ["name", *TABLES, "search"] == list(Recipe.model_fields)
     assert all(Recipe.model_fields[name].annotation is table for name, table in TABLES.items())
     assert list(BASE.to_dict()) == ["name", *TABLES]
     assert RESUMABLE == ("devices", "logging")
-    assert list(fixed_part(BASE.to_dict())) == ["name", "data", "augment", "model", "optimizer", "train"]
+    assert list(fixed_part(BASE.to_dict())) == ["name", "data", "augment", "model", "optimizer", "train", "transfer"]
 
 
 def test_renamed_keys_map_to_distinct_existing_keys():
@@ -120,7 +120,7 @@ def test_recipe_survives_writing_to_toml():
 
 def test_json_schema_has_all_tables_and_no_renamed_keys():
     schema = json_schema()
-    assert set(schema["properties"]) == {"name", "extends", *TABLES}
+    assert set(schema["properties"]) == {"name", "extends", "search", *TABLES}
     for name, table in TABLES.items():
         assert set(schema["$defs"][table.__name__]["properties"]) == set(table.model_fields), name
     jsonschema.validate({"optimizer": {"name": "adamw"}, "train": {"microbatches": 2}}, schema)

@@ -79,7 +79,7 @@ def test_predictions_do_not_depend_on_the_batch_without_onednn(digits_run, image
 @pytest.mark.parametrize("how", [{"data.resize": "crop"}, {"data.resize": "pad"}, {"data.short_side": 40}])
 def test_photo_file_predictions_are_bit_identical_to_validation(flowers, tmp_path, how):
     """Decoding and resizing belong to the artifact."""
-    recipe = catalog.load("resnet20_photos").change(
+    recipe = catalog.load("photos_from_scratch").change(
         **{"data.name": str(flowers), "data.image_size": 32, "model.name": "resnet8", **how}
     )
     source = open_source(None, recipe.data)

@@ -22,6 +22,7 @@ def test_finished_run_shows_folder_accuracy_interval_and_history(digits_run):
     assert f"accuracy {accuracy:.2%} (n = 359, 95% interval {low:.2%} to {high:.2%})" in shown
     assert re.search(r"val_accuracy [▁▂▃▄▅▆▇█]{6} .* in 6 epochs", shown)
     assert 'run.predict("photo.jpg")' in shown
+    assert f"model      resnet8, {digits_run.metrics['parameters']:,} parameters\n" in shown
 
 
 def test_notebook_shows_accuracy_and_a_plot_of_the_history(digits_run):
@@ -41,7 +42,7 @@ def test_unfinished_run_shows_its_progress_and_the_resume_call(digits_run, tmp_p
     assert "unfinished, 0 of 6 epochs" in repr(cr.Run.open(tmp_path))
 
 
-@pytest.mark.parametrize("damage", ["{", "{}", '{"test": {}}', '{"test": 1}'])
+@pytest.mark.parametrize("damage", ["{", "{}", '{"test": {}}', '{"test": 1}', '{"epoch": 1, "parameters": "a"}'])
 def test_damaged_metrics_do_not_break_the_repr(digits_run, tmp_path, damage):
     for name in ("recipe.toml", "history.csv"):
         shutil.copy(digits_run.folder / name, tmp_path)

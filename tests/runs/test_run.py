@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -169,7 +170,9 @@ def test_run_folder_is_complete(digits_run):
     environment = json.loads((opened.folder / "environment.json").read_text())
     assert environment["packages"]["keras"] == keras.__version__
     assert environment["devices"]
-    assert set(opened.metrics) == {"epoch", "weights", "validation", "test"}
+    assert set(opened.metrics) == {"epoch", "weights", "parameters", "trainable_parameters", "validation", "test"}
+    count = sum(math.prod(weight.shape) for weight in opened.model.trainable_weights)
+    assert opened.metrics["parameters"] == opened.metrics["trainable_parameters"] == count
     assert len(opened.history) == 6
 
 

@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """One finding of a data set check.
 
     Attributes:
@@ -69,7 +69,7 @@ class Finding:
         return {**vars(self), "groups": groups}
 
 
-def odd_files(found: Sequence[FileInfo]) -> Iterator[Finding]:
+def odd_files(found: Sequence[FileInfo]) -> Iterator[DataFinding]:
     """Find unreadable files, wrong extensions, tiny and one-color images, rare color modes, rotated images."""
     whole = [one for one in found if not one.error]
     modes = Counter(one.mode for one in whole if one.mode)
@@ -97,18 +97,20 @@ def _rare(kinds: Iterable[str]) -> list[str]:
     return sorted(kind for kind, n in counts.items() if n == 1 and counts.total() >= 100)
 
 
-def _finding(found: Sequence[FileInfo], severity: str, kind: str, what: str, applies: Callable) -> Iterator[Finding]:
+def _finding(
+    found: Sequence[FileInfo], severity: str, kind: str, what: str, applies: Callable
+) -> Iterator[DataFinding]:
     """Yield a finding about the files for which `applies` is true, if there are any."""
     files = tuple(one.path for one in found if applies(one))
     if files:
-        yield Finding(severity, kind, f"{counted(len(files), 'image')}: {what}", files)
+        yield DataFinding(severity, kind, f"{counted(len(files), 'image')}: {what}", files)
 
 
 def _misnamed(one: FileInfo) -> bool:
     return one.kind != "array" and not one.path.lower().endswith(_ENDINGS.get(one.kind, (f".{one.kind}",)))
 
 
-def repeated(found: Sequence[FileInfo], located: Sequence[Place]) -> Iterator[Finding]:
+def repeated(found: Sequence[FileInfo], located: Sequence[Place]) -> Iterator[DataFinding]:
     """Find exact and near duplicates: in different classes, across splits, or within one class."""
     exact = duplicates.same([one.digest for one in found])
     first = {place: group[0] for group in exact for place in group}
@@ -126,8 +128,14 @@ def repeated(found: Sequence[FileInfo], located: Sequence[Place]) -> Iterator[Fi
             yield _grouped(severity, f"{kind} {where}", message, some, found, located)
 
 
-def leaks(found: Sequence[FileInfo], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[Finding]:
-    """Find groups with files in two splits; `groups` has the group of each file, None for a file without a group."""
+def leaks(found: Sequence[FileInfo], located: Sequence[Place], groups: Sequence[Any]) -> Iterator[DataFinding]:
+    """Find groups with files in more than one split.
+
+    Args:
+        found: the files.
+        located: split and class of each file.
+        groups: group of each file; None for a file without a group.
+    """
     members = defaultdict(list)
     for i, group in enumerate(groups):
         if group is not None:
@@ -148,10 +156,10 @@ def _grouped(
     groups: Iterable[Sequence[int]],
     found: Sequence[FileInfo],
     located: Sequence[Place],
-) -> Finding:
+) -> DataFinding:
     """Return a finding about groups of files, which are given as positions in `found`."""
     members = tuple(tuple(Member(found[i].path, *located[i]) for i in group) for group in groups)
-    return Finding(severity, kind, message, tuple(one.file for group in members for one in group), members)
+    return DataFinding(severity, kind, message, tuple(one.file for group in members for one in group), members)
 
 
 def count(images: Mapping[Place, int]) -> pd.DataFrame:
@@ -164,7 +172,7 @@ def count(images: Mapping[Place, int]) -> pd.DataFrame:
     return table.astype(int)[[split for split in ("train", "validation", "test") if split in table]]
 
 
-def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
+def uneven_classes(counts: pd.DataFrame) -> Iterator[DataFinding]:
     """Find classes without images in a split (of the data, or yet to be split off), and very uneven class sizes."""
     if "train" not in counts:
         return
@@ -175,13 +183,13 @@ def uneven_classes(counts: pd.DataFrame) -> Iterator[Finding]:
             f"few images of {', '.join(few)}: a class needs 2 for train and validation, 3 with a test split; splits "
             "taken from the training images do not measure classes with fewer"
         )
-        yield Finding("warning", "few images", message)
+        yield DataFinding("warning", "few images", message)
     for split in counts.columns.drop("train"):
         missing = [str(name) for name in counts.index[(counts[split] == 0) & (train > 0)]]
         if missing:
-            yield Finding("warning", "class missing", f"{split} has no image of {listed(missing)}")
+            yield DataFinding("warning", "class missing", f"{split} has no image of {listed(missing)}")
     some = train[train > 0]
     ratio = some.max() / some.min()
     if ratio > UNEVEN:
         message = f"{some.idxmax()!r} has {ratio:.0f} times as many images as {some.idxmin()!r}; see data.balance"
-        yield Finding("warning", "uneven classes", message)
+        yield DataFinding("warning", "uneven classes", message)

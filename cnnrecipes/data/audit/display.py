@@ -9,7 +9,7 @@ from cnnrecipes._support.console import printable
 from cnnrecipes._support.user_cache import storable
 
 if TYPE_CHECKING:
-    from cnnrecipes.data.audit.checks import Finding
+    from cnnrecipes.data.audit.checks import DataFinding
     from cnnrecipes.data.audit.report import Report
 
 _CLASSES = 20  # rows shown of the table of counts
@@ -57,7 +57,7 @@ def _more_classes(report: Report) -> list[str]:
     return [f"and {more:,} more classes, in .counts"] if more > 0 else []
 
 
-def _files(finding: Finding, report: Report) -> str:
+def _files(finding: DataFinding, report: Report) -> str:
     """Return HTML with the first files of a finding, or of its first group, and the number of the others."""
     files, more = [report.short(file) for file in finding.files], []
     if finding.groups:

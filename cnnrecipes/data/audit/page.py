@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnrecipes._support import file_systems
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.images.decode import decode, reason
 
 _SIDE = 128  # thumbnail size in pixels
@@ -69,7 +69,7 @@ class _Pictures:
             for file in dict.fromkeys(finding.files):
                 self.kinds.setdefault(file, []).append(finding.kind)
 
-    def files(self, finding: Finding) -> str:
+    def files(self, finding: DataFinding) -> str:
         """Return HTML of a finding's files: a thumbnail of each file, or a link to its thumbnail further up."""
         new = [file for file in finding.files if file not in self.anchors]
         known = [file for file in finding.files if file in self.anchors]
@@ -79,7 +79,7 @@ class _Pictures:
         text += f"<p>{'Also, with a picture above' if new else 'With pictures above'}: {links}</p>" if links else ""
         return text + _rest(max(len(new) - _SHOWN, 0) + max(len(known) - _SHOWN, 0), "")
 
-    def groups(self, finding: Finding) -> str:
+    def groups(self, finding: DataFinding) -> str:
         """Return HTML of a finding's groups of files; each file is labelled with its split and class."""
         left, sections = _SHOWN, []
         for group in finding.groups:
@@ -107,7 +107,7 @@ class _Pictures:
         return f"<figure id='{self.anchors[file]}'>{picture}{_name(file)}{notes}</figure>"
 
 
-def _section(finding: Finding, pictures: _Pictures) -> str:
+def _section(finding: DataFinding, pictures: _Pictures) -> str:
     shown = pictures.groups(finding) if finding.groups else pictures.files(finding)
     return (
         f"<h2><span class='tag {finding.severity}'>{finding.severity}</span>{html.escape(finding.kind)}</h2>"

@@ -16,7 +16,7 @@ import pandas as pd
 from cnnrecipes._support import user_cache
 from cnnrecipes._support.atomic_files import choose_output, make_folder, write_text
 from cnnrecipes.data.audit import checks, display
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.readable import inspect_source, unreadable, without_unreadable
 from cnnrecipes.data.sources import registry
 from cnnrecipes.data.sources.contents import Kind
@@ -45,7 +45,7 @@ class Report:
     name: str
     trainable: bool
     counts: pd.DataFrame
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     unreadable: Mapping[str, str]
     folder: str = ""
 
@@ -138,7 +138,7 @@ def check_data(
     groups = groups.get if isinstance(groups, Mapping) else groups
     belongs = [groups(one.path) for one in found] if groups else _groups(source)
     trouble = [
-        *(Finding("error", "not trainable", problem) for problem in problems),
+        *(DataFinding("error", "not trainable", problem) for problem in problems),
         *source.layout.left_out,
         *checks.odd_files(found),
         *checks.repeated([found[i] for i in whole], [located[i] for i in whole]),
@@ -216,7 +216,9 @@ def _groups(source: Source) -> list[Any]:
     ]
 
 
-def _report(name: str, counts: pd.DataFrame, trouble: list[Finding], unreadable: dict[str, str], folder: str) -> Report:
+def _report(
+    name: str, counts: pd.DataFrame, trouble: list[DataFinding], unreadable: dict[str, str], folder: str
+) -> Report:
     order = ("error", "warning", "note")
     trouble = sorted(trouble, key=lambda finding: order.index(finding.severity))
     trainable = not any(finding.kind == "not trainable" for finding in trouble)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.images.image_store import Pool
 
 Kind = Literal["auto", "splits", "classes"]
@@ -26,7 +26,7 @@ class Layout:
 
     root: str = ""
     folders: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[Finding, ...] = ()
+    left_out: tuple[DataFinding, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Yield one line about the split folders, if there are any, and one for each finding in `left_out`."""

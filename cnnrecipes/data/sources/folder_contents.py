@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnrecipes._support import file_systems
 from cnnrecipes._support.user_cache import storable
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.images.decode import HEIC
 from cnnrecipes.data.images.image_store import EncodedImages, Pool
 from cnnrecipes.data.sources.folder_tree import Level, Tree
@@ -23,7 +23,7 @@ class FolderContents:
     def __init__(self, tree: Tree):
         self.tree = tree
         self.problems: list[str] = []
-        self._findings: list[Finding] = []
+        self._findings: list[DataFinding] = []
         self._outside: list[str] = []  # images outside of the class folders
         self._unsupported: list[str] = []  # images of unsupported formats
         self._others: list[str] = []
@@ -40,7 +40,7 @@ class FolderContents:
         empty = [name for name in self.tree.subfolders(root) if name not in class_names]
         if empty:
             message = f"{counted(len(empty), 'folder')} without images, no class: {listed(empty)}; left out"
-            self._findings.append(Finding("warning", "empty class", message))
+            self._findings.append(DataFinding("warning", "empty class", message))
         pool = self._pool(root, class_names)
         absent = np.flatnonzero(np.bincount(pool.labels, minlength=len(class_names)) == 0).tolist()
         for label in absent if every else ():
@@ -49,16 +49,18 @@ class FolderContents:
         return pool
 
     def other(self, root: str, split: str, class_names: Sequence[str], empty: Collection[str]) -> Pool | None:
-        """Return the images of a validation or test split; None for a test split without labels.
+        """Return the images of a validation or test split; record a problem for each class that train does not have.
+
+        None for a test split without labels.
 
         Args:
-            empty: names of training folders without images.
+            empty: names of training folders without images; a class of such a name is a problem with its own message.
         """
         here = self.tree.full(root)
         if split == "test" and not here:
             count = sum(len(level.images) + len(level.other_images) for _, level in self.tree.walk(root))
             what = f"holds {counted(count, 'image')} in no class's folder" if count else "holds no images"
-            self._findings.append(Finding("warning", "unlabeled", f"{root!r} {what}; left out", (root,)))
+            self._findings.append(DataFinding("warning", "unlabeled", f"{root!r} {what}; left out", (root,)))
             return None
         unknown = [name for name in here if name not in class_names]
         for name in unknown:
@@ -80,7 +82,7 @@ class FolderContents:
         self._record(folder, level)
         self._outside += [file_systems.join(folder, name) for name in level.images]
 
-    def left_out(self) -> Iterator[Finding]:
+    def left_out(self) -> Iterator[DataFinding]:
         """Yield one finding per kind of files and folders that are left out, the most important first."""
         yield from self._findings
         found = (
@@ -99,7 +101,7 @@ class FolderContents:
         for severity, kind, files, noun, what in found:
             remedy = f"; {_remedy(files)}" if kind == "other kinds" else ""
             if files:
-                yield Finding(severity, kind, f"{counted(len(files), noun)} {what}; left out{remedy}", tuple(files))
+                yield DataFinding(severity, kind, f"{counted(len(files), noun)} {what}; left out{remedy}", tuple(files))
 
     def _pool(self, root: str, class_names: Sequence[str]) -> Pool:
         self.loose_files(root)

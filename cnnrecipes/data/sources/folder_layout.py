@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cnnrecipes._support import file_systems
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.sources.contents import SPLITS, Kind
 from cnnrecipes.data.sources.folder_tree import Tree
 from cnnrecipes.data.sources.split_names import is_wrapper, split_of, split_within
@@ -27,7 +27,7 @@ class Roots:
 
     root: str
     folders: Mapping[str, str] = field(default_factory=dict)  # split -> name in root; {}: the root has the classes
-    left_out: tuple[Finding, ...] = ()
+    left_out: tuple[DataFinding, ...] = ()
 
 
 def find_roots(tree: Tree, kind: Kind = "auto", training: bool = True) -> Roots:
@@ -162,9 +162,14 @@ def _check_stems(root: str, names: list[str]) -> None:
 
 
 def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
-    """Return `root` as the folder of the classes: `named`, one folder with a split name, holds images as `others` do.
+    """Return `root` as the folder of the classes, since its folder with a split name holds images as the others do.
 
-    Raises DataError if `named` has several splits, or if there are no other folders.
+    Args:
+        named: name -> split, of the folders with a split name; all hold images.
+        others: names of the other folders.
+
+    Raises:
+        DataError: `named` has several splits, or there are no other folders.
     """
     if len(set(named.values())) > 1 or not others:
         raise DataError(
@@ -173,7 +178,7 @@ def _loose(root: str, named: Mapping[str, str], others: list[str]) -> Roots:
         )
     (name,) = list(named)[:1]
     message = f"the folder {name!r} is taken as a class, since images lie in it as in {listed(others)}"
-    return Roots(root, left_out=(Finding("warning", "class called as a split", message),))
+    return Roots(root, left_out=(DataFinding("warning", "class called as a split", message),))
 
 
 def _are_leftovers(named: Mapping[str, str], labeled: list[str], others: list[str]) -> bool:
@@ -202,7 +207,7 @@ def _splits(tree: Tree, root: str, named: Mapping[str, str], full: list[str], tr
         return Roots(root, found)
     message = f"beside {listed(found.values())} there are images in {listed(others)}; left out"
     files = tuple(file_systems.join(root, name) for name in others)
-    return Roots(root, found, (Finding("warning", "not a split", message, files),))
+    return Roots(root, found, (DataFinding("warning", "not a split", message, files),))
 
 
 def _answers(root: str) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnrecipes.data.images.graph_references import Handles
 from cnnrecipes.data.images.image_store import EncodedImages, Images
+from cnnrecipes.data.images.releasable_functions import Handles
 from cnnrecipes.data.sources.contents import Layout
 from cnnrecipes.errors import DataError, listed
 

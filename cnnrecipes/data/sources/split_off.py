@@ -67,7 +67,18 @@ def _by_shares(
 def _fold(
     whole: Split, contents: list[str] | None, rest: np.ndarray, folds: int, spec: schema.Data
 ) -> dict[str, np.ndarray]:
-    """Return the positions of one fold's splits in `rest`. Raise DataError for too few images or groups."""
+    """Return the training and validation split of the fold `spec.fold`, as positions in `rest`.
+
+    Args:
+        whole: all training images of the source.
+        contents: group or digest of each image of `whole`, to split by its hash; None: stratified, or by groups.
+        rest: positions in `whole` of the images that are not in the test split.
+        folds: number of folds.
+        spec: the recipe's `data` table.
+
+    Raises:
+        DataError: too few images or groups.
+    """
     labels, groups = whole.labels[rest], None if whole.groups is None else whole.groups[rest]
     counts = np.bincount(labels)
     if counts[counts > 0].min() < folds:

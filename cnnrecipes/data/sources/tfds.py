@@ -40,7 +40,12 @@ class Tfds(DataSource):
         return Contents(*read(data.removeprefix("tfds:")))
 
     def absent(self, data: str) -> Absent | None:
-        """Return the metadata of a set that is not prepared. Raise UnknownNameError if TFDS has no such set."""
+        """Return the metadata of a TFDS set that is not downloaded and prepared; None for a prepared set.
+
+        Raises:
+            UnknownNameError: TFDS has no set of the name `data`.
+            DataError: it is not an image classification set.
+        """
         about = describe(data.removeprefix("tfds:"))
         remedy = f"`cnnrecipes check-data {data}` downloads it"
         return None if about.prepared else Absent(data, len(about.class_names), about.shape, remedy)

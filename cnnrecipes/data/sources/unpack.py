@@ -128,7 +128,10 @@ def _inside(member: str, name: str) -> Path:
     slashed = member.replace("\\", "/")  # written by some archivers on Windows
     parts = [part for part in slashed.split("/") if part not in ("", ".")]
     if slashed.startswith("/") or re.match(r"[A-Za-z]:", slashed) or ".." in parts or "\0" in slashed or not parts:
-        raise DataError(f"{name!r} has the member {member!r}, which leads out of its folder; it is not unpacked")
+        raise DataError(
+            f"{name!r} has the member {member!r}, which leads out of its folder; the archive is not unpacked. Pack it "
+            "again without this member"
+        )
     return Path(*parts)
 
 

@@ -12,7 +12,7 @@ from cnnrecipes.optim.schedule import Shape, constant
 
 @extension("constant")
 class Hold(Extension):
-    """A constant learning rate in the additional epochs."""
+    """A given learning rate in all epochs by which `extend` continues a finished training."""
 
     learning_rate: float = Field(gt=0)
     planned: PlannedEpochs = None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
 
-from cnnrecipes.runs import checkpoint
+from cnnrecipes.runs import checkpoint, watch_records
+from cnnrecipes.runs.records import FAILURE
 from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.watch_records import WatchFile
 from cnnrecipes.runs.weights import BEST
 from cnnrecipes.training.callbacks.checkpoints import CheckpointSaver
 from cnnrecipes.training.callbacks.epochs import (
@@ -21,10 +24,13 @@ from cnnrecipes.training.callbacks.epochs import (
     NextEpoch,
     Validation,
 )
+from cnnrecipes.training.callbacks.live_diagnosis import LiveDiagnosis
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 from cnnrecipes.training.callbacks.stopping import EarlyStopping, ReduceOnPlateau, Signals, TimeBudget
+from cnnrecipes.training.callbacks.watch import SHARE, ObservedSteps, Watch
 from cnnrecipes.training.loggers import loggers
 from cnnrecipes.training.train_job import TrainJob
+from cnnrecipes.training.watch_summaries import WatchSummaries
 
 
 class TrainingCallbacks(keras.callbacks.CallbackList):
@@ -60,18 +66,28 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         self._job, self._state, self._folder, self._started, self._say = job, state, folder, started, say
         self._writer = checkpoint.Writer(folder, say) if folder else None
         self._signals = Signals(say)
-        self.saver, budget = self._saver(), self._time_budget()
+        self.saver, budget, self._validation = self._saver(), self._time_budget(), self._validation_callback()
+        self._best = BestWeights(state, folder / checkpoint.FOLDER / BEST if folder else None, job.recipe.train.monitor)
+        watch = self._watch()
+        records = watch.file if isinstance(watch, Watch) else None
         found = [
             ExecutionTimer(state),
-            FiniteLoss(state, lambda step: float(job.schedule(step)), self._last_checkpoint),
-            self._validation(),
+            watch,
+            FiniteLoss(
+                state,
+                lambda step: float(job.schedule(step)),
+                self._last_checkpoint,
+                folder / FAILURE if folder else None,
+            ),
+            self._validation,
             EpochMetrics(state, job.pipeline.images_per_step),
             HistoryFile(state, folder / "history.csv" if folder else None),
-            BestWeights(state, folder / checkpoint.FOLDER / BEST if folder else None, job.recipe.train.monitor),
+            self._best,
             EarlyStopping(state, patience, say) if (patience := job.recipe.train.early_stopping) else None,
             ReduceOnPlateau(state, job.schedule, plateau.patience) if (plateau := job.schedule.plateau) else None,
             budget,
             ProgressDisplay(state, job.total_steps, deadline=budget and budget.deadline) if progress else None,
+            LiveDiagnosis(job, state, say, records, folder) if progress else None,
             NextEpoch(state),
             self.saver,
             *self._loggers(),
@@ -94,6 +110,15 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
             if self._writer:
                 self._writer.finish()
 
+    def measure_start(self) -> None:
+        """Measure the initial weights on the validation split; they are kept as those of epoch 0 if they stay best."""
+        if self._validation is None:
+            return
+        logs: dict[str, float] = {}
+        self._validation.on_epoch_end(-1, logs)
+        self._best.on_epoch_end(-1, logs)
+        self._say(f"before training: val_loss {logs['val_loss']:.4f}, val_accuracy {logs['val_accuracy']:.1%}")
+
     def on_train_begin(self, logs=None):
         """Ignore the start of one call of Keras' `fit`; `running` begins the training."""
 
@@ -106,7 +131,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
             self._state, self._writer, every, job.total_steps, job.fingerprint, job.devices, self._signals
         )
 
-    def _validation(self) -> Validation | None:
+    def _validation_callback(self) -> Validation | None:
         job = self._job
         if not job.pipeline.images("validation"):
             return None
@@ -120,6 +145,28 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         images = (pipeline.images_per_step, pipeline.images("validation"), pipeline.images("validation", "test"))
         return TimeBudget(
             self._state, job.schedule, budget.seconds, self._started, images=images, devices=job.devices, say=self._say
+        )
+
+    def _watch(self) -> ObservedSteps | None:
+        job, every = self._job, self._job.recipe.logging.watch
+        if every == "off" or not job.plan.trains_by_steps:
+            return None
+        per_epoch = self._state.steps_per_epoch
+        steps = per_epoch if isinstance(every, str) else max(every.steps(per_epoch, job.total_steps), 1)
+        if not self._folder:
+            return ObservedSteps(steps)
+        budget = job.recipe.train.time_budget
+        with_tensorboard = "tensorboard" in job.recipe.logging.loggers
+        return Watch(
+            self._state,
+            job.pipeline,
+            every=steps,
+            file=WatchFile(self._folder / watch_records.FILE),
+            share=SHARE if every == "auto" else None,
+            total=job.total_steps,
+            longest=budget.seconds if budget else math.inf,
+            summaries=WatchSummaries(self._folder / "tensorboard" / "watch") if with_tensorboard else None,
+            say=self._say,
         )
 
     def _loggers(self) -> Sequence[keras.callbacks.Callback]:

@@ -5,6 +5,8 @@ All of them share one `TrainState`.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import resource
 import statistics
@@ -17,9 +19,9 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
-from cnnrecipes._support.atomic_files import write_whole
+from cnnrecipes._support.atomic_files import write_text, write_whole
 from cnnrecipes.data.batching import EVALUATION_BATCH
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import TrainingError, WriteError
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.runs.weights import write_weights
 
@@ -89,11 +91,22 @@ class FiniteLoss(keras.callbacks.Callback):
     Args:
         learning_rate: function from a step to its learning rate.
         last_good: function that returns a sentence about the last checkpoint.
+        record: file that receives the step, for a diagnosis of the run; None: it is not recorded.
     """
 
-    def __init__(self, state: TrainState, learning_rate: Callable[[int], float], last_good: Callable[[], str]):
+    def __init__(
+        self,
+        state: TrainState,
+        learning_rate: Callable[[int], float],
+        last_good: Callable[[], str],
+        record: Path | None = None,
+    ):
         super().__init__()
-        self.state, self.learning_rate, self.last_good = state, learning_rate, last_good
+        self.state, self.learning_rate, self.last_good, self.record = state, learning_rate, last_good, record
+
+    def on_train_begin(self, logs=None):
+        if self.record is not None:
+            self.record.unlink(missing_ok=True)  # of the training before it was resumed
 
     def on_train_batch_end(self, batch, logs=None):
         # The mean of the epoch so far shows it, and is read anyway.
@@ -103,6 +116,10 @@ class FiniteLoss(keras.callbacks.Callback):
         step = self.model.lost_step if self.model.lost_step is not None else self.state.total_steps - 1
         epoch, step_in_epoch = divmod(step, self.state.steps_per_epoch)
         rate = self.learning_rate(step)
+        if self.record is not None:
+            found = {"epoch": epoch + 1, "step": step + 1, "loss": str(float(logs["loss"])), "learning_rate": rate}
+            with contextlib.suppress(WriteError):  # the error below matters more
+                write_text(self.record, json.dumps(found, indent=2))
         causes = [
             f"the learning rate, {rate:.3g} at that step: try a tenth of optimizer.learning_rate, or a longer "
             "optimizer.warmup"

@@ -12,7 +12,7 @@ from rich.progress import Progress, TextColumn
 from rich.table import Column
 
 from cnnrecipes._support.progress import bar
-from cnnrecipes._support.wrapping import NARROW, fields, wrap
+from cnnrecipes._support.text_wrapping import NARROW, fields, wrap
 from cnnrecipes.runs.train_state import TrainState
 
 _BAR_EVERY = 0.5  # seconds; reading the logs waits for the device, so not at every step

@@ -24,7 +24,7 @@ import cnnrecipes as cr
 from cnnrecipes._support import user_cache
 from cnnrecipes.cli.app import app
 from cnnrecipes.data.audit import duplicates, file_info
-from cnnrecipes.data.audit.checks import Finding
+from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.audit.report import Report
 from cnnrecipes.errors import DataError, UnknownNameError
 
@@ -123,7 +123,7 @@ def test_fit_quarantines_unreadable_files_and_reports_them(photos, tmp_path, cap
     before = state(photos)
     changes = {"data.image_size": 16, "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}
     run = cr.fit(
-        "resnet20_photos", data=photos, workdir=tmp_path / "runs", **changes, **{"optimizer.warmup": "0 epochs"}
+        "photos_from_scratch", data=photos, workdir=tmp_path / "runs", **changes, **{"optimizer.warmup": "0 epochs"}
     )
     assert f"{len(bad)} files cannot be read and are left out" in capsys.readouterr().out
     lines = (run.folder / "quarantine.txt").read_text().splitlines()
@@ -139,7 +139,7 @@ def test_class_without_readable_images_is_not_trainable(photos, tmp_path):
     assert not report.trainable
     assert "no training image of class 'rose'" in report.findings[0].message
     with pytest.raises(DataError, match="no training image of class 'rose'.*12 files cannot be read"):
-        cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+        cr.fit("photos_from_scratch", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
 
 def test_unreadable_validation_split_is_not_trainable(photos, tmp_path):
@@ -149,7 +149,7 @@ def test_unreadable_validation_split_is_not_trainable(photos, tmp_path):
     assert not report.trainable
     assert "none of the 8 validation images can be read" in report.findings[0].message
     with pytest.raises(DataError, match="none of the 8 validation images can be read.*jpg"):
-        cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+        cr.fit("photos_from_scratch", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
 
 def test_all_blocking_problems_are_reported_together(photos):
@@ -176,7 +176,7 @@ def test_symlinked_class_is_accepted_inside_the_data_set_only(photos, tmp_path):
     assert not report.trainable
     assert "out of the data set" in str(report.findings)
     with pytest.raises(DataError, match="val/rose' is a class that train does not have"):
-        cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+        cr.fit("photos_from_scratch", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
@@ -187,7 +187,7 @@ def test_folder_without_read_permission_is_reported(photos, tmp_path):
         report = cr.check_data(photos)
         assert f"cannot read '{closed}': Permission denied" in report.findings[0].message
         with pytest.raises(DataError, match="cannot read.*rose.*Permission denied"):
-            cr.fit("resnet20_photos", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
+            cr.fit("photos_from_scratch", data=photos, workdir=tmp_path, progress=False, **{"data.image_size": 16})
     finally:
         closed.chmod(0o755)
 
@@ -329,7 +329,7 @@ def _refused(photos, tmp_path, words):
     assert not report.trainable
     messages = [finding.message for finding in report.findings if finding.kind == "not trainable"]
     with pytest.raises(DataError, match=words):
-        cr.fit("resnet20_photos", data=photos, workdir=tmp_path / "runs", progress=False, **{"data.image_size": 16})
+        cr.fit("photos_from_scratch", data=photos, workdir=tmp_path / "runs", progress=False, **{"data.image_size": 16})
     assert len(messages) == 1
     assert re.search(words, messages[0])
     assert not (tmp_path / "runs").exists()
@@ -458,7 +458,7 @@ def test_report_repr_and_html_show_verdict_counts_and_findings(copied):
 
 def test_report_of_many_classes_is_short_and_escapes_names():
     counts = pd.DataFrame({"train": 1}, index=[f"c{i}" for i in range(2998)] + ["<b>", "\x1b[31m"])
-    finding = Finding("warning", "odd", "<script> \x1b[2J \udcff", ("a",))
+    finding = DataFinding("warning", "odd", "<script> \x1b[2J \udcff", ("a",))
     report = Report("<i>\n", False, counts[::-1], (finding,), {})
     assert len(repr(report).splitlines()) < 40
     assert "2,980 more classes" in repr(report)

@@ -19,7 +19,7 @@ MEAN = Statistics((120.0,) * 3, (60.0,) * 3)
 
 def batches(data, **changes):
     changes = {"data.image_size": 24, "data.batch_size": 20, "data.validation": 0.8, **changes}
-    recipe = catalog.load("resnet20_photos").change(**changes)
+    recipe = catalog.load("photos_from_scratch").change(**changes)
     split = open_source(data, recipe.data).split("train")
     found = batching.training_batches(split, recipe, MEAN, 5, last_step=14).as_numpy_iterator()
     return [images.tobytes() + labels.tobytes() for images, labels in found]

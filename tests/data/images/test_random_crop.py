@@ -95,7 +95,7 @@ def test_arrays_are_cropped_by_their_own_draws():
 
 
 def batches(data, **changes):
-    recipe = catalog.load("resnet20_photos").change(**{"data.image_size": 32, "data.batch_size": 12, **changes})
+    recipe = catalog.load("photos_from_scratch").change(**{"data.image_size": 32, "data.batch_size": 12, **changes})
     split = open_source(data, recipe.data).split("train")
     return [images for images, _ in batching.training_batches(split, recipe, MEAN, 5, last_step=2).as_numpy_iterator()]
 

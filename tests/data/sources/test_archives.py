@@ -130,7 +130,7 @@ def test_partial_unpacking_of_a_killed_process_is_not_used(tmp_path, own_cache):
 )
 def test_member_path_outside_the_folder_is_refused(tmp_path, own_cache, kind, name):
     path = pack(tmp_path / kind, {"a/1.png": b"1", name: b"2"})
-    with pytest.raises(DataError, match="which leads out of its folder; it is not unpacked"):
+    with pytest.raises(DataError, match="which leads out of its folder; the archive is not unpacked"):
         open_source(path, SPEC)
     assert entries(own_cache) == []
     assert not (tmp_path / "out.png").exists()

@@ -110,7 +110,7 @@ def test_fit_quarantines_missing_files(rows, tmp_path):
     (tmp_path / rows.file[5]).unlink()
     changes = {"data.image_size": 8, "data.batch_size": 6, "model.name": "resnet8", "train.epochs": 1}
     run = cr.fit(
-        "resnet20_photos",
+        "photos_from_scratch",
         data=save_table(rows, tmp_path / "t.csv"),
         workdir=tmp_path / "runs",
         progress=False,

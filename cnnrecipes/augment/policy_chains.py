@@ -1,0 +1,70 @@
+"""Chains of transformations for AugMix, with one interpolation for consecutive geometric transformations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.affine import affine, affine_along_axis, composed, is_along_axis
+from cnnrecipes.augment.policy_ops import GEOMETRIC, KINDS, affine_maps, transform
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_module("tensorflow")
+
+_END, _PIXELS, _MOVE = range(3)  # what the next step of a chain is: none, of pixel values, geometric
+
+
+def transform_in_chains(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+    """Apply to each image its own chain of transformations.
+
+    Consecutive geometric transformations are composed into one affine map. In each step the images are partitioned by
+    what their next transformation is, so that an image is copied only where its pixels change or its chain ends.
+
+    Args:
+        images: (N, H, W, C), uint8.
+        kinds: (N, depth) int32, indices into `policy_ops.KINDS`; a chain ends at its first "identity", or after all.
+        magnitudes: (N, depth) float32, as `policy_ops.transform` takes them.
+        fill: uint8, (C,) or a scalar; fill color for pixels outside of the image.
+
+    Returns:
+        (N, H, W, C), uint8.
+    """
+    kinds, magnitudes = (tf.pad(each, ((0, 0), (0, 1))) for each in (kinds, magnitudes))
+    geometric = tf.reduce_any(kinds[..., None] == [KINDS.index(kind) for kind in GEOMETRIC], -1)
+    following = tf.where(geometric, _MOVE, tf.where(kinds == 0, _END, _PIXELS))
+    still = affine_maps(kinds[:, -1], magnitudes[:, -1])
+    places = tf.range(tf.shape(images)[0])
+    # Of each image its place in the batch and its pixels so far; `moving` images also have a map yet to be applied.
+    settled, moving, ended = (places, images), (places[:0], images[:0], still[:0]), []
+    for step in range(kinds.shape[1]):
+        moving, *arrived = _arrive(moving, tf.gather(following[:, step], moving[0]) == _MOVE, fill)
+        settled = _joined(settled, *arrived)
+        end, (at, pixels), begun = _split(settled, tf.gather(following[:, step], settled[0]), 3)
+        ended.append(end)
+        settled = at, transform(pixels, tf.gather(kinds[:, step], at), tf.gather(magnitudes[:, step], at), fill)
+        at, pixels, maps = _joined(moving, (*begun, tf.gather(still, begun[0])))
+        added = affine_maps(tf.gather(kinds[:, step], at), tf.gather(magnitudes[:, step], at))
+        moving = at, pixels, composed(maps, added)
+    return tf.ensure_shape(tf.dynamic_stitch(*zip(*ended, strict=True)), images.shape)
+
+
+def _arrive(moving: tuple, goes_on: tf.Tensor, fill: tf.Tensor) -> tuple[tuple, ...]:
+    """Split into the images whose next step is geometric too, and two groups of others, with their maps applied."""
+    groups = tf.where(goes_on, 0, tf.where(is_along_axis(moving[2]), 1, 2))
+    on, (places, images, maps), (other_places, other_images, other_maps) = _split(moving, groups, 3)
+    return (
+        on,
+        (places, affine_along_axis(images, maps, fill)),
+        (other_places, affine(other_images, other_maps, fill)),
+    )
+
+
+def _split(tensors: tuple, groups: tf.Tensor, count: int) -> list[tuple]:
+    """Split tensors along their first axis into `count` groups."""
+    return list(zip(*(tf.dynamic_partition(each, groups, count) for each in tensors), strict=True))
+
+
+def _joined(*parts: tuple) -> tuple:
+    return tuple(tf.concat(tensors, 0) for tensors in zip(*parts, strict=True))

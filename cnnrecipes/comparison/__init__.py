@@ -1,0 +1,1 @@
+"""Comparison of recipes and runs: paired trainings, statistics, sequential stopping, tables and plots."""

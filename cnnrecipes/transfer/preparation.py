@@ -1,0 +1,159 @@
+"""Preparation of a training: the plan that `transfer.how` selects, with a pretrained backbone and a fitted head."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from cnnrecipes.data.input_pipeline import InputPipeline
+from cnnrecipes.errors import CNNRecipesWarning, ModelError, TrainingError
+from cnnrecipes.models.pretrained.probe import preprocessing_mismatch
+from cnnrecipes.recipe import schema
+from cnnrecipes.runs.weights import START, read_weights
+from cnnrecipes.training.model_plan import ModelPlan
+from cnnrecipes.training.start import Start
+from cnnrecipes.transfer.choice import choose
+from cnnrecipes.transfer.cross_validation import to_cross_validate
+from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
+from cnnrecipes.transfer.finetune import finetune_plan
+from cnnrecipes.transfer.head_fit import HeadFit, fit_head
+from cnnrecipes.transfer.lora import LoraPlan, check_rank
+from cnnrecipes.transfer.plan import HeadPlan, TransferPlan
+from cnnrecipes.transfer.split_model import SplitModel
+from cnnrecipes.transfer.stages import backbone_layers, frozen_stages
+
+
+def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None]) -> ModelPlan:
+    """Return the plan of a training; for transfer learning with the head fitted to frozen features.
+
+    A head "linear" or "mlp" is not fitted: its weights are drawn, and the training starts from them.
+
+    A resumed or extended run has the initial weights of the whole model in its folder: nothing is fitted again.
+
+    Raises:
+        TrainingError: transfer learning without pretrained weights.
+        CNNRecipesError: the weights cannot be read, or the model does not fit.
+    """
+    table = pipeline.recipe.transfer
+    if table.how == "none":
+        return ModelPlan(pipeline, start.weights)
+    kept = _kept(start)
+    whole = _pretrained(pipeline, kept or start.weights)
+    split = SplitModel.before_head(whole)
+    features = FeaturePipeline(pipeline, split.frozen)
+    remark = read_weights(kept)[1].get("remark", "") if kept else ""
+    if kept is None:
+        _probe(whole, pipeline)
+    if kept is None and table.head == "logistic":
+        fitted = fit_head(split, features)
+        say(str(fitted))
+        pipeline, remark = _with_choice(pipeline, fitted)
+        if remark:
+            say(remark)
+    return _plan(
+        pipeline,
+        split,
+        features,
+        say,
+        start_weights=[weight.numpy() for weight in whole.weights],
+        paths=[weight.path for weight in whole.weights],
+        count=sum(math.prod(variable.shape) for variable in whole.trainable_variables),
+        few=to_cross_validate(features),
+        remark=remark,
+    )
+
+
+def _pretrained(pipeline: InputPipeline, weights_from: str | Path | None) -> keras.Model:
+    """Return the recipe's model with pretrained weights, or those of `weights_from`.
+
+    Raises:
+        TrainingError: there are neither.
+        ModelError: the model does not fit `transfer`; before its weights are read.
+    """
+    recipe = pipeline.recipe
+    if recipe.model.weights == "none" and weights_from is None:
+        raise TrainingError(
+            f"transfer.how = {recipe.transfer.how!r} needs a pretrained backbone, and model.weights is 'none'; set "
+            "model.weights=imagenet, or to a file or a run, or train all layers with transfer.how=none"
+        )
+    base = ModelPlan(pipeline, weights_from)
+    whole = base.whole()
+    _check(whole, recipe.transfer)
+    _initialize(base, whole)
+    return whole
+
+
+def _probe(whole: keras.Model, pipeline: InputPipeline) -> None:
+    """Warn if the backbone sees the training images unlike those of its pretraining, for example BGR."""
+    images = next(pipeline.evaluation_batches("train").as_numpy_iterator())[0]
+    if wrong := preprocessing_mismatch(whole, images):
+        warnings.warn(wrong, CNNRecipesWarning, stacklevel=8)
+
+
+def _initialize(base: ModelPlan, whole: keras.Model) -> None:
+    """Set the initial weights of the whole model, as the plan `base` gives them.
+
+    With `train.start_from` the head is loaded too. With `model.weights` it keeps its random weights, even if the file
+    has a head of the same shape.
+    """
+    head = SplitModel.before_head(whole).trained
+    drawn = head.get_weights()
+    base.initialize(whole)
+    if base.weights_from is None:  # `model.weights` are those of a backbone
+        head.set_weights(drawn)
+
+
+def _check(whole: keras.Model, table: schema.Transfer) -> None:
+    """Raise ModelError if the model does not have the stage, the head, or a kernel for the rank, of the recipe."""
+    _check_head(whole, table.head)
+    if table.how == "finetune":
+        frozen_stages(whole, table.train_from)
+    if table.how == "lora":
+        check_rank(backbone_layers(whole), table.rank)
+
+
+def _check_head(whole: keras.Model, kind: str) -> None:
+    """Raise ModelError unless a head "mlp" has layers with weights before the logits, and others have none."""
+    weighted = [layer.name for layer in SplitModel.before_head(whole).trained.layers if layer.weights]
+    if kind == "mlp" and len(weighted) == 1:
+        raise ModelError(
+            "transfer.head = 'mlp' trains the head model.head = 'mlp', and the model here has a linear one; leave "
+            "model.head out, or set transfer.head = 'linear'"
+        )
+    if kind != "mlp" and len(weighted) > 1:
+        raise ModelError(
+            f"transfer.head = {kind!r} is a linear layer on pooled features, and the head here has the layers "
+            f"{', '.join(weighted)}; set model.head = 'average', or transfer.how = 'features' and transfer.head = 'mlp'"
+        )
+
+
+def _plan(
+    pipeline: InputPipeline, split: SplitModel, features: FeaturePipeline, say: Callable[[str], None], **options
+) -> TransferPlan:
+    how = pipeline.recipe.transfer.how
+    if how == "finetune":
+        return finetune_plan(pipeline, split.whole, say, **options)
+    if how == "lora":
+        return LoraPlan(pipeline, **options)
+    return HeadPlan(features.with_recipe(pipeline.recipe), split=split, **options)
+
+
+def _with_choice(pipeline: InputPipeline, fitted: HeadFit) -> tuple[InputPipeline, str]:
+    """Return the pipeline with the way chosen for `transfer.how` = "auto" in its recipe, and the reason, or ""."""
+    recipe = pipeline.recipe
+    if recipe.transfer.how != "auto":
+        return pipeline, ""
+    labels, classes = pipeline.train.labels, len(pipeline.class_names)
+    choice = choose(labels, classes, fitted.accuracy, fitted.measured_on)
+    return pipeline.with_recipe(recipe.change(**{"transfer.how": choice.how})), choice.reason
+
+
+def _kept(start: Start) -> Path | None:
+    """Return the file with the initial weights of the run that is resumed or extended; None for a new run."""
+    folder = start.run.folder if start.run else start.checkpoint.path.parents[1] if start.checkpoint else None
+    path = folder / START if folder else None
+    return path if path and path.is_file() else None

@@ -1,0 +1,142 @@
+"""Axes of a search: where the value of a key, or a score, stands between 0 and 1, and what is written there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cnnrecipes._support.console import printable
+from cnnrecipes.recipe.space import Choice, Entry, Log, LogInt, Range, shown_choice
+
+_STEPS = (1, 2, 2.5, 5, 10)
+_LOG_RATIO = 20.0  # of the largest to the smallest loss, from which the axis of losses is logarithmic
+_MARGIN = 0.04  # of the range of scores, on either side
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark of an axis: its place from 0 to 1, and its text."""
+
+    place: float
+    text: str
+
+
+@dataclass(frozen=True)
+class NumberAxis:
+    """A linear or logarithmic axis of numbers.
+
+    Attributes:
+        low, high: the ends, at the places 0 and 1.
+        log: it is logarithmic; both ends are above 0.
+        whole: only whole numbers are marked.
+        percent: numbers are shares, shown in percent.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+    percent: bool = False
+
+    def place(self, value: Any) -> float | None:
+        """Return the place of a value, from 0 to 1 within the ends; None if it is no finite number."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return None
+        if not self.log:
+            return (value - self.low) / (self.high - self.low)
+        return math.log(value / self.low) / math.log(self.high / self.low) if value > 0 else None
+
+    def text(self, value: Any) -> str:
+        """Return a value as it is shown beside the axis."""
+        return shown_value(value) if not self.percent or not isinstance(value, float) else f"{value:.2%}"
+
+    def ticks(self, most: int = 6) -> list[Tick]:
+        """Return at most about `most` marks at round numbers."""
+        marked = self._decades(most) if self.log else []
+        values = marked if len(marked) >= 2 else self._rounds(most)
+        places = [(self.place(value), value) for value in values]
+        return [Tick(place, self._tick(value)) for place, value in places if place is not None]
+
+    def _tick(self, value: float) -> str:
+        return f"{value * 100:.6g}%" if self.percent else shown_value(value)
+
+    def _decades(self, most: int) -> list[float]:
+        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        every = max(-(-(last - first + 1) // most), 1)
+        return [10.0**power for power in range(first, last + 1, every)]
+
+    def _rounds(self, most: int) -> list[float]:
+        rough = (self.high - self.low) / most
+        unit = 10.0 ** math.floor(math.log10(rough))
+        step = next((unit * one for one in _STEPS if unit * one >= rough * (1 - 1e-9)), unit * 10)
+        step = max(round(step), 1) if self.whole else step
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [number * step for number in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class ChoiceAxis:
+    """An axis of choices, at equal distances, in the order of the space."""
+
+    choices: tuple[Any, ...]
+
+    def place(self, value: Any) -> float | None:
+        """Return the place of a value, strictly between 0 and 1; None if it is no choice."""
+        return (self.choices.index(value) + 0.5) / len(self.choices) if value in self.choices else None
+
+    def text(self, value: Any) -> str:
+        """Return a value as it is shown beside the axis."""
+        return shown_value(value)
+
+    def ticks(self, most: int = 12) -> list[Tick]:
+        """Return a mark for each choice; of more than `most`, for some of them."""
+        every = -(-len(self.choices) // most)
+        count = len(self.choices)
+        return [Tick((i + 0.5) / count, shown_value(self.choices[i])) for i in range(0, count, every)]
+
+
+Axis = NumberAxis | ChoiceAxis
+
+
+def key_axis(entry: Entry) -> Axis:
+    """Return the axis of a key of the space: logarithmic where the space is."""
+    values = entry.values
+    if isinstance(values, Choice):
+        return ChoiceAxis(values.values)
+    assert isinstance(values, Range)
+    low, high = values.ends
+    if low == high:  # of a step that is as wide as the range
+        return ChoiceAxis((low,))
+    return NumberAxis(low, high, log=isinstance(values, (Log, LogInt)), whole=isinstance(low, int))
+
+
+def score_axis(scores: Sequence[float], objective: str) -> NumberAxis:
+    """Return an axis that all scores fit on; of losses that differ by orders of magnitude a logarithmic one."""
+    found = [one for one in scores if math.isfinite(one)] or [0.0, 1.0]
+    low, high = min(found), max(found)
+    if objective == "val_accuracy":
+        room = max((high - low) * _MARGIN, 0.005)
+        return NumberAxis(max(low - room, 0.0), min(high + room, 1.0), percent=True)
+    if low > 0 and high / low > _LOG_RATIO:
+        room = (high / low) ** _MARGIN
+        return NumberAxis(low / room, high * room, log=True)
+    room = max((high - low) * _MARGIN, abs(high) * 0.01, 1e-9)
+    return NumberAxis(low - room, high + room)
+
+
+def shown_score(score: float | None, objective: str) -> str:
+    """Return a score as text: an accuracy in percent, a loss with 4 significant digits."""
+    if score is None or not math.isfinite(score):
+        return "none"
+    return f"{score:.2%}" if objective == "val_accuracy" else f"{score:.4g}"
+
+
+def shown_value(value: Any) -> str:
+    """Return the value of a key as text of one line: numbers with 4 significant digits, other values as in TOML."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return printable(shown_choice(value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return printable(value)

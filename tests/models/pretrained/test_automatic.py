@@ -1,0 +1,53 @@
+"""`model.name = "auto"`."""
+
+from __future__ import annotations
+
+import pytest
+
+import cnnrecipes as cr
+from cnnrecipes.models import find, resolved
+from cnnrecipes.recipe import schema
+
+
+def test_named_architectures_are_unchanged():
+    spec = schema.Model(name="resnet20", norm="group")
+    assert resolved(spec) is spec
+
+
+def test_cpu_gets_a_small_backbone():
+    assert resolved(schema.Model(name="auto", weights="imagenet")).name == "mobilenet_v2"
+
+
+@pytest.mark.parametrize("alpha", [0.35, 1.0])
+def test_backbone_of_a_shared_file_is_recognized(shared, alpha):
+    file = shared / "weights" / f"mobilenet_v2_{alpha:.2f}_224_imagenet_no_top.weights.h5"
+    found = resolved(schema.Model(name="auto", weights=str(file)))
+    assert (found.name, found.alpha, found.weights) == ("mobilenet_v2", alpha, str(file))
+
+
+@pytest.mark.parametrize(("name", "alpha"), [("mobilenet", 0.25), ("mobilenet_v3_small", 0.75), ("keras_vgg16", None)])
+def test_backbone_of_a_drawn_file_is_recognized(tmp_path, name, alpha):
+    stock = find(name).application.stock(schema.Model(name=name, alpha=alpha), (32, 32, 3))
+    stock.save_weights(tmp_path / "some.weights.h5")
+    found = resolved(schema.Model(name="auto", weights=str(tmp_path / "some.weights.h5")))
+    assert (found.name, found.alpha) == (name, alpha)
+
+
+def test_architecture_of_a_run_is_taken_over(digits_run):
+    found = resolved(schema.Model(name="auto", weights=str(digits_run.folder), dropout=0.2))
+    assert found.name == digits_run.recipe.model.name
+    assert (found.weights, found.dropout) == (str(digits_run.folder), 0.2)
+
+
+def test_missing_file_is_a_model_error():
+    with pytest.raises(cr.ModelError, match="does not exist"):
+        resolved(schema.Model(name="auto", weights="nowhere.h5"))
+
+
+def test_auto_is_recorded_as_the_architecture(shared, hymenoptera, tmp_path):
+    file = shared / "weights" / "mobilenet_v2_0.35_224_imagenet_no_top.weights.h5"
+    changes = {"model.weights": str(file), "data.image_size": 96, "transfer.how": "features"}
+    run = cr.fit("photos", hymenoptera, workdir=tmp_path, progress=False, **changes)
+    assert (run.recipe.model.name, run.recipe.model.alpha) == ("mobilenet_v2", 0.35)
+    assert run.recipe.data.standardize == "model"
+    assert run.predict(next((hymenoptera / "val" / "ants").glob("*.jpg"))).name in ("ants", "bees")

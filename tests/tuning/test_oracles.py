@@ -1,0 +1,74 @@
+"""Search methods: reproducible from the seed, resumable at any time, without repeated values; failures count."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from small_oracle import oracle_in, run, score_of
+
+from cnnrecipes.errors import RunError
+from cnnrecipes.tuning.oracles import FILE, VALUES
+
+
+@pytest.mark.parametrize("method", ["random", "bayesian(initial=9)", "hyperband"])
+def test_values_are_a_function_of_the_seed(tmp_path, method):
+    first = run(oracle_in(tmp_path / "a", method=method))
+    assert len(first) == 12
+    assert first == run(oracle_in(tmp_path / "b", method=method))
+    other = run(oracle_in(tmp_path / "c", method=method, seed=1))
+    assert other[0] != first[0]
+    assert all(("optimizer.momentum" in one) == (one["optimizer.name"] == "sgd") for one in first + other)
+    assert all(one["augment.ops"] in ([], ["flip_lr"]) for one in first)
+
+
+@pytest.mark.parametrize("method", ["random", "bayesian(initial=9)", "hyperband"])
+def test_killed_search_goes_on_with_the_trial_that_was_running(tmp_path, method):
+    whole = run(oracle_in(tmp_path / "a", method=method))
+    killed = oracle_in(tmp_path / "b", method=method)
+    before = run(killed, most=6)
+    running = json.loads(killed.create_trial("one").hyperparameters.values[VALUES])
+    assert [*before, running] == whole[:7]
+    again = oracle_in(tmp_path / "b", method=method)
+    assert before + run(again) == whole
+
+
+def test_small_space_is_exhausted_without_repetition(tmp_path):
+    space = {"model.norm": ["batch", "group", "layer"], "train.epochs": "int(1, 40)"}
+    oracle = oracle_in(tmp_path / "a", space=space, trials=1000)
+    found = run(oracle, score=lambda values: 0.5)
+    assert len(found) == 120
+    assert len({json.dumps(one, sort_keys=True) for one in found}) == 120
+    assert oracle.exhausted
+
+
+def test_bayesian_search_ends_when_the_space_is_exhausted(tmp_path):
+    space = {"model.norm": ["batch", "group"], "train.epochs": "int(1, 3)"}
+    found = run(oracle_in(tmp_path / "a", space=space, method="bayesian(initial=2)"), score=lambda values: 0.5)
+    assert len({json.dumps(one, sort_keys=True) for one in found}) == len(found) == 6
+
+
+def test_failures_never_end_the_search_and_lead_bayesian_search_away(tmp_path):
+    assert len(run(oracle_in(tmp_path / "a"), score=lambda values: None)) == 12
+
+    def fails_above(values):
+        return None if values["optimizer.learning_rate"] > 0.3 else values["optimizer.learning_rate"]
+
+    space = {"optimizer.learning_rate": "log(1e-4, 1)"}
+    found = run(oracle_in(tmp_path / "b", space=space, method="bayesian(initial=4)", trials=20), score=fails_above)
+    late = found[12:]
+    assert sum(fails_above(one) is None for one in late) < len(late) / 2
+    assert max(score for one in late if (score := fails_above(one))) > 0.1
+
+
+def test_bayesian_search_finds_the_optimum(tmp_path):
+    space = {"optimizer.learning_rate": "log(1e-4, 1)"}
+    found = run(oracle_in(tmp_path / "a", space=space, method="bayesian(initial=4)", trials=20))
+    assert max(map(score_of, found[4:])) > -0.05
+
+
+def test_damaged_state_is_named(tmp_path):
+    run(oracle_in(tmp_path / "a"), most=2)
+    (tmp_path / "a" / FILE).write_text("{")
+    with pytest.raises(RunError, match="cannot read.*oracle.json"):
+        oracle_in(tmp_path / "a")
