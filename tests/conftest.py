@@ -26,6 +26,15 @@ def cache_folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_per_worker() -> None:
+    """Compute with one thread in each of pytest's parallel workers; the processes that tests start have the default."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _frozen_garbage_collector() -> Iterator[None]:
     """Exempt what outlives a module, packages and TensorFlow's graphs, from collections: `fit` makes many of them."""
