@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from cnnrecipes._support import keras_settings
-from cnnrecipes._support.keras_registration import import_after_keras
+from cnnrecipes._support.keras_import_hook import import_after_keras
 
 __version__ = "0.1.0"
 

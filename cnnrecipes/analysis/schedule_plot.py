@@ -17,7 +17,7 @@ from cnnrecipes.data.train_subset import with_train_images
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.figures import Picture, drawable, written
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
-from cnnrecipes.optim.schedule import SCHEDULES
+from cnnrecipes.optim.schedule_registry import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.extension import extended

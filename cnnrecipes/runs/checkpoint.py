@@ -21,8 +21,8 @@ import keras
 import numpy as np
 
 from cnnrecipes.errors import RunError
+from cnnrecipes.recipe.keys_and_defaults import fixed_part, with_new_keys
 from cnnrecipes.recipe.renamed_keys import upgraded
-from cnnrecipes.recipe.tables import fixed_part, with_new_keys
 from cnnrecipes.runs import verified_npz
 from cnnrecipes.runs.train_state import TrainState
 

@@ -13,8 +13,8 @@ from cnnrecipes._support.atomic_files import is_utf8
 from cnnrecipes.data.sources.opening import recorded_name, unrecordable
 from cnnrecipes.errors import CNNRecipesWarning, DataError, RecipeError, RunError
 from cnnrecipes.optim import shortened_schedules
+from cnnrecipes.recipe.keys_and_defaults import RESUMABLE
 from cnnrecipes.recipe.schema import Recipe, dotted
-from cnnrecipes.recipe.tables import RESUMABLE
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
 from cnnrecipes.runs.run import Run

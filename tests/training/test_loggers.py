@@ -25,7 +25,7 @@ from tensorboard.util import tensor_util
 
 from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import schema
-from cnnrecipes.recipe.tables import LoggerName
+from cnnrecipes.recipe.keys_and_defaults import LoggerName
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training import loggers
 from cnnrecipes.training.callbacks.epochs import HistoryFile

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnrecipes._support import file_systems
-from cnnrecipes._support.network import why_unreachable
+from cnnrecipes._support.connectivity_check import why_unreachable
 from cnnrecipes.data.images.decode import decode_routed
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.data.sources.contents import SPLITS, Contents

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from cnnrecipes._support.network import why_unreachable
+from cnnrecipes._support.connectivity_check import why_unreachable
 from cnnrecipes.errors import ModelError, one_line
 from cnnrecipes.models.pretrained.application import Application
 from cnnrecipes.recipe import schema

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.augment import pixel_moves
+from cnnrecipes.augment import crop_flip_fusion
 from cnnrecipes.augment.apply import augment
 from cnnrecipes.augment.operation import OPERATIONS, CropWhileDecoding, Mix, parse
 
@@ -71,11 +71,11 @@ def test_fused_moves_equal_consecutive_operations(ops, channels):
     images, mean = tf.constant(IMAGES[..., :channels]), MEAN[:channels]
     specs = [parse(text) for text in ops]
     draws = [tf.constant(np.random.default_rng(op.draws).random((25, op.draws), np.float32)) for op in specs]
-    assert pixel_moves.run_length(specs) == len(ops)
+    assert crop_flip_fusion.run_length(specs) == len(ops)
     expected = images
     for op, draw in zip(specs, draws, strict=True):
         expected = op.apply(expected, draw, mean)
-    np.testing.assert_array_equal(pixel_moves.move(images, specs, draws, mean), expected)
+    np.testing.assert_array_equal(crop_flip_fusion.move(images, specs, draws, mean), expected)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_fused_moves_equal_consecutive_operations(ops, channels):
     ],
 )
 def test_operations_that_cannot_be_fused_end_a_run(ops, length):
-    assert pixel_moves.run_length([parse(text) for text in ops]) == length
+    assert crop_flip_fusion.run_length([parse(text) for text in ops]) == length
 
 
 EVERY = sorted(name for name, op in OPERATIONS.items() if not issubclass(op, (CropWhileDecoding, Mix)))

@@ -1,4 +1,4 @@
-"""Kernels on batches of pixels, compiled by XLA: one loop per image instead of a pass over memory per operation.
+"""XLA compilation of kernels on batches of pixels: one loop per image instead of a pass over memory per operation.
 
 They compute with integers (fixed-point weights), so that the values do not depend on how a compiler fuses or orders the
 operations. XLA compiles for one shape, whereas the number of images that draw a transformation varies from batch to

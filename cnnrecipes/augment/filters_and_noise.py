@@ -1,4 +1,4 @@
-"""Sharpness, Gaussian blur and additive noise."""
+"""Filters, sharpness and Gaussian blur; and additive noise."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.gather_and_select import to_uint8, where
 from cnnrecipes.augment.operation import Operation, Probability, Range, operation
-from cnnrecipes.augment.pixel_ops import to_uint8, where
 
 if TYPE_CHECKING:
     import tensorflow as tf

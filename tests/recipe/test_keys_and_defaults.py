@@ -8,9 +8,9 @@ import tomli_w
 
 import cnnrecipes as cr
 from cnnrecipes.recipe import catalog
+from cnnrecipes.recipe.keys_and_defaults import RESUMABLE, TABLES, all_keys, fixed_part
 from cnnrecipes.recipe.renamed_keys import RENAMED_KEYS, upgraded
 from cnnrecipes.recipe.schema import Recipe, json_schema
-from cnnrecipes.recipe.tables import RESUMABLE, TABLES, all_keys, fixed_part
 from cnnrecipes.recipe.toml import parse_override, tomllib
 
 BASE = catalog.load("resnet20_cifar")

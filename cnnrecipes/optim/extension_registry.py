@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cnnrecipes.optim.schedule import Shape
+from cnnrecipes.optim.schedule_registry import Shape
 from cnnrecipes.syntax.call_syntax import Call
 from cnnrecipes.syntax.registry import Registry
 

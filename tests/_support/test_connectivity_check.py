@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from cnnrecipes._support.network import why_unreachable
+from cnnrecipes._support.connectivity_check import why_unreachable
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Recipe tables as frozen, validated pydantic models, and the types of their fields."""
+"""Keys of a recipe with their types and defaults: its tables as frozen, validated pydantic models."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import to_jsonable_python
 
 from cnnrecipes.augment import operation
-from cnnrecipes.optim.extension import EXTENSIONS
-from cnnrecipes.optim.loss import LOSSES
-from cnnrecipes.optim.optimizer import OPTIMIZERS
-from cnnrecipes.optim.schedule import SCHEDULES
+from cnnrecipes.optim.extension_registry import EXTENSIONS
+from cnnrecipes.optim.loss_registry import LOSSES
+from cnnrecipes.optim.optimizer_registry import OPTIMIZERS
+from cnnrecipes.optim.schedule_registry import SCHEDULES
 from cnnrecipes.optim.weight_averages import WEIGHT_AVERAGES
 from cnnrecipes.recipe.search import Search
 from cnnrecipes.recipe.section import Section

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from cnnrecipes.optim.schedule import Factor, Floor, Piece, Schedule, Shape, ValidationSchedule, constant, schedule
+from cnnrecipes.optim.schedule_registry import (
+    Factor,
+    Floor,
+    Piece,
+    Schedule,
+    Shape,
+    ValidationSchedule,
+    constant,
+    schedule,
+)
 
 _LOWEST = 1e-12  # share of the peak below which a learning rate is not reduced
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.boxes import box_mask
+from cnnrecipes.augment.gather_and_select import fill_color, take
 from cnnrecipes.augment.operation import Fill, Operation
-from cnnrecipes.augment.pixel_ops import fill_color, take
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Lazy registration with Keras: import the module that registers custom layers right after Keras, whenever that is."""
+"""Import hook on Keras: the module that registers custom layers is imported right after Keras, whenever that is."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage, stats
 
-from cnnrecipes.augment import filters
+from cnnrecipes.augment import filters_and_noise
 from cnnrecipes.augment.operation import parse
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (4, 24, 20, 3), dtype=np.uint8)
@@ -14,7 +14,7 @@ IMAGES = np.random.default_rng(2).integers(0, 256, (4, 24, 20, 3), dtype=np.uint
 
 def test_blur_matches_scipy_gaussian_filter():
     sigmas = np.array([0.3, 0.8, 1.4, 2.0], np.float32)
-    found = filters.gaussian(tf.constant(IMAGES), tf.constant(sigmas), 6).numpy()
+    found = filters_and_noise.gaussian(tf.constant(IMAGES), tf.constant(sigmas), 6).numpy()
     for image, sigma, blurred in zip(IMAGES, sigmas, found, strict=True):
         expected = ndimage.gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="mirror", radius=(6, 6, 0))
         assert np.abs(blurred - expected).max() <= 0.501
@@ -34,7 +34,9 @@ def test_noise_is_normal_and_independent_per_image():
 
 
 def test_uniform_noise_has_uniform_values():
-    found = filters.uniform_noise(tf.zeros((4, 64, 64, 3), tf.uint8), tf.constant([[0.1, 0.2]] * 2 + [[0.3, 0.4]] * 2))
+    found = filters_and_noise.uniform_noise(
+        tf.zeros((4, 64, 64, 3), tf.uint8), tf.constant([[0.1, 0.2]] * 2 + [[0.3, 0.4]] * 2)
+    )
     counts = np.bincount(found.numpy().ravel(), minlength=256)
     assert len(counts) == 256
     assert stats.chisquare(counts / 2).pvalue > 1e-4  # two pairs of equal images
