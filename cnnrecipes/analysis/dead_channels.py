@@ -13,8 +13,8 @@ import tensorflow as tf
 from cnnrecipes.analysis.batch import batch_for
 from cnnrecipes.models.graph import Call, calls, parameters, run
 from cnnrecipes.models.layer_kinds import activation
-from cnnrecipes.models.restored import restored
-from cnnrecipes.models.small_steps import MOST_STEPS, small_step
+from cnnrecipes.models.small_gradient_steps import MOST_STEPS, small_step
+from cnnrecipes.models.variable_snapshot import restored
 
 COLUMNS = ("layer", "dead", "channels", "reason", "remedy")
 

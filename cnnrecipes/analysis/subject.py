@@ -14,11 +14,11 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Images
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
-from cnnrecipes.data.sources.data_source import Absent
+from cnnrecipes.data.sources.data_source_base import Absent
 from cnnrecipes.data.sources.opening import UNSPLIT, absent
-from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.data.unreadable_files import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.errors import DataError, RecipeError, UnknownNameError, one_line
 from cnnrecipes.figures import label_words
 from cnnrecipes.recipe import catalog

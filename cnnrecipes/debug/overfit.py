@@ -30,7 +30,7 @@ from cnnrecipes.debug.verdict import OverfitResult
 from cnnrecipes.debug.without_dropout import without_dropout
 from cnnrecipes.errors import DataError
 from cnnrecipes.keras_optim.recipe_loss import RecipeLoss
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnrecipes.data.readable import open_readable
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.data.train_subset import with_train_images
+from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.debug.split_predictions import (
     has_batch_statistics,
     predictions,

@@ -27,7 +27,7 @@ from cnnrecipes.debug.checks.update import check_update
 from cnnrecipes.debug.examples import balanced_positions, read_examples, read_images, training_batches
 from cnnrecipes.debug.subject import GivenModelPlan, opened_subject
 from cnnrecipes.errors import counted
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from cnnrecipes._support.progress import watch
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 from cnnrecipes.runs.train_state import TrainState
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.train_model import TrainModel

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training.model_plan import ModelPlan

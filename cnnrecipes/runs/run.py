@@ -16,9 +16,9 @@ from filelock import FileLock, Timeout
 
 from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes.data.images.pixel_values import say_or_warn
-from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.data.sources.opening import UNSPLIT
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
+from cnnrecipes.data.unreadable_files import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from cnnrecipes._support.console import printable, printable_list
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.display import parameters_text
 from cnnrecipes.training.distributed.devices import Devices

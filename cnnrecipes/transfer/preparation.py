@@ -11,7 +11,7 @@ import keras
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import CNNRecipesWarning, ModelError, TrainingError
-from cnnrecipes.models.pretrained.probe import preprocessing_mismatch
+from cnnrecipes.models.pretrained.preprocessing_mismatch import preprocessing_mismatch
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.training.model_plan import ModelPlan

@@ -10,7 +10,7 @@ from pathlib import PurePath
 import numpy as np
 
 from cnnrecipes._support.console import printable
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
 from cnnrecipes.errors import counted
 

@@ -11,8 +11,8 @@ from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
 from cnnrecipes.debug.checks.forward import LossFunction, layer_of, scale_of, unscaled_gradients
 from cnnrecipes.errors import counted, listed
 from cnnrecipes.models.graph import parameters
-from cnnrecipes.models.restored import restored
-from cnnrecipes.models.small_steps import MOST_STEPS, small_step
+from cnnrecipes.models.small_gradient_steps import MOST_STEPS, small_step
+from cnnrecipes.models.variable_snapshot import restored
 
 _SHOWN = 4  # layers that a message names
 _VANISHED = 1e-7  # of the largest root mean square of a layer's gradient

@@ -9,7 +9,7 @@ import tensorflow as tf
 from cnnrecipes.debug.checks.forward import LossFunction, layer_of, loss_and_gradients
 from cnnrecipes.errors import ModelError, TrainingError
 from cnnrecipes.models.graph import calls, parameters, run
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 
 
 def require_model(model: keras.Model | None) -> None:

@@ -9,8 +9,8 @@ import tensorflow as tf
 from cnnrecipes.debug.checks.check import FAIL, OK, WARNING, Check
 from cnnrecipes.debug.checks.forward import LossFunction, logits_of, loss_and_gradients
 from cnnrecipes.models.graph import all_layers
-from cnnrecipes.models.restored import restored
-from cnnrecipes.models.small_steps import MOST_STEPS, small_step
+from cnnrecipes.models.small_gradient_steps import MOST_STEPS, small_step
+from cnnrecipes.models.variable_snapshot import restored
 
 _CONSTANT, _WEAK = 1e-6, 1e-3  # spread of the logits over images, relative to their size
 _ROUNDING = 1e-3  # difference of logits that rounding in other orders may explain, relative to their size

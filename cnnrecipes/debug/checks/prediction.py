@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.data.images.decode import decode
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.debug.checks.check import FAIL, OK, WARNING, Check
 from cnnrecipes.runs.artifact import Artifact, softmax
 from cnnrecipes.training import precision

@@ -12,8 +12,8 @@ from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
 from cnnrecipes.debug.checks.forward import LossFunction, unscaled_gradients
 from cnnrecipes.debug.checks.losses import loss_range
 from cnnrecipes.models.graph import all_layers
-from cnnrecipes.models.restored import Snapshot, restored
-from cnnrecipes.models.small_steps import small_step
+from cnnrecipes.models.small_gradient_steps import small_step
+from cnnrecipes.models.variable_snapshot import Snapshot, restored
 
 _LOWER = 8  # lower rates that are tried where the loss rises, each a tenth of the one before
 _HIGHEST = 10.0  # rate up to which higher ones are tried where the loss does not move, each ten times the one before

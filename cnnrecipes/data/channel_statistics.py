@@ -13,7 +13,7 @@ from cnnrecipes._support.progress import watch
 from cnnrecipes.data.batching import EVALUATION_BATCH, arrays
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.recipe import schema
 

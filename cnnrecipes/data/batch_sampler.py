@@ -1,4 +1,4 @@
-"""Places of training batches: which examples a step shows, in which order, with which keys of the augmentation.
+"""Batch sampler: which examples a training step shows, in which order, with which keys of the augmentation.
 
 A place is an example at a position of a batch. There is no state: all is computed from the number of the step.
 """
@@ -12,7 +12,7 @@ import tensorflow as tf
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix, parse_list
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.order import Balanced, Permutations, showings
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import schema
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from cnnrecipes.models.pretrained.weight_files import LayerArrays, ordered_weights
+from cnnrecipes.models.architecture_sizes import SIZES
+from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, ordered_weights
 from cnnrecipes.models.registry import ARCHITECTURES, find
-from cnnrecipes.models.sizes import SIZES
 from cnnrecipes.recipe import schema
 
 

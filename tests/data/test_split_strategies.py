@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.data.split import by_content, fold, fold_by_content, grouped, stratified
+from cnnrecipes.data.split_strategies import by_content, fold, fold_by_content, grouped, stratified
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import DataError, RecipeError
 from cnnrecipes.keras_optim.recipe_loss import RecipeLoss, class_weights

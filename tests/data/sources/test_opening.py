@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnrecipes.data.channel_statistics import split_statistics
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.sources.opening import open_source, recorded_name
-from cnnrecipes.data.split import stratified
-from cnnrecipes.data.split_statistics import split_statistics
+from cnnrecipes.data.split_strategies import stratified
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data

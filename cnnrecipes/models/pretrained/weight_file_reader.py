@@ -1,4 +1,4 @@
-"""Weight files of pretrained backbones: the arrays of `.weights.h5`, legacy `.h5` and `.keras` files by layer."""
+"""Reader of pretrained weight files: the arrays of `.weights.h5`, legacy `.h5` and `.keras` files by layer."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from cnnrecipes.data.audit.file_info import FileInfo, inspect_files, inspect_ima
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
 from cnnrecipes.data.sources.class_problems import class_problems
 from cnnrecipes.data.sources.opening import open_for_evaluation, open_own_splits
-from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.errors import CNNRecipesWarning, DataError, counted
 from cnnrecipes.recipe import schema

@@ -19,11 +19,11 @@ import cnnrecipes as cr
 from cnnrecipes import analysis
 from cnnrecipes.cli.app import app
 from cnnrecipes.data.audit import file_info
-from cnnrecipes.data.readable import inspect_source, open_readable
 from cnnrecipes.data.sources.opening import open_own_splits
-from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.data.sources.tfds_records import RecordImages, open_records
+from cnnrecipes.data.unreadable_files import inspect_source, open_readable
 from cnnrecipes.recipe.schema import Data
 
 CHANGES = {"data.image_size": 16, "data.batch_size": 8, "model.name": "resnet8", "train.epochs": 1}

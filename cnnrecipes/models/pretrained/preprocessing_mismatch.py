@@ -1,4 +1,4 @@
-"""Probe of the preprocessing: do the first layers of a pretrained model see images as in its pretraining?
+"""Detection of a preprocessing mismatch: do the first layers see images as in the pretraining of their weights?
 
 A batch norm keeps the mean and variance of its input over the pretraining. Images that are scaled twice, or that are in
 0..1 instead of 0..255, have other statistics there by orders of magnitude.

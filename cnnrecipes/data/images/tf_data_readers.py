@@ -17,7 +17,7 @@ from cnnrecipes.data.images.decoded_cache import DecodedImages
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedStore
 from cnnrecipes.data.images.random_crop import crop_batch, crop_file, crop_image
 from cnnrecipes.data.images.releasable_functions import Handles
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.recipe import schema
 
 Shape = tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""Restoration of variables after experiments on a model: weights, moving statistics, random states, slots."""
+"""Snapshot of variables, restored after experiments on a model: weights, moving statistics, random states, slots."""
 
 from __future__ import annotations
 

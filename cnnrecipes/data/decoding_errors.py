@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cnnrecipes.data.images.decode import decode, reason
 from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import schema
 

@@ -1,4 +1,4 @@
-"""A data set in memory: class names and splits, with random access to examples.
+"""A data set with random access to its examples: class names, splits, and images as arrays or encoded files.
 
 The images are stored once: uint8 arrays as given, encoded files as paths (or as bytes, from TFDS). A split is an array
 of positions in them.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cnnrecipes.models.architecture_sizes import SIZES
 from cnnrecipes.models.registry import ARCHITECTURES
-from cnnrecipes.models.sizes import SIZES
 
 
 def model_table() -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.models import ARCHITECTURES, model_table
-from cnnrecipes.models.sizes import SIZES
+from cnnrecipes.models.architecture_sizes import SIZES
 
 
 def test_every_architecture_has_a_row_with_its_size():

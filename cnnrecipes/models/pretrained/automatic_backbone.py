@@ -12,10 +12,10 @@ from typing import Any
 import keras
 
 from cnnrecipes.errors import ModelError
-from cnnrecipes.models.pretrained import weight_files
-from cnnrecipes.models.pretrained.weight_files import LayerArrays
+from cnnrecipes.models.architecture_sizes import SIZES
+from cnnrecipes.models.pretrained import weight_file_reader
+from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays
 from cnnrecipes.models.registry import ARCHITECTURES, applications, find
-from cnnrecipes.models.sizes import SIZES
 from cnnrecipes.recipe import schema
 
 AUTO = "auto"
@@ -36,14 +36,14 @@ def resolved(spec: schema.Model) -> schema.Model:
         return spec
     if spec.weights in ("none", "imagenet"):
         return spec.model_copy(update={"name": ON_GPU if _has_gpu() else ON_CPU})
-    path = weight_files.locate(spec.weights)
-    if weight_files.is_model(path) and (table := _recorded(path)):
+    path = weight_file_reader.locate(spec.weights)
+    if weight_file_reader.is_model(path) and (table := _recorded(path)):
         kept = {key: value for key, value in table.items() if key not in ("weights", "head", "dropout")}
         return spec.model_copy(update=schema.model_spec(kept.pop("name"), **kept).model_dump(exclude_unset=True))
-    if weight_files.is_model(path):
-        found = weight_files.model_arrays(weight_files.load_model(path))
+    if weight_file_reader.is_model(path):
+        found = weight_file_reader.model_arrays(weight_file_reader.load_model(path))
     else:
-        found = weight_files.read_arrays(path, _stock(ON_CPU, 1.0))
+        found = weight_file_reader.read_arrays(path, _stock(ON_CPU, 1.0))
     return spec.model_copy(update=_owner(found, spec.weights))
 
 
