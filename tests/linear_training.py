@@ -21,8 +21,8 @@ from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.train_job import TrainJob, compile_model
-from cnnrecipes.training.train_model import TrainModel
 from cnnrecipes.training.trainer import Outcome, Trainer
+from cnnrecipes.training.training_step import TrainModel
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(150) % 3

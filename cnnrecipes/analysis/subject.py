@@ -25,7 +25,7 @@ from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Data, Recipe
 from cnnrecipes.runs.run import Run, load
 from cnnrecipes.training.seeding import seeded
-from cnnrecipes.training.start import with_backbone
+from cnnrecipes.training.start_or_resume import with_backbone
 
 # Statistics of uniform noise, 0..255, which replaces missing images.
 NOISE_MEAN, NOISE_STD = 127.5, 255 / 12**0.5

@@ -37,7 +37,7 @@ from cnnrecipes.runs.checkpoint import Fingerprint
 from cnnrecipes.runs.evaluation import images_digest
 from cnnrecipes.runs.records import FAILURE, read_failure
 from cnnrecipes.runs.run import Run
-from cnnrecipes.training.start import complete_recipe
+from cnnrecipes.training.start_or_resume import complete_recipe
 
 PLAN = "plan.json"
 

@@ -18,7 +18,7 @@ from cnnrecipes.errors import RecipeError, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe, dotted
 from cnnrecipes.runs.run import Run, check_place
-from cnnrecipes.training.start import complete_recipe
+from cnnrecipes.training.start_or_resume import complete_recipe
 from cnnrecipes.transfer.learning_curves import curve_table
 
 REPEATS = 3

@@ -22,7 +22,7 @@ from cnnrecipes.data.unreadable_files import open_readable, open_readable_for_ev
 from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
-from cnnrecipes.runs import display, records, unfinished, watch_records
+from cnnrecipes.runs import display, records, unfinished_run_model, watch_records
 from cnnrecipes.runs.artifact import Artifact, Prediction
 from cnnrecipes.runs.environment import environment
 from cnnrecipes.runs.evaluation import Answers, answers, evaluate
@@ -168,8 +168,8 @@ class Run:
             RunError: the artifact is missing or damaged.
         """
         if self._artifact is None:
-            if not (self.folder / "model.keras").exists() and (self.folder / unfinished.FILE).is_file():
-                found, message = unfinished.best_so_far(self.folder, self.recipe)
+            if not (self.folder / "model.keras").exists() and (self.folder / unfinished_run_model.FILE).is_file():
+                found, message = unfinished_run_model.best_so_far(self.folder, self.recipe)
                 warnings.warn(message, CNNRecipesWarning, stacklevel=3)
                 return found  # not cached, since the training may continue
             self._artifact = Artifact.load(self.folder / "model.keras")

@@ -25,10 +25,10 @@ from cnnrecipes.recipe.search import Search as SearchTable
 from cnnrecipes.recipe.space import flat_space
 from cnnrecipes.runs.run import check_place
 from cnnrecipes.training import preflight
+from cnnrecipes.tuning.best_trial_retraining import conclude, is_concluded, retrain
 from cnnrecipes.tuning.display.live import live_table
 from cnnrecipes.tuning.display.page import PAGE
 from cnnrecipes.tuning.display.page_writer import PageWriter
-from cnnrecipes.tuning.ending import conclude, is_concluded, retrain
 from cnnrecipes.tuning.loop import run_trials
 from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.oracles import open_oracle

@@ -23,7 +23,7 @@ from cnnrecipes.analysis import cost
 from cnnrecipes.cli import tables
 from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.audit.report import Report
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.transfer.choice import FEW, MANY, choose
+from cnnrecipes.transfer.automatic_method import FEW, MANY, choose
 
 
 @pytest.mark.parametrize(

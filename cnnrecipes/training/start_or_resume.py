@@ -1,4 +1,4 @@
-"""Start of a training: random weights, given weights, or a checkpoint."""
+"""Start or resume of a training: random weights, given weights, or a checkpoint."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ import pytest
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.checkpoint import FOLDER, Checkpoint, Fingerprint
 from cnnrecipes.runs.run import Run
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.weights import START
-from cnnrecipes.training.start import find_start
+from cnnrecipes.training.start_or_resume import find_start
 
 GIVEN = "/runs/old/model.keras"
 

@@ -22,7 +22,7 @@ import tensorflow as tf
 from cnnrecipes._support.atomic_files import write_text, write_whole
 from cnnrecipes.data.batching import EVALUATION_BATCH
 from cnnrecipes.errors import TrainingError, WriteError
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.weights import write_weights
 
 

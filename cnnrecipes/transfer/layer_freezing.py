@@ -1,4 +1,4 @@
-"""Layers of a classifier by stage, and which of them a fine-tuning trains."""
+"""Freezing of layers by stage: which layers a fine-tuning trains, and at which learning rates."""
 
 from __future__ import annotations
 

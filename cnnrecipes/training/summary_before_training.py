@@ -13,7 +13,7 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.display import parameters_text
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.train_job import TrainJob
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.training_step import TrainModel
 
 LABEL = 9  # characters of a label with the space behind it
 _NAMED = 6  # classes that are listed by name

@@ -1,4 +1,4 @@
-"""The model in training: the training step of Keras' `fit`, with several steps per execution."""
+"""The training step of Keras' `fit`, in the model that is trained, with several steps per execution."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule
 from cnnrecipes.optim.weight_averages import WeightAverage
 from cnnrecipes.runs.checkpoint import MODEL
-from cnnrecipes.runs.train_state import TrainState
-from cnnrecipes.training.distributed import replicas
+from cnnrecipes.runs.training_progress import TrainState
+from cnnrecipes.training.distributed import all_reduce
 
 METRICS = ("loss", "accuracy")
 
@@ -159,7 +159,7 @@ class TrainModel(keras.Model):
         """Run one training step on a batch of augmented images and their labels."""
         images, labels = data
         loss, logits, gradients = self.loss_and_gradients(images, labels)
-        replicas.average_statistics(self.inner)
+        all_reduce.average_statistics(self.inner)
         self._rate.assign(keras.ops.cast(self.optimizer.learning_rate, "float32"))
         self.update(gradients)
         self._loss.update_state(loss)
@@ -174,7 +174,7 @@ class TrainModel(keras.Model):
         Args:
             gradients: those of this device, one for each trainable variable.
         """
-        self.optimizer.apply(replicas.summed(gradients), self.inner.trainable_variables)
+        self.optimizer.apply(all_reduce.summed(gradients), self.inner.trainable_variables)
         for average in self._averages:
             average.update(self._done.value)
 

@@ -19,9 +19,7 @@ from cnnrecipes.errors import RecipeError
 from cnnrecipes.models import layers_by_stage
 from cnnrecipes.optim.layer_rates import layer_rates
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
-from cnnrecipes.transfer.plan import TransferPlan
-from cnnrecipes.transfer.split_model import SplitModel
-from cnnrecipes.transfer.stages import (
+from cnnrecipes.transfer.layer_freezing import (
     HEAD,
     freeze,
     frozen_stages,
@@ -29,6 +27,8 @@ from cnnrecipes.transfer.stages import (
     tensors_above,
     use_moving_statistics,
 )
+from cnnrecipes.transfer.plan import TransferPlan
+from cnnrecipes.transfer.split_model import SplitModel
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from cnnrecipes.models import layers_by_stage
 from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.train_job import TrainJob
-from cnnrecipes.transfer.finetune import FinetunePlan
-from cnnrecipes.transfer.stages import stage_rates
+from cnnrecipes.transfer.fine_tuning import FinetunePlan
+from cnnrecipes.transfer.layer_freezing import stage_rates
 from cnnrecipes.verify.resume_check import differences
 
 

@@ -12,7 +12,7 @@ from cnnrecipes.training import preflight
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
-from cnnrecipes.training.start import Start
+from cnnrecipes.training.start_or_resume import Start
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.transfer.preparation import prepare
 

@@ -1,4 +1,4 @@
-"""The end of a search: the best trials are trained again with other seeds, and the test split is read for the winner.
+"""Retraining of a search's best trials with other seeds; then the test split is read for the winner.
 
 The score of the best of many trials is too high: it was selected for its luck too. Trainings with seeds that the search
 did not use show what remains.
@@ -25,7 +25,7 @@ from cnnrecipes.fit import train_from
 from cnnrecipes.runs.evaluation import evaluate
 from cnnrecipes.runs.run import Run
 from cnnrecipes.training import run_folder
-from cnnrecipes.training.start import find_start
+from cnnrecipes.training.start_or_resume import find_start
 from cnnrecipes.tuning.display.page_writer import PageWriter
 from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.records import RETRAINED, Trial, name_of

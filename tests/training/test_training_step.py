@@ -14,8 +14,8 @@ from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs.train_state import TrainState
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.runs.training_progress import TrainState
+from cnnrecipes.training.training_step import TrainModel
 
 RANDOM = np.random.default_rng(0)
 ARRAYS = (RANDOM.integers(0, 256, (40, 12, 12, 3), dtype=np.uint8), np.arange(40) % 4)

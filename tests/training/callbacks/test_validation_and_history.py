@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.weights import read_weights
-from cnnrecipes.training.callbacks.epochs import BestWeights
+from cnnrecipes.training.callbacks.validation_and_history import BestWeights
 
 
 def test_best_epoch_has_highest_accuracy_then_lowest_loss(tmp_path):
