@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cnnrecipes.comparison.result import Comparison
     from cnnrecipes.data.audit.report import Report
     from cnnrecipes.debug.checks.check import Check
-    from cnnrecipes.debug.rate_cells import RateGrid
+    from cnnrecipes.debug.rate_grid_result import RateGrid
     from cnnrecipes.debug.rate_sweep import RateSweep
     from cnnrecipes.runs.artifact import Prediction
     from cnnrecipes.runs.run import Run

@@ -22,7 +22,7 @@ from cnnrecipes._support.console import silent
 from cnnrecipes.comparison import code_version
 from cnnrecipes.comparison.variants import Variant
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.debug.subject import opened_subject
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.errors import (
     CNNRecipesError,
     CNNRecipesWarning,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.debug.checks.forward import LossFunction
+from cnnrecipes.debug.checks.forward_backward_passes import LossFunction
 from cnnrecipes.models.variable_snapshot import Snapshot
 
 WINDOW = 10  # steps after which the rate of the search may change

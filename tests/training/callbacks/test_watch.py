@@ -20,8 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import cnnrecipes as cr
-from cnnrecipes.analysis.activations import activation_statistics
-from cnnrecipes.debug.subject import opened_subject
+from cnnrecipes.analysis.activation_statistics import activation_statistics
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.watch_findings import worst_layer
 from cnnrecipes.errors import Interrupted, RecipeError, RunError, TrainingError
 from cnnrecipes.recipe import catalog

@@ -11,7 +11,7 @@ import tensorflow as tf
 from scipy.optimize import minimize
 
 from cnnrecipes.debug.checks.check import FAIL, OK, WARNING, Check
-from cnnrecipes.debug.checks.forward import LossFunction, logits_of
+from cnnrecipes.debug.checks.forward_backward_passes import LossFunction, logits_of
 from cnnrecipes.errors import ModelError
 from cnnrecipes.models.graph import calls
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.analysis.activations import activation_statistics
+from cnnrecipes.analysis.activation_statistics import activation_statistics
 
 L = keras.layers
 

@@ -9,8 +9,8 @@ import numpy as np
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
-from cnnrecipes.debug.checks.image_features import LARGEST, patch_features, pixel_features, standardized
 from cnnrecipes.debug.checks.label_probe import UNKNOWN, Relation, neighbor_ratio, relations
+from cnnrecipes.debug.checks.pixel_and_patch_features import LARGEST, patch_features, pixel_features, standardized
 from cnnrecipes.debug.examples import read_images
 
 NAME = "labels fit images"

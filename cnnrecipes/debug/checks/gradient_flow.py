@@ -1,4 +1,4 @@
-"""Checks of the gradients: does one reach every layer, and which layers are frozen?"""
+"""Checks of the gradient flow: does a gradient reach every layer, and which layers are frozen?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
-from cnnrecipes.debug.checks.forward import LossFunction, layer_of, scale_of, unscaled_gradients
+from cnnrecipes.debug.checks.forward_backward_passes import LossFunction, layer_of, scale_of, unscaled_gradients
 from cnnrecipes.errors import counted, listed
 from cnnrecipes.models.graph import parameters
 from cnnrecipes.models.small_gradient_steps import MOST_STEPS, small_step

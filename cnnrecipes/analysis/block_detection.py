@@ -1,4 +1,4 @@
-"""Outline of a model as stages and blocks, derived from its graph.
+"""Detection of the stages and blocks of a model from its graph.
 
 A call on every path through the graph is a cut. Between two cuts there is either nothing or a block of branches, which
 the second cut merges. Branches are divided recursively.
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import keras
 
 from cnnrecipes.analysis.cost import cost, multiply_adds
-from cnnrecipes.analysis.grouping import is_map, stages
 from cnnrecipes.analysis.layer_descriptions import opens_line, words
+from cnnrecipes.analysis.stage_grouping import is_map, stages
 from cnnrecipes.models.graph import Call, calls
 from cnnrecipes.models.layer_kinds import is_norm
 

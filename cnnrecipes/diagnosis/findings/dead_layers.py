@@ -1,4 +1,4 @@
-"""Layers that the watch of a training shows to be dead or hardly updated."""
+"""Dead layers: those that the watch of a training shows to be dead or hardly updated."""
 
 from __future__ import annotations
 

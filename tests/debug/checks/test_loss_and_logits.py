@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from broken_models import IMAGES, LABELS, ClassNumber, OfProbabilities, SquaredError, WrongSign, network, one_hot
 
-from cnnrecipes.debug.checks.losses import check_initial_loss, check_logits, check_loss, loss_range
+from cnnrecipes.debug.checks.loss_and_logits import check_initial_loss, check_logits, check_loss, loss_range
 from cnnrecipes.keras_optim.recipe_loss import RecipeLoss
 
 TARGETS = one_hot(LABELS[:20])

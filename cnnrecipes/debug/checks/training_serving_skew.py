@@ -1,4 +1,4 @@
-"""Check that the evaluation of the training pipeline equals the prediction of the artifact."""
+"""Check for training-serving skew: the evaluation in the training pipeline equals the artifact's prediction."""
 
 from __future__ import annotations
 

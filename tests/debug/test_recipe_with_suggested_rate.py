@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnrecipes.debug.rate_recipe import check_recipe_path, write_recipe
+from cnnrecipes.debug.recipe_with_suggested_rate import check_recipe_path, write_recipe
 from cnnrecipes.errors import RecipeError, WriteError
 from cnnrecipes.recipe import catalog
 

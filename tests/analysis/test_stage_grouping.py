@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import pytest
 
-from cnnrecipes.analysis.grouping import stages
+from cnnrecipes.analysis.stage_grouping import stages
 from cnnrecipes.models.graph import calls
 
 L = keras.layers

@@ -6,8 +6,8 @@ import keras
 import pytest
 
 import cnnrecipes as cr
+from cnnrecipes.analysis.block_detection import Block, outline
 from cnnrecipes.analysis.cost import cost
-from cnnrecipes.analysis.outline import Block, outline
 
 L = keras.layers
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from broken_models import SMALL
 
 import cnnrecipes as cr
-from cnnrecipes.debug.subject import opened_subject
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.training.seeding import undisturbed_random_numbers
 

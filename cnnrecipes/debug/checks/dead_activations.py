@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from cnnrecipes.analysis.activations import activation_statistics
+from cnnrecipes.analysis.activation_statistics import activation_statistics
 from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
 from cnnrecipes.errors import ModelError, counted, listed
 

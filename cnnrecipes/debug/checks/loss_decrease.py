@@ -1,4 +1,4 @@
-"""Check of the update: a step of the optimizer lowers the loss on its own batch."""
+"""Check of the loss decrease: a step of the optimizer lowers the loss on its own batch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
-from cnnrecipes.debug.checks.forward import LossFunction, unscaled_gradients
-from cnnrecipes.debug.checks.losses import loss_range
+from cnnrecipes.debug.checks.forward_backward_passes import LossFunction, unscaled_gradients
+from cnnrecipes.debug.checks.loss_and_logits import loss_range
 from cnnrecipes.models.graph import all_layers
 from cnnrecipes.models.small_gradient_steps import small_step
 from cnnrecipes.models.variable_snapshot import Snapshot, restored

@@ -8,7 +8,7 @@ import tensorflow as tf
 from broken_models import IMAGES, LABELS, network, one_hot
 
 import cnnrecipes as cr
-from cnnrecipes.debug.checks.gradients import check_frozen, check_gradients
+from cnnrecipes.debug.checks.gradient_flow import check_frozen, check_gradients
 from cnnrecipes.keras_optim.recipe_loss import RecipeLoss
 
 INPUTS, TARGETS = IMAGES[:16], one_hot(LABELS[:16])

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes.debug.checks.check import FAIL, OK, WARNING, Check
-from cnnrecipes.debug.checks.forward import LossFunction, logits_of, loss_and_gradients
+from cnnrecipes.debug.checks.forward_backward_passes import LossFunction, logits_of, loss_and_gradients
 from cnnrecipes.models.graph import all_layers
 from cnnrecipes.models.small_gradient_steps import MOST_STEPS, small_step
 from cnnrecipes.models.variable_snapshot import restored
