@@ -35,7 +35,7 @@ _PUBLIC = {
     "compare": "cnnrecipes.compare",
     "compare_runs": "cnnrecipes.compare",
     "Comparison": "cnnrecipes.compare",
-    "training_curve": "cnnrecipes.comparison.training_curve",
+    "training_curve": "cnnrecipes.comparison.learning_curve_by_training",
     "launch": "cnnrecipes.training.distributed.launcher",
     "diagnose": "cnnrecipes.debug.diagnose",
     "resume_check": "cnnrecipes.verify.resume_check",

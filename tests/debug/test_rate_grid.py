@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.cli.tables import print_rate_grid
+from cnnrecipes.cli.result_printing import print_rate_grid
 from cnnrecipes.debug.rate_grid_plot import plot_grid
 from cnnrecipes.debug.rate_grid_result import Cell, RateGrid
 from cnnrecipes.errors import DataError, RecipeError, TrainingError

@@ -1,4 +1,4 @@
-"""Summary of an experiment: a table of the last epochs."""
+"""Summary table of an experiment: loss and accuracy in the last epoch of each case."""
 
 from __future__ import annotations
 

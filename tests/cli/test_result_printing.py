@@ -7,14 +7,14 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from cnnrecipes.cli import tables
+from cnnrecipes.cli import result_printing
 from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.audit.report import Report
 
 
 def test_report_escapes_class_names_and_files(monkeypatch):
     text = io.StringIO()
-    monkeypatch.setattr(tables, "out", Console(file=text, force_terminal=False, soft_wrap=True))
+    monkeypatch.setattr(result_printing, "out", Console(file=text, force_terminal=False, soft_wrap=True))
 
     report = Report(
         name="photos",
@@ -23,7 +23,7 @@ def test_report_escapes_class_names_and_files(monkeypatch):
         unreadable={"new\nline.jpg": "[link=x]damaged"},
         trainable=True,
     )
-    tables.print_report(report)
+    result_printing.print_report(report)
     shown = text.getvalue()
     assert "[bold red]x" in shown
     assert r"\x1b[31mred" in shown

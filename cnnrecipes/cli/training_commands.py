@@ -10,7 +10,7 @@ import typer
 import cnnrecipes
 from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow
-from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli import completion, result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
@@ -50,7 +50,7 @@ def fit(
     where = {"workdir": workdir, "name": name, "seed": seed}
     # mypy takes `cnnrecipes.fit` for the module of that name; it is the function (see cnnrecipes/__init__.py).
     run = cnnrecipes.fit(spec, data, **where, progress=not quiet, **keys)  # type: ignore[operator]
-    tables.print_result(run, quiet)
+    result_printing.print_result(run, quiet)
 
 
 @command("resume", group=GROUP)
@@ -73,7 +73,7 @@ def resume(
     """
     keys = overrides(changes)
     import_tensorflow()
-    tables.print_result(cnnrecipes.resume(run, data, progress=not quiet, **keys), quiet)
+    result_printing.print_result(cnnrecipes.resume(run, data, progress=not quiet, **keys), quiet)
 
 
 @command("extend", group=GROUP)
@@ -112,7 +112,7 @@ def extend(
         print_picture(picture, quiet)
     if not draw_only:
         new = cnnrecipes.extend(run, epochs, **how, data=data, workdir=workdir, progress=not quiet)
-        tables.print_result(new, quiet)
+        result_printing.print_result(new, quiet)
 
 
 @command("plot-schedule", group=GROUP)

@@ -10,7 +10,7 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, printable
-from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli import completion, result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import AverageOption, JsonOption, TTAOption
 from cnnrecipes.cli.output import print_json
@@ -43,7 +43,7 @@ def evaluate(
     """
     import_tensorflow()
     metrics = cnnrecipes.Run.open(run).evaluate(data=data, split=split, tta=tta or None, average=average)
-    print_json(metrics) if as_json else tables.print_evaluation(metrics)
+    print_json(metrics) if as_json else result_printing.print_evaluation(metrics)
 
 
 @command("predict", group=GROUP)
@@ -67,7 +67,7 @@ def predict(
     if as_json:
         print_json({one.file: one.probabilities for one in predictions})
     else:
-        tables.print_predictions(predictions)
+        result_printing.print_predictions(predictions)
     for why in unreadable.values():
         print(f"cnnrecipes: {printable(one_line(why))}", file=sys.stderr)
     raise typer.Exit(2 if not predictions else 1 if unreadable else 0)

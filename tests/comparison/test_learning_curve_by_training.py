@@ -7,7 +7,7 @@ import json
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.comparison.training_curve import _variant
+from cnnrecipes.comparison.learning_curve_by_training import _variant
 from cnnrecipes.errors import DataError, RecipeError
 from cnnrecipes.recipe import catalog
 
