@@ -27,7 +27,7 @@ from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs.run import Run
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.train_job import TrainJob

@@ -32,7 +32,7 @@ def ours() -> list[float]:
     """Seconds of each epoch by `cnnrecipes.fit`."""
     side_by_side.import_for("cnnrecipes")
     import cnnrecipes as cr
-    from cnnrecipes.training.callbacks.epochs import EpochMetrics
+    from cnnrecipes.training.callbacks.validation_and_history import EpochMetrics
 
     times, begin = [], EpochMetrics.on_epoch_begin
 

@@ -41,9 +41,9 @@ def keras_steps(contender: str, name: str) -> list[float]:
     from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
     from cnnrecipes.keras_optim.recipe_schedule import build_schedule
     from cnnrecipes.layers.norm import EPSILON, MOMENTUM
-    from cnnrecipes.runs.train_state import TrainState
+    from cnnrecipes.runs.training_progress import TrainState
     from cnnrecipes.training.train_job import compile_model
-    from cnnrecipes.training.train_model import TrainModel
+    from cnnrecipes.training.training_step import TrainModel
 
     options = {"input_shape": (size, size, 3), "classes": classes, "stem": "cifar" if name == "resnet18" else None}
     whole = cr.Recipe.from_dict(

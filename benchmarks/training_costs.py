@@ -83,7 +83,7 @@ def checkpoint_cost(rounds: int) -> str:
     """Seconds that a checkpoint takes from the steps."""
     import cnnrecipes  # noqa: F401
     from cnnrecipes.runs import checkpoint
-    from cnnrecipes.runs.train_state import TrainState
+    from cnnrecipes.runs.training_progress import TrainState
 
     job, step = prepared()
     for _ in range(3):
@@ -112,7 +112,7 @@ def logging_cost() -> str:
     """Share of a training that is spent in what writes and prints."""
     import cnnrecipes as cr
     from cnnrecipes.training import loggers
-    from cnnrecipes.training.callbacks import epochs, progress
+    from cnnrecipes.training.callbacks import progress, validation_and_history
 
     spent = {"seconds": 0.0}
 
@@ -126,7 +126,12 @@ def logging_cost() -> str:
 
         return wrapped
 
-    for cls in (loggers.TensorBoardLogger, epochs.HistoryFile, progress.ProgressDisplay, epochs.EpochMetrics):
+    for cls in (
+        loggers.TensorBoardLogger,
+        validation_and_history.HistoryFile,
+        progress.ProgressDisplay,
+        validation_and_history.EpochMetrics,
+    ):
         for name in ("on_train_batch_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin"):
             setattr(cls, name, timed(getattr(cls, name)))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
@@ -155,7 +160,7 @@ def peak(contender: str) -> float:
     """MiB of a process that trains two epochs of eight steps."""
     side_by_side.import_for("cnnrecipes")
     import cnnrecipes as cr
-    from cnnrecipes.training.callbacks.epochs import peak_memory
+    from cnnrecipes.training.callbacks.validation_and_history import peak_memory
 
     images, labels = arrays(8)
     if contender != "keras":

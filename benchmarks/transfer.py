@@ -62,12 +62,12 @@ def pipeline(case: dict, **transfer):
 
 def our_model(case: dict, contender: str):
     """The compiled model in training of cnnrecipes."""
-    from cnnrecipes.runs.train_state import TrainState
+    from cnnrecipes.runs.training_progress import TrainState
     from cnnrecipes.training.distributed.devices import Devices
     from cnnrecipes.training.model_plan import ModelPlan
     from cnnrecipes.training.train_job import TrainJob
     from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
-    from cnnrecipes.transfer.finetune import FinetunePlan, SuffixPlan, divided
+    from cnnrecipes.transfer.fine_tuning import FinetunePlan, SuffixPlan, divided
 
     parts = contender in ("frozen", "cached")
     table = {"train_from": case["train_from"]} if parts else {}
@@ -135,7 +135,7 @@ def ideal_ratios(case: dict) -> dict[str, float]:
     from cnnrecipes.analysis.cost import cost
     from cnnrecipes.models import layers_by_stage
     from cnnrecipes.training.model_plan import ModelPlan
-    from cnnrecipes.transfer.stages import frozen_stages
+    from cnnrecipes.transfer.layer_freezing import frozen_stages
 
     def inputs(layer) -> set[int]:
         return {id(tensor) for tensor in keras.tree.flatten(layer.input)}

@@ -58,8 +58,8 @@ def alternated(recipe: str, pairs: int) -> str:
     import numpy as np
 
     import cnnrecipes  # noqa: F401
+    from cnnrecipes.debug.examined_training import opened_subject
     from cnnrecipes.debug.step_timing import timed, training_function
-    from cnnrecipes.debug.subject import opened_subject
     from cnnrecipes.runs.watch_records import WatchFile
     from cnnrecipes.training.layer_probe import LayerProbe, probe_batch
 

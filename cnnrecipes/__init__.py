@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from cnnrecipes._support import keras_settings
-from cnnrecipes._support.keras_registration import import_after_keras
+from cnnrecipes._support.keras_import_hook import import_after_keras
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _PUBLIC = {
     "compare": "cnnrecipes.compare",
     "compare_runs": "cnnrecipes.compare",
     "Comparison": "cnnrecipes.compare",
-    "training_curve": "cnnrecipes.comparison.training_curve",
+    "training_curve": "cnnrecipes.comparison.learning_curve_by_training",
     "launch": "cnnrecipes.training.distributed.launcher",
     "diagnose": "cnnrecipes.debug.diagnose",
     "resume_check": "cnnrecipes.verify.resume_check",

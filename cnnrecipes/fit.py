@@ -17,10 +17,10 @@ from cnnrecipes.runs.new_folder import check_place
 from cnnrecipes.runs.run import Run
 from cnnrecipes.training import run_folder
 from cnnrecipes.training.callbacks.live_diagnosis import closing_sentence
-from cnnrecipes.training.start import Start, adjustable_keys, complete_recipe, find_start, resumed_recipe
-from cnnrecipes.training.summary import LABEL, summary
+from cnnrecipes.training.start_or_resume import Start, adjustable_keys, complete_recipe, find_start, resumed_recipe
+from cnnrecipes.training.summary_before_training import LABEL, summary
 from cnnrecipes.training.trainer import Finish, MoreCallbacks, Trainer
-from cnnrecipes.transfer.job import opened_job
+from cnnrecipes.transfer.job_opening import opened_job
 
 
 def fit(

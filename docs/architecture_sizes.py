@@ -1,4 +1,4 @@
-"""Write cnnrecipes/models/sizes.py: `make architecture-sizes`, after adding an architecture; NAME... for some only."""
+"""Write models/architecture_sizes.py: `make architecture-sizes` after adding an architecture; NAME... for some only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import keras
 import cnnrecipes as cr
 from cnnrecipes.analysis import cost
 from cnnrecipes.models import ARCHITECTURES, Backbone
-from cnnrecipes.models.sizes import SIZES, Size
+from cnnrecipes.models.architecture_sizes import SIZES, Size
 from cnnrecipes.recipe import schema
 
-FILE = Path(cr.__file__).parent / "models" / "sizes.py"
+FILE = Path(cr.__file__).parent / "models" / "architecture_sizes.py"
 HEADER = FILE.read_text(encoding="utf-8").partition("SIZES")[0]
 
 
@@ -42,7 +42,7 @@ def size(name: str) -> Size:
 
 
 def text(sizes: dict[str, Size]) -> str:
-    """Return the text of sizes.py."""
+    """Return the text of models/architecture_sizes.py."""
     lines = [
         f'    "{name}": Size({", ".join(map(_number, sizes[name]))}),\n' for name in ARCHITECTURES if name in sizes
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cnnrecipes.augment.operation import OPERATIONS, CropWhileDecoding, Mix
-from cnnrecipes.augment.views import VIEWS
+from cnnrecipes.augment.tta_views import VIEWS
 from cnnrecipes.syntax.call_syntax import Call, signature
 
 HEAD = """# Data augmentation and test-time augmentation

@@ -24,9 +24,9 @@ def first_line(path: Path) -> str:
 def lines(folder: Path, indent: str = "") -> list[str]:
     """The lines of a package: its modules, then its packages."""
     modules = [path for path in sorted(folder.glob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
-    found = [f"{indent}{path.name:<{26 - len(indent)}} {first_line(path)}" for path in modules]
+    found = [f"{indent}{path.name:<{36 - len(indent)}} {first_line(path)}" for path in modules]
     for package in sorted(path.parent for path in folder.glob("*/__init__.py")):
-        found += [f"{indent}{package.name + '/':<{26 - len(indent)}} {first_line(package / '__init__.py')}"]
+        found += [f"{indent}{package.name + '/':<{36 - len(indent)}} {first_line(package / '__init__.py')}"]
         found += lines(package, indent + "  ")
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from cnnrecipes.optim.loss import LOSSES, Loss
+from cnnrecipes.optim.loss_registry import LOSSES, Loss
 
 L = keras.layers
 _DIGITS = load_digits()

@@ -13,16 +13,16 @@ from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
 from cnnrecipes.keras_optim.recipe_schedule import build_schedule
 from cnnrecipes.optim.weight_averages import build_averages
+from cnnrecipes.recipe.keys_and_defaults import RESUMABLE, TABLES
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.recipe.tables import RESUMABLE, TABLES
 from cnnrecipes.runs.checkpoint import FOLDER, Checkpoint, Fingerprint
 from cnnrecipes.runs.run import Run
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.train_job import TrainJob, compile_model
-from cnnrecipes.training.train_model import TrainModel
 from cnnrecipes.training.trainer import Outcome, Trainer
+from cnnrecipes.training.training_step import TrainModel
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(150) % 3

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes.optim.loss import LOSSES
-from cnnrecipes.optim.optimizer import OPTIMIZERS
-from cnnrecipes.optim.schedule import SCHEDULES
+from cnnrecipes.optim.loss_registry import LOSSES
+from cnnrecipes.optim.optimizer_registry import OPTIMIZERS
+from cnnrecipes.optim.schedule_registry import SCHEDULES
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.tables import Devices, Logging, Optimizer, Train
+from cnnrecipes.recipe.keys_and_defaults import Devices, Logging, Optimizer, Train
 from cnnrecipes.recipe.toml import tomllib
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")

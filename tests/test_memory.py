@@ -21,7 +21,7 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.images import decoded_cache, image_store
 from cnnrecipes.data.sources import opening as sources
 from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.training.callbacks.epochs import ExecutionTimer
+from cnnrecipes.training.callbacks.validation_and_history import ExecutionTimer
 
 STATISTICS = Statistics((120.0,) * 3, (60.0,) * 3)
 RECIPE = cr.Recipe.from_dict(

@@ -317,7 +317,7 @@ def test_out_of_memory_error_is_explained_and_on_oom_halves_microbatches(tmp_pat
     """TensorFlow's own error, from a step that allocates more than any machine has."""
     import tensorflow as tf
 
-    from cnnrecipes.training.train_model import TrainModel
+    from cnnrecipes.training.training_step import TrainModel
 
     computed = TrainModel._microbatch
 

@@ -54,7 +54,7 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 
 
 def imports(path: Path, types: bool) -> set[str]:
-    """The modules of cnnrecipes that a file imports, for example "data.split"; `types`: those for types too."""
+    """The modules of cnnrecipes that a file imports, for example "data.standardize"; `types`: those for types too."""
     found = set()
     todo = [ast.parse(path.read_text(encoding="utf-8"))]
     while todo:

@@ -1,7 +1,7 @@
 """Model analysis: cost, receptive fields, activation statistics, feature maps, diagrams."""
 
+from cnnrecipes.analysis.activation_statistics import activation_statistics
 from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
-from cnnrecipes.analysis.activations import activation_statistics
 from cnnrecipes.analysis.batch_sheet import plot_batch
 from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.dead_channels import dead_channels

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnrecipes.analysis.tiles import shades
+from cnnrecipes.analysis.brightness_and_tiles import shades
 from cnnrecipes.data import batching
+from cnnrecipes.data.decoding_errors import naming_unreadable
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.readable import warn_unreadable
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.data.unreadable_images import naming_unreadable
+from cnnrecipes.data.unreadable_files import warn_unreadable
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.figures import Picture, drawable, label_lines, written
 from cnnrecipes.recipe import catalog

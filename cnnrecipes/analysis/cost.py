@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from cnnrecipes.analysis.grouping import require_sizes, stages
+from cnnrecipes.analysis.stage_grouping import require_sizes, stages
 from cnnrecipes.errors import UnknownNameError
 from cnnrecipes.models.graph import Call, calls, parameters
 

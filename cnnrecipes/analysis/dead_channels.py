@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from cnnrecipes.analysis.batch import batch_for
+from cnnrecipes.analysis.batch_validation import batch_for
 from cnnrecipes.models.graph import Call, calls, parameters, run
 from cnnrecipes.models.layer_kinds import activation
-from cnnrecipes.models.restored import restored
-from cnnrecipes.models.small_steps import MOST_STEPS, small_step
+from cnnrecipes.models.small_gradient_steps import MOST_STEPS, small_step
+from cnnrecipes.models.variable_snapshot import restored
 
 COLUMNS = ("layer", "dead", "channels", "reason", "remedy")
 

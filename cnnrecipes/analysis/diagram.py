@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 
-from cnnrecipes.analysis.outline import Block, Stage, outline
+from cnnrecipes.analysis.block_detection import Block, Stage, outline
 from cnnrecipes.figures import Picture, drawable, written
 
 POINTS = 9  # font size in boxes

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cnnrecipes.analysis.grouping import is_map
 from cnnrecipes.analysis.receptive_field import geometry, read
+from cnnrecipes.analysis.stage_grouping import is_map
 from cnnrecipes.errors import ModelError, UnknownNameError
 from cnnrecipes.figures import Picture, drawable, written
 from cnnrecipes.models.graph import Call, run

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes.analysis import map_sheet
-from cnnrecipes.analysis.batch import batch_for, numbers
-from cnnrecipes.analysis.grouping import is_map, stages
-from cnnrecipes.analysis.tiles import mosaic, shades, signed
+from cnnrecipes.analysis.batch_validation import batch_for, numbers
+from cnnrecipes.analysis.brightness_and_tiles import mosaic, shades, signed
+from cnnrecipes.analysis.stage_grouping import is_map, stages
 from cnnrecipes.errors import DataError, ModelError, UnknownNameError, nearest
 from cnnrecipes.figures import Picture, drawable, written
 from cnnrecipes.models.graph import Call, calls, run

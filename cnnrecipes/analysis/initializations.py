@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cnnrecipes.analysis.activations import activation_statistics
-from cnnrecipes.analysis.batch import numbers
+from cnnrecipes.analysis.activation_statistics import activation_statistics
+from cnnrecipes.analysis.batch_validation import numbers
 from cnnrecipes.errors import DataError
 from cnnrecipes.layers import initializer
 from cnnrecipes.models import build

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes._support.atomic_files import choose_output, make_folder, write_whole
-from cnnrecipes.analysis import subject
+from cnnrecipes.analysis import inspected_model
+from cnnrecipes.analysis.activation_statistics import activation_statistics
 from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
-from cnnrecipes.analysis.activations import activation_statistics
 from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.dead_channels import dead_channel_warnings, dead_channels
 from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import plot_receptive_field
 from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.inspected_model import Subject
 from cnnrecipes.analysis.receptive_field import receptive_field
-from cnnrecipes.analysis.subject import Subject
 from cnnrecipes.errors import CNNRecipesWarning
 
 # file -> content
@@ -82,7 +82,7 @@ def write_inspection(
         CNNRecipesError: as for `subject.find` and `inspect`.
         WriteError: `folder` holds an inspection already.
     """
-    found = subject.find(str(name), changes, data, classes)
+    found = inspected_model.find(str(name), changes, data, classes)
     given = None if folder is None else Path(folder)
     chosen = choose_output(given, Path("inspect") / found.name, names=FILES, overwrite=overwrite)
     return inspect(found, chosen)
@@ -120,7 +120,7 @@ def inspect(
     """
     name = note = ""
     if isinstance(model, (str, Path)):
-        model = subject.find(str(model))
+        model = inspected_model.find(str(model))
     if isinstance(model, Subject):
         name, note = model.name, model.noise if images is None else ""
         images, first = (model.images, model.first) if images is None else (images, first)

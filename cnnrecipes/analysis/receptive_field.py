@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import pandas as pd
 
-from cnnrecipes.analysis.grouping import require_sizes
+from cnnrecipes.analysis.stage_grouping import require_sizes
 from cnnrecipes.errors import ModelError
 from cnnrecipes.models.graph import Call, calls
 

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from cnnrecipes.data import training_places
-from cnnrecipes.data.readable import open_readable
+from cnnrecipes.data import batch_sampler
 from cnnrecipes.data.train_subset import with_train_images
+from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.figures import Picture, drawable, written
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
-from cnnrecipes.optim.schedule import SCHEDULES
+from cnnrecipes.optim.schedule_registry import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.extension import extended
@@ -123,7 +123,7 @@ def _steps(recipe: Recipe, data: Any) -> int:
     """Return the steps per epoch of the data, or NOMINAL_STEPS if no duration of the recipe is in steps."""
     if data is not None:
         source = with_train_images(open_readable(data, recipe.data)[0], recipe)
-        return training_places.steps_per_epoch(source.split("train"), recipe.data)
+        return batch_sampler.steps_per_epoch(source.split("train"), recipe.data)
     durations = [recipe.optimizer.warmup, *SCHEDULES.parse(recipe.optimizer.schedule).durations()]
     if any(duration.unit == "steps" for duration in durations):
         raise RecipeError(

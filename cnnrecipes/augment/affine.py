@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.kernels import compiled_in_chunks
+from cnnrecipes.augment.xla_compilation import compiled_in_chunks
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment import mixing, pixel_moves
+from cnnrecipes.augment import crop_flip_fusion, mixing
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix, Operation
 from cnnrecipes.augment.threefry import streams
 
@@ -49,10 +49,10 @@ def augment(
         odd = (epoch if showing is None else showing) % 2 == 1
         draws |= _alternating_draws(seed, tf.zeros_like(epoch), index if example is None else example, odd, once)
     while todo:
-        count = pixel_moves.run_length([op for _, op in todo])
+        count = crop_flip_fusion.run_length([op for _, op in todo])
         if count > 1:
             run = todo[:count]
-            images = pixel_moves.move(images, [op for _, op in run], [draws[stream] for stream, _ in run], mean)
+            images = crop_flip_fusion.move(images, [op for _, op in run], [draws[stream] for stream, _ in run], mean)
         else:
             stream, op = todo[0]
             images = op.apply(images, draws[stream], mean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.pixel_ops import within
+from cnnrecipes.augment.gather_and_select import within
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
+from cnnrecipes.augment.gather_and_select import flat, where
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.pixel_ops import flat, where
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment import boxes
+from cnnrecipes.augment.crop_flip_fusion import OUTSIDE, PixelMove
+from cnnrecipes.augment.gather_and_select import fill_color, reflect, take, within
 from cnnrecipes.augment.operation import CropWhileDecoding, Fill, FractionRange, Range, operation
-from cnnrecipes.augment.pixel_moves import OUTSIDE, PixelMove
-from cnnrecipes.augment.pixel_ops import fill_color, reflect, take, within
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment import boxes
-from cnnrecipes.augment.filters import uniform_noise
+from cnnrecipes.augment.crop_flip_fusion import BoxFill
+from cnnrecipes.augment.filters_and_noise import uniform_noise
+from cnnrecipes.augment.gather_and_select import fill_color
 from cnnrecipes.augment.operation import Fill, FractionRange, Operation, Probability, Range, operation
-from cnnrecipes.augment.pixel_moves import BoxFill
-from cnnrecipes.augment.pixel_ops import fill_color
 
 if TYPE_CHECKING:
     import tensorflow as tf

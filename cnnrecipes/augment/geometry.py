@@ -8,9 +8,9 @@ from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.affine import affine, rotation, shearing, translation
+from cnnrecipes.augment.crop_flip_fusion import PixelMove
+from cnnrecipes.augment.gather_and_select import fill_color
 from cnnrecipes.augment.operation import Fill, Operation, Probability, operation
-from cnnrecipes.augment.pixel_moves import PixelMove
-from cnnrecipes.augment.pixel_ops import fill_color
 
 if TYPE_CHECKING:
     import tensorflow as tf

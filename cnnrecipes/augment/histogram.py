@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.kernels import compiled_in_chunks
+from cnnrecipes.augment.gather_and_select import flat, where
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.pixel_ops import flat, where
+from cnnrecipes.augment.xla_compilation import compiled_in_chunks
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.boxes import box_mask
+from cnnrecipes.augment.gather_and_select import to_uint8, where
 from cnnrecipes.augment.operation import Mix, operation
-from cnnrecipes.augment.pixel_ops import to_uint8, where
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.kernels import compiled
+from cnnrecipes.augment.gather_and_select import fill_color, flat
 from cnnrecipes.augment.mixing import beta
 from cnnrecipes.augment.operation import Fill, Operation, operation
-from cnnrecipes.augment.pixel_ops import fill_color, flat
 from cnnrecipes.augment.policy_chains import transform_in_chains
 from cnnrecipes.augment.policy_ops import KINDS, Space, transform
+from cnnrecipes.augment.xla_compilation import compiled
 
 if TYPE_CHECKING:
     import tensorflow as tf

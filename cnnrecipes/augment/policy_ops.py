@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment import affine, color, filters, histogram
+from cnnrecipes.augment import affine, color, filters_and_noise, histogram
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -137,7 +137,7 @@ _GROUPS: tuple[tuple[tuple[str, ...], Callable], ...] = (
     (("brightness",), _with_magnitude(color.brightened)),
     (("saturation",), _with_magnitude(color.saturated)),
     (("contrast",), _with_magnitude(color.contrasted)),
-    (("sharpness",), _with_magnitude(filters.sharpened)),
+    (("sharpness",), _with_magnitude(filters_and_noise.sharpened)),
     (("posterize",), _with_magnitude(color.posterized)),
     (("solarize",), _with_magnitude(color.solarized)),
     (("autocontrast",), _without_magnitude(histogram.autocontrasted)),

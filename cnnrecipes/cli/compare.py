@@ -9,7 +9,7 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, say
-from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli import completion, result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import DataOption, JsonOption
 from cnnrecipes.cli.output import print_json, print_written
@@ -140,7 +140,7 @@ def _compare_recipes(
     if as_json:
         print_json({**found.document(), "written": written})
     else:
-        tables.print_comparison(found)
+        result_printing.print_comparison(found)
         for sentence in found.sentence.splitlines():
             say(sentence)
     if not quiet:

@@ -22,7 +22,7 @@ def recipe_keys(context: typer.Context, incomplete: str) -> list[str]:
 
 def resumable_keys(context: typer.Context, incomplete: str) -> list[str]:
     """Complete like `recipe_keys`, but offer only keys that may change when a run is resumed."""
-    from cnnrecipes.recipe.tables import RESUMABLE
+    from cnnrecipes.recipe.keys_and_defaults import RESUMABLE
 
     annotations = {key: kind for key, kind in _annotations().items() if key.partition(".")[0] in RESUMABLE}
     return _complete_key(context, incomplete, annotations)
@@ -30,7 +30,7 @@ def resumable_keys(context: typer.Context, incomplete: str) -> list[str]:
 
 def extensions(incomplete: str) -> list[str]:
     """Return the registered extensions of a schedule that begin with `incomplete`."""
-    from cnnrecipes.optim.extension import EXTENSIONS
+    from cnnrecipes.optim.extension_registry import EXTENSIONS
 
     return _beginning(EXTENSIONS, incomplete)
 
@@ -85,8 +85,8 @@ def _key_before(before: Sequence[str], incomplete: str, keys: Container[str]) ->
 
 def _annotations() -> dict[str, Any]:
     """Return all dotted keys of a recipe with their types."""
+    from cnnrecipes.recipe.keys_and_defaults import all_keys
     from cnnrecipes.recipe.schema import Recipe
-    from cnnrecipes.recipe.tables import all_keys
 
     def annotation(key: str) -> Any:
         model: Any = Recipe

@@ -10,7 +10,7 @@ import typer
 import cnnrecipes
 from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow
-from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli import completion, result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
@@ -56,7 +56,7 @@ def check_data(
     if as_json:
         print_json(report.to_dict())
     else:
-        tables.print_report(report)
+        result_printing.print_report(report)
     if not quiet:
         print_written(files)
     raise typer.Exit(0 if report.trainable else 1)

@@ -8,7 +8,7 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, say
-from cnnrecipes.cli import tables
+from cnnrecipes.cli import result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
@@ -47,7 +47,7 @@ def sanity(
     if as_json:
         print_json(report.to_dict())
     else:
-        tables.print_checks([one for one in report.checks if not quiet or one.status != "ok"])
+        result_printing.print_checks([one for one in report.checks if not quiet or one.status != "ok"])
         say(report.conclusion)
     raise typer.Exit(0 if report.passed else 1)
 
@@ -79,6 +79,6 @@ def overfit(
     else:
         if not quiet:
             say(f"off for this experiment: {', '.join(result.switched_off)}")
-            tables.print_checks(result.remarks)
+            result_printing.print_checks(result.remarks)
         say(result)
     raise typer.Exit(0 if result.passed else 1)

@@ -9,7 +9,7 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow
-from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli import completion, result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import JsonOption, parsed
 from cnnrecipes.cli.output import print_json, print_written
@@ -49,6 +49,6 @@ def experiment(
         rows = summary.to_dict("records")
         print_json({"experiment": name, "question": asked.question, "size": asked.size, "cases": rows, "files": files})
     else:
-        tables.print_experiment(summary, asked.size)
+        result_printing.print_experiment(summary, asked.size)
     if not quiet:
         print_written(files)

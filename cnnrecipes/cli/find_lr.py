@@ -11,7 +11,7 @@ import typer
 import cnnrecipes
 from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow, say
-from cnnrecipes.cli import tables
+from cnnrecipes.cli import result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
@@ -103,7 +103,7 @@ def find_lr(
         cells = cnnrecipes.rate_grid(recipe, data, **axes, **how)
         best = None if cells.best is None else vars(cells.best)
         document: dict[str, Any] = {"cells": list(map(vars, cells.trainings)), "best": best, "extend": cells.border()}
-        _report(cells, document, lambda: tables.print_rate_grid(cells), [picture], as_json, quiet)
+        _report(cells, document, lambda: result_printing.print_rate_grid(cells), [picture], as_json, quiet)
         raise typer.Exit(int(best is None))
     bounds: dict[str, Any] = {
         key: value
@@ -122,7 +122,7 @@ def find_lr(
         "losses": found.losses,
     }
     written = [picture, *([write] if write and found.suggested else [])]
-    _report(found, document, lambda: tables.print_rates(found), written, as_json, quiet)
+    _report(found, document, lambda: result_printing.print_rates(found), written, as_json, quiet)
     if write and not found.suggested:
         say(f"{write} is not written: there is no learning rate to suggest")
     raise typer.Exit(int(found.suggested is None))

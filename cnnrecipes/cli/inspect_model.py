@@ -9,7 +9,7 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, printable
-from cnnrecipes.cli import completion, tables
+from cnnrecipes.cli import completion, result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import ChangesArgument, JsonOption, OverwriteOption, overrides
 from cnnrecipes.cli.output import print_json, print_written
@@ -55,7 +55,7 @@ def inspect(
     if as_json:
         print_json(result.to_dict())
     else:
-        tables.print_stages(result.stages)
+        result_printing.print_stages(result.stages)
     if result.note and not quiet:
         print(printable(result.note))
     if not quiet:

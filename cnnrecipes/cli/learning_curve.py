@@ -11,7 +11,7 @@ import typer
 import cnnrecipes
 from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow, say
-from cnnrecipes.cli import tables
+from cnnrecipes.cli import result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
@@ -88,7 +88,7 @@ def learning_curve(
         about = {"validation_images": curve.attrs["validation_images"], "doubling": dataclasses.asdict(doubling)}
         print_json({"sizes": sizes, **about, "conclusion": str(doubling), "picture": path})
     else:
-        tables.print_learning_curve(curve)
+        result_printing.print_learning_curve(curve)
         say(doubling)
     if not quiet:
         print_written([path])

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cnnrecipes._support.console import import_tensorflow
-from cnnrecipes.cli import tables
+from cnnrecipes.cli import result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import JsonOption
 from cnnrecipes.cli.output import print_json
@@ -28,4 +28,4 @@ def models(
     if as_json:
         print_json(table.astype(object).where(table.notna(), None).to_dict("records"))
     else:
-        tables.print_models(table)
+        result_printing.print_models(table)

@@ -23,7 +23,7 @@ from cnnrecipes.cli.options import (
     recipe_and_overrides,
 )
 from cnnrecipes.cli.output import print_json, print_written
-from cnnrecipes.cli.tables import out
+from cnnrecipes.cli.result_printing import out
 
 if TYPE_CHECKING:
     from cnnrecipes.debug.profile import Profile

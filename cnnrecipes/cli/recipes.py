@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cnnrecipes.cli import tables
+from cnnrecipes.cli import result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import ChangesArgument, JsonOption, RecipeArgument, load_recipe
 from cnnrecipes.cli.output import print_json
@@ -21,7 +21,7 @@ def list_recipes(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([{"recipe": name, "summary": summary} for name, summary in summaries.items()])
     else:
-        tables.print_recipes(summaries)
+        result_printing.print_recipes(summaries)
 
 
 @command("show", group=GROUP)

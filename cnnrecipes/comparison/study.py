@@ -22,7 +22,7 @@ from cnnrecipes._support.console import silent
 from cnnrecipes.comparison import code_version
 from cnnrecipes.comparison.variants import Variant
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.debug.subject import opened_subject
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.errors import (
     CNNRecipesError,
     CNNRecipesWarning,
@@ -37,7 +37,7 @@ from cnnrecipes.runs.checkpoint import Fingerprint
 from cnnrecipes.runs.evaluation import images_digest
 from cnnrecipes.runs.records import FAILURE, read_failure
 from cnnrecipes.runs.run import Run
-from cnnrecipes.training.start import complete_recipe
+from cnnrecipes.training.start_or_resume import complete_recipe
 
 PLAN = "plan.json"
 

@@ -11,7 +11,7 @@ from typing import Any
 from cnnrecipes._support.console import printable
 from cnnrecipes.comparison.contrasts import p_text, points
 from cnnrecipes.comparison.paired import ALPHA, Discordance
-from cnnrecipes.data.sources.source import quoted
+from cnnrecipes.data.sources.random_access_dataset import quoted
 from cnnrecipes.errors import RunError
 from cnnrecipes.runs.evaluation import Answers
 from cnnrecipes.runs.run import Run

@@ -14,13 +14,7 @@ import tensorflow as tf
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.data.image_shape import image_shape
-from cnnrecipes.data.images import dataset_readers
-from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.images.releasable_functions import Handles
-from cnnrecipes.data.sources.source import Split
-from cnnrecipes.data.standardize import Statistics
-from cnnrecipes.data.training_places import (
+from cnnrecipes.data.batch_sampler import (
     distinct_images,
     mapped,
     no_draws,
@@ -28,7 +22,13 @@ from cnnrecipes.data.training_places import (
     steps_per_epoch,
     training_places,
 )
-from cnnrecipes.data.unreadable_images import unreadable_image
+from cnnrecipes.data.decoding_errors import unreadable_image
+from cnnrecipes.data.image_shape import image_shape
+from cnnrecipes.data.images import tf_data_readers
+from cnnrecipes.data.images.image_store import ArrayImages
+from cnnrecipes.data.images.releasable_functions import Handles
+from cnnrecipes.data.sources.random_access_dataset import Split
+from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import schema
 
@@ -206,18 +206,18 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int
         return epoch, key, image, tf.one_hot(tf.gather(labels, index), classes)
 
     if isinstance(split.images, ArrayImages):
-        read = dataset_readers.from_array(split, spec, shape, crop, handles)
+        read = tf_data_readers.from_array(split, spec, shape, crop, handles)
         read_all = mapped(chosen, lambda e, i, key, draws: with_label(e, i, key, read(i, draws)), tf.data.AUTOTUNE)
         return handles.close_with(read_all)
     if spec.cache == "none":
-        content, read = dataset_readers.contents(split, handles), dataset_readers.from_files(split, spec, shape, crop)
+        content, read = tf_data_readers.contents(split, handles), tf_data_readers.from_files(split, spec, shape, crop)
         chosen = mapped(chosen, lambda e, i, key, draws: (e, i, key, draws, *content(i)), tf.data.AUTOTUNE)
 
         def images(i, draws, *file):
             return read(*file, draws)
 
     else:
-        images = dataset_readers.from_kept(split, spec, shape, crop, handles)
+        images = tf_data_readers.from_kept(split, spec, shape, crop, handles)
     single = chosen.unbatch()
     examples = mapped(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
     return handles.close_with(examples.batch(size, drop_remainder=True))

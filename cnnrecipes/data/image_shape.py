@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import schema
 

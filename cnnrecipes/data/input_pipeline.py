@@ -15,16 +15,16 @@ from cnnrecipes._support.console import silent
 from cnnrecipes.data import batching
 from cnnrecipes.data.audit.report import quarantine
 from cnnrecipes.data.augmentation import Augmentation, runs_in_training_step
+from cnnrecipes.data.batch_sampler import steps_per_epoch
+from cnnrecipes.data.channel_statistics import split_statistics
+from cnnrecipes.data.decoding_errors import naming_unreadable
 from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.images.pixel_values import say_or_warn
-from cnnrecipes.data.readable import open_readable
 from cnnrecipes.data.sources.class_problems import unmeasured_classes
-from cnnrecipes.data.sources.source import Source, Split
-from cnnrecipes.data.split_statistics import split_statistics
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.train_subset import with_train_images
-from cnnrecipes.data.training_places import steps_per_epoch
-from cnnrecipes.data.unreadable_images import naming_unreadable
+from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.recipe.schema import Recipe
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points

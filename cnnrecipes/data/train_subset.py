@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Recipe
 

@@ -17,7 +17,7 @@ from cnnrecipes.errors import OutOfMemory, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.syntax.memory import memory_text, parse_memory
-from cnnrecipes.training.start import complete_recipe
+from cnnrecipes.training.start_or_resume import complete_recipe
 
 SECONDS = 60.0  # of the steps of a trial
 _FIRST = 8  # batch size of the first trial

@@ -151,8 +151,8 @@ def _measured(
     import_tensorflow()
     import tensorflow as tf
 
+    from cnnrecipes.debug.examined_training import opened_subject
     from cnnrecipes.debug.profile import require_steps
-    from cnnrecipes.debug.subject import opened_subject
     from cnnrecipes.recipe.schema import Recipe
 
     gpu, known = bool(tf.config.list_physical_devices("GPU")), {"base": 0, "images": 0}

@@ -11,7 +11,7 @@ import numpy as np
 from cnnrecipes.data import batching
 from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.errors import DataError
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
 

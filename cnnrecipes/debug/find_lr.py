@@ -15,11 +15,11 @@ import numpy as np
 
 from cnnrecipes._support import console
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.rate_plot import plot_sweep
-from cnnrecipes.debug.rate_recipe import check_recipe_path, write_recipe
 from cnnrecipes.debug.rate_suggestions import TAKES
 from cnnrecipes.debug.rate_sweep import RateSweep, sweep
-from cnnrecipes.debug.subject import opened_subject
+from cnnrecipes.debug.recipe_with_suggested_rate import check_recipe_path, write_recipe
 from cnnrecipes.errors import DataError, RecipeError, TrainingError
 from cnnrecipes.figures import drawable
 from cnnrecipes.recipe import catalog, schema

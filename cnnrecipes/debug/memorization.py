@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.debug.checks.forward import LossFunction
-from cnnrecipes.models.restored import Snapshot
+from cnnrecipes.debug.checks.forward_backward_passes import LossFunction
+from cnnrecipes.models.variable_snapshot import Snapshot
 
 WINDOW = 10  # steps after which the rate of the search may change
 _EXPLODED = 10.0  # a loss above that many times the first one, or that of equal probabilities

@@ -13,10 +13,10 @@ import pandas as pd
 import tensorflow as tf
 
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.input_timing import input_seconds, input_shares
 from cnnrecipes.debug.profile_advice import Facts, advice
 from cnnrecipes.debug.step_timing import StepTimes, step_times, training_seconds
-from cnnrecipes.debug.subject import opened_subject
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training.train_job import TrainJob

@@ -16,11 +16,11 @@ import tensorflow as tf
 
 from cnnrecipes._support import console
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.find_lr import check_has_rate, check_job
-from cnnrecipes.debug.rate_cells import Cell, RateGrid
 from cnnrecipes.debug.rate_grid_plot import plot_grid
+from cnnrecipes.debug.rate_grid_result import Cell, RateGrid
 from cnnrecipes.debug.short_training import GivenRates, at_given_rates, set_values, train, validate, with_recipe
-from cnnrecipes.debug.subject import opened_subject
 from cnnrecipes.errors import DataError, RecipeError, counted
 from cnnrecipes.figures import drawable
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cnnrecipes.debug.rate_cells import RateGrid
+from cnnrecipes.debug.rate_grid_result import RateGrid
 from cnnrecipes.figures import Picture, drawable, title_lines, written
 
 _COLORS = "viridis"  # distinct in lightness, so for color-blind readers and in print

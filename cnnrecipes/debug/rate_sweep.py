@@ -22,7 +22,7 @@ from cnnrecipes.debug.short_training import (
     train_function,
 )
 from cnnrecipes.errors import TrainingError, counted
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.xla_fallback import fit_without_xla_if_it_fails
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from cnnrecipes.data.readable import open_readable
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.data.train_subset import with_train_images
+from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.debug.split_predictions import (
     has_batch_statistics,
     predictions,
@@ -23,7 +23,7 @@ from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord, NonFiniteLoss
 from cnnrecipes.diagnosis.history import History
 from cnnrecipes.diagnosis.watched_layers import layer_records
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError, counted
-from cnnrecipes.runs import checkpoint, unfinished, watch_records
+from cnnrecipes.runs import checkpoint, unfinished_run_model, watch_records
 from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.records import FAILURE, QUARANTINE, read_failure, read_quarantine
 from cnnrecipes.runs.run import Run
@@ -153,15 +153,15 @@ def _loaded(run: Run) -> Artifact:
     """Return the run's model, loaded for the caller; of an unfinished run that of its best epoch so far."""
     if run.finished or (run.folder / "model.keras").is_file():
         return Artifact.load(run.folder / "model.keras")
-    if not (run.folder / unfinished.FILE).is_file():
+    if not (run.folder / unfinished_run_model.FILE).is_file():
         raise RunError(f"{str(run.folder)!r} has no model yet; `cnnrecipes resume {run.folder}` continues the training")
-    return unfinished.best_so_far(run.folder, run.recipe)[0]
+    return unfinished_run_model.best_so_far(run.folder, run.recipe)[0]
 
 
 def _described(folder: Path) -> dict[str, Any]:
     """Return the number of classes and the image size of a run; {} if its model.json is missing or damaged."""
     try:
-        found = json.loads((folder / unfinished.FILE).read_text(encoding="utf-8"))
+        found = json.loads((folder / unfinished_run_model.FILE).read_text(encoding="utf-8"))
         height, width, _ = found["input_shape"]
         return {"classes": len(found["class_names"]) or None, "image_size": (int(height), int(width))}
     except (OSError, ValueError, KeyError, TypeError):

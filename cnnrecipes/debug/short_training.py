@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes._support import keras_settings
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.train_job import TrainJob

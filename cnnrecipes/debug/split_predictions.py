@@ -12,7 +12,7 @@ import tensorflow as tf
 from scipy.special import log_softmax
 
 from cnnrecipes.data import batching
-from cnnrecipes.data.sources.source import Split
+from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.diagnosis.evidence import Predictions
 from cnnrecipes.errors import DataError
 from cnnrecipes.runs.artifact import Artifact

@@ -13,10 +13,10 @@ import keras
 import tensorflow as tf
 
 from cnnrecipes._support.progress import watch
-from cnnrecipes.models.restored import restored
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.models.variable_snapshot import restored
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.train_job import TrainJob
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.training_step import TrainModel
 from cnnrecipes.training.xla_fallback import fit_without_xla_if_it_fails
 
 WARM_UP = 2  # calls that are not timed: they compile, and choose kernels

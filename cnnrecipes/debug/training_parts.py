@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.debug.subject import GivenModelPlan
+from cnnrecipes.debug.examined_training import GivenModelPlan
 from cnnrecipes.errors import UnknownNameError
 from cnnrecipes.keras_optim.recipe_loss import RecipeLoss, build_loss
 from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer

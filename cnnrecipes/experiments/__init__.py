@@ -1,6 +1,6 @@
 """Experiments that reproduce the claims of the lecture."""
 
-from cnnrecipes.experiments.last_epochs import summary
 from cnnrecipes.experiments.lecture import EXPERIMENTS, changed_setting, find, run
+from cnnrecipes.experiments.summary_table import summary
 
 __all__ = ["EXPERIMENTS", "changed_setting", "find", "run", "summary"]

@@ -129,8 +129,8 @@ def changed_setting(setting: Setting, changes: Mapping[str, Any]) -> Setting:
 def _reduced(setting: Setting) -> dict[str, Any]:
     """Return a random subset of the training and validation images at reduced size, for `fit(data=...)`."""
     from cnnrecipes.data import batching
-    from cnnrecipes.data.readable import open_readable, warn_unreadable
-    from cnnrecipes.data.sources.source import Split
+    from cnnrecipes.data.sources.random_access_dataset import Split
+    from cnnrecipes.data.unreadable_files import open_readable, warn_unreadable
 
     spec = catalog.load(RECIPE).change(**{"data.name": setting.data, "data.image_size": setting.pixels}).data
     source, left_out = open_readable(None, spec)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from cnnrecipes.experiments.last_epochs import summary
+from cnnrecipes.experiments.summary_table import summary
 from cnnrecipes.figures import Picture
 
 

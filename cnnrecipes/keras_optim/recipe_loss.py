@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.optim.loss import LOSSES
+from cnnrecipes.optim.loss_registry import LOSSES
 from cnnrecipes.recipe import schema
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim.layer_rates import layer_rates
-from cnnrecipes.optim.optimizer import OPTIMIZERS, Optimizer
+from cnnrecipes.optim.optimizer_registry import OPTIMIZERS, Optimizer
 from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.optim import shortened_schedules
-from cnnrecipes.optim.extension import EXTENSIONS
-from cnnrecipes.optim.schedule import SCHEDULES, Piece, Shape, ValidationSchedule, as_float
+from cnnrecipes.optim.extension_registry import EXTENSIONS
+from cnnrecipes.optim.schedule_registry import SCHEDULES, Piece, Shape, ValidationSchedule, as_float
 from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration, TimeSpan

@@ -5,11 +5,11 @@ from cnnrecipes.layers.blocks import conv_norm_act, dense_act, squeeze_excite, v
 from cnnrecipes.layers.branch_scale import scale_channels
 from cnnrecipes.layers.conv import conv2d
 from cnnrecipes.layers.dropout import dropout, spatial_dropout, stochastic_depth
-from cnnrecipes.layers.factories import LayerFactories
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 from cnnrecipes.layers.initializers import initializer
 from cnnrecipes.layers.keras_exchange import with_fast_norms, with_keras_norms
+from cnnrecipes.layers.layer_factory_bundle import LayerFactories
 from cnnrecipes.layers.norm import norm, synchronized_batch_norm
 from cnnrecipes.layers.pool import BlurPool, average_pool, blurred_max_pool, global_pool, max_pool, pool
 from cnnrecipes.layers.residual_blocks import (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import keras
 
 from cnnrecipes.errors import UnknownNameError
-from cnnrecipes.layers.factory_calls import takes
+from cnnrecipes.layers.accepted_arguments import takes
 
 ActivationFactory = Callable[..., keras.Layer]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from cnnrecipes.layers.factories import LayerFactories
+from cnnrecipes.layers.layer_factory_bundle import LayerFactories
 
 
 def conv_norm_act(x, width: int, kernel: int = 3, *, stride: int = 1, factories: LayerFactories, name: str):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import keras
 
 from cnnrecipes.errors import ModelError, UnknownNameError
-from cnnrecipes.layers.factory_calls import takes
+from cnnrecipes.layers.accepted_arguments import takes
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
 from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from cnnrecipes.layers.factories import LayerFactories
+from cnnrecipes.layers.layer_factory_bundle import LayerFactories
 from cnnrecipes.layers.shortcuts import initial_factor
 
 

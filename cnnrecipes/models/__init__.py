@@ -26,19 +26,19 @@ from cnnrecipes.models.architecture import (
     check_size,
     check_stages,
 )
+from cnnrecipes.models.architecture_table import model_table
+from cnnrecipes.models.backbone_stages import Backbone, Stage, layers_by_stage, stages
 from cnnrecipes.models.composition import backbone, build, build_head
 from cnnrecipes.models.heads import HEADS, register_head
-from cnnrecipes.models.input_layers import standardize, standardize_image
-from cnnrecipes.models.model_table import model_table
-from cnnrecipes.models.pretrained import rows
-from cnnrecipes.models.pretrained.automatic import resolved
-from cnnrecipes.models.pretrained.probe import preprocessing_mismatch
+from cnnrecipes.models.pretrained import keras_applications_rows
+from cnnrecipes.models.pretrained.automatic_backbone import resolved
+from cnnrecipes.models.pretrained.preprocessing_mismatch import preprocessing_mismatch
 from cnnrecipes.models.pretrained.weights import set_backbone_weights
 from cnnrecipes.models.registry import ARCHITECTURES, applications, find, own_architectures, register
-from cnnrecipes.models.stage import Backbone, Stage, layers_by_stage, stages
+from cnnrecipes.models.standardization_layer import standardize, standardize_image
 
 families.load()
-rows.load()
+keras_applications_rows.load()
 
 __all__ = [
     "ARCHITECTURES",

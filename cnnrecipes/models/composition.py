@@ -14,12 +14,12 @@ import numpy as np
 from cnnrecipes import layers
 from cnnrecipes.errors import ModelError
 from cnnrecipes.models.architecture import Architecture, option
+from cnnrecipes.models.backbone_stages import Backbone
 from cnnrecipes.models.heads import Head, find_head
-from cnnrecipes.models.input_layers import standardized
-from cnnrecipes.models.pretrained.automatic import resolved
+from cnnrecipes.models.pretrained.automatic_backbone import resolved
 from cnnrecipes.models.pretrained.weights import set_backbone_weights
 from cnnrecipes.models.registry import find
-from cnnrecipes.models.stage import Backbone
+from cnnrecipes.models.standardization_layer import standardized
 from cnnrecipes.recipe import schema
 
 # After these activations, zero padding never changes a maximum.

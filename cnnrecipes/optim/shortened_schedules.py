@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from cnnrecipes.optim.schedule import SCHEDULES, Piece, in_epochs
+from cnnrecipes.optim.schedule_registry import SCHEDULES, Piece, in_epochs
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration
 

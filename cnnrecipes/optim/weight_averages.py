@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from pydantic import BaseModel
 
-    from cnnrecipes.optim.optimizer import KerasOptimizer
+    from cnnrecipes.optim.optimizer_registry import KerasOptimizer
 else:
     keras = lazy_module("keras")
     tf = lazy_module("tensorflow")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnrecipes.errors import nearest
+from cnnrecipes.recipe.keys_and_defaults import SEARCH, TABLES, all_keys
 from cnnrecipes.recipe.renamed_keys import RENAMED_KEYS
-from cnnrecipes.recipe.tables import SEARCH, TABLES, all_keys
 from cnnrecipes.recipe.values import shown
 
 

@@ -11,11 +11,7 @@ from pydantic import Field, ValidationError
 
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError
 from cnnrecipes.optim import shortened_schedules
-from cnnrecipes.recipe.messages import explain, unknown_key
-from cnnrecipes.recipe.renamed_keys import upgraded
-from cnnrecipes.recipe.search import Search
-from cnnrecipes.recipe.section import Section
-from cnnrecipes.recipe.tables import (
+from cnnrecipes.recipe.keys_and_defaults import (
     TABLES,
     Augment,
     Data,
@@ -28,6 +24,10 @@ from cnnrecipes.recipe.tables import (
     Transfer,
     all_keys,
 )
+from cnnrecipes.recipe.messages import explain, unknown_key
+from cnnrecipes.recipe.renamed_keys import upgraded
+from cnnrecipes.recipe.search import Search
+from cnnrecipes.recipe.section import Section
 from cnnrecipes.recipe.values import check_nesting, plain, shown
 
 

@@ -21,10 +21,10 @@ import keras
 import numpy as np
 
 from cnnrecipes.errors import RunError
+from cnnrecipes.recipe.keys_and_defaults import fixed_part, with_new_keys
 from cnnrecipes.recipe.renamed_keys import upgraded
-from cnnrecipes.recipe.tables import fixed_part, with_new_keys
 from cnnrecipes.runs import verified_npz
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 
 FOLDER = "checkpoints"  # in a run folder
 MODEL = "model"  # the group of a model's variables

@@ -16,13 +16,13 @@ from filelock import FileLock, Timeout
 
 from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes.data.images.pixel_values import say_or_warn
-from cnnrecipes.data.readable import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.data.sources.opening import UNSPLIT
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
+from cnnrecipes.data.unreadable_files import open_readable, open_readable_for_evaluation, warn_unreadable
 from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
-from cnnrecipes.runs import display, records, unfinished, watch_records
+from cnnrecipes.runs import display, records, unfinished_run_model, watch_records
 from cnnrecipes.runs.artifact import Artifact, Prediction
 from cnnrecipes.runs.environment import environment
 from cnnrecipes.runs.evaluation import Answers, answers, evaluate
@@ -168,8 +168,8 @@ class Run:
             RunError: the artifact is missing or damaged.
         """
         if self._artifact is None:
-            if not (self.folder / "model.keras").exists() and (self.folder / unfinished.FILE).is_file():
-                found, message = unfinished.best_so_far(self.folder, self.recipe)
+            if not (self.folder / "model.keras").exists() and (self.folder / unfinished_run_model.FILE).is_file():
+                found, message = unfinished_run_model.best_so_far(self.folder, self.recipe)
                 warnings.warn(message, CNNRecipesWarning, stacklevel=3)
                 return found  # not cached, since the training may continue
             self._artifact = Artifact.load(self.folder / "model.keras")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import log_softmax
 
-from cnnrecipes.augment.views import View, parse_views
+from cnnrecipes.augment.tta_views import View, parse_views
 from cnnrecipes.data.batching import EVALUATION_BATCH
 from cnnrecipes.data.images.decode import resize, scaled_shape, to_uint8
 from cnnrecipes.errors import DataError, ModelError, RecipeError
@@ -31,7 +31,7 @@ class Scorer:
     Args:
         artifact: the trained model with its preprocessing.
         texts: one or several views, for example "flip_lr" or ["ten_crop", "center(short_side=288)"]; see
-            `augment/views.py`. Each image of each view counts once, duplicates included.
+            `augment/tta_views.py`. Each image of each view counts once, duplicates included.
         average: the quantity that is averaged, "probabilities" or "logits".
 
     Raises:

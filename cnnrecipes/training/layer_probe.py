@@ -14,7 +14,7 @@ from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.models.graph import Call, calls, run
 from cnnrecipes.models.layer_kinds import activation_range, computes, dead_share, kind
 from cnnrecipes.runs.watch_records import BINS, histogram
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.training_step import TrainModel
 
 MOST_IMAGES = 32
 _SAMPLE = 16_384  # values of a layer that its standard deviation and histogram are computed from

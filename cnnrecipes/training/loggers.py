@@ -21,7 +21,7 @@ from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import RunError, TrainingError, one_line
 from cnnrecipes.figures import Picture, label_lines
 from cnnrecipes.recipe import schema
-from cnnrecipes.recipe.tables import LoggerName
+from cnnrecipes.recipe.keys_and_defaults import LoggerName
 
 PROJECT = "cnnrecipes"  # W&B's project, MLflow's experiment
 _MOST_IMAGES = 16

@@ -18,7 +18,7 @@ from cnnrecipes.errors import DiskFull
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training import loggers
 from cnnrecipes.training.distributed.devices import Devices
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.training_step import TrainModel
 
 _NVIDIA = Path("/proc/driver/nvidia/version")
 _CPU_INFO = Path("/proc/cpuinfo")

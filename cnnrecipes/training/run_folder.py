@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnrecipes.errors import Interrupted, RunError
-from cnnrecipes.runs import checkpoint, unfinished
+from cnnrecipes.runs import checkpoint, unfinished_run_model
 from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.evaluation import evaluate
 from cnnrecipes.runs.extension import copy_start
@@ -17,7 +17,7 @@ from cnnrecipes.runs.records import PARAMETERS, QUARANTINE, TRAINABLE
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.weights import START, write_weights
 from cnnrecipes.training import preflight
-from cnnrecipes.training.start import Start
+from cnnrecipes.training.start_or_resume import Start
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.trainer import Outcome
 
@@ -104,8 +104,10 @@ def _write_start(run: Run, job: TrainJob, start: Start) -> None:
     run.keep(job.recipe)
     pipeline = job.pipeline
     part = job.plan.trained_part(job.model.inner)
-    description = unfinished.description(pipeline.image_shape, pipeline.class_names, pipeline.statistics, part)
-    run.write(unfinished.FILE, json.dumps(description, indent=2))
+    description = unfinished_run_model.description(
+        pipeline.image_shape, pipeline.class_names, pipeline.statistics, part
+    )
+    run.write(unfinished_run_model.FILE, json.dumps(description, indent=2))
     if start.checkpoint and start.is_extension:
         copy_start(start.checkpoint, run)
     if job.plan.has_initial_weights and not (run.folder / START).exists():

@@ -23,11 +23,11 @@ from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training import precision
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.model_plan import ModelPlan
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.training_step import TrainModel
 
 
 @dataclass

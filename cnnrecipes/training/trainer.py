@@ -16,7 +16,7 @@ from cnnrecipes.errors import OutOfMemory, RunError
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.checkpoint import Checkpoint
 from cnnrecipes.runs.run import Run
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.weights import BEST, read_weights
 from cnnrecipes.training.callbacks.callback_list import TrainingCallbacks
 from cnnrecipes.training.preflight import is_disk_full

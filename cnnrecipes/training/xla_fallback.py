@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.training_step import TrainModel
 
 
 def fit_without_xla_if_it_fails(fit: Callable[[], None], model: TrainModel, say: Callable[[str], None]) -> None:

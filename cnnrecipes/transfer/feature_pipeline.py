@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.augmentation import Augmentation
+from cnnrecipes.data.batch_sampler import training_examples
 from cnnrecipes.data.images.releasable_functions import Handles
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.training_places import training_examples
 from cnnrecipes.transfer.feature_cache import Forward, features
 
 

@@ -15,7 +15,7 @@ from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training import preflight
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
-from cnnrecipes.training.start import complete_recipe
+from cnnrecipes.training.start_or_resume import complete_recipe
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
 from cnnrecipes.transfer.split_model import SplitModel
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from cnnrecipes.errors import ModelError, RecipeError
 from cnnrecipes.runs.trained_part import LORA_A, LORA_B, TrainedPart, whole_weights
+from cnnrecipes.transfer.layer_freezing import backbone_layers, freeze
 from cnnrecipes.transfer.plan import TransferPlan
-from cnnrecipes.transfer.stages import backbone_layers, freeze
 
 
 @dataclass(frozen=True)

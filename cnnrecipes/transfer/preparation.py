@@ -11,20 +11,20 @@ import keras
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import CNNRecipesWarning, ModelError, TrainingError
-from cnnrecipes.models.pretrained.probe import preprocessing_mismatch
+from cnnrecipes.models.pretrained.preprocessing_mismatch import preprocessing_mismatch
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.training.model_plan import ModelPlan
-from cnnrecipes.training.start import Start
-from cnnrecipes.transfer.choice import choose
+from cnnrecipes.training.start_or_resume import Start
+from cnnrecipes.transfer.automatic_method import choose
 from cnnrecipes.transfer.cross_validation import to_cross_validate
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
-from cnnrecipes.transfer.finetune import finetune_plan
+from cnnrecipes.transfer.fine_tuning import finetune_plan
 from cnnrecipes.transfer.head_fit import HeadFit, fit_head
+from cnnrecipes.transfer.layer_freezing import backbone_layers, frozen_stages
 from cnnrecipes.transfer.lora import LoraPlan, check_rank
 from cnnrecipes.transfer.plan import HeadPlan, TransferPlan
 from cnnrecipes.transfer.split_model import SplitModel
-from cnnrecipes.transfer.stages import backbone_layers, frozen_stages
 
 
 def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None]) -> ModelPlan:

@@ -20,8 +20,8 @@ from dataclasses import replace
 from typing import IO
 
 from cnnrecipes.errors import Interrupted, TrainingError
+from cnnrecipes.tuning.best_trial_retraining import retrain, unfinished_retrainings
 from cnnrecipes.tuning.chief import Chief, Client
-from cnnrecipes.tuning.ending import retrain, unfinished_retrainings
 from cnnrecipes.tuning.loop import run_trials
 from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.oracles import KeptOracle, number_of

@@ -27,7 +27,7 @@ from cnnrecipes.runs.checkpoint import Checkpoint
 from cnnrecipes.runs.evaluation import evaluate, summarized
 from cnnrecipes.runs.run import Run
 from cnnrecipes.training import run_folder
-from cnnrecipes.training.start import Start, find_start
+from cnnrecipes.training.start_or_resume import Start, find_start
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.trainer import Outcome
 from cnnrecipes.tuning.open_data import OpenData

@@ -19,16 +19,16 @@ from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes.data.sources.opening import recorded_name, unrecordable
 from cnnrecipes.errors import DataError, Interrupted, RecipeError, RunError, TrainingError
 from cnnrecipes.recipe import catalog
+from cnnrecipes.recipe.keys_and_defaults import fixed_part
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.search import Search as SearchTable
 from cnnrecipes.recipe.space import flat_space
-from cnnrecipes.recipe.tables import fixed_part
 from cnnrecipes.runs.run import check_place
 from cnnrecipes.training import preflight
+from cnnrecipes.tuning.best_trial_retraining import conclude, is_concluded, retrain
 from cnnrecipes.tuning.display.live import live_table
 from cnnrecipes.tuning.display.page import PAGE
 from cnnrecipes.tuning.display.page_writer import PageWriter
-from cnnrecipes.tuning.ending import conclude, is_concluded, retrain
 from cnnrecipes.tuning.loop import run_trials
 from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.oracles import open_oracle

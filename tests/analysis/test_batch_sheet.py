@@ -9,8 +9,8 @@ from matplotlib.image import imread
 from cnnrecipes import analysis
 from cnnrecipes.augment.operation import OPERATIONS
 from cnnrecipes.data import batching
+from cnnrecipes.data.channel_statistics import split_statistics
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.errors import CNNRecipesError, RecipeError
 from cnnrecipes.recipe import catalog
 

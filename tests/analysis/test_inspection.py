@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import cnnrecipes as cr
-from cnnrecipes.analysis import inspect, subject
+from cnnrecipes.analysis import inspect, inspected_model
 from cnnrecipes.cli.app import app
 
 
@@ -67,15 +67,15 @@ def test_invalid_folder_raises(tmp_path):
 
 
 def test_architecture_has_its_published_settings_unless_changed():
-    assert subject.find("resnet20").model.input_shape == (None, 32, 32, 3)
-    changed = subject.find("resnet20", {"data.image_size": 64, "data.channels": 1, "model.norm": "none"})
+    assert inspected_model.find("resnet20").model.input_shape == (None, 32, 32, 3)
+    changed = inspected_model.find("resnet20", {"data.image_size": 64, "data.channels": 1, "model.norm": "none"})
     assert changed.model.input_shape == (None, 64, 64, 1)
     assert changed.images is None
     assert not any(layer.name.endswith("_norm") and layer.weights for layer in changed.model.layers)
 
 
 def test_recipe_has_its_images_statistics_and_classes():
-    name, model, images, noise, _ = subject.find("resnet8_digits", {"model.activation": "silu"})
+    name, model, images, noise, _ = inspected_model.find("resnet8_digits", {"model.activation": "silu"})
     assert noise == ""
     assert (name, images.shape, images.dtype) == ("resnet8_digits", (16, 8, 8, 1), np.uint8)
     assert model.output_shape == (None, 10)
@@ -84,37 +84,37 @@ def test_recipe_has_its_images_statistics_and_classes():
 
 
 def test_architecture_accepts_user_images():
-    found = subject.find("resnet14", data="digits")
+    found = inspected_model.find("resnet14", data="digits")
     assert found.model.input_shape == (None, 8, 8, 1)
     assert len(found.images) == 16
 
 
 def test_missing_data_is_replaced_by_noise_without_network_access(offline):
     """TFDS would download EuroSAT; its size and classes are known without a download."""
-    found = subject.find("resnet20_cifar", {"data.name": "eurosat"})
+    found = inspected_model.find("resnet20_cifar", {"data.name": "eurosat"})
     assert found.model.input_shape == (None, 32, 32, 3)  # the recipe's size
     assert found.model.output_shape == (None, 10)
     assert found.images is None
-    assert float(np.ravel(found.model.get_layer("standardize").mean)[0]) == subject.NOISE_MEAN
+    assert float(np.ravel(found.model.get_layer("standardize").mean)[0]) == inspected_model.NOISE_MEAN
     assert found.noise.startswith("drawn with noise, since 'eurosat' is not on this machine")
     assert "`cnnrecipes check-data eurosat` downloads it" in found.noise
-    assert subject.find("resnet14", data="tfds:eurosat").model.input_shape == (None, 64, 64, 3)
+    assert inspected_model.find("resnet14", data="tfds:eurosat").model.input_shape == (None, 64, 64, 3)
 
 
 def test_missing_data_of_variable_size_has_the_size_of_the_recipe(offline):
-    found = subject.find("photos_from_scratch", {"data.name": "tf_flowers", "data.image_size": [32, 48]})
+    found = inspected_model.find("photos_from_scratch", {"data.name": "tf_flowers", "data.image_size": [32, 48]})
     assert found.model.input_shape == (None, 32, 48, 3)
     assert found.model.output_shape == (None, 5)
     with pytest.raises(cr.DataError, match="set data.image_size"):
-        subject.find("resnet20", data="tf_flowers")
+        inspected_model.find("resnet20", data="tf_flowers")
 
 
 @pytest.mark.parametrize("data", ["./photos", "https://example.org/photos.zip", "photos.tar", "photos.csv", "arrays"])
 def test_missing_data_of_unknown_classes_requires_a_number_of_classes(offline, data):
     changes = {"data.name": data, "data.image_size": 32}
     with pytest.raises(cr.DataError, match="is not on this machine, so its classes are unknown; .*classes"):
-        subject.find("photos_from_scratch", changes)
-    found = subject.find("photos_from_scratch", changes, classes=7)
+        inspected_model.find("photos_from_scratch", changes)
+    found = inspected_model.find("photos_from_scratch", changes, classes=7)
     assert found.model.output_shape == (None, 7)
     assert found.model.input_shape == (None, 32, 32, 3)
     assert "noise" in found.noise
@@ -126,7 +126,7 @@ def test_local_archive_is_used(offline, tmp_path):
         for i in range(3):
             Image.new("RGB", (40, 40), (level + i, level, level)).save(tmp_path / "pets" / name / f"{i}.png")
     shutil.make_archive("pets", "zip", "pets")
-    found = subject.find("photos_from_scratch", {"data.name": "pets.zip", "data.image_size": 32})
+    found = inspected_model.find("photos_from_scratch", {"data.name": "pets.zip", "data.image_size": 32})
     assert found.noise == ""
     assert len(found.images) == 6
     assert found.first == "the first of the validation split: cat"
@@ -134,26 +134,26 @@ def test_local_archive_is_used(offline, tmp_path):
 
 def test_mistyped_data_path_raises(offline):
     with pytest.raises(cr.DataError, match="nowhere' does not exist"):
-        subject.find("photos_from_scratch", data="./nowhere")
+        inspected_model.find("photos_from_scratch", data="./nowhere")
 
 
 def test_architecture_accepts_a_number_of_classes():
-    found = subject.find("resnet20", classes=3)
+    found = inspected_model.find("resnet20", classes=3)
     assert found.model.output_shape == (None, 3)
     assert "noise" in found.noise
     with pytest.raises(cr.DataError, match="classes = 1.*at least 2"):
-        subject.find("resnet20", classes=1)
+        inspected_model.find("resnet20", classes=1)
     with pytest.raises(cr.DataError, match="data .*or .*classes"):
-        subject.find("resnet20", data="digits", classes=3)
+        inspected_model.find("resnet20", data="digits", classes=3)
 
 
 def test_run_is_inspected_with_the_given_images(digits_run):
-    assert subject.find(str(digits_run.folder / "model.keras")).images is None
-    found = subject.find(str(digits_run.folder), data="digits")
+    assert inspected_model.find(str(digits_run.folder / "model.keras")).images is None
+    found = inspected_model.find(str(digits_run.folder), data="digits")
     assert found.images.shape == (16, 8, 8, 1)
     assert found.noise == ""
     with pytest.raises(cr.RecipeError, match="is trained.*leave classes out"):
-        subject.find(str(digits_run.folder), classes=3)
+        inspected_model.find(str(digits_run.folder), classes=3)
 
 
 def test_inspect_reports_noise_in_one_line(offline, capsys):
@@ -167,10 +167,10 @@ def test_run_is_inspected_with_its_trained_weights(tmp_path):
         "resnet8_digits", workdir=tmp_path, progress=False, **{"train.epochs": 1, "optimizer.warmup": "0 epochs"}
     )
     for path in (run.folder, run.folder / "model.keras"):
-        trained = subject.find(str(path)).model
+        trained = inspected_model.find(str(path)).model
         np.testing.assert_array_equal(trained.get_weights()[2], run.model.get_weights()[2])
     with pytest.raises(cr.RecipeError, match=r"is trained; .*leave model\.norm out"):
-        subject.find(str(run.folder), {"model.norm": "group"})
+        inspected_model.find(str(run.folder), {"model.norm": "group"})
 
 
 @pytest.mark.parametrize(
@@ -184,4 +184,4 @@ def test_run_is_inspected_with_its_trained_weights(tmp_path):
 )
 def test_unknown_name_raises_with_suggestions(name, changes, words):
     with pytest.raises(cr.CNNRecipesError, match=words):
-        subject.find(name, changes)
+        inspected_model.find(name, changes)

@@ -13,12 +13,12 @@ from cnnrecipes import figures
 from cnnrecipes.analysis import (
     activation_statistics,
     inspect,
+    inspected_model,
     plot_activation_statistics,
     plot_batch,
     plot_feature_maps,
     plot_receptive_field,
     plot_schedule,
-    subject,
 )
 from cnnrecipes.analysis.activation_statistics_plot import growth_per_layer
 from cnnrecipes.analysis.map_sheet import draw
@@ -79,14 +79,14 @@ def test_inspect_labels_the_image_it_shows(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr("cnnrecipes.analysis.feature_plots.map_sheet.draw", keep)
     inspect(model, tmp_path)
-    found = subject.find("resnet8_digits")
+    found = inspected_model.find("resnet8_digits")
     inspect(found.model, tmp_path, found.images, first=found.first)
     assert shown[0] == ("image 16x16x3", "uniform noise")
     assert shown[1] == ("image 8x8x1", found.first)
 
 
 def test_recipe_and_its_run_show_the_same_validation_images(digits_run):
-    recipe, run = subject.find("resnet8_digits"), subject.find(str(digits_run.folder))
+    recipe, run = inspected_model.find("resnet8_digits"), inspected_model.find(str(digits_run.folder))
     assert recipe.first.startswith("the first of the validation split: ")
     assert run.first == recipe.first
     assert run.noise == ""

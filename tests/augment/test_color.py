@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from cnnrecipes.augment import color, filters, histogram
+from cnnrecipes.augment import color, filters_and_noise, histogram
 from cnnrecipes.augment.operation import parse
 
 RANDOM = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def by_pillow(images, change):
         (color.brightened, ImageEnhance.Brightness),
         (color.contrasted, ImageEnhance.Contrast),
         (color.saturated, ImageEnhance.Color),
-        (filters.sharpened, ImageEnhance.Sharpness),
+        (filters_and_noise.sharpened, ImageEnhance.Sharpness),
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )

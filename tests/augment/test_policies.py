@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.augment import affine, color, filters, histogram, policies
+from cnnrecipes.augment import affine, color, filters_and_noise, histogram, policies
 from cnnrecipes.augment.operation import parse
 from cnnrecipes.augment.policy_chains import transform_in_chains
 from cnnrecipes.augment.policy_ops import GEOMETRIC, KINDS, affine_maps, transform
@@ -49,7 +49,7 @@ def test_kind_equals_the_operation_of_its_name(kind):
         "brightness": lambda: color.brightened(x, amounts),
         "saturation": lambda: color.saturated(x, amounts),
         "contrast": lambda: color.contrasted(x, amounts),
-        "sharpness": lambda: filters.sharpened(x, amounts),
+        "sharpness": lambda: filters_and_noise.sharpened(x, amounts),
         "posterize": lambda: color.posterized(x, amounts),
         "solarize": lambda: color.solarized(x, amounts),
         "autocontrast": lambda: histogram.autocontrasted(x),

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import cnnrecipes as cr
 from cnnrecipes import analysis
-from cnnrecipes.augment import views
+from cnnrecipes.augment import tta_views
 from cnnrecipes.augment.operation import OPERATIONS, parse_list
 from cnnrecipes.errors import RecipeError, RegistrationError, UnknownNameError
 
@@ -25,7 +25,7 @@ OPERATION = '''
 import tensorflow as tf
 
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix, Operation, operation
-from cnnrecipes.augment.views import View, view
+from cnnrecipes.augment.tta_views import View, view
 
 
 @operation("add_constant")
@@ -73,7 +73,7 @@ def plugin(tmp_path, monkeypatch):
     """Register the classes of OPERATION, and remove them afterwards."""
     (tmp_path / "outside.py").write_text(textwrap.dedent(OPERATION))
     monkeypatch.syspath_prepend(tmp_path)
-    for registry in (OPERATIONS, views.VIEWS):
+    for registry in (OPERATIONS, tta_views.VIEWS):
         list(registry)
         monkeypatch.setattr(registry, "_classes", dict(registry._classes))
     monkeypatch.delitem(sys.modules, "outside", raising=False)

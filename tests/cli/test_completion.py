@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes.optim.extension import EXTENSIONS
+from cnnrecipes.optim.extension_registry import EXTENSIONS
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.tables import all_keys
+from cnnrecipes.recipe.keys_and_defaults import all_keys
 
 CODE = """
 import sys

@@ -20,10 +20,10 @@ from cnnrecipes import build
 from cnnrecipes._support.progress import bar, watch
 from cnnrecipes._support.text_wrapping import fields, wrap
 from cnnrecipes.analysis import cost
-from cnnrecipes.cli import tables
+from cnnrecipes.cli import result_printing
 from cnnrecipes.data.audit.checks import DataFinding
 from cnnrecipes.data.audit.report import Report
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
@@ -139,10 +139,12 @@ def test_fields_omit_optional_parts_before_breaking_the_line():
 )
 def test_stage_table_omits_columns_and_truncates_no_cell(columns, without, monkeypatch):
     text = io.StringIO()
-    monkeypatch.setattr(tables, "out", Console(file=text, force_terminal=True, width=columns, color_system=None))
+    monkeypatch.setattr(
+        result_printing, "out", Console(file=text, force_terminal=True, width=columns, color_system=None)
+    )
     stages = cost(build("resnet8", input_shape=(32, 32, 3), classes=10), by="stage")
     stages["receptive_field"] = [(25, 25)] * len(stages)
-    tables.print_stages(stages)
+    result_printing.print_stages(stages)
     shown = text.getvalue()
     assert "…" not in shown
     assert all(cell_len(line.rstrip()) <= columns for line in shown.splitlines())
@@ -156,7 +158,7 @@ def test_stage_table_omits_columns_and_truncates_no_cell(columns, without, monke
 def test_findings_are_wrapped_between_words_and_indented(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(
-        tables, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)
+        result_printing, "out", Console(file=text, force_terminal=True, width=40, color_system=None, soft_wrap=True)
     )
     message = "2 groups of near copies in different classes: all but one of the labels are wrong"
     report = Report(
@@ -166,7 +168,7 @@ def test_findings_are_wrapped_between_words_and_indented(monkeypatch):
         unreadable={},
         trainable=True,
     )
-    tables.print_report(report)
+    result_printing.print_report(report)
     lines = text.getvalue().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("error   2 groups"))
     assert " ".join(line.strip() for line in lines[start:-1]) == f"error   {message}"

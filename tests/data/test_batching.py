@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from cnnrecipes.data import batching
+from cnnrecipes.data.channel_statistics import split_statistics
 from cnnrecipes.data.order import shuffled
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import Statistics, statistics
 from cnnrecipes.models import standardize
 from cnnrecipes.recipe import catalog
@@ -125,7 +125,7 @@ def test_batches_are_identical_across_thread_counts_and_processes(name, flowers)
     code = f"""
         import hashlib
         from cnnrecipes.data import batching
-        from cnnrecipes.data.split_statistics import split_statistics
+        from cnnrecipes.data.channel_statistics import split_statistics
         from cnnrecipes.data.sources.opening import open_source
         from cnnrecipes.recipe import catalog
         recipe = catalog.load({name!r})

@@ -7,8 +7,8 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes._support import user_cache
+from cnnrecipes.data.channel_statistics import split_statistics
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.data.standardize import IMAGENET, Statistics
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
@@ -67,7 +67,7 @@ def test_statistics_of_unchanged_files_are_cached(flowers, monkeypatch):
     spec = Data(name="x", image_size=8, validation=0.9)
     split = open_source(flowers, spec).split("train")
     first = split_statistics(split, spec)
-    monkeypatch.setattr("cnnrecipes.data.split_statistics.arrays", lambda *args: pytest.fail("read again"))
+    monkeypatch.setattr("cnnrecipes.data.channel_statistics.arrays", lambda *args: pytest.fail("read again"))
     assert split_statistics(split, spec) == first
     kept = list((user_cache.folder() / "statistics").glob("*.json"))
     for file in kept:

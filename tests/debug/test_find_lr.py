@@ -16,9 +16,9 @@ import tensorflow as tf
 from adaptation import OTHER, SMALL, pretrain
 
 import cnnrecipes as cr
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.rate_sweep import sweep
 from cnnrecipes.debug.short_training import all_values, drawn_values, set_values
-from cnnrecipes.debug.subject import opened_subject
 from cnnrecipes.errors import DataError, RecipeError, TrainingError, WriteError
 from cnnrecipes.optim.optimizers.sgd import SGD
 from cnnrecipes.recipe import catalog

@@ -14,11 +14,11 @@ from legible import assert_legible
 
 import cnnrecipes as cr
 from cnnrecipes.cli.profile import _print
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.input_timing import input_shares
 from cnnrecipes.debug.profile import Profile, require_steps
 from cnnrecipes.debug.profile_advice import Facts, advice
 from cnnrecipes.debug.step_timing import StepTimes, step_times
-from cnnrecipes.debug.subject import opened_subject
 from cnnrecipes.errors import TrainingError, WriteError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs import checkpoint

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.cli.tables import print_rate_grid
-from cnnrecipes.debug.rate_cells import Cell, RateGrid
+from cnnrecipes.cli.result_printing import print_rate_grid
 from cnnrecipes.debug.rate_grid_plot import plot_grid
+from cnnrecipes.debug.rate_grid_result import Cell, RateGrid
 from cnnrecipes.errors import DataError, RecipeError, TrainingError
 
 KEYS = {"optimizer.warmup": "10%", "model.dropout": 0.2, "optimizer.ema": 0.9}

@@ -1,4 +1,4 @@
-"""Convolution and max pooling: shapes, initialization, bias, padding. Values are tested in test_factories.py."""
+"""Convolution and max pooling: shapes, initialization, bias, padding. Values are tested in test_layer_values.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties of the kinds of normalization beyond their formulas, which are tested in test_factories.py."""
+"""Properties of the kinds of normalization beyond their formulas, which are tested in test_layer_values.py."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import cnnrecipes as cr
 from cnnrecipes import layers
-from cnnrecipes.recipe import tables
+from cnnrecipes.recipe import keys_and_defaults
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
 
@@ -47,7 +47,7 @@ def test_pooling_and_activations_match_under_xla():
     parts += [layers.BlurPool(name="blur")(x)]
     parts += [
         layers.max_pool(layers.activation(kind)(name=kind)(x), 2, stride=2, name=f"{kind}_pool")
-        for kind in get_args(tables.Activation)
+        for kind in get_args(keys_and_defaults.Activation)
     ]
     parts = [keras.layers.GlobalAveragePooling2D()(part) for part in parts]
     parts += [layers.global_pool(x, kind, name=f"global_{kind}") for kind in ("average", "max")]

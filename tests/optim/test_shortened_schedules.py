@@ -6,7 +6,7 @@ import pytest
 
 from cnnrecipes.errors import CNNRecipesWarning
 from cnnrecipes.optim import shortened_schedules
-from cnnrecipes.optim.schedule import SCHEDULES
+from cnnrecipes.optim.schedule_registry import SCHEDULES
 from cnnrecipes.recipe import catalog
 from cnnrecipes.syntax.call_syntax import write_call
 from cnnrecipes.syntax.duration import Duration

@@ -12,8 +12,8 @@ import pytest
 import tomli_w
 
 import cnnrecipes as cr
+from cnnrecipes.recipe.keys_and_defaults import TABLES
 from cnnrecipes.recipe.renamed_keys import RENAMED_KEYS
-from cnnrecipes.recipe.tables import TABLES
 from cnnrecipes.recipe.toml import read_toml
 from cnnrecipes.runs import checkpoint, verified_npz
 from cnnrecipes.runs.model_file import ENTRY

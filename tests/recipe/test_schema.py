@@ -158,7 +158,7 @@ def test_operations_are_parsed_ignoring_surrounding_spaces(text):
 
 def test_recipe_and_layer_factories_have_the_same_names():
     from cnnrecipes.layers import activation, norm
-    from cnnrecipes.recipe import tables
+    from cnnrecipes.recipe import keys_and_defaults
 
-    assert set(tables.Norm.__args__) == set(norm.__globals__["KINDS"])
-    assert set(tables.Activation.__args__) == set(activation.__globals__["NAMES"])
+    assert set(keys_and_defaults.Norm.__args__) == set(norm.__globals__["KINDS"])
+    assert set(keys_and_defaults.Activation.__args__) == set(activation.__globals__["NAMES"])

@@ -18,7 +18,7 @@ import pytest
 from cnnrecipes.errors import RunError
 from cnnrecipes.runs import checkpoint, verified_npz
 from cnnrecipes.runs.checkpoint import FOLDER, Checkpoint, Fingerprint
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.weights import read_weights, write_weights
 
 ARRAYS = {"model/00000": np.arange(12, dtype=np.float32).reshape(3, 4), "counters/00000": np.int64(7)}
@@ -104,7 +104,7 @@ def test_writer_killed_at_any_time_leaves_a_valid_checkpoint(tmp_path):
         f"""
         import numpy as np, pathlib
         from cnnrecipes.runs import checkpoint
-        from cnnrecipes.runs.train_state import TrainState
+        from cnnrecipes.runs.training_progress import TrainState
         fingerprint = checkpoint.Fingerprint({{}}, {{}})
         writer = checkpoint.Writer(pathlib.Path({str(folder)!r}))
         for step in range(10_000):

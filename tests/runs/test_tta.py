@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy.special import log_softmax
 
 import cnnrecipes as cr
-from cnnrecipes.augment import views
+from cnnrecipes.augment import tta_views
 from cnnrecipes.data.images.decode import resize
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError, ModelError, RecipeError
@@ -43,7 +43,7 @@ def of_size(height, width, name="resnet8", **options):
 
 
 def look(text):
-    return tta.look(IMAGE, views.parse_views(text)[0], (32, 32, 3), SPEC)
+    return tta.look(IMAGE, tta_views.parse_views(text)[0], (32, 32, 3), SPEC)
 
 
 PLAIN = resize(tf.constant(IMAGE), 32, "crop").numpy()
@@ -121,8 +121,8 @@ def test_multi_scale_keeps_the_aspect_ratio(artifact):
 @pytest.mark.parametrize("size", [32, 224])
 def test_default_scales_are_those_of_the_paper_relative_to_the_input_size(size):
     paper = np.array([224, 256, 384, 480, 640])
-    np.testing.assert_allclose(views.MultiScale().whole_sides(size), paper * size / 224, atol=0.5)
-    assert views.MultiScale(short_sides=(40,)).whole_sides(size) == (40,)
+    np.testing.assert_allclose(tta_views.MultiScale().whole_sides(size), paper * size / 224, atol=0.5)
+    assert tta_views.MultiScale(short_sides=(40,)).whole_sides(size) == (40,)
 
 
 def test_multi_scale_batches_images_of_one_shape_with_identical_scores(artifact, monkeypatch):
@@ -192,9 +192,9 @@ def test_rectangular_model_has_views_of_its_size():
     # The crops of an image of the size of the larger region are its corners and its center.
     large = RANDOM.integers(0, 256, (27, 45, 3), dtype=np.uint8)
     crops = [large[top : top + 24, left : left + 40] for top, left in [(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]]
-    shown = tta.look(large, views.FiveCrop(), (24, 40, 3), oblong.recipe.data)
+    shown = tta.look(large, tta_views.FiveCrop(), (24, 40, 3), oblong.recipe.data)
     np.testing.assert_array_equal(shown, crops)
-    middle = tta.look(large, views.Center(short_side=27), (24, 40, 3), oblong.recipe.data)[0]
+    middle = tta.look(large, tta_views.Center(short_side=27), (24, 40, 3), oblong.recipe.data)[0]
     np.testing.assert_array_equal(middle, large[1:25, 2:42])
     for text in ("five_crop(20)", "center(20)"):
         with pytest.raises(RecipeError, match="short_side 20 is below the model's size 24"):

@@ -25,10 +25,10 @@ from tensorboard.util import tensor_util
 
 from cnnrecipes.errors import RunError, TrainingError
 from cnnrecipes.recipe import schema
-from cnnrecipes.recipe.tables import LoggerName
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.recipe.keys_and_defaults import LoggerName
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training import loggers
-from cnnrecipes.training.callbacks.epochs import HistoryFile
+from cnnrecipes.training.callbacks.validation_and_history import HistoryFile
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (48, 4, 4, 1), np.uint8)

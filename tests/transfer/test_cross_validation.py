@@ -184,7 +184,7 @@ def weights(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("how", ["features", "lora"])
 def test_run_with_few_images_records_and_shows_its_cross_validation(how, weights, tmp_path, capsys):
-    from cnnrecipes.cli.tables import print_result
+    from cnnrecipes.cli.result_printing import print_result
 
     changes = {"model.weights": weights, "transfer.how": how, "train.epochs": 1}
     run = cr.fit(SMALL, photos(), workdir=tmp_path, progress=False, **changes)

@@ -21,8 +21,8 @@ from PIL import Image
 
 import cnnrecipes as cr
 from cnnrecipes.data import batching
+from cnnrecipes.data.batch_sampler import training_examples
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.training_places import training_examples
 from cnnrecipes.errors import DataError, RecipeError, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.transfer import feature_cache

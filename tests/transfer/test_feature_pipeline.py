@@ -8,8 +8,8 @@ import pytest
 from adaptation import SMALL, write_photos
 
 import cnnrecipes as cr
+from cnnrecipes.data.batch_sampler import training_examples
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.training_places import training_examples
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.transfer.feature_cache import features

@@ -17,11 +17,11 @@ from cnnrecipes.runs.watch_records import FILE
 from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.seeding import seeded
-from cnnrecipes.training.start import Start
+from cnnrecipes.training.start_or_resume import Start
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.trainer import Trainer
+from cnnrecipes.transfer.layer_freezing import backbone_layers, freeze
 from cnnrecipes.transfer.plan import TransferPlan
-from cnnrecipes.transfer.stages import backbone_layers, freeze
 from cnnrecipes.verify.resume_check import differences
 
 

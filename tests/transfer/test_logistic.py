@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.transfer.choice import choose
+from cnnrecipes.transfer.automatic_method import choose
 from cnnrecipes.transfer.head_fit import HeadFit
 from cnnrecipes.transfer.logistic import STRENGTHS, Examples, fit_logistic
 

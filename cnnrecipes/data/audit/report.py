@@ -17,12 +17,12 @@ from cnnrecipes._support import user_cache
 from cnnrecipes._support.atomic_files import choose_output, make_folder, write_text
 from cnnrecipes.data.audit import checks, display
 from cnnrecipes.data.audit.checks import DataFinding
-from cnnrecipes.data.readable import inspect_source, unreadable, without_unreadable
 from cnnrecipes.data.sources import registry
 from cnnrecipes.data.sources.contents import Kind
 from cnnrecipes.data.sources.opening import open_own_splits, unrecordable
-from cnnrecipes.data.sources.source import Source
+from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.data.sources.split_off import split_off
+from cnnrecipes.data.unreadable_files import inspect_source, unreadable, without_unreadable
 from cnnrecipes.errors import DataError, UnknownNameError
 from cnnrecipes.recipe import schema
 

@@ -7,7 +7,7 @@ import, separated by commas.
 
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.data.sources.contents import Contents, Layout
-from cnnrecipes.data.sources.data_source import Absent, DataSource, ReadOptions
+from cnnrecipes.data.sources.data_source_base import Absent, DataSource, ReadOptions
 from cnnrecipes.data.sources.registry import data_source
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 from cnnrecipes._support import file_systems
 from cnnrecipes.data.sources import folder
 from cnnrecipes.data.sources.contents import Contents
-from cnnrecipes.data.sources.data_source import PathSource, ReadOptions, local_path
+from cnnrecipes.data.sources.data_source_base import PathSource, ReadOptions, local_path
 from cnnrecipes.data.sources.registry import data_source
 from cnnrecipes.data.sources.unpack_cache import content_key, unpacked_folder
 from cnnrecipes.errors import DataError

@@ -13,7 +13,7 @@ from cnnrecipes.data.images.pixel_values import as_images, scale_of
 from cnnrecipes.data.sources.array_classes import classes_of, labels_of_model
 from cnnrecipes.data.sources.array_pair import HOW, ArrayPair, array_pair
 from cnnrecipes.data.sources.contents import Contents
-from cnnrecipes.data.sources.data_source import Absent, DataSource, ReadOptions
+from cnnrecipes.data.sources.data_source_base import Absent, DataSource, ReadOptions
 from cnnrecipes.data.sources.registry import data_source
 from cnnrecipes.data.sources.split_names import split_of
 from cnnrecipes.errors import DataError, UnknownNameError

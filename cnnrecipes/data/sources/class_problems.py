@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnnrecipes.data.sources.source import Source, quoted
+from cnnrecipes.data.sources.random_access_dataset import Source, quoted
 from cnnrecipes.errors import did_you_mean, listed
 
 

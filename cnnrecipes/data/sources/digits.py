@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnrecipes.data.sources import arrays
 from cnnrecipes.data.sources.contents import Contents
-from cnnrecipes.data.sources.data_source import DataSource, ReadOptions
+from cnnrecipes.data.sources.data_source_base import DataSource, ReadOptions
 from cnnrecipes.data.sources.registry import data_source
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnrecipes._support import file_systems
 from cnnrecipes.data.sources.contents import Contents, Kind, Layout
-from cnnrecipes.data.sources.data_source import PathSource, ReadOptions, local_path
+from cnnrecipes.data.sources.data_source_base import PathSource, ReadOptions, local_path
 from cnnrecipes.data.sources.folder_contents import FolderContents
 from cnnrecipes.data.sources.folder_layout import find_roots, unwrapped
 from cnnrecipes.data.sources.folder_tree import Tree

@@ -13,8 +13,8 @@ from cnnrecipes.data.images.image_store import Pool
 from cnnrecipes.data.sources import registry
 from cnnrecipes.data.sources.class_problems import class_problems
 from cnnrecipes.data.sources.contents import SPLITS
-from cnnrecipes.data.sources.data_source import Absent, ReadOptions
-from cnnrecipes.data.sources.source import Source, Split, quoted
+from cnnrecipes.data.sources.data_source_base import Absent, ReadOptions
+from cnnrecipes.data.sources.random_access_dataset import Source, Split, quoted
 from cnnrecipes.data.sources.split_off import split_off
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import schema

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from cnnrecipes._support.plugins import import_plugins
-from cnnrecipes.data.sources.data_source import DataSource
+from cnnrecipes.data.sources.data_source_base import DataSource
 from cnnrecipes.errors import RegistrationError, listed
 from cnnrecipes.syntax.registry import class_path
 

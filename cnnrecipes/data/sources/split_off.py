@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from cnnrecipes.data import split
+from cnnrecipes.data import split_strategies
 from cnnrecipes.data.audit.file_info import inspect_files
 from cnnrecipes.data.sources.class_problems import class_problems
 from cnnrecipes.data.sources.contents import SPLITS
-from cnnrecipes.data.sources.source import Source, Split
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe import schema
 
@@ -58,10 +58,10 @@ def _by_shares(
 ) -> dict[str, np.ndarray]:
     """Return split -> positions, for splits that get the given shares, and "train" for all other examples."""
     if contents is not None:
-        return split.by_content(contents, shares, spec.split_seed, whole.labels)
+        return split_strategies.by_content(contents, shares, spec.split_seed, whole.labels)
     if whole.groups is not None:
-        return split.grouped(whole.labels, whole.groups, shares, spec.split_seed)
-    return split.stratified(whole.labels, shares, spec.split_seed)
+        return split_strategies.grouped(whole.labels, whole.groups, shares, spec.split_seed)
+    return split_strategies.stratified(whole.labels, shares, spec.split_seed)
 
 
 def _fold(
@@ -88,8 +88,8 @@ def _fold(
     if groups is not None and len(np.unique(groups)) < folds:
         raise DataError(f"data.folds = {folds}, but there are {len(np.unique(groups))} groups; set data.folds lower")
     if contents is not None:
-        return split.fold_by_content([contents[place] for place in rest], folds, spec.fold, spec.split_seed)
-    return split.fold(labels, groups, folds, spec.fold, spec.split_seed)
+        return split_strategies.fold_by_content([contents[place] for place in rest], folds, spec.fold, spec.split_seed)
+    return split_strategies.fold(labels, groups, folds, spec.fold, spec.split_seed)
 
 
 def _contents(whole: Split) -> list[str]:

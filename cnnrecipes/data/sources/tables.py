@@ -13,7 +13,7 @@ import pandas as pd
 from cnnrecipes._support import file_systems
 from cnnrecipes.data.images.image_store import EncodedImages, Pool
 from cnnrecipes.data.sources.contents import SPLITS, Contents
-from cnnrecipes.data.sources.data_source import Absent, PathSource, ReadOptions, local_path
+from cnnrecipes.data.sources.data_source_base import Absent, PathSource, ReadOptions, local_path
 from cnnrecipes.data.sources.registry import data_source
 from cnnrecipes.data.sources.split_names import split_of
 from cnnrecipes.errors import DataError, counted

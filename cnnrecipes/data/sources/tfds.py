@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnnrecipes._support import file_systems
-from cnnrecipes._support.network import why_unreachable
+from cnnrecipes._support.connectivity_check import why_unreachable
 from cnnrecipes.data.images.decode import decode_routed
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.data.sources.contents import SPLITS, Contents
-from cnnrecipes.data.sources.data_source import Absent, DataSource, ReadOptions
+from cnnrecipes.data.sources.data_source_base import Absent, DataSource, ReadOptions
 from cnnrecipes.data.sources.registry import data_source, registered
 from cnnrecipes.data.sources.tfds_records import DataSourceImages, open_records
 from cnnrecipes.errors import CNNRecipesError, DataError, UnknownNameError

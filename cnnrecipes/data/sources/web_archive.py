@@ -11,7 +11,7 @@ from cnnrecipes._support.download import download
 from cnnrecipes.data.sources import folder
 from cnnrecipes.data.sources.archive import stem
 from cnnrecipes.data.sources.contents import Contents
-from cnnrecipes.data.sources.data_source import Absent, DataSource, ReadOptions
+from cnnrecipes.data.sources.data_source_base import Absent, DataSource, ReadOptions
 from cnnrecipes.data.sources.registry import data_source
 from cnnrecipes.data.sources.unpack_cache import is_unpacked, unpacked_folder
 from cnnrecipes.errors import DataError

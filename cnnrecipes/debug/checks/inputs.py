@@ -10,7 +10,7 @@ from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
 from cnnrecipes.errors import ModelError
 from cnnrecipes.models import preprocessing_mismatch
 from cnnrecipes.models.graph import calls, run
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 
 # Of standardized inputs, whose mean and standard deviation over the sample are near 0 and 1.
 _MEANS, _STDS = (0.25, 0.5), ((0.7, 1.4), (0.5, 2.0))

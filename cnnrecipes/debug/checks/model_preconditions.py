@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.debug.checks.forward import LossFunction, layer_of, loss_and_gradients
+from cnnrecipes.debug.checks.forward_backward_passes import LossFunction, layer_of, loss_and_gradients
 from cnnrecipes.errors import ModelError, TrainingError
 from cnnrecipes.models.graph import calls, parameters, run
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 
 
 def require_model(model: keras.Model | None) -> None:

@@ -12,11 +12,12 @@ from cnnrecipes.analysis.layer_descriptions import is_norm
 from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, OK, WARNING, Check
 from cnnrecipes.errors import ModelError, counted, listed
 from cnnrecipes.models.graph import calls, run
-from cnnrecipes.models.restored import restored
+from cnnrecipes.models.variable_snapshot import restored
 
 _SHOWN = 4  # layers that a message names
 _HIDDEN = 0.05  # share of the variance in variance + epsilon, below which a norm hardly normalizes
-_UNLIKE = np.log(8.0)  # |log| of the ratio of batch variance and moving variance, as in `models.pretrained.probe`
+# |log| of the ratio of batch variance and moving variance, as in `models.pretrained.preprocessing_mismatch`.
+_UNLIKE = np.log(8.0)
 _OFF = np.log(3.0)  # |log| of the ratio of the standard deviations of a norm's output and of its scale
 _SAME = 1e-3  # difference of batch and moving statistics below which these need not move
 

@@ -121,7 +121,7 @@ class Application:
         if ends:
             raise RegistrationError(
                 f"keras.applications.{self.constructor} of Keras {keras.__version__} has no layer {ends[0]!r}, which "
-                "is to end a stage; correct the ends of its row in models/pretrained/rows.py"
+                "is to end a stage; correct the ends of its row in models/pretrained/keras_applications_rows.py"
             )
         return names
 

@@ -9,14 +9,14 @@ import keras
 import numpy as np
 
 from cnnrecipes.errors import ModelError
-from cnnrecipes.models.pretrained import weight_files
+from cnnrecipes.models.backbone_stages import Backbone
+from cnnrecipes.models.pretrained import weight_file_reader
 from cnnrecipes.models.pretrained.application import Application
-from cnnrecipes.models.pretrained.imagenet import load_imagenet
+from cnnrecipes.models.pretrained.imagenet_weights import load_imagenet
+from cnnrecipes.models.pretrained.mismatched_weights import whose_weights
 from cnnrecipes.models.pretrained.preprocessing import TORCH_MEAN, TORCH_STD
-from cnnrecipes.models.pretrained.weight_files import LayerArrays, model_arrays, ordered_weights
-from cnnrecipes.models.pretrained.whose_weights import whose_weights
+from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, model_arrays, ordered_weights
 from cnnrecipes.models.registry import ARCHITECTURES, find
-from cnnrecipes.models.stage import Backbone
 from cnnrecipes.recipe import schema
 
 # VGG's own head has the most arrays: two of each of three dense layers.
@@ -39,9 +39,9 @@ def set_backbone_weights(model: keras.Model, spec: schema.Model) -> None:
             raise ModelError(_no_imagenet(spec.name))
         set_from_stock(model, row.application, load_imagenet(row.application, spec, _rgb(model)), spec.name)
         return
-    path = weight_files.locate(spec.weights)
-    if weight_files.is_model(path):
-        stored = weight_files.load_model(path)
+    path = weight_file_reader.locate(spec.weights)
+    if weight_file_reader.is_model(path):
+        stored = weight_file_reader.load_model(path)
         if row.application is None or _stages(stored):
             _set_by_name(model, stored, spec)
             return
@@ -51,7 +51,7 @@ def set_backbone_weights(model: keras.Model, spec: schema.Model) -> None:
             "name their layers; give the folder of a run, or its model.keras"
         )
     stock = row.application.stock(spec, _rgb(model))
-    found = model_arrays(stored) if weight_files.is_model(path) else weight_files.read_arrays(path, stock)
+    found = model_arrays(stored) if weight_file_reader.is_model(path) else weight_file_reader.read_arrays(path, stock)
     _fill(stock, found, spec)
     set_from_stock(model, row.application, stock, spec.name)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from pydantic import Field
 
-from cnnrecipes.optim.extension import Extension, PlannedEpochs, extension
-from cnnrecipes.optim.schedule import Shape, constant
+from cnnrecipes.optim.extension_registry import Extension, PlannedEpochs, extension
+from cnnrecipes.optim.schedule_registry import Shape, constant
 
 
 @extension("constant")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cnnrecipes.optim.extension import Extension, PlannedEpochs, extension
-from cnnrecipes.optim.schedule import Shape
+from cnnrecipes.optim.extension_registry import Extension, PlannedEpochs, extension
+from cnnrecipes.optim.schedule_registry import Shape
 
 
 @extension("stretch")

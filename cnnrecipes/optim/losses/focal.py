@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.optim.loss import Loss, loss
+from cnnrecipes.optim.loss_registry import Loss, loss
 
 if TYPE_CHECKING:
     import tensorflow as tf

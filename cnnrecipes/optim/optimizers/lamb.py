@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.optim.optimizer import optimizer
+from cnnrecipes.optim.optimizer_registry import optimizer
 from cnnrecipes.optim.optimizers.adamw import AdamW, adam_direction
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.optim.optimizer import Decay, Optimizer, optimizer
+from cnnrecipes.optim.optimizer_registry import Decay, Optimizer, optimizer
 
 if TYPE_CHECKING:
     import keras

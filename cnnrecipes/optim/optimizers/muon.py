@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.optim.optimizer import Decay, Optimizer, optimizer
+from cnnrecipes.optim.optimizer_registry import Decay, Optimizer, optimizer
 from cnnrecipes.optim.optimizers.adamw import adam_direction
 
 if TYPE_CHECKING:

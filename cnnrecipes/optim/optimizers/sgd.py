@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.optim.optimizer import Optimizer, optimizer
+from cnnrecipes.optim.optimizer_registry import Optimizer, optimizer
 
 if TYPE_CHECKING:
     import keras

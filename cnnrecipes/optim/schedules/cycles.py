@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.optim.schedule import Floor, Piece, Schedule, Shape, as_float, schedule
-from cnnrecipes.optim.schedules.cosine import half_cosine
+from cnnrecipes.optim.schedule_registry import Floor, Piece, Schedule, Shape, as_float, schedule
+from cnnrecipes.optim.schedules.cosine_interpolation import half_cosine
 from cnnrecipes.syntax.duration import Duration
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim.schedule import Factor, Floor, Piece, Schedule, Shape, as_float, schedule
-from cnnrecipes.optim.schedules.cosine import half_cosine
+from cnnrecipes.optim.schedule_registry import Factor, Floor, Piece, Schedule, Shape, as_float, schedule
+from cnnrecipes.optim.schedules.cosine_interpolation import half_cosine
 from cnnrecipes.syntax.duration import Duration
 
 if TYPE_CHECKING:

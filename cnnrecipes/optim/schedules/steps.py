@@ -8,8 +8,8 @@ from pydantic import Field
 
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.errors import RecipeError
-from cnnrecipes.optim.schedule import Factor, Piece, Schedule, Shape, as_float, schedule
-from cnnrecipes.optim.schedules.constant import Constant
+from cnnrecipes.optim.schedule_registry import Factor, Piece, Schedule, Shape, as_float, schedule
+from cnnrecipes.optim.schedules.constant_and_plateau import Constant
 from cnnrecipes.syntax.duration import Duration
 
 if TYPE_CHECKING:

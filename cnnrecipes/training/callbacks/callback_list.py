@@ -11,11 +11,14 @@ import keras
 
 from cnnrecipes.runs import checkpoint, watch_records
 from cnnrecipes.runs.records import FAILURE
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.watch_records import WatchFile
 from cnnrecipes.runs.weights import BEST
 from cnnrecipes.training.callbacks.checkpoints import CheckpointSaver
-from cnnrecipes.training.callbacks.epochs import (
+from cnnrecipes.training.callbacks.live_diagnosis import LiveDiagnosis
+from cnnrecipes.training.callbacks.progress import ProgressDisplay
+from cnnrecipes.training.callbacks.stopping import EarlyStopping, ReduceOnPlateau, Signals, TimeBudget
+from cnnrecipes.training.callbacks.validation_and_history import (
     BestWeights,
     EpochMetrics,
     ExecutionTimer,
@@ -24,13 +27,10 @@ from cnnrecipes.training.callbacks.epochs import (
     NextEpoch,
     Validation,
 )
-from cnnrecipes.training.callbacks.live_diagnosis import LiveDiagnosis
-from cnnrecipes.training.callbacks.progress import ProgressDisplay
-from cnnrecipes.training.callbacks.stopping import EarlyStopping, ReduceOnPlateau, Signals, TimeBudget
 from cnnrecipes.training.callbacks.watch import SHARE, ObservedSteps, Watch
 from cnnrecipes.training.loggers import loggers
+from cnnrecipes.training.tensorboard_layer_summaries import WatchSummaries
 from cnnrecipes.training.train_job import TrainJob
-from cnnrecipes.training.watch_summaries import WatchSummaries
 
 
 class TrainingCallbacks(keras.callbacks.CallbackList):

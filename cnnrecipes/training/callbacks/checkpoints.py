@@ -10,7 +10,7 @@ import keras
 from cnnrecipes.errors import Interrupted
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.checkpoint import Fingerprint
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.syntax.duration import Duration, TimeSpan
 from cnnrecipes.training.callbacks.stopping import Signals
 from cnnrecipes.training.distributed.devices import Devices

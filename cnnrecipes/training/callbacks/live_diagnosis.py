@@ -16,7 +16,7 @@ from cnnrecipes.diagnosis.history import History
 from cnnrecipes.diagnosis.told_verdict import ToldVerdict
 from cnnrecipes.diagnosis.watched_layers import first_recent_step, layer_records
 from cnnrecipes.errors import one_line
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.watch_records import FILE, WatchFile, read_watch
 from cnnrecipes.training.train_job import TrainJob
 

@@ -13,7 +13,7 @@ from rich.table import Column
 
 from cnnrecipes._support.progress import bar
 from cnnrecipes._support.text_wrapping import NARROW, fields, wrap
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 
 _BAR_EVERY = 0.5  # seconds; reading the logs waits for the device, so not at every step
 _LINE_EVERY = 30.0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import keras
 
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.distributed.devices import Devices
 
 

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import one_line
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.watch_records import WatchFile
 from cnnrecipes.training.layer_probe import LayerProbe, probe_batch
-from cnnrecipes.training.watch_summaries import WatchSummaries
+from cnnrecipes.training.tensorboard_layer_summaries import WatchSummaries
 
 SHARE = 0.02  # of the training time that the watch takes at most, unless its interval is given
 # Seconds of the first observation per second of the first execution, which traces and compiles the same layers.

@@ -11,9 +11,9 @@ from encoding import encoded
 from PIL import Image
 
 from cnnrecipes.data import batching
+from cnnrecipes.data.channel_statistics import split_statistics
 from cnnrecipes.data.images.decode import decode, resize
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.data.split_statistics import split_statistics
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 

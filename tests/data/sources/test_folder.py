@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from cnnrecipes.data import batching
+from cnnrecipes.data.decoding_errors import naming_unreadable
 from cnnrecipes.data.images.decode import EXTENSIONS
 from cnnrecipes.data.sources.folder import image_files, read
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.data.unreadable_images import naming_unreadable
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 

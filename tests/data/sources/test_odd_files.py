@@ -18,9 +18,9 @@ from PIL import Image
 from cnnrecipes._support import file_systems, user_cache
 from cnnrecipes.data.audit.report import check_data, quarantine
 from cnnrecipes.data.images.decode import choose_route, decode, decode_routed
-from cnnrecipes.data.readable import open_readable
 from cnnrecipes.data.sources import tfds_records
 from cnnrecipes.data.sources.opening import open_source
+from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.errors import DataError
 from cnnrecipes.recipe.schema import Data
 

@@ -12,10 +12,10 @@ from broken_models import IMAGES, LABELS, SMALL, network, one_hot
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.debug import training_parts
-from cnnrecipes.debug.checks.folder_labels import check_class_sizes, check_copies, check_folder_labels
-from cnnrecipes.debug.checks.prediction import check_prediction
-from cnnrecipes.debug.checks.update import check_update
-from cnnrecipes.debug.subject import opened_subject
+from cnnrecipes.debug.checks.label_consistency import check_class_sizes, check_copies, check_folder_labels
+from cnnrecipes.debug.checks.loss_decrease import check_update
+from cnnrecipes.debug.checks.training_serving_skew import check_prediction
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.keras_optim.recipe_loss import RecipeLoss
 from cnnrecipes.recipe import catalog
 

@@ -9,11 +9,11 @@ import tensorflow as tf
 from broken_models import IMAGES, LABELS, network, one_hot
 
 import cnnrecipes as cr
-from cnnrecipes.debug.checks.activations import check_dead_activations
+from cnnrecipes.debug.checks.dead_activations import check_dead_activations
 from cnnrecipes.debug.checks.inputs import check_augmentation, check_inputs
 from cnnrecipes.debug.checks.model_preconditions import require_finite, require_model, require_shapes
 from cnnrecipes.debug.checks.norms import check_norms
-from cnnrecipes.debug.checks.outputs import check_independent_samples, check_output_depends_on_input
+from cnnrecipes.debug.checks.output_dependence import check_independent_samples, check_output_depends_on_input
 from cnnrecipes.errors import ModelError, TrainingError
 from cnnrecipes.keras_optim.recipe_loss import RecipeLoss
 

@@ -2,7 +2,8 @@
 
 One row of each family and of each branch in Keras' code is compared by values, cut and saved (FAMILIES). Of larger
 variants of the same code only the names of their stage ends differ: some are built (VARIANTS); all of them are with
-CNNRECIPES_ALL_BACKBONES=1, which takes some minutes, and were for models/sizes.py, which has the strides of each.
+CNNRECIPES_ALL_BACKBONES=1, which takes some minutes, and were for models/architecture_sizes.py, which has the strides
+of each.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import pytest
 import cnnrecipes as cr
 from cnnrecipes.layers import with_keras_norms
 from cnnrecipes.models import Backbone, applications, backbone, find
+from cnnrecipes.models.architecture_sizes import SIZES
 from cnnrecipes.models.pretrained.preprocessing import TORCH_MEAN, TORCH_STD
 from cnnrecipes.models.pretrained.weights import set_from_stock
-from cnnrecipes.models.sizes import SIZES
 from cnnrecipes.recipe import schema
 
 FAMILIES = (

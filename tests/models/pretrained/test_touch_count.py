@@ -9,8 +9,8 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.models import Backbone, register, registry
-from cnnrecipes.models.pretrained import rows
-from cnnrecipes.models.pretrained.rows import ROWS, row
+from cnnrecipes.models.pretrained import keras_applications_rows
+from cnnrecipes.models.pretrained.keras_applications_rows import ROWS, row
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,11 @@ def test_a_layer_that_keras_does_not_have_is_named_with_the_row():
 
 
 def test_unknown_contract_is_refused():
-    register("wrong", rows.row("nobody", "MobileNet", "tensorflow", ("conv_pw_1_relu",), top1=70.4, parameters="4.3"))
+    register(
+        "wrong",
+        keras_applications_rows.row(
+            "nobody", "MobileNet", "tensorflow", ("conv_pw_1_relu",), top1=70.4, parameters="4.3"
+        ),
+    )
     with pytest.raises(cr.UnknownNameError, match="preprocessing contract 'tensorflow'.*tf"):
         cr.build("wrong", input_shape=(32, 32, 3), classes=2)

@@ -10,7 +10,7 @@ import pytest
 from training_curves import recipe
 
 import cnnrecipes as cr
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.watch_records import BINS, WatchFile
 from cnnrecipes.training.callbacks import live_diagnosis
 from cnnrecipes.training.callbacks.live_diagnosis import LiveDiagnosis

@@ -8,7 +8,7 @@ import tensorflow as tf
 from linear_training import LinearTraining
 from rich.console import Console
 
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 

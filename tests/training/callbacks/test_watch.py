@@ -20,19 +20,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import cnnrecipes as cr
-from cnnrecipes.analysis.activations import activation_statistics
-from cnnrecipes.debug.subject import opened_subject
+from cnnrecipes.analysis.activation_statistics import activation_statistics
+from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.watch_findings import worst_layer
 from cnnrecipes.errors import Interrupted, RecipeError, RunError, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.run import Run
-from cnnrecipes.runs.train_state import TrainState
+from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.watch_records import BINS, FILE, read_watch
 from cnnrecipes.training.callbacks import callback_list
 from cnnrecipes.training.callbacks.watch import Watch, next_observed
 from cnnrecipes.training.layer_probe import LayerProbe, probe_batch
-from cnnrecipes.training.train_model import TrainModel
+from cnnrecipes.training.training_step import TrainModel
 
 OPTIONS = {
     "sgd": {},

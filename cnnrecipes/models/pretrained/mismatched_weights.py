@@ -1,0 +1,52 @@
+"""Recognition of weights that do not fit a backbone: which other row or width multiplier they belong to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import keras
+
+from cnnrecipes.models.architecture_sizes import SIZES
+from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, ordered_weights
+from cnnrecipes.models.registry import ARCHITECTURES, find
+from cnnrecipes.recipe import schema
+
+
+def whose_weights(spec: schema.Model, found: Sequence[LayerArrays]) -> list[str]:
+    """Return the settings, for example "model.alpha = 0.35", that the arrays of a file fit; [] if none is known.
+
+    Other backbones are recognized by their number of parameters, with and without a linear head.
+    """
+    arrays = [array for one in found for array in one.arrays]
+    if alphas := [f"model.alpha = {alpha}" for alpha in _alphas(spec, found)]:
+        return alphas
+    total = sum(math.prod(array.shape) for array in arrays)
+    classes = arrays[-1].shape[-1] if arrays and arrays[-1].ndim == 1 else 0
+    return [
+        f'model.name = "{name}"'
+        for name, size in SIZES.items()
+        if name != spec.name
+        and name in ARCHITECTURES
+        and ARCHITECTURES[name].application
+        and total - size.backbone in (0, (size.channels + 1) * classes)
+    ][:3]
+
+
+def _alphas(spec: schema.Model, found: Sequence[LayerArrays]) -> Iterator[float]:
+    """Yield the other width multipliers of the family whose layers have the shapes of the file."""
+    if (application := find(spec.name).application) is None:
+        return
+    for alpha in application.alphas:
+        if alpha == spec.alpha:
+            continue
+        size = application.least
+        if fits(application.stock(spec.model_copy(update={"alpha": alpha}), (size, size, 3)), found):
+            yield alpha
+
+
+def fits(stock: keras.Model, found: Sequence[LayerArrays]) -> bool:
+    """Return True if the arrays of a file begin with the shapes of the backbone `stock`; a head may follow."""
+    here = [tuple(weight.shape) for layer in stock.layers for weight in ordered_weights(layer)]
+    there = [array.shape for one in found for array in one.arrays]
+    return here == there[: len(here)]

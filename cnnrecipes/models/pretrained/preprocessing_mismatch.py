@@ -1,0 +1,88 @@
+"""Detection of a preprocessing mismatch: do the first layers see images as in the pretraining of their weights?
+
+A batch norm keeps the mean and variance of its input over the pretraining. Images that are scaled twice, or that are in
+0..1 instead of 0..255, have other statistics there by orders of magnitude.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from cnnrecipes.errors import ModelError
+
+LAYERS = 3  # batch norms whose means are compared, from the input on
+# Median over channels of |log(variance of the images / moving variance)|: 0.1 to 0.4 for photos.
+MOST = np.log(8.0)
+_BETTER = 0.7  # the channels in the other order must fit by this factor better
+
+
+def preprocessing_mismatch(model: keras.Model, images: np.ndarray) -> str | None:
+    """Return what is wrong with the images that a pretrained model gets; None if nothing is, or nothing can be seen.
+
+    Args:
+        model: images (N, H, W, C) -> anything, with pretrained weights and its preprocessing inside, or without.
+        images: (N, H, W, C), as the model is given them in training; 16 photos or more.
+
+    Raises:
+        ModelError: images of another shape than the model's.
+    """
+    images = np.asarray(images)
+    if images.shape[1:] != tuple(model.input_shape[1:]):
+        raise ModelError(f"images have the shape {images.shape}, the model takes {tuple(model.input_shape)}")
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)][:LAYERS]
+    if not norms:
+        return None
+    inputs = keras.Model(model.inputs, [norm.input for norm in norms])
+    found = _difference(inputs, norms, images)
+    # Without a scale that fits, images of another kind or weights that were never trained are as likely a cause.
+    if found > MOST and (hint := _hint(inputs, norms, images)):
+        return (
+            f"the first layers of {model.name} see images unlike those of its pretraining: their variances differ by a "
+            f"factor of {np.exp(found):,.0f} (median over channels){hint}. Images must be "
+            "0..255, RGB, not scaled before"
+        )
+    if images.shape[-1] != 3:
+        return None
+    as_given, swapped = (_difference(inputs, norms, one, means=True) for one in (images, images[..., ::-1]))
+    if swapped < _BETTER * as_given:
+        return (
+            f"the images fit the first layers of {model.name} better with their channels in the opposite order: they "
+            "may be BGR, and must be RGB"
+        )
+    return None
+
+
+def _hint(inputs: keras.Model, norms: list, images: np.ndarray) -> str:
+    """Return the scaling with which the images would fit, as the end of a clause; "" if there is none."""
+    given = images.astype(np.float32)
+    for what, scale in _SCALES.items():
+        if _difference(inputs, norms, scale(given)) < MOST:
+            return f"; {what} fits them"
+    return ""
+
+
+_SCALES = {
+    "multiplying them by 255": lambda images: images * 255,
+    "mapping -1..1 to 0..255": lambda images: (images + 1) * 127.5,
+    "dividing them by 255": lambda images: images / 255,
+}
+
+
+def _difference(inputs: keras.Model, norms: list, images: np.ndarray, *, means: bool = False) -> float:
+    """Return the distance of the statistics of the images from the moving ones, the mean over the norms.
+
+    That is the median over channels of |log of the ratio of variances| at the first norm, behind which later ones
+    normalize by constants, or with `means` the mean over channels of the distance of the means in standard deviations.
+    """
+    outputs = inputs.predict(images, verbose=0)
+    distances = []
+    for norm, output in zip(norms, outputs if isinstance(outputs, list) else [outputs], strict=True):
+        mean, variance = (np.asarray(one.numpy(), np.float64) for one in (norm.moving_mean, norm.moving_variance))
+        axes = tuple(range(output.ndim - 1))
+        if means:
+            distances.append(np.mean(np.abs(output.mean(axes) - mean) / np.sqrt(variance + norm.epsilon)))
+        elif not distances:
+            ratio = (output.var(axes, dtype=np.float64) + 1e-12) / (variance + 1e-12)
+            distances.append(np.median(np.abs(np.log(ratio))))
+    return float(np.mean(distances))

@@ -1,0 +1,217 @@
+"""Fine-tuning: frozen stages and their cached outputs, batch norm in inference mode, learning rates by stage."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from adaptation import OTHER, adapt, by_path, is_statistic, pretrain, stopped
+
+import cnnrecipes as cr
+from cnnrecipes.data.input_pipeline import InputPipeline
+from cnnrecipes.errors import ModelError, RecipeError
+from cnnrecipes.models import layers_by_stage
+from cnnrecipes.runs.weights import START, read_weights
+from cnnrecipes.training.distributed.devices import Devices
+from cnnrecipes.training.train_job import TrainJob
+from cnnrecipes.transfer.fine_tuning import FinetunePlan
+from cnnrecipes.transfer.layer_freezing import stage_rates
+from cnnrecipes.verify.resume_check import differences
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    return pretrain(tmp_path_factory.mktemp("pretrained"))
+
+
+@pytest.fixture(scope="module")
+def suffix(pretrained, tmp_path_factory):
+    """A run on cached outputs of the stem and the first stage."""
+    return adapt("finetune", pretrained, tmp_path_factory.mktemp("suffix"), **{"transfer.train_from": "stage2"})
+
+
+def start_and_end(run):
+    """Weights by path: those at step 0, which start_from.npz holds, and those of the artifact."""
+    return by_path(read_weights(run.folder / START)[0], run.model), by_path(run.model.get_weights(), run.model)
+
+
+def changed(run) -> set[str]:
+    start, end = start_and_end(run)
+    return {path for path in start if not np.array_equal(start[path], end[path])}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"augment.ops": ["flip_lr"]},
+        {"optimizer.ema": 0.9, "train.microbatches": 2, "train.artifact": "last"},
+        {"train.precision": "bfloat16", "train.artifact": "last", "train.time_budget": "60 min"},
+    ],
+)
+def test_moving_statistics_are_bit_equal_and_all_other_weights_are_trained(pretrained, tmp_path, more):
+    run = adapt("finetune", pretrained, tmp_path, **{"train.artifact": "last", **more})
+    start, _ = start_and_end(run)
+    standardize = {path for path in start if path.startswith("standardize")}
+    assert changed(run) == {path for path in start if not is_statistic(path)} - standardize
+
+
+@pytest.mark.parametrize("batch_norm", ["inference", "train"])
+def test_frozen_stages_are_bit_equal(pretrained, tmp_path, batch_norm):
+    more = {"transfer.train_from": "stage3", "transfer.batch_norm": batch_norm, "train.artifact": "last"}
+    run = adapt("finetune", pretrained, tmp_path, **more, **{"augment.ops": ["flip_lr"]})
+    groups = layers_by_stage(run.model)
+    paths = {v.path for name in ("stage3", "head") for layer in groups[name] for v in layer.weights}
+    assert changed(run) == {path for path in paths if batch_norm == "train" or not is_statistic(path)}
+
+
+def test_unknown_stage_is_named_with_the_stages_before_a_head_is_fitted(pretrained, tmp_path):
+    with pytest.raises(ModelError, match=r"train_from = 'stage9' is not a stage.*stage1, stage2, stage3.*'features'"):
+        adapt("finetune", pretrained, tmp_path, **{"transfer.train_from": "stage9"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_learning_rates_decay_from_the_head_to_the_stem():
+    model = cr.build("resnet8", input_shape=(16, 16, 3), classes=2)
+    rates = stage_rates(model, 0.5)
+    assert {v.path for v in model.trainable_variables} == rates.keys()
+    factors = {"head": 1, "stage3": 0.5, "stage2": 0.25, "stage1": 0.125, "stem": 0.0625}
+    for name, layers in layers_by_stage(model).items():
+        assert {rates[v.path] for layer in layers for v in layer.trainable_variables} <= {factors[name]}
+
+
+def test_decay_by_stage_and_by_layer_exclude_each_other(pretrained, tmp_path):
+    with pytest.raises(
+        RecipeError, match=r"layer_decay = 0.9 and transfer.stage_decay = 0.4.*set transfer.stage_decay"
+    ):
+        adapt("finetune", pretrained, tmp_path, **{"optimizer.layer_decay": 0.9})
+    run = adapt("finetune", pretrained, tmp_path, **{"optimizer.layer_decay": 0.9, "transfer.stage_decay": 1.0})
+    assert run.finished
+
+
+def test_cached_outputs_of_frozen_stages_give_the_same_training(pretrained, suffix, tmp_path, capsys):
+    """With 16-row batches for the cache and others in training, values differ by float32 rounding."""
+    more = {"transfer.train_from": "stage2", "data.cache_gb": 1e-6}
+    computed = adapt("finetune", pretrained, tmp_path, True, **more)
+    assert "the frozen stages, stem to stage1, are computed in every epoch: their outputs" in capsys.readouterr().out
+    for one, other in zip(computed.model.get_weights(), suffix.model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_allclose(computed.history["loss"], suffix.history["loss"], atol=1e-5)
+    assert suffix.evaluate(OTHER)["n"] == 60
+
+
+def test_validation_of_the_cached_training_equals_that_of_the_artifact(suffix):
+    epoch = suffix.metrics["epoch"] - 1
+    assert suffix.metrics["validation"]["cross_entropy"] == pytest.approx(suffix.history["val_loss"][epoch], abs=1e-5)
+
+
+@pytest.mark.parametrize("more", [{"augment.ops": ["mixup"], "optimizer.lookahead": 2}, {"optimizer.ema": 0.9}])
+def test_resume_is_bit_exact(pretrained, tmp_path, more):
+    run = adapt("finetune", pretrained, tmp_path / "whole", **{"transfer.train_from": "stage2", **more})
+    resumed = cr.resume(stopped(run, tmp_path), data=OTHER, progress=False)
+    assert differences(run, resumed) == []
+    assert resumed.metrics == run.metrics
+
+
+def test_unfinished_run_predicts_with_the_whole_model(suffix, tmp_path):
+    folder = stopped(suffix, tmp_path, best=True)
+    with pytest.warns(cr.CNNRecipesWarning, match="is not finished"):
+        found = cr.Run.open(folder).artifact
+    np.testing.assert_array_equal(found.logits(OTHER[0]), suffix.artifact.logits(OTHER[0]))
+
+
+@pytest.mark.parametrize("source", ["folder", "checkpoint"])
+def test_training_starts_from_a_run_that_trains_a_part(pretrained, suffix, tmp_path, source):
+    folder = stopped(suffix, tmp_path)
+    path = folder if source == "folder" else next((folder / "checkpoints").glob("step_*"))
+    run = adapt("none", pretrained, tmp_path / "next", **{"train.start_from": str(path)})
+    start = by_path(read_weights(run.folder / START)[0], run.model)
+    before, after = start_and_end(suffix)
+    assert np.array_equal(start["stem_conv/kernel"], before["stem_conv/kernel"])
+    head = start["logits/kernel"]
+    assert np.abs(head - after["logits/kernel"]).max() < np.abs(before["logits/kernel"] - after["logits/kernel"]).max()
+
+
+def test_checkpoint_of_a_part_outside_of_its_run_is_refused(pretrained, suffix, tmp_path):
+    lost = tmp_path / "lost.npz"
+    lost.write_bytes(next((suffix.folder / "checkpoints").glob("step_*")).read_bytes())
+    with pytest.raises(cr.RunError, match=r"leave the file in its run folder"):
+        adapt("none", pretrained, tmp_path, **{"train.start_from": str(lost)})
+
+
+def test_extension_of_a_cached_training_is_a_whole_run(suffix, tmp_path):
+    longer = cr.extend(suffix, 1, schedule="constant", learning_rate=0.01, data=OTHER, workdir=tmp_path, progress=False)
+    assert len(longer.history) == 3
+    assert np.array_equal(*[run.model.get_layer("stem_conv").get_weights()[0] for run in (suffix, longer)])
+
+
+def test_dropout_of_frozen_stages_is_off_and_that_of_trained_stages_on(pretrained, tmp_path):
+    more = {"model.block_dropout": 0.5, "transfer.train_from": "stage2", "data.cache_gb": 1e-6}
+    run = adapt("finetune", pretrained, tmp_path, **more)
+    plan = FinetunePlan(InputPipeline.open(run.recipe, OTHER), start_weights=run.model.get_weights())
+    groups = layers_by_stage(plan.build())
+    rates = {name: {layer.rate for layer in layers if hasattr(layer, "rate")} for name, layers in groups.items()}
+    assert (rates["stage1"], rates["stage2"], rates["stage3"]) == ({0.0}, {0.5}, {0.5})
+
+
+def test_no_gradient_is_computed_below_the_first_trained_stage(pretrained, tmp_path):
+    """The graph of a training step has gradients of the convolutions of trained stages only."""
+    run = adapt("finetune", pretrained, tmp_path, **{"augment.ops": ["flip_lr"], "transfer.train_from": "stage3"})
+    plan = FinetunePlan(InputPipeline.open(run.recipe, OTHER), start_weights=run.model.get_weights())
+    training = TrainJob.build(plan, Devices.open("single")).model
+    model = training.inner
+    specs = tf.TensorSpec((4, 16, 16, 3), tf.uint8), tf.TensorSpec((4, 2))
+    graph = tf.function(training._microbatch, autograph=False).get_concrete_function(*specs).graph
+    # TensorFlow adds the gradients of both arguments of a convolution, and does not run those that nothing takes.
+    taken = [op for op in graph.get_operations() if any(tensor.consumers() for tensor in op.outputs)]
+    kinds = Counter(op.type for op in graph.get_operations())
+    trained = [layer for layer in layers_by_stage(model)["stage3"] if isinstance(layer, keras.layers.Conv2D)]
+    entered = [layer for layer in trained if layer.name in ("stage3_block1_conv1", "stage3_block1_shortcut_conv")]
+    assert kinds["Conv2D"] == sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+    assert kinds["Conv2DBackpropFilter"] == len(trained)
+    assert sum(op.type == "Conv2DBackpropInput" for op in taken) == len(trained) - len(entered)
+
+
+@pytest.mark.parametrize("how", ["finetune", "lora"])
+def test_two_devices_train_as_one_and_leave_the_moving_statistics(pretrained, tmp_path, how):
+    code = """
+        import sys
+        import cnnrecipes as cr
+        import tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        sys.path.insert(0, sys.argv[1])
+        from adaptation import adapt
+        changes = {"devices.strategy": "mirrored", "train.artifact": "last", "transfer.rank": 2}
+        print(adapt(sys.argv[2], cr.Run.open(sys.argv[3]), sys.argv[4], **changes).folder)
+    """
+    arguments = [str(Path(__file__).parents[1]), how, str(pretrained.folder), str(tmp_path / "two")]
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = cr.Run.open(done.stdout.split()[-1])
+    one = adapt(how, pretrained, tmp_path, **{"train.artifact": "last", "transfer.rank": 2})
+    for weight, a, b in zip(one.model.weights, one.model.get_weights(), two.model.get_weights(), strict=True):
+        if is_statistic(weight.path):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_validation_does_not_fall_below_the_linear_probe(shared, hymenoptera, tmp_path):
+    weights = shared / "weights" / "mobilenet_v2_0.35_224_imagenet_no_top.weights.h5"
+    common = {"model.name": "mobilenet_v2", "model.alpha": 0.35, "model.weights": str(weights), "data.image_size": 96}
+    common |= {"augment.ops": [], "train.epochs": 1, "logging.loggers": []}
+    probe, tuned = (
+        cr.fit(name, data=str(hymenoptera), workdir=tmp_path, progress=False, **common)
+        for name in ("features_photos", "finetune_photos")
+    )
+    assert len(tuned.history) == 1
+    assert tuned.history["val_accuracy"][0] > probe.metrics["validation"]["accuracy"] - 0.05
+    assert json.loads((tuned.folder / "model.json").read_text()).get("trained_part") is None
