@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnrecipes.comparison.paired import ALPHA, Difference, Discordance, holm, paired_t, smallest_visible
-from cnnrecipes.comparison.sequential import anytime_t, half_width
+from cnnrecipes.comparison.paired import ALPHA, Discordance, holm, paired_t, smallest_visible
+from cnnrecipes.comparison.sequential import anytime_t
 from cnnrecipes.comparison.study import Score
 from cnnrecipes.errors import counted
 
@@ -94,7 +94,7 @@ class Contrast:
         size, error = self._size(), f"{self._sample()}, {p_text(self.p_holm)} after Holm's correction"
         if self.verdict in ("better", "worse"):
             return f"{self.label} is {self.verdict} than {self.baseline} by {size} ({error})"
-        shown = f"{points(self.difference, self.high - self.difference, sign=True)}{self._spread()}"
+        shown = f"{points(self.difference, self._half, sign=True)}{self._spread()}"
         if self.verdict == "alike":
             return (
                 f"{self.label} and {self.baseline} differ by less than {points(self.margin)} points: {shown} ({error})"
@@ -107,15 +107,19 @@ class Contrast:
         return f"{self.label} and {self.baseline} cannot be told apart: {shown} ({error}){unseen}"
 
     def _size(self) -> str:
-        return f"{points(abs(self.difference), self.high - self.difference)}{self._spread()}"
+        return f"{points(abs(self.difference), self._half)}{self._spread()}"
+
+    @property
+    def _half(self) -> float:
+        return (self.high - self.low) / 2
 
     def _spread(self) -> str:
         """Return the 95% interval after the difference, as "± 0.4 points" where it is symmetric."""
-        if not math.isfinite(self.high):
+        if not math.isfinite(self._half):
             return " points, with an unlimited interval"
-        if self.method == "mcnemar":
+        if not math.isclose(self.low + self.high, 2 * self.difference, abs_tol=1e-9):
             return f" points, 95% interval {points(self.low, sign=True)} to {points(self.high, sign=True)}"
-        return f" ± {points(self.high - self.difference)} points"
+        return f" ± {points(self._half)} points"
 
     def _sample(self) -> str:
         return f"n = {counted(self.n, 'image' if self.method == 'mcnemar' else 'seed')}"
@@ -160,6 +164,7 @@ def contrast_answers(
             continue
         pair = Discordance.of(right[baseline], right[label])
         low, high = pair.interval
+        inner = pair.interval_at(ALPHA / (len(scores) - 1))
         found[label] = replace(
             about,
             n=pair.n,
@@ -168,7 +173,7 @@ def contrast_answers(
             high=high,
             p=pair.p,
             visible=pair.smallest_visible(len(scores) - 1),
-            alike=max(-low, high) < margin,
+            alike=max(-inner[0], inner[1]) < margin,
         )
     return corrected(found)
 
@@ -210,13 +215,10 @@ def _over_seeds(
     seeds = _common(scores, label, baseline)
     values = np.array([scores[label][seed].accuracy - scores[baseline][seed].accuracy for seed in seeds])
     resolution = 1 / scores[baseline][seeds[0]].images
-    found: Difference = (anytime_t if sequential else paired_t)(values, resolution)
-    if sequential:
-        visible = math.nan  # more seeds would follow
-        half = half_width(found.deviation, found.n, ALPHA / comparisons)
-    else:
-        visible = smallest_visible(found.deviation, found.n, comparisons)
-        half = found.high - found.mean
+    test = anytime_t if sequential else paired_t
+    found, wider = test(values, resolution), test(values, resolution, ALPHA / comparisons)
+    # Of a sequential comparison the power is not told: more seeds would follow.
+    visible = math.nan if sequential else smallest_visible(found.deviation, found.n, comparisons)
     return replace(
         about,
         n=found.n,
@@ -225,7 +227,7 @@ def _over_seeds(
         high=found.high,
         p=found.p,
         visible=visible,
-        alike=abs(found.mean) + half < margin,
+        alike=max(-wider.low, wider.high) < margin,
     )
 
 
