@@ -160,6 +160,11 @@ def test_two_runs_on_given_data_and_other_classes(killed, continued):
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
     data = (images, np.arange(20) % 10)
     assert cr.compare_runs(*folders, data).counts.n == 20
+    splits = {"validation": data, "test": (images[:7], data[1][:7])}
+    assert cr.compare_runs(*folders, splits).counts.n == 20
+    assert cr.compare_runs(*folders, splits, split="test").counts.n == 7
+    with pytest.raises(DataError, match="has no validation split; it has test"):
+        cr.compare_runs(*folders, {"test": data})
     with pytest.raises(RunError, match="given twice"):
         cr.compare_runs(folders[0], folders[0])
     with pytest.raises(RunError, match="not a run folder"):
