@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cnnrecipes.comparison.paired import ALPHA, Discordance, holm, paired_t, smallest_visible
+from cnnrecipes.comparison.score import Score
 from cnnrecipes.comparison.sequential import anytime_t
-from cnnrecipes.comparison.study import Score
 from cnnrecipes.errors import counted
 
 Scores = Mapping[str, Mapping[int, Score]]  # label -> seed -> score

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from cnnrecipes.comparison.contrasts import contrast_all, contrast_answers, p_text, points
-from cnnrecipes.comparison.study import Score
+from cnnrecipes.comparison.score import Score
 
 
 def scores(accuracies, seconds=None, machine="here") -> dict[int, Score]:
