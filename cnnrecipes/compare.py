@@ -55,10 +55,11 @@ def compare(
 ) -> Comparison:
     """Train each variant with the same seeds, and return the paired differences to the baseline.
 
-    A seed has the same split, order of images, augmentation draws and, where the layers are the same, initial weights
-    in all variants. Trainings are ordinary runs in `workdir/name/variant/seed_k`; all variants of a seed are trained
-    one after the other, in a rotating order, so that a change of the machine's speed hits all alike. The same call
-    continues after an interruption, and trains no finished run again.
+    A seed has the same split, order of images, augmentation draws and initialization seed in all variants. Networks
+    that differ only in norm or activation begin with the same weights; behind an additional layer the weights differ.
+    Trainings are ordinary runs in `workdir/name/variant/seed_k`; all variants of a seed are trained one after the
+    other, in a rotating order, so that a change of the machine's speed hits all alike. The same call continues after an
+    interruption, and trains no finished run again.
 
     Args:
         recipes: a recipe as in `fit`, or a list of them.

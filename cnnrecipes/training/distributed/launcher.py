@@ -23,8 +23,8 @@ _SAVING = 300.0  # seconds to save and end after a first SIGTERM; a worker may b
 def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = None) -> int:
     """Run `cnnrecipes <arguments>` in `workers` processes that train together; return the first nonzero status, or 0.
 
-    If one fails, the others are stopped, since they cannot continue without it. Ctrl-C and SIGTERM are sent to all; those
-    that have not ended 5 minutes after SIGTERM, or 20 seconds after a second signal, are killed.
+    If one fails, the others are stopped, since they cannot continue without it. Ctrl-C and SIGTERM are sent to all;
+    those that have not ended 5 minutes after SIGTERM, or 20 seconds after a second signal, are killed.
 
     Args:
         arguments: arguments of the command, for example ["fit", "resnet8_digits"].
