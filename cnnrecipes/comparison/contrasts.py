@@ -11,33 +11,10 @@ import numpy as np
 from cnnrecipes.comparison.paired import ALPHA, Discordance, holm, paired_t, smallest_visible
 from cnnrecipes.comparison.score import Score
 from cnnrecipes.comparison.sequential import anytime_t
+from cnnrecipes.comparison.speed import UNKNOWN, Speed
 from cnnrecipes.errors import counted
 
 Scores = Mapping[str, Mapping[int, Score]]  # label -> seed -> score
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Time per epoch as a multiple of the baseline's: geometric mean over the seeds.
-
-    Attributes:
-        ratio: above 1 for a slower variant.
-        low, high: its 95% interval by Student's t on the logarithms; NaN for one seed.
-    """
-
-    ratio: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if math.isnan(self.ratio):
-            return ""
-        if math.isnan(self.low):
-            return f"its one training was {_faster(self.ratio)}"
-        interval = f"95% interval {self.low - 1:+.0%} to {self.high - 1:+.0%}"
-        if self.low <= 1 <= self.high:
-            return f"no difference in speed was seen ({self.ratio - 1:+.0%} time per epoch, {interval})"
-        return f"it is {_faster(self.ratio)} (time per epoch: {interval})"
 
 
 @dataclass(frozen=True)
@@ -68,7 +45,7 @@ class Contrast:
     p_holm: float = math.nan
     visible: float = math.nan
     margin: float = 0.0
-    speed: Speed = Speed(math.nan, math.nan, math.nan)
+    speed: Speed = UNKNOWN
     diverged: tuple[int, ...] = ()
     alike: bool = False
 
@@ -241,24 +218,4 @@ def _diverged(scores: Scores, label: str, baseline: str) -> tuple[int, ...]:
 
 
 def _speed(scores: Scores, label: str, baseline: str) -> Speed:
-    """Return the ratio of the seconds per epoch; NaN if there are none, or from different machines."""
-    pairs = [(scores[label][seed], scores[baseline][seed]) for seed in _common(scores, label, baseline)]
-    if len({one.machine for pair in pairs for one in pair}) != 1:
-        return Speed(math.nan, math.nan, math.nan)
-    logs = np.array([math.log(one.seconds_per_epoch / other.seconds_per_epoch) for one, other in pairs if _timed(one)])
-    if not len(logs) or not np.isfinite(logs).all():
-        return Speed(math.nan, math.nan, math.nan)
-    if len(logs) == 1:
-        return Speed(float(np.exp(logs[0])), math.nan, math.nan)
-    found = paired_t(logs)
-    return Speed(*(math.exp(one) for one in (found.mean, found.low, found.high)))
-
-
-def _timed(score: Score) -> bool:
-    return not math.isnan(score.seconds_per_epoch)
-
-
-def _faster(ratio: float) -> str:
-    if ratio >= 2 or ratio <= 0.5:
-        return f"{max(ratio, 1 / ratio):.1f} times as {'slow' if ratio > 1 else 'fast'}"
-    return f"{abs(ratio - 1):.0%} {'slower' if ratio > 1 else 'faster'}"
+    return Speed.of([(scores[label][seed], scores[baseline][seed]) for seed in _common(scores, label, baseline)])
