@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import warnings
@@ -17,8 +16,11 @@ from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
 from cnnrecipes.analysis.cost import cost
 from cnnrecipes.comparison.code_version import code_version
 from cnnrecipes.comparison.contrasts import Contrast, Scores, contrast_all, contrast_answers
-from cnnrecipes.comparison.result import RECORD, Comparison
-from cnnrecipes.comparison.study import Clock, Score, Study
+from cnnrecipes.comparison.record import Question, caution, read_evaluations
+from cnnrecipes.comparison.result import Comparison
+from cnnrecipes.comparison.score import Score
+from cnnrecipes.comparison.study import Study
+from cnnrecipes.comparison.training_clock import TrainingClock
 from cnnrecipes.comparison.two_runs import RunComparison, compare_runs
 from cnnrecipes.comparison.variants import Variant, default_name, find_variant, make_variants
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, TrainingError
@@ -53,10 +55,11 @@ def compare(
 ) -> Comparison:
     """Train each variant with the same seeds, and return the paired differences to the baseline.
 
-    A seed has the same split, order of images, augmentation draws and, where the layers are the same, initial weights
-    in all variants. Trainings are ordinary runs in `workdir/name/variant/seed_k`; all variants of a seed are trained
-    one after the other, in a rotating order, so that a change of the machine's speed hits all alike. The same call
-    continues after an interruption, and trains no finished run again.
+    A seed has the same split, order of images, augmentation draws and initialization seed in all variants. Networks
+    that differ only in norm or activation begin with the same weights; behind an additional layer the weights differ.
+    Trainings are ordinary runs in `workdir/name/variant/seed_k`; all variants of a seed are trained one after the
+    other, in a rotating order, so that a change of the machine's speed hits all alike. The same call continues after an
+    interruption, and trains no finished run again.
 
     Args:
         recipes: a recipe as in `fit`, or a list of them.
@@ -103,8 +106,10 @@ def compare(
     say = console.say if progress else console.silent
     most = max_seeds if until_clear else seeds
     with Study.opened(Path(workdir) / name, variants, data, seed=first, split=split, say=say) as study:
-        if not until_clear:
-            _warn_of_added_seeds(study.folder, base.label, seeds)
+        labels, numbers = frozenset(one.label for one in variants), frozenset(range(first, first + seeds))
+        asked = Question(labels, base.label, split, until_clear, margin, numbers)
+        if said := caution(asked, read_evaluations(study.folder)):
+            warnings.warn(said, CNNRecipesWarning, stacklevel=3)
         scores = _train_all(study, variants, base, range(first, first + most), seeds, until_clear, margin)
         if seeds == 1 and not until_clear:
             contrasts = contrast_answers(_right(scores, data, split), scores, base.label, margin=margin)
@@ -122,6 +127,7 @@ def compare(
             contrasts,
             {label: _cost(row) for label, row in scores.items()},
             {"data": study.plan["data"], "code": dict(code_version()), "command": sys.argv},
+            said,
         )
         found.write()
     return found
@@ -138,7 +144,7 @@ def _train_all(
 ) -> dict[str, dict[int, Score]]:
     """Train seed by seed; a variant whose answer is clear, or that diverged, gets no more seeds."""
     scores: dict[str, dict[int, Score]] = {one.label: {} for one in variants}
-    clock = Clock(len(variants) * fewest, study.say)
+    clock = TrainingClock(len(variants) * fewest, study.say)
     closed: set[str] = set()
     for number, seed in enumerate(all_seeds):
         if until_clear and number >= fewest:
@@ -184,24 +190,6 @@ def _cost(row: Mapping[int, Score]) -> dict[str, int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # layers that are not counted
         return {str(name): int(count) for name, count in cost(Run(done[0].run).model).attrs.items()}
-
-
-def _warn_of_added_seeds(folder: Path, baseline: str, seeds: int) -> None:
-    """Warn if this comparison was already evaluated with fewer seeds: the t test is for a number fixed beforehand."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        before = len({run["seed"] for run in record["runs"]})
-        looked = record["baseline"] == baseline and not record["sequential"] and 1 < before < seeds
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if looked:
-        warnings.warn(
-            f"this comparison was evaluated with {before} seeds before, and now with {seeds}: p-values of the t test "
-            "hold for a number of seeds that does not depend on the results; until_clear (--until-clear) adds seeds "
-            "with p-values that always hold",
-            CNNRecipesWarning,
-            stacklevel=4,
-        )
 
 
 def _chooses(variant: Variant) -> bool:

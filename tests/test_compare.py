@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,7 @@ import pytest
 from doc_blocks import run_block
 
 import cnnrecipes as cr
-from cnnrecipes.compare import _warn_of_added_seeds
-from cnnrecipes.comparison.study import PLAN
+from cnnrecipes.comparison.plan import PLAN
 from cnnrecipes.errors import CNNRecipesWarning, DataError, RecipeError, RunError, UnknownNameError
 
 NAME = "resnet8_digits_norm"
@@ -160,6 +160,11 @@ def test_two_runs_on_given_data_and_other_classes(killed, continued):
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
     data = (images, np.arange(20) % 10)
     assert cr.compare_runs(*folders, data).counts.n == 20
+    splits = {"validation": data, "test": (images[:7], data[1][:7])}
+    assert cr.compare_runs(*folders, splits).counts.n == 20
+    assert cr.compare_runs(*folders, splits, split="test").counts.n == 7
+    with pytest.raises(DataError, match="has no validation split; it has test"):
+        cr.compare_runs(*folders, {"test": data})
     with pytest.raises(RunError, match="given twice"):
         cr.compare_runs(folders[0], folders[0])
     with pytest.raises(RunError, match="not a run folder"):
@@ -167,8 +172,6 @@ def test_two_runs_on_given_data_and_other_classes(killed, continued):
 
 
 def test_runs_on_other_splits_are_refused(killed, continued, tmp_path):
-    import shutil
-
     folders = [killed[0] / NAME / run for run in RUNS[:2]]
     moved = tmp_path / "moved"
     shutil.copytree(folders[1], moved)
@@ -233,13 +236,45 @@ def test_bad_calls_are_refused_before_any_training(killed, changes, error, said)
     assert not (killed[0] / "new").exists()
 
 
-def test_seeds_added_after_a_look_are_warned_of(tmp_path):
-    record = {"baseline": "a", "sequential": False, "runs": [{"seed": 0}, {"seed": 1}, {"seed": 2}]}
-    (tmp_path / "comparison.json").write_text(json.dumps(record))
-    with pytest.warns(CNNRecipesWarning, match="evaluated with 3 seeds before, and now with 5"):
-        _warn_of_added_seeds(tmp_path, "a", 5)
-    _warn_of_added_seeds(tmp_path, "a", 3)
-    _warn_of_added_seeds(tmp_path, "b", 5)
+def test_later_commands_keep_the_record_of_the_earlier_ones(killed, continued):
+    """Of another split, of other seeds, and of fewer variants; then the first one again."""
+    others = [{"split": "test"}, {"seeds": 1}, {"baseline": "group"}]
+    for changes in others:
+        cr.compare("resnet8_digits", over=OVER, workdir=killed[0], progress=False, **{"seeds": 2, **SMALL, **changes})
+    continued.write()
+    record = json.loads((continued.folder / "comparison.json").read_text())
+    assert record["conclusion"] == continued.sentence
+    kept = [(one["split"], one["baseline"], len(one["runs"])) for one in record["earlier"]]
+    for expected in [("test", "norm=batch", 4), ("validation", "norm=batch", 2), ("validation", "norm=group", 4)]:
+        assert kept.count(expected) == 1
+    assert ("validation", "norm=batch", 4) not in kept
+    assert all("earlier" not in one for one in record["earlier"])
+
+
+def test_damaged_record_is_refused_before_any_training(killed, continued):
+    path = continued.folder / "comparison.json"
+    text = path.read_text()
+    try:
+        path.write_text(text[:100])
+        refused(killed, r"cannot read .*comparison.json.*; move it away", seeds=3)
+        assert not (continued.folder / "norm=batch" / "seed_2").exists()
+    finally:
+        path.write_text(text)
+
+
+def test_t_test_after_until_clear_is_warned_of_in_the_result_too(killed, continued, tmp_path):
+    shutil.copytree(continued.folder, tmp_path / NAME)
+    given = {"over": OVER, "workdir": tmp_path, "progress": False, "seeds": 2, **SMALL}
+    (tmp_path / NAME / "comparison.json").unlink()
+    found = cr.compare("resnet8_digits", until_clear=True, max_seeds=2, **given)
+    assert found.caution == ""
+    for _ in range(2):  # also the second time
+        with pytest.warns(CNNRecipesWarning, match="was chosen by its results before"):
+            found = cr.compare("resnet8_digits", **given)
+        assert found.remark.endswith(found.caution)
+        assert "was chosen by its results before" in found.caution
+        record = json.loads((tmp_path / NAME / "comparison.json").read_text())
+        assert (record["caution"], len(record["earlier"])) == (found.caution, 1)
 
 
 def test_code_of_the_documentation_runs(killed, continued, monkeypatch, tmp_path):

@@ -50,7 +50,8 @@ def main() -> None:
 
     With --verbose the traceback of the error precedes the line. An interrupted command has exit status 130.
     """
-    warnings.showwarning = _one_line_warning(warnings.showwarning)
+    before = warnings.showwarning
+    warnings.showwarning = _one_line_warning(before)
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnnrecipes", standalone_mode=False))
     except Interrupted as error:
@@ -63,6 +64,8 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # not a usage error of typer
             raise
         _fail(error, f"{error.format_message()} See `cnnrecipes --help`.")
+    finally:
+        warnings.showwarning = before  # a program may call `main` several times, or go on afterwards
 
 
 def _one_line_warning(show):

@@ -8,36 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnrecipes.comparison.paired import ALPHA, Difference, Discordance, holm, paired_t, smallest_visible
-from cnnrecipes.comparison.sequential import anytime_t, half_width
-from cnnrecipes.comparison.study import Score
+from cnnrecipes.comparison.paired import ALPHA, Discordance, holm, paired_t, smallest_visible
+from cnnrecipes.comparison.score import Score
+from cnnrecipes.comparison.sequential import anytime_t
+from cnnrecipes.comparison.speed import UNKNOWN, Speed
 from cnnrecipes.errors import counted
 
 Scores = Mapping[str, Mapping[int, Score]]  # label -> seed -> score
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Time per epoch as a multiple of the baseline's: geometric mean over the seeds.
-
-    Attributes:
-        ratio: above 1 for a slower variant.
-        low, high: its 95% interval by Student's t on the logarithms; NaN for one seed.
-    """
-
-    ratio: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if math.isnan(self.ratio):
-            return ""
-        if math.isnan(self.low):
-            return f"its one training was {_faster(self.ratio)}"
-        interval = f"95% interval {self.low - 1:+.0%} to {self.high - 1:+.0%}"
-        if self.low <= 1 <= self.high:
-            return f"no difference in speed was seen ({self.ratio - 1:+.0%} time per epoch, {interval})"
-        return f"it is {_faster(self.ratio)} (time per epoch: {interval})"
 
 
 @dataclass(frozen=True)
@@ -68,7 +45,7 @@ class Contrast:
     p_holm: float = math.nan
     visible: float = math.nan
     margin: float = 0.0
-    speed: Speed = Speed(math.nan, math.nan, math.nan)
+    speed: Speed = UNKNOWN
     diverged: tuple[int, ...] = ()
     alike: bool = False
 
@@ -94,7 +71,7 @@ class Contrast:
         size, error = self._size(), f"{self._sample()}, {p_text(self.p_holm)} after Holm's correction"
         if self.verdict in ("better", "worse"):
             return f"{self.label} is {self.verdict} than {self.baseline} by {size} ({error})"
-        shown = f"{points(self.difference, self.high - self.difference, sign=True)}{self._spread()}"
+        shown = f"{points(self.difference, self._half, sign=True)}{self._spread()}"
         if self.verdict == "alike":
             return (
                 f"{self.label} and {self.baseline} differ by less than {points(self.margin)} points: {shown} ({error})"
@@ -107,15 +84,19 @@ class Contrast:
         return f"{self.label} and {self.baseline} cannot be told apart: {shown} ({error}){unseen}"
 
     def _size(self) -> str:
-        return f"{points(abs(self.difference), self.high - self.difference)}{self._spread()}"
+        return f"{points(abs(self.difference), self._half)}{self._spread()}"
+
+    @property
+    def _half(self) -> float:
+        return (self.high - self.low) / 2
 
     def _spread(self) -> str:
         """Return the 95% interval after the difference, as "± 0.4 points" where it is symmetric."""
-        if not math.isfinite(self.high):
+        if not math.isfinite(self._half):
             return " points, with an unlimited interval"
-        if self.method == "mcnemar":
+        if not math.isclose(self.low + self.high, 2 * self.difference, abs_tol=1e-9):
             return f" points, 95% interval {points(self.low, sign=True)} to {points(self.high, sign=True)}"
-        return f" ± {points(self.high - self.difference)} points"
+        return f" ± {points(self._half)} points"
 
     def _sample(self) -> str:
         return f"n = {counted(self.n, 'image' if self.method == 'mcnemar' else 'seed')}"
@@ -160,6 +141,7 @@ def contrast_answers(
             continue
         pair = Discordance.of(right[baseline], right[label])
         low, high = pair.interval
+        inner = pair.interval_at(ALPHA / (len(scores) - 1))
         found[label] = replace(
             about,
             n=pair.n,
@@ -168,7 +150,7 @@ def contrast_answers(
             high=high,
             p=pair.p,
             visible=pair.smallest_visible(len(scores) - 1),
-            alike=max(-low, high) < margin,
+            alike=max(-inner[0], inner[1]) < margin,
         )
     return corrected(found)
 
@@ -210,13 +192,10 @@ def _over_seeds(
     seeds = _common(scores, label, baseline)
     values = np.array([scores[label][seed].accuracy - scores[baseline][seed].accuracy for seed in seeds])
     resolution = 1 / scores[baseline][seeds[0]].images
-    found: Difference = (anytime_t if sequential else paired_t)(values, resolution)
-    if sequential:
-        visible = math.nan  # more seeds would follow
-        half = half_width(found.deviation, found.n, ALPHA / comparisons)
-    else:
-        visible = smallest_visible(found.deviation, found.n, comparisons)
-        half = found.high - found.mean
+    test = anytime_t if sequential else paired_t
+    found, wider = test(values, resolution), test(values, resolution, ALPHA / comparisons)
+    # Of a sequential comparison the power is not told: more seeds would follow.
+    visible = math.nan if sequential else smallest_visible(found.deviation, found.n, comparisons)
     return replace(
         about,
         n=found.n,
@@ -225,7 +204,7 @@ def _over_seeds(
         high=found.high,
         p=found.p,
         visible=visible,
-        alike=abs(found.mean) + half < margin,
+        alike=max(-wider.low, wider.high) < margin,
     )
 
 
@@ -239,24 +218,4 @@ def _diverged(scores: Scores, label: str, baseline: str) -> tuple[int, ...]:
 
 
 def _speed(scores: Scores, label: str, baseline: str) -> Speed:
-    """Return the ratio of the seconds per epoch; NaN if there are none, or from different machines."""
-    pairs = [(scores[label][seed], scores[baseline][seed]) for seed in _common(scores, label, baseline)]
-    if len({one.machine for pair in pairs for one in pair}) != 1:
-        return Speed(math.nan, math.nan, math.nan)
-    logs = np.array([math.log(one.seconds_per_epoch / other.seconds_per_epoch) for one, other in pairs if _timed(one)])
-    if not len(logs) or not np.isfinite(logs).all():
-        return Speed(math.nan, math.nan, math.nan)
-    if len(logs) == 1:
-        return Speed(float(np.exp(logs[0])), math.nan, math.nan)
-    found = paired_t(logs)
-    return Speed(*(math.exp(one) for one in (found.mean, found.low, found.high)))
-
-
-def _timed(score: Score) -> bool:
-    return not math.isnan(score.seconds_per_epoch)
-
-
-def _faster(ratio: float) -> str:
-    if ratio >= 2 or ratio <= 0.5:
-        return f"{max(ratio, 1 / ratio):.1f} times as {'slow' if ratio > 1 else 'fast'}"
-    return f"{abs(ratio - 1):.0%} {'slower' if ratio > 1 else 'faster'}"
+    return Speed.of([(scores[label][seed], scores[baseline][seed]) for seed in _common(scores, label, baseline)])

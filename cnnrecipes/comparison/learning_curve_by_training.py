@@ -11,7 +11,9 @@ import pandas as pd
 
 from cnnrecipes._support import console
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
-from cnnrecipes.comparison.study import Clock, Score, Study
+from cnnrecipes.comparison.score import Score
+from cnnrecipes.comparison.study import Study
+from cnnrecipes.comparison.training_clock import TrainingClock
 from cnnrecipes.comparison.variants import Variant, folder_of
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import RecipeError, TrainingError
@@ -77,7 +79,7 @@ def training_curve(
     say = console.say if progress else console.silent
     folder = Path(workdir) / (name or folder_of(f"{base.name}_train_images"))
     with Study.opened(folder, variants, data, seed=first, split="validation", say=say) as study:
-        clock = Clock(len(variants) * repeats, say)
+        clock = TrainingClock(len(variants) * repeats, say)
         scores: dict[int, list[Score]] = {size: [] for size in chosen}
         for number in range(first, first + repeats):
             for size, variant in zip(chosen, variants, strict=True):

@@ -17,7 +17,7 @@ POWER = 0.8  # of the smallest difference that would be seen
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference with its 95% interval.
+    """A mean difference with its interval, of level 95% if no other is asked for.
 
     Attributes:
         n: number of differences.
@@ -38,26 +38,28 @@ def deviation(differences: Sequence[float] | np.ndarray, resolution: float = 0.0
     """Return the standard deviation of differences, at least that of their rounding.
 
     Accuracies on N images are multiples of 1/N. A few differences can then be equal by chance, which does not mean that
-    they have no error; rounding to multiples of r alone has the variance r^2 / 12.
+    they have no error: rounding to multiples of r alone has the variance r^2 / 12, and a difference has that of two
+    rounded numbers, r^2 / 6.
 
     Args:
         differences: two or more.
-        resolution: the differences are multiples of it.
+        resolution: the accuracies are multiples of it.
     """
-    return max(float(np.std(np.asarray(differences, float), ddof=1)), resolution / math.sqrt(12))
+    return max(float(np.std(np.asarray(differences, float), ddof=1)), resolution / math.sqrt(6))
 
 
-def paired_t(differences: Sequence[float] | np.ndarray, resolution: float = 0.0) -> Difference:
-    """Return the mean of differences with its 95% interval and p-value by the paired t test of Student (1908).
+def paired_t(differences: Sequence[float] | np.ndarray, resolution: float = 0.0, alpha: float = ALPHA) -> Difference:
+    """Return the mean of differences with its interval and p-value by the paired t test of Student (1908).
 
     Args:
         differences: (n,), one for each seed, n >= 2.
-        resolution: the differences are multiples of it; see `deviation`.
+        resolution: the accuracies are multiples of it; see `deviation`.
+        alpha: 1 - level of the interval.
     """
     values = np.asarray(differences, float)
     n, mean, spread = len(values), float(values.mean()), deviation(values, resolution)
     error = spread / math.sqrt(n)
-    half = float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * error
+    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error else float(mean == 0)
     return Difference(n, mean, mean - half, mean + half, p, spread)
 
@@ -135,13 +137,20 @@ class Discordance:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% interval of `difference` by method 10 of Newcombe (1998), Statistics in Medicine 17, 2635-2650.
+        """The 95% interval of `difference`; see `interval_at`."""
+        return self.interval_at(ALPHA)
+
+    def interval_at(self, alpha: float) -> tuple[float, float]:
+        """Return the interval of `difference` by method 10 of Newcombe (1998), Statistics in Medicine 17, 2635-2650.
 
         It combines the Wilson intervals of both accuracies, with a correlation that is corrected for continuity.
+
+        Args:
+            alpha: 1 - level of the interval, for example 0.05 / 3 for one of three intervals that hold together.
         """
         one, two = self.both + self.only_first, self.both + self.only_second
         (p, q), n = self.accuracies, self.n
-        (p_low, p_high), (q_low, q_high) = wilson(one, n), wilson(two, n)
+        (p_low, p_high), (q_low, q_high) = (wilson(count, n, 1 - alpha) for count in (one, two))
         margins = one * (n - one) * two * (n - two)
         cross = float(self.both * self.neither - self.only_first * self.only_second)
         if cross > 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import html
-import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -16,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cnnrecipes._support.atomic_files import check_writable, write_text, write_whole
+from cnnrecipes._support.atomic_files import check_writable, write_whole
 from cnnrecipes._support.console import printable
 from cnnrecipes.comparison.contrasts import Contrast, Scores
-from cnnrecipes.comparison.study import Score, score_table
+from cnnrecipes.comparison.record import write_evaluation
+from cnnrecipes.comparison.score import Score, score_table
 from cnnrecipes.errors import RunError, counted
 from cnnrecipes.figures import Picture
 
-RECORD = "comparison.json"
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
     ".csv": lambda table, path: table.to_csv(path, index=False),
     ".parquet": lambda table, path: table.to_parquet(path, index=False),
@@ -46,6 +45,7 @@ class Comparison:
         contrasts: label -> `Contrast`, without the baseline.
         costs: label -> parameters, multiply-adds and bytes of activations of its model, for one image.
         environment: code, packages and command.
+        caution: a sentence if earlier evaluations make the p-values too small; else "".
     """
 
     folder: Path
@@ -58,6 +58,7 @@ class Comparison:
     contrasts: Mapping[str, Contrast] = field(repr=False)
     costs: Mapping[str, Mapping[str, int]] = field(repr=False)
     environment: Mapping[str, Any] = field(repr=False)
+    caution: str = ""
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
@@ -112,7 +113,8 @@ class Comparison:
             if self.sequential
             else "95% intervals by Student's t over the seeds"
         )
-        return f"{where} Paired by seed; {kind}: they have the chance of the seeds, not that of the images."
+        chance = f"Paired by seed; {kind}: they have the chance of the seeds, not that of the images."
+        return " ".join([where, chance, *([self.caution] if self.caution else [])])
 
     def plot(self, path: str | os.PathLike | None = None) -> Picture:
         """Plot the differences with their intervals, and accuracy against time per epoch; see `plot_comparison`."""
@@ -130,11 +132,16 @@ class Comparison:
         write_table(self.table, path)
 
     def write(self) -> list[Path]:
-        """Write comparison.json, table.csv, runs.csv and comparison.png into the folder, and return their paths."""
-        record, table, runs, picture = (
-            self.folder / name for name in (RECORD, "table.csv", "runs.csv", "comparison.png")
-        )
-        write_text(record, json.dumps(_plain(self.document()), indent=2))
+        """Write comparison.json, table.csv, runs.csv and comparison.png into the folder, and return their paths.
+
+        comparison.json keeps earlier evaluations of the folder's trainings, for example of other variants.
+
+        Raises:
+            RunError: comparison.json is damaged.
+            WriteError: a file cannot be written.
+        """
+        table, runs, picture = (self.folder / name for name in ("table.csv", "runs.csv", "comparison.png"))
+        record = write_evaluation(self.folder, self.document())
         write_table(self.table, table)
         write_table(self.runs, runs)
         self.plot(picture)
@@ -154,6 +161,7 @@ class Comparison:
                 "n": self.images,
                 "baseline": self.baseline,
                 "sequential": self.sequential,
+                "caution": self.caution,
                 "conclusion": self.sentence,
                 "table": self.table.to_dict("records"),
                 "contrasts": [{**asdict(one), "verdict": one.verdict} for one in self.contrasts.values()],

@@ -25,7 +25,7 @@ def e_value(differences: Sequence[float] | np.ndarray, resolution: float = 0.0) 
 
     Args:
         differences: (n,); with n = 1 the e-value is 1.
-        resolution: the differences are multiples of it, which sets a least deviation; see `paired.deviation`.
+        resolution: the accuracies are multiples of it, which sets a least deviation; see `paired.deviation`.
     """
     n = len(differences)
     if n < 2:
@@ -58,9 +58,21 @@ def half_width(spread: float, n: int, alpha: float = ALPHA) -> float:
 def anytime_t(differences: Sequence[float] | np.ndarray, resolution: float = 0.0, alpha: float = ALPHA) -> Difference:
     """Return the mean of differences with an interval and a p-value that hold at every number of seeds.
 
-    The interval of level 1 - alpha is that of all means that `e_value` does not reject. See `paired.paired_t`.
+    The interval of level 1 - alpha has the means that `e_value` rejected at no number of seeds so far, the intersection
+    of the confidence sequence: it excludes 0 exactly where the p-value is below alpha, and need not be symmetric. An
+    empty intersection, of which the probability is below alpha, is replaced by the interval of all seeds. See
+    `paired.paired_t`.
     """
     values = np.asarray(differences, float)
     mean, spread = float(values.mean()), deviation(values, resolution)
-    half = half_width(spread, len(values), alpha)
-    return Difference(len(values), mean, mean - half, mean + half, anytime_p(values, resolution), spread)
+    bounds = [_bounds(values[:count], resolution, alpha) for count in range(2, len(values) + 1)]
+    low, high = max(low for low, _ in bounds), min(high for _, high in bounds)
+    if low > high:
+        low, high = bounds[-1]
+    return Difference(len(values), mean, low, high, anytime_p(values, resolution), spread)
+
+
+def _bounds(values: np.ndarray, resolution: float, alpha: float) -> tuple[float, float]:
+    """Return the ends of the interval of one look."""
+    half = half_width(deviation(values, resolution), len(values), alpha)
+    return float(values.mean()) - half, float(values.mean()) + half

@@ -13,6 +13,7 @@ from cnnrecipes.comparison.contrasts import p_text, points
 from cnnrecipes.comparison.paired import ALPHA, Discordance
 from cnnrecipes.data.sources.random_access_dataset import quoted
 from cnnrecipes.errors import RunError
+from cnnrecipes.recipe.schema import SPLIT_KEYS
 from cnnrecipes.runs.evaluation import Answers
 from cnnrecipes.runs.run import Run
 
@@ -104,7 +105,7 @@ def compare_runs(
     Args:
         first, second: the runs, or the paths of their folders.
         data: as in `Run.evaluate`, for both; None: the data that they were trained on.
-        split: "validation" or "test"; None: the validation split, or the data as a whole if it has none. The test
+        split: "validation" or "test"; None: the validation split, or `data` as a whole if it has no splits. The test
             split is asked for by name, since runs that are chosen by it need another one for their accuracy.
 
     Raises:
@@ -123,7 +124,6 @@ def compare_runs(
             f"{str(runs[0].folder)!r} has the classes {quoted(names[0])}, and {str(runs[1].folder)!r} has "
             f"{quoted(names[1])}; compare runs with the same classes in the same order"
         )
-    split = split if split is not None or data is not None else "validation"
     answers = runs[0].answers(data, split), runs[1].answers(data, split)
     _require_same_images(runs, answers)
     return RunComparison(
@@ -137,9 +137,10 @@ def _require_same_images(runs: tuple[Run, Run], answers: tuple[Answers, Answers]
     if one.split == other.split and one.images == other.images:
         return
     tables = [run.recipe.data.model_dump() for run in runs]
-    keys = ("name", "validation", "test", "split", "split_seed", "folds", "fold", "layout")
     differing = [
-        f"data.{key} {tables[0][key]!r} and {tables[1][key]!r}" for key in keys if tables[0][key] != tables[1][key]
+        f"data.{key} {tables[0][key]!r} and {tables[1][key]!r}"
+        for key in SPLIT_KEYS
+        if tables[0][key] != tables[1][key]
     ]
     why = f": they differ in {', '.join(differing)}" if differing else ""
     raise RunError(

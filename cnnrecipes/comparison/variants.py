@@ -13,13 +13,11 @@ from typing import Any
 
 from cnnrecipes.errors import RecipeError, UnknownNameError
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import Recipe, known_keys
+from cnnrecipes.recipe.schema import SPLIT_KEYS, Recipe, known_keys
 from cnnrecipes.recipe.toml import parse_override
 from cnnrecipes.recipe.values import shown
 from cnnrecipes.syntax.comma_list import split_at_commas
 
-# Keys that decide which images are measured, and which are in the training split.
-SAME_DATA = ("name", "layout", "validation", "test", "split", "split_seed", "folds", "fold")
 _MOST = 100
 _LENGTH = 60  # characters of a folder's name
 
@@ -208,7 +206,7 @@ def _check(variants: Sequence[Variant]) -> None:
         if first.folder == second.folder:
             raise RecipeError(f"two variants have the label {first.label!r}; give values that differ in their text")
     for one, table in zip(variants[1:], tables[1:], strict=True):
-        for key in SAME_DATA:
+        for key in SPLIT_KEYS:
             here, there = (each["data"].get(key) for each in (tables[0], table))
             if here != there:
                 raise RecipeError(

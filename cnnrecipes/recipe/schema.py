@@ -30,6 +30,10 @@ from cnnrecipes.recipe.search import Search
 from cnnrecipes.recipe.section import Section
 from cnnrecipes.recipe.values import check_nesting, plain, shown
 
+# Keys of the table `data` that decide which images a split has. Accuracies on other validation images cannot be
+# compared, and test images of one recipe could be training images of another.
+SPLIT_KEYS = ("name", "layout", "validation", "test", "split", "split_seed", "folds", "fold")
+
 
 class Recipe(Section):
     """A validated recipe: `.change(**{"train.epochs": 5})` returns a changed copy, `.to_toml()` the file's text."""

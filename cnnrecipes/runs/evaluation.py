@@ -149,15 +149,16 @@ def summarized(split: Split, correct: int, loss: float, n: int) -> dict[str, Any
     }
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Return the 95% Wilson score interval (low, high) of a proportion (Wilson 1927).
+def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the Wilson score interval (low, high) of a proportion (Wilson 1927).
 
     Unlike the normal approximation it stays within 0..1.
 
     Args:
         successes: number of successes among `n`.
         n: number of trials.
+        level: of the interval.
     """
     from scipy.stats import binomtest  # imported here: it takes half a second, and prediction does not need it
 
-    return binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")

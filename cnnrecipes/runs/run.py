@@ -234,12 +234,17 @@ class Run:
     def answers(self, data: Any = None, split: str | None = None) -> Answers:
         """Return the prediction for every image of a split, with which two runs are compared; see `evaluate`.
 
+        Args:
+            data: as for `evaluate`.
+            split: name of the split; None: the validation split, or the given data as a whole if it has no splits.
+                Unlike `evaluate` it never reads the test split unasked: what is compared may be chosen by it.
+
         Raises:
             DataError: as `evaluate`.
         """
         artifact = self.artifact
         with self._source(data, split, artifact.class_names) as source:
-            return answers(artifact, source.split(split or final_split(source)))
+            return answers(artifact, source.split(split or (UNSPLIT if UNSPLIT in source.splits else "validation")))
 
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
         """Return the data to evaluate on: `data` if it is given, otherwise the recipe's data with its splits."""

@@ -10,17 +10,15 @@ from cnnrecipes import models
 from cnnrecipes.errors import CNNRecipesError, RecipeError, one_line
 from cnnrecipes.recipe.keys_and_defaults import all_keys
 from cnnrecipes.recipe.messages import unknown_key
-from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.schema import SPLIT_KEYS, Recipe
 from cnnrecipes.recipe.search import Hyperband, NoPruning, Search
 from cnnrecipes.recipe.space import Entry, shown_choice
 from cnnrecipes.training.start_or_resume import Start, adjustable_keys, complete_recipe, find_start
 
-# Scores on other validation images cannot be compared, and test images of one trial would train another.
-_SPLITS = ("name", "validation", "test", "split", "split_seed", "folds", "fold", "layout")
 _REFUSED = {
     "name": "the trials are trials of one recipe",
     "train.seed": "each trial has its own seed, derived from search.seed",
-    **{f"data.{key}": "trials with other validation images cannot be compared" for key in _SPLITS},
+    **{f"data.{key}": "trials with other validation images cannot be compared" for key in SPLIT_KEYS},
 }
 
 

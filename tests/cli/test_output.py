@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -155,6 +156,13 @@ def test_models_are_listed(run_cli):
 def test_error_leaves_stdout_empty(run_cli):
     status, out, err = run_cli("inspect", "resnet21", "--json")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
+
+
+def test_command_leaves_the_warnings_of_the_process_as_they_were(run_cli):
+    before = warnings.showwarning
+    assert run_cli("list")[0] == 0
+    assert run_cli("show", "resnet21")[0] == 2
+    assert warnings.showwarning is before
 
 
 def test_quiet_is_accepted_before_or_after_the_command(run_cli, photos):

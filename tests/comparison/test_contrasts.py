@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from cnnrecipes.comparison.contrasts import contrast_all, contrast_answers, p_text, points
-from cnnrecipes.comparison.study import Score
+from cnnrecipes.comparison.score import Score
 
 
 def scores(accuracies, seconds=None, machine="here") -> dict[int, Score]:
@@ -61,8 +61,40 @@ def test_margin_makes_variants_alike():
     assert "differ by less than 0.5 points" in found.sentence
 
 
+def test_alike_needs_the_interval_that_is_corrected_for_the_variants():
+    other = [one + 0.0015 * (-1) ** place for place, one in enumerate(BASE)]
+    wide = contrast_all({"a": scores(BASE), "b": scores(other)}, "a")["b"]
+    margin = 1.01 * max(-wide.low, wide.high)
+    pair = contrast_all({"a": scores(BASE), "b": scores(other)}, "a", margin=margin)
+    several = contrast_all({"a": scores(BASE), **{name: scores(other) for name in "bcd"}}, "a", margin=margin)
+    assert pair["b"].verdict == "alike"
+    assert [one.verdict for one in several.values()] == ["unclear"] * 3
+
+
+def test_alike_by_mcnemar_needs_the_interval_that_is_corrected_for_the_variants():
+    right = {"a": np.arange(1000) < 950, "b": (np.arange(1000) >= 4) & (np.arange(1000) < 953)}
+    single = {label: scores([row.mean()]) for label, row in right.items()}
+    wide = contrast_answers(right, single, "a")["b"]
+    margin = 1.01 * max(-wide.low, wide.high)
+    assert contrast_answers(right, single, "a", margin=margin)["b"].verdict == "alike"
+    for name in "cd":
+        right[name], single[name] = right["b"], single["b"]
+    several = contrast_answers(right, single, "a", margin=margin)
+    assert [one.verdict for one in several.values()] == ["unclear"] * 3
+
+
+def test_sequential_contrast_whose_evidence_has_faded_keeps_its_interval():
+    """It was worse at the first looks; two seeds later the interval of these alone contains 0."""
+    other = [0.9401, 0.9431, 0.9389, 0.9412, 0.9423, 0.96, 0.962]
+    base = [*BASE, 0.95, 0.951]
+    found = contrast_all({"a": scores(base), "b": scores(other)}, "a", sequential=True)["b"]
+    assert found.verdict == "worse"
+    assert found.high < 0
+    assert f"95% interval {points(found.low, sign=True)} to {points(found.high, sign=True)}" in found.sentence
+
+
 def test_sequential_contrast_has_wider_intervals():
-    other = [one - 0.01 for one in BASE[:4]] + [BASE[4] - 0.012]
+    other = [0.938, 0.944, 0.939, 0.94, 0.943]
     given = {"a": scores(BASE), "b": scores(other)}
     fixed, anytime = (contrast_all(given, "a", sequential=kind)["b"] for kind in (False, True))
     assert anytime.low < fixed.low < fixed.high < anytime.high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_false_positives_stay_below_5_percent_for_accuracies_on_few_images():
 
 def test_confidence_sequence_covers_the_mean_at_all_looks_together():
     drawn = np.random.default_rng(2).normal(0.7, 1, (150, LOOKS))
-    covered = [all(abs(found.mean - 0.7) <= found.high - found.mean for found in looks(row)) for row in drawn]
+    covered = [all(found.low <= 0.7 <= found.high for found in looks(row)) for row in drawn]
     assert np.mean(covered) >= 0.95
 
 
@@ -53,11 +54,19 @@ def looks(row: np.ndarray):
     return [anytime_t(row[:n]) for n in range(2, LOOKS + 1)]
 
 
-def test_interval_excludes_zero_exactly_where_the_evidence_suffices():
-    rng = np.random.default_rng(3)
-    for row in rng.normal(0.8, 1, (30, 12)):
+def test_interval_excludes_zero_exactly_where_the_p_value_is_below_5_percent():
+    """Also where the evidence of an earlier look has faded since."""
+    faded = np.array([0.9, 1.1, 1.0, 0.95, 1.05, -0.6, -0.4])
+    assert e_value(faded[:5]) > 20 > e_value(faded)
+    for row in [faded, *np.random.default_rng(3).normal(0.8, 1, (30, 12))]:
         found = anytime_t(row)
-        assert (found.low > 0 or found.high < 0) == (e_value(row) > 20)
+        assert (found.low > 0 or found.high < 0) == (found.p < 0.05)
+
+
+def test_interval_never_widens():
+    for row in np.random.default_rng(5).normal(0.5, 1, (20, 12)):
+        found = looks(row)
+        assert all(one.low <= two.low and two.high <= one.high for one, two in itertools.pairwise(found[:11]))
 
 
 def test_large_differences_are_clear_after_few_seeds():

@@ -10,7 +10,7 @@ import pytest
 
 from cnnrecipes.compare import _train_all
 from cnnrecipes.comparison.contrasts import contrast_all
-from cnnrecipes.comparison.study import Score
+from cnnrecipes.comparison.score import Score
 from cnnrecipes.comparison.variants import make_variants
 from cnnrecipes.errors import TrainingError
 

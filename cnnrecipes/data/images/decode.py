@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, features
 
+from cnnrecipes._support.thread_warnings import ignored_in_this_thread
 from cnnrecipes.data.images.header import MAX_PIXELS, kind_of, read_header
 
 Size = tuple[int, int]  # height, width
@@ -172,16 +172,12 @@ def _pillow(content: bytes, channels: int) -> np.ndarray:
     kind = kind_of(content[:64])
     if kind == "heic":
         _register_heic()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is the limit here
-        warnings.simplefilter("ignore", UserWarning)  # from Pillow, about invalid TIFF tags
-        # Only the decoder of this kind: other Pillow decoders start external programs.
-        with Image.open(io.BytesIO(content), formats=_FORMATS[kind]) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise ValueError(
-                    f"the header claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}"
-                )
-            image = _eight_bits(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
+    # Only the decoder of this kind: other Pillow decoders start external programs. Pillow warns of many pixels, where
+    # MAX_PIXELS is the limit, and of invalid TIFF tags.
+    with ignored_in_this_thread(), Image.open(io.BytesIO(content), formats=_FORMATS[kind]) as opened:
+        if opened.width * opened.height > MAX_PIXELS:
+            raise ValueError(f"the header claims {opened.width} x {opened.height} pixels, the limit is {MAX_PIXELS:,}")
+        image = _eight_bits(ImageOps.exif_transpose(opened)).convert("L" if channels == 1 else "RGB")
     return np.asarray(image).reshape(image.height, image.width, channels)
 
 

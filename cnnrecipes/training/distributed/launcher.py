@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -15,13 +16,15 @@ from typing import IO
 
 from cnnrecipes.errors import TrainingError
 
-_GRACE = 20.0  # seconds that the others have to end by themselves when one has failed
+_GRACE = 20.0  # seconds to end by themselves when another worker has failed, or after a second signal
+_SAVING = 300.0  # seconds to save and end after a first SIGTERM; a worker may be stuck in a collective operation
 
 
 def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = None) -> int:
     """Run `cnnrecipes <arguments>` in `workers` processes that train together; return the first nonzero status, or 0.
 
-    If one fails, the others are stopped, since they cannot continue without it. Ctrl-C and SIGTERM are sent to all.
+    If one fails, the others are stopped, since they cannot continue without it. Ctrl-C and SIGTERM are sent to all;
+    those that have not ended 5 minutes after SIGTERM, or 20 seconds after a second signal, are killed.
 
     Args:
         arguments: arguments of the command, for example ["fit", "resnet8_digits"].
@@ -54,12 +57,10 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
         readers.append(threading.Thread(target=_tell, args=(process.stdout, f"[{index + 1}] " if workers > 1 else "")))
         readers[-1].start()
 
-    def pass_on(number: int, frame: object) -> None:
-        _send(processes, number)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    team = _Team(processes)
+    before = {number: signal.signal(number, team.stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        status = _wait(processes)
+        status = team.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -68,30 +69,41 @@ def launch(arguments: Sequence[str], workers: int = 2, threads: int | None = Non
     return status
 
 
-def _wait(processes: list[subprocess.Popen]) -> int:
-    """Wait until all processes have ended; return the first nonzero exit status, or 0.
+class _Team:
+    """The worker processes, and the time at which those that still run are killed."""
 
-    When one has failed, the others get `_GRACE` seconds to end, then SIGKILL.
-    """
-    deadline, asked = None, False
-    while any(process.poll() is None for process in processes):
-        try:
+    def __init__(self, processes: Sequence[subprocess.Popen]):
+        self.processes = processes
+        self.asked = False  # a signal was sent to them
+        self.deadline = math.inf
+
+    def stop(self, number: int, frame: object = None) -> None:
+        """Send a signal to all: with the first they save and end, with the second they have no time to."""
+        self._send(number)
+        # At a terminal Ctrl-C can be repeated; a scheduler may send SIGTERM once.
+        first = math.inf if number == signal.SIGINT else _SAVING
+        self.deadline = min(self.deadline, time.monotonic() + (_GRACE if self.asked else first))
+        self.asked = True
+
+    def wait(self) -> int:
+        """Wait until all processes have ended; return the first nonzero exit status, or 0."""
+        while self._running():
             time.sleep(0.1)
-        except KeyboardInterrupt:
-            # They save and end, however long that takes; the second time they have no time to.
-            _send(processes, signal.SIGINT)
-            deadline, asked = time.monotonic() + _GRACE if asked else deadline, True
-        if deadline is None and any(process.poll() not in (None, 0) for process in processes):
-            deadline = time.monotonic() + _GRACE
-        if deadline is not None and time.monotonic() > deadline:
-            _send(processes, signal.SIGKILL)
-    return next((process.returncode for process in processes if process.returncode), 0)
+            if math.isinf(self.deadline) and any(process.poll() not in (None, 0) for process in self.processes):
+                self.deadline = time.monotonic() + _GRACE
+            if time.monotonic() > self.deadline and (running := self._running()):
+                numbers = ", ".join(str(place + 1) for place in running)
+                print(f"killed, since they did not end in time: workers {numbers}", flush=True)
+                self._send(signal.SIGKILL)
+                self.deadline = math.inf
+        return next((process.returncode for process in self.processes if process.returncode), 0)
 
+    def _running(self) -> list[int]:
+        return [place for place, process in enumerate(self.processes) if process.poll() is None]
 
-def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(number)
+    def _send(self, number: int) -> None:
+        for place in self._running():
+            self.processes[place].send_signal(number)
 
 
 def _tell(lines: IO[str], prefix: str) -> None:
