@@ -14,7 +14,7 @@ from keras_tuner.src.distribute.oracle_client import OracleClient
 from keras_tuner.src.engine.trial import Trial as TunerTrial
 
 from cnnrecipes.errors import TrainingError, one_line
-from cnnrecipes.tuning.oracles import KeptOracle
+from cnnrecipes.tuning.kept_oracle import KeptOracle
 from cnnrecipes.tuning.roles import ID, IP, PORT, TIMEOUT, Role
 
 

@@ -338,7 +338,7 @@ def _difference(search: Search, value: float | None, sign: bool = True) -> str:
 def _sizes(search: Search) -> dict[str, int]:
     """Return the settings that may grow without another search."""
     settings = search.settings
-    return {"trials": settings.trials, "best": settings.best, "seeds": settings.seeds}
+    return {"trials": settings.limit, "best": settings.best, "seeds": settings.seeds}
 
 
 def _name(trial: Trial, seed: int) -> str:

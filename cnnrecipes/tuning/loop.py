@@ -16,7 +16,8 @@ from keras_tuner.src.engine.trial import Trial as TunerTrial
 from keras_tuner.src.engine.trial import TrialStatus
 
 from cnnrecipes.tuning.display.page_writer import PageWriter
-from cnnrecipes.tuning.oracles import VALUES, number_of
+from cnnrecipes.tuning.kept_oracle import VALUES
+from cnnrecipes.tuning.oracles import number_of
 from cnnrecipes.tuning.records import COMPLETED, FAILED, PRUNED, Trial, read_trial
 from cnnrecipes.tuning.search import Search
 from cnnrecipes.tuning.trial_run import TrialRunner

@@ -22,9 +22,10 @@ from typing import IO
 from cnnrecipes.errors import Interrupted, TrainingError
 from cnnrecipes.tuning.chief import Chief, Client
 from cnnrecipes.tuning.ending import retrain, unfinished_retrainings
+from cnnrecipes.tuning.kept_oracle import KeptOracle
 from cnnrecipes.tuning.loop import run_trials
 from cnnrecipes.tuning.open_data import OpenData
-from cnnrecipes.tuning.oracles import KeptOracle, number_of
+from cnnrecipes.tuning.oracles import number_of
 from cnnrecipes.tuning.records import FAILED, read_trial
 from cnnrecipes.tuning.roles import ID, IP, PORT, Role, chief_timeout
 from cnnrecipes.tuning.search import Search
@@ -86,7 +87,7 @@ def work(search: Search, role: Role, data: OpenData, say: Callable[[str], None],
 
 def is_searched(search: Search) -> bool:
     """Return True if all trials are over."""
-    return search.document.get(_SEARCHED) == search.settings.trials
+    return search.document.get(_SEARCHED) == search.settings.limit
 
 
 def launch(search: Search, oracle: KeptOracle, workers: int, say: Callable[[str], None], *, isolate: bool) -> None:
@@ -260,7 +261,7 @@ def _gpus() -> list[str]:
 
 
 def _mark_searched(search: Search) -> None:
-    search.write({**search.document, _SEARCHED: search.settings.trials})
+    search.write({**search.document, _SEARCHED: search.settings.limit})
 
 
 def _name(index: int) -> str:

@@ -17,9 +17,10 @@ from filelock import FileLock, Timeout
 from cnnrecipes._support import console
 from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes.data.sources.opening import recorded_name, unrecordable
-from cnnrecipes.errors import DataError, Interrupted, RecipeError, RunError, TrainingError
+from cnnrecipes.errors import DataError, Interrupted, RecipeError, RunError, TrainingError, counted
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.search import Hyperband
 from cnnrecipes.recipe.search import Search as SearchTable
 from cnnrecipes.recipe.space import flat_space
 from cnnrecipes.recipe.tables import fixed_part
@@ -36,7 +37,7 @@ from cnnrecipes.tuning.parallel import has_gpus, launch, serve, work
 from cnnrecipes.tuning.records import TRIALS
 from cnnrecipes.tuning.roles import Role, chief_timeout, find_role, leave_cluster
 from cnnrecipes.tuning.search import FILE, Search
-from cnnrecipes.tuning.trial_recipe import check_space, default_space, trial_start, without_search
+from cnnrecipes.tuning.trial_recipe import check_space, default_space, default_trials, trial_start, without_search
 from cnnrecipes.tuning.trial_run import TrialRunner
 
 _SIZES = ("trials", "best", "seeds")  # keys of the table that may grow without another search
@@ -155,6 +156,12 @@ def search_recipe(
             raise DataError.of(problems)
         changes["data.name"] = recorded_name(data)
     base = recipe.change(**changes)
+    assert base.search is not None
+    if base.search.trials is None:
+        trials = default_trials(base)
+        if isinstance(base.search.proposals, Hyperband):
+            say(f"hyperband runs {counted(trials, 'trial')}, most of them of a few epochs")
+        base = base.change(**{"search.trials": trials})
     check_space(base, data)
     return base
 

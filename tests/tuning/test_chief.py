@@ -11,7 +11,7 @@ from small_oracle import SPACE, oracle_in, run
 
 import cnnrecipes as cr
 from cnnrecipes.tuning.chief import Chief, Client
-from cnnrecipes.tuning.oracles import VALUES
+from cnnrecipes.tuning.kept_oracle import VALUES
 from cnnrecipes.tuning.parallel import device_settings
 from cnnrecipes.tuning.roles import NAMES, Role, chief_timeout, find_role, leave_cluster
 

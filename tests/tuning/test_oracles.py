@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import Counter
 
+import keras_tuner
 import pytest
 from small_oracle import oracle_in, run, score_of
 
 from cnnrecipes.errors import RunError
-from cnnrecipes.tuning.oracles import FILE, VALUES
+from cnnrecipes.recipe.space import parse_space
+from cnnrecipes.tuning.hyperparameters import declare, values_of
+from cnnrecipes.tuning.kept_oracle import FILE, VALUES
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian(initial=9)", "hyperband"])
@@ -46,6 +51,28 @@ def test_bayesian_search_ends_when_the_space_is_exhausted(tmp_path):
     space = {"model.norm": ["batch", "group"], "train.epochs": "int(1, 3)"}
     found = run(oracle_in(tmp_path / "a", space=space, method="bayesian(initial=2)"), score=lambda values: 0.5)
     assert len({json.dumps(one, sort_keys=True) for one in found}) == len(found) == 6
+
+
+@pytest.mark.parametrize("values", ["uniform(0, 1, 0.1)", "uniform(0, 0.3, 0.1)", "uniform(0.1, 0.6, 0.2)"])
+def test_uniform_range_with_a_step_has_all_its_values_in_equal_shares(values):
+    entries = parse_space({"optimizer.ema": values})
+    space = keras_tuner.HyperParameters()
+    declare(space, entries)
+    (hp,) = space.space
+    drawn = Counter()
+    for seed in range(1000):
+        drawn[values_of_sample(space, hp.random_sample(seed), entries)] += 1
+    listed = entries[0].values.all_values()
+    assert sorted(drawn) == listed
+    assert min(drawn.values()) > 0.6 * 1000 / len(listed)
+    places = [hp.value_to_prob(value) for value in listed]
+    assert all(first < second for first, second in itertools.pairwise(places))  # as the Gaussian process sees them
+
+
+def values_of_sample(space, value, entries):
+    found = space.copy()
+    found.values = {"optimizer.ema": value}
+    return values_of(found, entries)["optimizer.ema"]
 
 
 def test_failures_never_end_the_search_and_lead_bayesian_search_away(tmp_path):
