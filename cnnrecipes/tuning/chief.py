@@ -95,10 +95,6 @@ class Client:
         """Report that a trial is over."""
         self._client.end_trial(trial)
 
-    def check(self) -> None:
-        """Raise TrainingError if the chief cannot be reached."""
-        self._client.get_space()
-
 
 class _TimedStub:
     """The stub of keras-tuner's service, whose calls wait for a given time, not for an hour."""

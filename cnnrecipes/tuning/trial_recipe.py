@@ -85,7 +85,7 @@ def check_space(base: Recipe, data: Any = None) -> None:
     for entry in search.entries:
         _check_key(entry.key)
     _check_method(search, base.train.epochs)
-    for values, key in _extremes(search.entries):
+    for values, key in extremes(search.entries):
         try:
             recipe = trial_start(base, data, values, 0).recipe
             models.find(recipe.model.name).complete(recipe.model)
@@ -162,7 +162,7 @@ def _check_method(search: Search, epochs: int) -> None:
             raise RecipeError(f"search.method = {search.method!r} divides train.epochs; leave it out of the space")
 
 
-def _extremes(entries: tuple[Entry, ...]) -> Iterator[tuple[dict[str, Any], str]]:
+def extremes(entries: tuple[Entry, ...]) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield values of a trial for each end or choice of each key, with the values that its conditions need."""
     known = {entry.key: entry for entry in entries}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 
 import pytest
@@ -12,8 +13,8 @@ from small_oracle import SPACE, oracle_in, run
 import cnnrecipes as cr
 from cnnrecipes.tuning.chief import Chief, Client
 from cnnrecipes.tuning.kept_oracle import VALUES
-from cnnrecipes.tuning.parallel import device_settings
 from cnnrecipes.tuning.roles import NAMES, Role, chief_timeout, find_role, leave_cluster
+from cnnrecipes.tuning.team import device_settings
 
 CHIEF = dict(zip(NAMES, ("chief", "10.0.0.1", "5000"), strict=True))
 
@@ -89,7 +90,11 @@ def test_each_worker_gets_a_gpu():
     shared = device_settings(3, {"CUDA_VISIBLE_DEVICES": "2,5"})
     assert [one["CUDA_VISIBLE_DEVICES"] for one in shared] == ["2", "5", "2"]
     assert all(one["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" for one in shared)
-    assert device_settings(2, {"CUDA_VISIBLE_DEVICES": ""}) == [{}, {}]
+    threads = str(max(os.cpu_count() // 2, 1))
+    shares = {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
+    assert device_settings(2, {"CUDA_VISIBLE_DEVICES": ""}) == [shares, shares]
+    asked = {"CUDA_VISIBLE_DEVICES": "", "TF_NUM_INTRAOP_THREADS": "7", "TF_NUM_INTEROP_THREADS": "7"}
+    assert device_settings(2, asked) == [{}, {}]
 
 
 def test_data_in_memory_cannot_go_to_workers(tmp_path):

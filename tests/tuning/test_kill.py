@@ -22,7 +22,8 @@ from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.oracles import open_oracle
 from cnnrecipes.tuning.parallel import attend
 from cnnrecipes.tuning.roles import NAMES
-from cnnrecipes.tuning.tune import open_search, search_folder, search_recipe
+from cnnrecipes.tuning.search_folder import open_search, search_folder
+from cnnrecipes.tuning.tune import search_recipe
 
 CHANGES = [
     "model.depths=[1]",

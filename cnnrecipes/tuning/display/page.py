@@ -51,7 +51,7 @@ def _head(view: Snapshot) -> str:
     counts = ", ".join(f"{number} {status}" for status, number in view.counts.items())
     if view.result:
         state = f"Finished: {counted(len(view.trials), 'trial')}"
-    elif len(view.ranked) and view.retrained:
+    elif view.retrained and len(view.trials) >= total:
         state = "The best trials are being trained again"
     else:
         state = f"Not finished: {len(view.trials)} of {counted(total, 'trial')}"
