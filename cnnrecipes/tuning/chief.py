@@ -15,7 +15,7 @@ from keras_tuner.src.engine.trial import Trial as TunerTrial
 
 from cnnrecipes.errors import TrainingError, one_line
 from cnnrecipes.tuning.kept_oracle import KeptOracle
-from cnnrecipes.tuning.roles import ID, IP, PORT, TIMEOUT, Role
+from cnnrecipes.tuning.roles import ID, IP, NAMES, PORT, TIMEOUT, Role
 
 
 class Chief:
@@ -79,8 +79,13 @@ class Client:
 
     def __init__(self, role: Role, seconds: float):
         host, _, port = role.address.rpartition(":")
+        before = {name: os.environ.get(name) for name in NAMES}
         os.environ.update({ID: role.name, IP: host, PORT: port})  # which keras-tuner reads
-        self._client = OracleClient(None)
+        try:
+            self._client = OracleClient(None)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         self._client.stub = _TimedStub(self._client.stub, role.address, seconds)
 
     def create_trial(self, tuner_id: str) -> TunerTrial:

@@ -139,13 +139,14 @@ class Team:
 def device_settings(workers: int, environment: Mapping[str, str] | None = None) -> list[dict[str, str]]:
     """Return the environment variables of each worker: a GPU of its own, or a part of one; without GPUs some cores.
 
-    TensorFlow's threads would otherwise be as many as the machine has cores in each worker.
+    TensorFlow's threads would otherwise be as many as the machine has cores in each worker. Their number decides the
+    order of sums, so that a trial is bit-equal only to a training with as many; a variable that is set holds.
     """
     environment = os.environ if environment is None else environment
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     gpus = [one.strip() for one in visible.split(",") if one.strip()] if visible is not None else _gpus()
     if not gpus or gpus == ["-1"]:
-        threads = str(max((os.cpu_count() or 1) // workers, 1))
+        threads = str(max(_cores() // workers, 1))
         shares = {name: threads for name in _THREADS if name not in environment}
         return [shares for _ in range(workers)]
     shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if workers > len(gpus) else {}
@@ -155,6 +156,10 @@ def device_settings(workers: int, environment: Mapping[str, str] | None = None) 
 def has_gpus() -> bool:
     """Return True if workers get GPUs, found without TensorFlow, which would take their memory."""
     return "CUDA_VISIBLE_DEVICES" in device_settings(1)[0]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:

@@ -31,7 +31,7 @@ from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.oracles import open_oracle
 from cnnrecipes.tuning.parallel import launch, serve, work
 from cnnrecipes.tuning.retraining import retrain
-from cnnrecipes.tuning.roles import NAMES, Role, chief_timeout, find_role, leave_cluster
+from cnnrecipes.tuning.roles import NAMES, Role, chief_timeout, find_role, outside_of_cluster
 from cnnrecipes.tuning.search import FILE, Search
 from cnnrecipes.tuning.search_folder import held, naming_resume, open_search, search_folder
 from cnnrecipes.tuning.sentences import sentences
@@ -195,43 +195,41 @@ def run_search(
             "give the path of the data, or leave both out"
         )
     preflight.check(base)
-    if role is not None:
-        leave_cluster()
-        if not role.is_chief:
+    with outside_of_cluster():
+        if role is not None and not role.is_chief:
             return _work(base, folder, data, role, isolate, say)
-    launches = workers > 1
-    if launches and has_gpus():
-        _leave_gpus_to_workers()
-    if isolate:
-        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or this process would take a GPU's memory
-    with OpenData(data) as opened:
-        search = open_search(base, folder, opened, say)
-        with held(search), naming_resume(search, say), live_table(search, show=say is console.say):
-            if not search.finished:
-                say(f"{search.folder / PAGE} shows the search, and is written again after each trial")
-                oracle = open_oracle(search.recipe, search.folder, served=role is not None)
-                if role is not None:
-                    serve(search, oracle, role.address, opened, say, isolate=isolate)
-                elif launches:
-                    launch(search, oracle, workers, say, isolate=isolate)
-                else:
-                    runner = TrialRunner(search.recipe, search.folder, opened)
-                    run_trials(search, oracle, runner, say, isolate=isolate)
-                if oracle.exhausted:
-                    say(f"all {len(search.records)} combinations of the space were tried; the search ends")
-                isolated = retraining_of(search) if isolate else None
-                retrain(search, opened, say, all_of_them=True, isolated=isolated)
-                _write_result(search, opened)
-                PageWriter(search, say).finish()
-            elif not (search.folder / PAGE).is_file():
-                PageWriter(search, say).finish()
-        for sentence in (search.result or {}).get("sentences", ()):
-            say(sentence)
+        if workers > 1 and has_gpus():
+            _leave_gpus_to_workers()
+        if isolate:
+            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or this process would take a GPU's memory
+        with OpenData(data) as opened:
+            search = open_search(base, folder, opened, say)
+            with held(search), naming_resume(search, say), live_table(search, show=say is console.say):
+                if not search.finished:
+                    say(f"{search.folder / PAGE} shows the search, and is written again after each trial")
+                    _run_all(search, opened, role, workers, isolate, say)
+                    PageWriter(search, say).finish()
+                elif not (search.folder / PAGE).is_file():
+                    PageWriter(search, say).finish()
+    for sentence in (search.result or {}).get("sentences", ()):
+        say(sentence)
     return search
 
 
-def _write_result(search: Search, opened: OpenData) -> None:
-    """Conclude a search, and write its result into search.json."""
+def _run_all(
+    search: Search, opened: OpenData, role: Role | None, workers: int, isolate: bool, say: Callable[[str], None]
+) -> None:
+    """Run the trials, as a chief, in workers or in this process, and the trainings after them; write the result."""
+    oracle = open_oracle(search.recipe, search.folder, served=role is not None)
+    if role is not None:
+        serve(search, oracle, role.address, opened, say, isolate=isolate)
+    elif workers > 1:
+        launch(search, oracle, workers, say, isolate=isolate)
+    else:
+        run_trials(search, oracle, TrialRunner(search.recipe, search.folder, opened), say, isolate=isolate)
+    if oracle.exhausted:
+        say(f"all {len(search.records)} combinations of the space were tried; the search ends")
+    retrain(search, opened, say, all_of_them=True, isolated=retraining_of(search) if isolate else None)
     result = conclude(search, opened)
     images = opened.pipeline(trial_start(search.recipe, opened.data, {}, 0).recipe).images("validation")
     search.write({**search.document, "result": {**result, "sentences": sentences(search, result, images)}})
