@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import shutil
 import time
@@ -21,7 +20,7 @@ from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.trainer import Outcome
 from cnnrecipes.tuning.failures import failure_reason
 from cnnrecipes.tuning.open_data import OpenData
-from cnnrecipes.tuning.pruning import PRUNED_AFTER, Curve, Others, StopTrial, reason_to_prune
+from cnnrecipes.tuning.pruning import PRUNED_AFTER, Curve, Others, StopTrial, reason_to_prune, without_stop
 from cnnrecipes.tuning.records import COMPLETED, FAILED, PRUNED, TRIALS, Trial, name_of, read_trial, read_trials
 from cnnrecipes.tuning.search_training import final_score, finish_without_test, train_in, wait_for_others
 from cnnrecipes.tuning.seeds import trial_seed
@@ -64,7 +63,7 @@ class TrialRunner:
         started = time.monotonic()
         before = sum(trial.history(self.folder, "seconds").values())
         try:
-            done = self._result(trial, self._train(trial))
+            done = self.result(trial, self._train(trial))
         except Exception as error:
             if (reason := failure_reason(error)) is None:
                 raise
@@ -148,8 +147,8 @@ class TrialRunner:
                 completed.append(curve)
         return Others(completed, found)
 
-    def _result(self, trial: Trial, stopped: str | None) -> Trial:
-        """Return the record of a trained trial from the files of its run."""
+    def result(self, trial: Trial, stopped: str | None) -> Trial:
+        """Return the record of a trained trial from the files of its run; `stopped`: why it was stopped early."""
         history = trial.history(self.folder, self.search.objective)
         if stopped is None:
             score, epoch = final_score(Run.open(self.folder / trial.run), self.search)
@@ -177,8 +176,6 @@ def _continued(start: Start, trial: Trial) -> Start:
     """Return the start of a trial that continues a parent which was stopped: with more epochs."""
     if start.checkpoint is None or trial.parent is None:
         return start
-    state = start.checkpoint.state
-    stopped = state.stop_reason is not None and state.stop_reason.startswith(PRUNED_AFTER)
-    if not stopped or state.epoch >= (trial.stop_after or state.epoch + 1):
+    if start.checkpoint.state.epoch >= (trial.stop_after or start.checkpoint.state.epoch + 1):
         return start
-    return replace(start, checkpoint=replace(start.checkpoint, state=replace(copy.deepcopy(state), stop_reason=None)))
+    return replace(start, checkpoint=without_stop(start.checkpoint))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import Counter
 
 import keras_tuner
@@ -92,6 +93,20 @@ def test_bayesian_search_finds_the_optimum(tmp_path):
     space = {"optimizer.learning_rate": "log(1e-4, 1)"}
     found = run(oracle_in(tmp_path / "a", space=space, method="bayesian(initial=4)", trials=20))
     assert max(map(score_of, found[4:])) > -0.05
+
+
+def test_running_trials_count_with_what_the_fitted_process_guesses(tmp_path):
+    space = {"optimizer.learning_rate": "log(1e-4, 1)"}
+    options = {"space": space, "method": "bayesian(initial=4)", "trials": 30}
+    run(oracle_in(tmp_path / "a", **options), most=6)
+    oracle = oracle_in(tmp_path / "a", **options)
+    rates = []
+    for number in range(4):  # four workers at a time, of which none has a result yet
+        values = json.loads(oracle.create_trial(f"worker{number}").hyperparameters.values[VALUES])
+        rates.append(math.log10(values["optimizer.learning_rate"]))
+    assert all(abs(one - other) > 1e-3 for one, other in itertools.combinations(rates, 2))
+    # An unfitted process guesses 1 for -accuracies below 0, from which the next proposals flee.
+    assert sum(abs(rate + 1) < 1.5 for rate in rates) >= 2
 
 
 def test_damaged_state_is_named(tmp_path):
