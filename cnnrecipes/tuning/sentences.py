@@ -70,16 +70,14 @@ def _winner(search: Search, winner: Candidate, tested: Sequence[Candidate], imag
         return lines
     if len(winner.scores) < 2:
         return [*lines, "One seed cannot tell whether it is better than the others; search.seeds=3 trains each thrice."]
-    p_values = _against(winner, tested, 1 / images if search.settings.objective == "val_accuracy" else 0.0)
-    better = [one for one, p in zip(others, p_values, strict=True) if p < ALPHA]
-    unclear = [one for one in others if one not in better]
+    resolution = 1 / images if search.settings.objective == "val_accuracy" else 0.0
+    p_values = dict(zip((one.trial.trial for one in others), _against(winner, tested, resolution), strict=True))
     test = f"paired t test over {counted(len(winner.scores), 'seed')}, Holm's correction"
-    if unclear:
-        names, least = _named(unclear), min(p for one, p in zip(others, p_values, strict=True) if one in unclear)
-        lines.append(f"It cannot be told from {names}, which may be as good ({test}: {p_text(least)} or more).")
-    if better:
-        largest = max(p for one, p in zip(others, p_values, strict=True) if one in better)
-        lines.append(f"It is better than {_named(better)} ({test}: {p_text(largest)} or less).")
+    if unclear := [one for one, p in p_values.items() if p >= ALPHA]:
+        p = _p_texts([p_values[one] for one in unclear])
+        lines.append(f"It cannot be told from {_named(unclear)}, which may be as good ({test}: {p}).")
+    if better := [one for one, p in p_values.items() if p < ALPHA]:
+        lines.append(f"It is better than {_named(better)} ({test}: {_p_texts([p_values[one] for one in better])}).")
     return lines
 
 
@@ -157,5 +155,10 @@ def _difference(search: Search, value: float) -> str:
     return f"{100 * value:.2f} points" if search.settings.objective == "val_accuracy" else f"{value:.4g}"
 
 
-def _named(candidates: Sequence[Candidate]) -> str:
-    return " and ".join(f"trial {one.trial.trial}" for one in candidates)
+def _named(trials: Sequence[int]) -> str:
+    return " and ".join(f"trial {one}" for one in trials)
+
+
+def _p_texts(values: Sequence[float]) -> str:
+    low, high = p_text(min(values)), p_text(max(values))
+    return low if low == high else f"{low} to {high.removeprefix('p = ')}"

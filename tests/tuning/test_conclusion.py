@@ -50,7 +50,7 @@ def test_clear_winner_is_better_than_the_others(tmp_path):
     text = told(with_retrainings(tmp_path / "a", {1: 0.99, 2: 0.98, 3: 0.97}, again))
     assert "Trial 1 wins" in text
     assert "It cannot be told from trial 3" in text
-    assert "It is better than trial 2 (paired t test over 4 seeds, Holm's correction: p < 0.001 or less)" in text
+    assert "It is better than trial 2 (paired t test over 4 seeds, Holm's correction: p < 0.001)" in text
 
 
 def test_candidate_with_a_failure_cannot_win(tmp_path):

@@ -142,6 +142,13 @@ def test_finished_search_is_returned_without_training(search):
     assert cr.resume_search(search.folder, DATA, progress=False).result == search.result
 
 
+def test_search_of_another_version_of_the_code_says_so(search, tmp_path, capsys):
+    folder = shutil.copytree(search.folder, tmp_path / "search_small")
+    (folder / "search.json").write_text(json.dumps({**search.document, "code": {"keras": "3.0.0"}}))
+    search_in(tmp_path, progress=True)
+    assert "the code has changed since this search began" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
