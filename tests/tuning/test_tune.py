@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,22 @@ def test_errors_that_values_do_not_cause_end_the_search_and_are_retried(tmp_path
     assert fits.count(False) == 1
     assert search.trials.status.tolist() == ["completed" if fit else "failed" for fit in fits]
     assert "7" in search.trials.reason[fits.index(False)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of a file is limited on POSIX systems")
+def test_full_disk_ends_the_search_and_a_resume_continues_the_trial(tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))  # checkpoints are larger
+    try:
+        with pytest.raises((cr.DiskFull, cr.WriteError)):
+            search_in(tmp_path, trials=1, best=0, **{"train.epochs": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    search = cr.Search.open(tmp_path / "search_small")
+    assert search.trials.status.tolist() == ["running"]
+    assert cr.resume_search(search.folder, DATA, progress=False).trials.status.tolist() == ["completed"]
 
 
 def test_exhausted_space_ends_the_search_with_a_sentence(tmp_path, capsys):
