@@ -72,6 +72,7 @@ _PUBLIC = {
     "TrainingError": "cnnrecipes.errors",
     "RunError": "cnnrecipes.errors",
     "WriteError": "cnnrecipes.errors",
+    "NonFinite": "cnnrecipes.errors",
     "OutOfMemory": "cnnrecipes.errors",
     "DiskFull": "cnnrecipes.errors",
     "KerasSettingError": "cnnrecipes.errors",

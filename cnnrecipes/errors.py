@@ -49,6 +49,10 @@ class TrainingError(CNNRecipesError, RuntimeError):
     """Error for a training that cannot continue, for example because the loss became NaN."""
 
 
+class NonFinite(TrainingError):
+    """Error for a loss, or features, that became NaN or infinite."""
+
+
 class OutOfMemory(TrainingError):
     """Error for a batch that does not fit into device memory."""
 

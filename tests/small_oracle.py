@@ -8,7 +8,8 @@ import math
 from keras_tuner.src.engine.trial import TrialStatus
 
 from cnnrecipes.recipe import catalog
-from cnnrecipes.tuning.oracles import VALUES, open_oracle
+from cnnrecipes.tuning.kept_oracle import VALUES
+from cnnrecipes.tuning.oracles import open_oracle
 
 SPACE = {
     "optimizer.name": ["sgd", "adamw"],
@@ -18,10 +19,10 @@ SPACE = {
 }
 
 
-def oracle_in(folder, space=SPACE, **table):
+def oracle_in(folder, space=SPACE, *, served=False, epochs=40, **table):
     folder.mkdir(exist_ok=True)
-    recipe = catalog.load({"extends": "resnet8_digits", "search": {"space": space, "trials": 12, **table}})
-    return open_oracle(recipe, folder)
+    changes = {"train": {"epochs": epochs}, "search": {"space": space, "trials": 12, **table}}
+    return open_oracle(catalog.load({"extends": "resnet8_digits", **changes}), folder, served=served)
 
 
 def score_of(values) -> float:

@@ -34,7 +34,10 @@ def tune(
             "a space around its learning rate and weight decay."
         ),
     ] = None,
-    trials: Annotated[Optional[int], typer.Option(help="Number of trials; default: 20.")] = None,  # noqa: UP045
+    trials: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Number of trials; default: 20, of hyperband all that it has."),
+    ] = None,
     method: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -66,7 +69,10 @@ def tune(
     ] = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the search; default: 0.")] = None,  # noqa: UP045
     data: DataOption = None,
-    workdir: Annotated[Path, typer.Option(help="Parent folder of the folder of the search.")] = Path("runs"),
+    workdir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Parent folder of the folder of the search; default: runs."),
+    ] = None,
     name: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Name of the folder; default: search_ and the name of the recipe."),
@@ -74,7 +80,7 @@ def tune(
     workers: Annotated[
         int, typer.Option(help="Processes on this machine that run trials at the same time, each on a GPU of its own.")
     ] = 1,
-    isolate: Annotated[bool, typer.Option("--isolate", help="Run each trial in a process of its own.")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help="Run each training in a process of its own.")] = False,
     resume: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Folder of an interrupted search to resume, instead of a recipe."),
@@ -92,11 +98,24 @@ def tune(
     alone = workers == 1 and not isolate  # or the other processes get the devices
     run: dict[str, Any] = {"workers": workers, "isolate": isolate, "progress": not quiet}
     if resume is not None:
-        given = {"RECIPE": recipe, "KEY=VALUE": changes, "--space": space, "--method": method, "--seed": seed}
+        given = {
+            "RECIPE": recipe,
+            "KEY=VALUE": changes,
+            "--space": space,
+            "--method": method,
+            "--objective": objective,
+            "--pruning": pruning,
+            "--seed": seed,
+            "--workdir": workdir,
+            "--name": name,
+        }
         if wrong := [name for name, value in given.items() if value is not None]:
-            raise RecipeError(f"--resume continues a search as it is; leave {', '.join(wrong)} out")
+            raise RecipeError(
+                f"--resume continues a search as it is, and only --trials, --best and --seeds may change; leave "
+                f"{', '.join(wrong)} out"
+            )
         import_tensorflow(devices=alone)
-        search = cnnrecipes.resume_search(resume, data, trials=trials, **run)
+        search = cnnrecipes.resume_search(resume, data, trials=trials, best=best, seeds=seeds, **run)
     elif recipe is None:
         raise RecipeError("tune needs a recipe, for example `cnnrecipes tune resnet8_digits`, or --resume FOLDER")
     else:
@@ -112,7 +131,7 @@ def tune(
         }
         import_tensorflow(devices=alone)
         search = cnnrecipes.tune(
-            spec, data, space=parsed(space) or None, workdir=workdir, name=name, **table, **run, **keys
+            spec, data, space=parsed(space) or None, workdir=workdir or "runs", name=name, **table, **run, **keys
         )
     if as_json:
         print_json({"folder": search.folder, "result": search.result, "trials": list(map(vars, search.records))})

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from filelock import FileLock, Timeout
 
+from cnnrecipes._support import locks
 from cnnrecipes._support.atomic_files import make_folder
 from cnnrecipes._support.console import silent
+from cnnrecipes._support.locks import locked
 from cnnrecipes.comparison.plan import data_record, differing, read_plan, require_same, write_plan
 from cnnrecipes.comparison.score import Score
 from cnnrecipes.comparison.variants import Variant
@@ -157,17 +158,10 @@ def _with_seed(tables: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(f"{str(folder)!r} is being trained by another process; wait for it, or stop it first") from None
-    except (NotImplementedError, OSError):
-        pass  # file systems without locks
-    try:
+    with locked(folder / locks.NAME) as free:
+        if not free:
+            raise RunError(f"{str(folder)!r} is being trained by another process; wait for it, or stop it first")
         yield
-    finally:
-        lock.release()
 
 
 def _remove_empty(place: Path) -> None:

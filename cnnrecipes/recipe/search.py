@@ -11,6 +11,8 @@ from cnnrecipes.recipe.section import Section
 from cnnrecipes.recipe.space import Entry, flat_space, parse_space
 from cnnrecipes.syntax.call_syntax import Call, parse_call
 
+_TRIALS = 20  # by default
+
 
 class Method(Call):
     """Base class of search methods, which propose the values of a trial."""
@@ -24,18 +26,22 @@ class Bayesian(Method):
     """Bayesian optimization with a Gaussian process, after `initial` random trials.
 
     alpha: variance of the noise of a score; beta: how far unknown values are explored (Matern kernel, lower confidence
-    bound; `keras_tuner.BayesianOptimization`). Without `initial`: 3 times the number of keys.
+    bound; `keras_tuner.BayesianOptimization`). Without `initial`: 2 per key, from 4 to 10.
     """
 
     initial: int | None = Field(default=None, ge=1)
     alpha: float = Field(default=1e-4, gt=0)
     beta: float = Field(default=2.6, gt=0)
 
+    def random_trials(self, keys: int) -> int:
+        """Return the number of completed random trials before the first proposal, in a space of so many keys."""
+        return self.initial or min(max(2 * keys, 4), 10)
+
 
 class Hyperband(Method):
     """Hyperband (Li et al. 2018): many trials of few epochs, of which one in `factor` continues for more.
 
-    iterations: how often the whole algorithm runs; `trials` is an upper limit.
+    iterations: how often the whole algorithm runs. Without `trials` it runs to its end; `trials` is an upper limit.
     """
 
     factor: int = Field(default=3, ge=2)
@@ -96,7 +102,12 @@ class Search(Section):
     method: Annotated[str, AfterValidator(_readable(METHODS, "search method"))] = Field(
         default="random", description='"random", "bayesian" or "hyperband", for example "bayesian(initial=10)"'
     )
-    trials: int = Field(default=20, ge=1, le=100_000, description="maximum number of trials")
+    trials: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="maximum number of trials; without it 20, or as many as hyperband has",
+    )
     objective: Literal["val_accuracy", "val_loss"] = Field(
         default="val_accuracy", description="validation metric that ranks the trials: the highest or the lowest is best"
     )
@@ -116,6 +127,11 @@ class Search(Section):
     def entries(self) -> tuple[Entry, ...]:
         """The entries of the space, each after those that its conditions name."""
         return parse_space(self.space)
+
+    @property
+    def limit(self) -> int:
+        """The maximum number of trials."""
+        return self.trials or _TRIALS
 
     @property
     def maximizes(self) -> bool:

@@ -18,149 +18,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, model_validator
-
 from cnnrecipes.errors import RecipeError, counted
-from cnnrecipes.syntax.call_syntax import Call, parse_call
+from cnnrecipes.recipe.ranges import RANGES, Choice, Range
+from cnnrecipes.syntax.call_syntax import parse_call
 
 _FORMS = '"log(1e-3, 1)", "uniform(0, 0.2)", "int(5, 20)", "log_int(16, 256)" or a list of values'
-
-
-class Range(Call):
-    """Base class of ranges of numbers, both ends included."""
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """The lowest and the highest value."""
-        low, high = self.low, self.high  # type: ignore[attr-defined]  # fields of all subclasses
-        return low, high
-
-    @property
-    def size(self) -> float:
-        """Number of different values; infinity for a continuous range."""
-        return math.inf
-
-    def _check_ends(self, positive: bool) -> None:
-        """Raise ValueError for ends in the wrong order, or not above 0 on a logarithmic scale."""
-        low, high = self.ends
-        if low > high:
-            raise ValueError(f"the low end {low:g} is above the high end {high:g}; swap them")
-        if low == high:
-            raise ValueError(f"both ends are {low:g}, which leaves nothing to search; set the key in the recipe")
-        if positive and low <= 0:
-            raise ValueError(f"the low end {low:g} of a logarithmic range is not above 0; raise it, or use uniform")
-
-
-class Uniform(Range):
-    """Numbers from `low` to `high`, uniform; with `step` only low, low + step, ..."""
-
-    low: float
-    high: float
-    step: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        self._check_ends(positive=False)
-        _check_step(self.step, self.high - self.low)
-        return self
-
-    @property
-    def size(self) -> float:
-        """Number of different values."""
-        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
-
-
-class Log(Range):
-    """Numbers from `low` to `high`, uniform in their logarithm."""
-
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        self._check_ends(positive=True)
-        return self
-
-
-class Int(Range):
-    """Whole numbers from `low` to `high`, uniform; with `step` only low, low + step, ..."""
-
-    low: int
-    high: int
-    step: int = Field(default=1, ge=1)
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        self._check_ends(positive=False)
-        _check_step(self.step, self.high - self.low)
-        return self
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """The lowest and the highest value that the step reaches."""
-        return self.low, self.low + (self.high - self.low) // self.step * self.step
-
-    @property
-    def size(self) -> float:
-        """Number of different values."""
-        return (self.high - self.low) // self.step + 1
-
-    def _check_ends(self, positive: bool) -> None:
-        if self.low >= self.high:
-            super()._check_ends(positive)
-            raise ValueError(f"the low end {self.low} is above the high end {self.high}; swap them")
-
-
-class LogInt(Range):
-    """Whole numbers from `low` to `high`, uniform in their logarithm; with `factor` only low, low * factor, ..."""
-
-    low: int
-    high: int
-    factor: int | None = Field(default=None, ge=2)
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        self._check_ends(positive=True)
-        if self.factor is not None and self.low * self.factor > self.high:
-            raise ValueError(f"the factor {self.factor} leads from {self.low} beyond {self.high}; lower it")
-        return self
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """The lowest and the highest value that the factor reaches."""
-        if self.factor is None:
-            return self.low, self.high
-        return self.low, self.low * self.factor ** (int(self.size) - 1)
-
-    @property
-    def size(self) -> float:
-        """Number of different values."""
-        if self.factor is None:
-            return self.high - self.low + 1
-        number, value = 0, self.low
-        while value <= self.high:
-            number, value = number + 1, value * self.factor
-        return number
-
-
-RANGES: dict[str, type[Range]] = {"uniform": Uniform, "log": Log, "int": Int, "log_int": LogInt}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several values, of any types that a recipe has."""
-
-    values: tuple[Any, ...]
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """All values."""
-        return self.values
-
-    @property
-    def size(self) -> float:
-        """Number of values."""
-        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -232,33 +94,13 @@ def combinations(entries: tuple[Entry, ...], chosen: Mapping[str, Any] | None = 
     if not first.is_active(chosen):
         yield from combinations(rest, chosen)
         return
-    for value in all_values(first.values):
+    for value in first.values.all_values():
         yield from combinations(rest, {**chosen, first.key: value})
-
-
-def all_values(values: Range | Choice) -> list[Any]:
-    """Return the values of a finite range or choice, in order."""
-    if isinstance(values, Choice):
-        return list(values.values)
-    if isinstance(values, Int):
-        return list(range(values.low, values.high + 1, values.step))
-    if isinstance(values, LogInt):
-        if values.factor is None:
-            return list(range(values.low, values.high + 1))
-        return [values.low * values.factor**power for power in range(int(values.size))]
-    if isinstance(values, Uniform) and values.step is not None:
-        return [values.low + number * values.step for number in range(int(values.size))]
-    raise RecipeError(f"{values!r} has infinitely many values; give it a step")
 
 
 def shown_choice(value: Any) -> str:
     """Return a value as it is written in TOML, for messages."""
     return json.dumps(value, default=str)
-
-
-def _check_step(step: float | None, width: float) -> None:
-    if step is not None and step > width:
-        raise ValueError(f"the step {step:g} is larger than the range, {width:g}; lower it")
 
 
 def _parts(key: str, value: Any) -> tuple[Range | Choice, dict[str, tuple[Any, ...]]]:

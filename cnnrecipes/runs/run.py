@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from cnnrecipes._support.atomic_files import write_text
+from cnnrecipes._support.locks import NAME, locked
 from cnnrecipes.data.images.pixel_values import say_or_warn
 from cnnrecipes.data.sources.opening import UNSPLIT
 from cnnrecipes.data.sources.random_access_dataset import Source
@@ -259,19 +259,12 @@ class Run:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the run's lock in the `with` block. Raises RunError if another process holds it."""
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{str(self.folder)!r} is being trained by another process; wait for it, or stop it first"
-            ) from None
-        except (NotImplementedError, OSError):
-            pass  # training is also allowed on file systems without locks
-        try:
+        with locked(self.folder / NAME) as free:
+            if not free:
+                raise RunError(
+                    f"{str(self.folder)!r} is being trained by another process; wait for it, or stop it first"
+                )
             yield
-        finally:
-            lock.release()
 
     def keep(self, recipe: Recipe) -> None:
         """Rewrite recipe.toml if `recipe` differs from the recorded one."""

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cnnrecipes import layers, models
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import CNNRecipesError, ModelError, RecipeError, TrainingError, one_line
 from cnnrecipes.keras_optim.recipe_loss import build_loss, class_weights
 from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
@@ -138,7 +138,7 @@ def _built(plan: ModelPlan, devices: Devices, microbatches: int) -> tuple[TrainM
     drawn = _drawn_weights(plan, devices)
     with devices.strategy.scope():
         with precision.layers_in(dtype):
-            model = plan.build(_synchronized_norm(recipe, devices))
+            model = _build(plan, _synchronized_norm(recipe, devices))
         for variable, value in zip(model.variables, drawn, strict=False):
             variable.assign(value)
         plan.initialize(model)
@@ -153,6 +153,19 @@ def _built(plan: ModelPlan, devices: Devices, microbatches: int) -> tuple[TrainM
         )
         compile_model(train_model, recipe, precision.with_loss_scaling(made, dtype), _class_weights(pipeline))
     return train_model, planned
+
+
+def _build(plan: ModelPlan, norm: NormFactory | None) -> keras.Model:
+    """Build the model; shapes that do not fit, which Keras reports as ValueError, are a ModelError."""
+    try:
+        return plan.build(norm)
+    except CNNRecipesError:
+        raise
+    except ValueError as error:
+        raise ModelError(
+            f"the architecture {plan.recipe.model.name} cannot be built ({one_line(error)}); change its keys in the "
+            "table [model], or the image size"
+        ) from error
 
 
 def compile_model(
@@ -187,13 +200,13 @@ def _synchronized_norm(recipe: Recipe, devices: Devices) -> NormFactory | None:
     """Return the norm that replaces batch norm on several devices with `train.sync_batch_norm`; otherwise None.
 
     Raises:
-        TrainingError: `train.sync_batch_norm` for a model without batch norm.
+        RecipeError: `train.sync_batch_norm` for a model without batch norm.
     """
     if not recipe.train.sync_batch_norm:
         return None
     norm = models.find(recipe.model.name).complete(recipe.model).norm
     if norm != "batch":
-        raise TrainingError(f"train.sync_batch_norm needs model.norm = 'batch', not {norm!r}; change one of them")
+        raise RecipeError(f"train.sync_batch_norm needs model.norm = 'batch', not {norm!r}; change one of them")
     return layers.synchronized_batch_norm() if devices.count > 1 else None
 
 

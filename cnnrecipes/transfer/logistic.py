@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import NonFinite
 
 STRENGTHS = tuple(np.logspace(5, -6, 45))  # the strongest first: its solution is near zero, where the solver starts
 FOLDS = 5
@@ -102,10 +102,10 @@ def fit_logistic(
             entropy.
 
     Raises:
-        TrainingError: features that are NaN or infinite.
+        NonFinite: features that are NaN or infinite.
     """
     if not np.isfinite(train.features).all():
-        raise TrainingError(
+        raise NonFinite(
             "the features of training images have values that are NaN or infinite; check the weights of the backbone, "
             "or set transfer.features_dtype=float32"
         )

@@ -14,8 +14,8 @@ from keras_tuner.src.distribute.oracle_client import OracleClient
 from keras_tuner.src.engine.trial import Trial as TunerTrial
 
 from cnnrecipes.errors import TrainingError, one_line
-from cnnrecipes.tuning.oracles import KeptOracle
-from cnnrecipes.tuning.roles import ID, IP, PORT, TIMEOUT, Role
+from cnnrecipes.tuning.kept_oracle import KeptOracle
+from cnnrecipes.tuning.roles import ID, IP, NAMES, PORT, TIMEOUT, Role
 
 
 class Chief:
@@ -79,8 +79,13 @@ class Client:
 
     def __init__(self, role: Role, seconds: float):
         host, _, port = role.address.rpartition(":")
+        before = {name: os.environ.get(name) for name in NAMES}
         os.environ.update({ID: role.name, IP: host, PORT: port})  # which keras-tuner reads
-        self._client = OracleClient(None)
+        try:
+            self._client = OracleClient(None)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         self._client.stub = _TimedStub(self._client.stub, role.address, seconds)
 
     def create_trial(self, tuner_id: str) -> TunerTrial:
@@ -94,10 +99,6 @@ class Client:
     def end_trial(self, trial: TunerTrial) -> None:
         """Report that a trial is over."""
         self._client.end_trial(trial)
-
-    def check(self) -> None:
-        """Raise TrainingError if the chief cannot be reached."""
-        self._client.get_space()
 
 
 class _TimedStub:

@@ -9,7 +9,10 @@ from typing import Any
 
 import keras_tuner
 
-from cnnrecipes.recipe.space import Choice, Entry, Int, Log, LogInt, Uniform
+from cnnrecipes.recipe.ranges import Choice, Int, Log, LogInt, Uniform
+from cnnrecipes.recipe.space import Entry
+
+_LISTED = 1000  # largest number of values on a grid that are listed for keras-tuner
 
 
 def declare(hp: keras_tuner.HyperParameters, entries: Sequence[Entry]) -> None:
@@ -57,7 +60,7 @@ def _declare(hp: keras_tuner.HyperParameters, entry: Entry) -> None:
     if isinstance(values, Choice):
         hp.Choice(entry.key, encoded(values.values), ordered=False)
     elif isinstance(values, Uniform):
-        hp.Float(entry.key, values.low, values.high, step=values.step)
+        _declare_uniform(hp, entry.key, values)
     elif isinstance(values, Log):
         hp.Float(entry.key, values.low, values.high, sampling="log")
     elif isinstance(values, Int):
@@ -66,9 +69,21 @@ def _declare(hp: keras_tuner.HyperParameters, entry: Entry) -> None:
         hp.Int(entry.key, values.low, values.ends[1], step=values.factor, sampling="log")
 
 
+def _declare_uniform(hp: keras_tuner.HyperParameters, key: str, values: Uniform) -> None:
+    """Declare a range; on a grid as its values, since keras-tuner counts 9 steps of 0.1 from 0 to 1: 1 // 0.1 == 9."""
+    if values.step is None:
+        hp.Float(key, values.low, values.high)
+    elif values.size <= _LISTED:
+        hp.Choice(key, values.all_values(), ordered=True)
+    else:
+        hp.Float(key, values.low, values.ends[1] + values.step / 2, step=values.step)
+
+
 def _decoded(entry: Entry, value: Any) -> Any:
     """Return the recipe value of keras-tuner's value."""
     if not isinstance(entry.values, Choice):
+        if isinstance(entry.values, Uniform):
+            return entry.values.nearest(float(value))
         return int(value) if isinstance(entry.values, (Int, LogInt)) else float(value)
     texts = encoded(entry.values.values)
     return entry.values.values[texts.index(value)]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import gc
 import json
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 from keras_tuner.src.engine.trial import Trial as TunerTrial
 from keras_tuner.src.engine.trial import TrialStatus
 
+from cnnrecipes.tuning.display.axes import shown_score, shown_value
 from cnnrecipes.tuning.display.page_writer import PageWriter
-from cnnrecipes.tuning.oracles import VALUES, number_of
-from cnnrecipes.tuning.records import COMPLETED, FAILED, PRUNED, Trial, read_trial
+from cnnrecipes.tuning.isolated import run_trial
+from cnnrecipes.tuning.kept_oracle import VALUES
+from cnnrecipes.tuning.oracles import number_of
+from cnnrecipes.tuning.records import COMPLETED, FAILED, PRUNED, Trial
 from cnnrecipes.tuning.search import Search
 from cnnrecipes.tuning.trial_run import TrialRunner
 
@@ -54,6 +54,7 @@ def run_trials(
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; the trial can be resumed.
+        CNNRecipesError: an error that the values of a trial did not cause; the trial can be resumed.
     """
     first, display = True, PageWriter(search, say)
     display.write()
@@ -65,7 +66,11 @@ def run_trials(
             if task.status == TrialStatus.IDLE:
                 time.sleep(_WAIT)
                 continue
-            done = (_run_isolated if isolate else _run)(search, runner, task)
+            number, values, more = _arguments(task)
+            if isolate:
+                done = run_trial(search, runner, runner.record(number, values, **more))
+            else:
+                done = runner.run(number, values, **more)
             _report(oracle, task, done, search.settings.objective)
             say(line(search, done))
             display.trial_over(done)
@@ -79,12 +84,11 @@ def run_trials(
 
 def line(search: Search, done: Trial) -> str:
     """Return a line about a trial that is over."""
-    values = ", ".join(f"{key}={_short(value)}" for key, value in done.values.items())
+    values = ", ".join(f"{key}={shown_value(value)}" for key, value in done.values.items())
     name = search.settings.objective
     if done.status == FAILED:
         return f"trial {done.trial} failed: {done.reason}; {values}"
-    score = f"{done.score:.2%}" if name == "val_accuracy" else f"{done.score:.4f}"
-    what = f"{name} {score}"
+    what = f"{name} {shown_score(done.score, name)}"
     if done.status == PRUNED:
         return f"trial {done.trial}: {what}, {done.reason}; {values}"
     ranked = search.ranked()
@@ -100,28 +104,6 @@ def _arguments(task: TunerTrial) -> tuple[int, dict[str, Any], dict[str, Any]]:
     return number_of(task.trial_id), json.loads(values[VALUES]), more
 
 
-def _run(search: Search, runner: TrialRunner, task: TunerTrial) -> Trial:
-    number, values, more = _arguments(task)
-    return runner.run(number, values, **more)
-
-
-def _run_isolated(search: Search, runner: TrialRunner, task: TunerTrial) -> Trial:
-    """Run a trial in a process of its own; if that is killed, the trial has failed."""
-    number, values, more = _arguments(task)
-    trial = runner.record(number, values, **more)
-    if trial.over:
-        return trial
-    command = [sys.executable, "-m", "cnnrecipes.tuning.isolated", str(search.folder), str(number)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = read_trial(search.folder, number) or trial
-    if not found.over:
-        why = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
-        told = done.stderr.strip().splitlines()[-1:] or ["the memory of the machine may be too small"]
-        found = replace(found, status=FAILED, reason=f"its process {why}: {told[0]}"[:500])
-        found.write(search.folder)
-    return found
-
-
 def _report(oracle: TrialSource, task: TunerTrial, done: Trial, objective: str) -> None:
     """Report a trial to its oracle; a pruned one counts with its best epoch."""
     counts = done.status in (COMPLETED, PRUNED) and done.score is not None and math.isfinite(done.score)
@@ -130,7 +112,3 @@ def _report(oracle: TrialSource, task: TunerTrial, done: Trial, objective: str) 
     task.status = TrialStatus.COMPLETED if counts else TrialStatus.FAILED
     task.message = done.reason or None
     oracle.end_trial(task)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

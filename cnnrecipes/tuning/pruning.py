@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
 from cnnrecipes.recipe.search import HalvingPruning, MedianPruning, Pruning
+from cnnrecipes.runs.checkpoint import Checkpoint
 from cnnrecipes.training.train_job import TrainJob
 
 Curve = Mapping[int, float]  # epoch, from 1 -> the objective
@@ -78,6 +80,14 @@ def _halving(rule: HalvingPruning, epoch: int, own: Curve, others: Sequence[Curv
     if value >= bound if maximizes else value <= bound:
         return None
     return f"its {value:.4g} is not among the best 1/{rule.factor} of {len(values)} trials, from {bound:.4g}"
+
+
+def without_stop(found: Checkpoint) -> Checkpoint:
+    """Return the checkpoint of a training that `StopTrial` has ended, so that it continues; others are unchanged."""
+    reason = found.state.stop_reason
+    if reason is None or not reason.startswith(PRUNED_AFTER):
+        return found
+    return replace(found, state=replace(copy.deepcopy(found.state), stop_reason=None))
 
 
 class StopTrial(keras.callbacks.Callback):

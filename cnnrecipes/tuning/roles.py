@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
 from cnnrecipes._support.cluster import find_cluster
@@ -58,11 +59,15 @@ def find_role(environment: Mapping[str, str] | None = None) -> Role | None:
     return Role("chief" if cluster.index == 0 else f"worker{cluster.index}", cluster.workers[0])
 
 
-def leave_cluster(environment: MutableMapping[str, str] | None = None) -> None:
-    """Remove SLURM's number of this task, so that the trials of several tasks are not one training."""
+@contextlib.contextmanager
+def outside_of_cluster(environment: MutableMapping[str, str] | None = None) -> Iterator[None]:
+    """Remove SLURM's number of this task in the `with` block: the trials of several tasks are not one training."""
     environment = os.environ if environment is None else environment
-    for name in _OF_SLURM:
-        environment.pop(name, None)
+    before = {name: environment.pop(name) for name in _OF_SLURM if name in environment}
+    try:
+        yield
+    finally:
+        environment.update(before)
 
 
 def chief_timeout(environment: Mapping[str, str] | None = None) -> float:

@@ -30,6 +30,11 @@ from cnnrecipes.tuning.records import COMPLETED, STATUSES, Trial, read_trials, t
 FILE = "search.json"
 
 
+def sizes_of(settings: tables.Search) -> dict[str, int]:
+    """Return the settings of a search that may change in its folder."""
+    return {"trials": settings.limit, "best": settings.best, "seeds": settings.seeds}
+
+
 class Search:
     """The folder of a search: `trials`, `best`, `best_recipe`, `result`.
 
@@ -150,8 +155,14 @@ class Search:
 
     @property
     def finished(self) -> bool:
-        """True if the search and the trainings after it are over."""
-        return self.result is not None
+        """True if the search and the trainings after it are over; of a search that is enlarged False until it ends."""
+        return self.covers(self.settings)
+
+    def covers(self, settings: tables.Search) -> bool:
+        """Return True if the result is that of a search of this size or a larger one."""
+        if (result := self.result) is None:
+            return False
+        return all(size <= result["settings"][name] for name, size in sizes_of(settings).items())
 
     @property
     def best(self) -> Run:
@@ -160,7 +171,7 @@ class Search:
         Raises:
             RunError: no trial is completed.
         """
-        if (result := self.result) and result.get("best_run"):
+        if self.finished and (result := self.result) and result.get("best_run"):
             return Run.open(self.folder / result["best_run"])
         ranked = self.ranked()
         if not ranked:
@@ -209,7 +220,7 @@ class Search:
             best = ranked[0]
             values = ", ".join(f"{key}={value}" for key, value in best.values.items())
             rows["best"] = f"trial {best.trial}, {self.settings.objective} {best.score:.4g}: {printable(values)}"
-        if self.result:
+        if self.finished and self.result:
             rows["result"] = " ".join(self.result["sentences"])
         else:
             rows["next"] = f"cnnrecipes tune --resume {printable(str(self.folder))}"

@@ -17,6 +17,11 @@ def proposal_seed(search_seed: int, number: int) -> int:
     return _derived("values", search_seed, number)
 
 
+def execution_seed(seed: int, values: str, number: int) -> int:
+    """Return `train.seed` of a training in a tuner of keras-tuner: the number-th of its values, from 0."""
+    return _derived(f"execution of {values}", seed, number)
+
+
 def unused_seeds(search_seed: int, count: int, used: set[int]) -> list[int]:
     """Return different seeds for trainings after the search, none of which is in `used`."""
     found: list[int] = []

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cnnrecipes import models
-from cnnrecipes.errors import CNNRecipesError, RecipeError, one_line
+from cnnrecipes.errors import CNNRecipesError, RecipeError, counted, one_line
 from cnnrecipes.recipe.keys_and_defaults import all_keys
 from cnnrecipes.recipe.messages import unknown_key
 from cnnrecipes.recipe.schema import SPLIT_KEYS, Recipe
-from cnnrecipes.recipe.search import Hyperband, NoPruning, Search
+from cnnrecipes.recipe.search import Bayesian, Hyperband, NoPruning, Search
 from cnnrecipes.recipe.space import Entry, shown_choice
 from cnnrecipes.training.start_or_resume import Start, adjustable_keys, complete_recipe, find_start
+from cnnrecipes.tuning.hyperband import planned_trials
 
+# Scores on other validation images cannot be compared, and test images of one trial would train another.
 _REFUSED = {
     "name": "the trials are trials of one recipe",
     "train.seed": "each trial has its own seed, derived from search.seed",
@@ -57,6 +59,13 @@ def trial_start(base: Recipe, data: Any, values: Mapping[str, Any], seed: int) -
     return find_start(complete, adjustable=adjustable_keys(plain, complete, changes))
 
 
+def default_trials(recipe: Recipe) -> int:
+    """Return the number of trials of a recipe whose `search` table has none: Hyperband's are those of the algorithm."""
+    assert recipe.search is not None
+    method = recipe.search.proposals
+    return planned_trials(method, recipe.train.epochs)[1] if isinstance(method, Hyperband) else recipe.search.limit
+
+
 def check_space(base: Recipe, data: Any = None) -> None:
     """Check the `search` table of a recipe against the recipe, before anything runs.
 
@@ -74,8 +83,8 @@ def check_space(base: Recipe, data: Any = None) -> None:
         )
     for entry in search.entries:
         _check_key(entry.key)
-    _check_method(search)
-    for values, key in _extremes(search.entries):
+    _check_method(search, base.train.epochs)
+    for values, key in extremes(search.entries):
         try:
             recipe = trial_start(base, data, values, 0).recipe
             models.find(recipe.model.name).complete(recipe.model)
@@ -127,8 +136,22 @@ def _check_key(key: str) -> None:
         raise RecipeError(f"search.space: {unknown_key(key)}")
 
 
-def _check_method(search: Search) -> None:
-    if isinstance(search.proposals, Hyperband):
+def _check_method(search: Search, epochs: int) -> None:
+    method = search.proposals
+    if isinstance(method, Bayesian) and (initial := method.random_trials(len(search.entries))) >= search.limit:
+        raise RecipeError(
+            f"search.method = {search.method!r} begins with {counted(initial, 'random trial')}, and search.trials is "
+            f"{search.limit}, so it would propose nothing; set search.trials above {initial}, or fewer random trials, "
+            f'for example "bayesian(initial={max(search.limit // 2, 1)})"'
+        )
+    if isinstance(method, Hyperband):
+        first, whole = planned_trials(method, epochs)
+        if search.limit < first:
+            raise RecipeError(
+                f"search.method = {search.method!r} with train.epochs = {epochs} needs {first} trials until the first "
+                f"of them are trained to the end, and search.trials is {search.limit}; set search.trials = {first} or "
+                f"more ({whole} for the whole algorithm, the default), or fewer epochs"
+            )
         if not isinstance(search.rule, NoPruning):
             raise RecipeError(
                 f"search.method = {search.method!r} stops trials by itself, and search.pruning is {search.pruning!r}; "
@@ -138,7 +161,7 @@ def _check_method(search: Search) -> None:
             raise RecipeError(f"search.method = {search.method!r} divides train.epochs; leave it out of the space")
 
 
-def _extremes(entries: tuple[Entry, ...]) -> Iterator[tuple[dict[str, Any], str]]:
+def extremes(entries: tuple[Entry, ...]) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield values of a trial for each end or choice of each key, with the values that its conditions need."""
     known = {entry.key: entry for entry in entries}
 

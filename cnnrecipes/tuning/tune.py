@@ -6,40 +6,38 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from filelock import FileLock, Timeout
 
 from cnnrecipes._support import console
-from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes.data.sources.opening import recorded_name, unrecordable
-from cnnrecipes.errors import DataError, Interrupted, RecipeError, RunError, TrainingError
+from cnnrecipes.errors import DataError, RecipeError, TrainingError, counted
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.keys_and_defaults import fixed_part
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.search import Hyperband
 from cnnrecipes.recipe.search import Search as SearchTable
 from cnnrecipes.recipe.space import flat_space
-from cnnrecipes.runs.run import check_place
 from cnnrecipes.training import preflight
-from cnnrecipes.tuning.best_trial_retraining import conclude, is_concluded, retrain
+from cnnrecipes.tuning.conclusion import conclude
 from cnnrecipes.tuning.display.live import live_table
 from cnnrecipes.tuning.display.page import PAGE
 from cnnrecipes.tuning.display.page_writer import PageWriter
+from cnnrecipes.tuning.isolated import retraining_of
 from cnnrecipes.tuning.loop import run_trials
 from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.oracles import open_oracle
-from cnnrecipes.tuning.parallel import has_gpus, launch, serve, work
-from cnnrecipes.tuning.records import TRIALS
-from cnnrecipes.tuning.roles import Role, chief_timeout, find_role, leave_cluster
+from cnnrecipes.tuning.parallel import launch, serve, work
+from cnnrecipes.tuning.retraining import retrain
+from cnnrecipes.tuning.roles import NAMES, Role, chief_timeout, find_role, outside_of_cluster
 from cnnrecipes.tuning.search import FILE, Search
-from cnnrecipes.tuning.trial_recipe import check_space, default_space, trial_start, without_search
+from cnnrecipes.tuning.search_folder import held, naming_resume, open_search, search_folder
+from cnnrecipes.tuning.sentences import sentences
+from cnnrecipes.tuning.team import has_gpus
+from cnnrecipes.tuning.trial_recipe import check_space, default_space, default_trials, trial_start
 from cnnrecipes.tuning.trial_run import TrialRunner
-
-_SIZES = ("trials", "best", "seeds")  # keys of the table that may grow without another search
 
 
 def tune(
@@ -74,7 +72,8 @@ def tune(
         workdir: parent folder of the folder of the search.
         name: its name; None: "search_" and the name of the recipe.
         workers: processes on this machine that run trials at the same time.
-        isolate: run each trial in a process of its own, slower, but safe from crashes.
+        isolate: run each trial, and each training after the search, in a process of its own: slower, but one that is
+            killed for its memory has failed, and the search goes on.
         progress: print a line per trial, and the result.
         changes: recipe keys to override in all trials, for example `**{"train.epochs": 5}`.
 
@@ -86,6 +85,8 @@ def tune(
         RunError: the folder has another search, or another process is at work there.
         DataError: the data cannot be opened.
         Interrupted: Ctrl-C or SIGTERM; the same call continues.
+        CNNRecipesError: an error in a trial that its values did not cause, for example a full disk; the same call
+            continues.
     """
     say = console.say if progress else console.silent
     options = {
@@ -107,6 +108,8 @@ def resume_search(
     data: Any = None,
     *,
     trials: int | None = None,
+    best: int | None = None,
+    seeds: int | None = None,
     workers: int = 1,
     isolate: bool = False,
     progress: bool = True,
@@ -116,7 +119,8 @@ def resume_search(
     Args:
         folder: of the search.
         data: the same data as was passed to `tune`; None if they were a path, or those of the recipe.
-        trials: a larger number of trials; None: as before.
+        trials, best, seeds: another number of trials, of best ones that are trained again, or of their seeds; None: as
+            before.
         workers, isolate, progress: as in `tune`.
 
     Raises:
@@ -124,7 +128,9 @@ def resume_search(
         CNNRecipesError: as for `tune`.
     """
     search = Search.open(folder)
-    base = search.recipe if trials is None else search.recipe.change(**{"search.trials": trials})
+    sizes = {"search.trials": trials, "search.best": best, "search.seeds": seeds}
+    base = search.recipe.change(**{key: size for key, size in sizes.items() if size is not None})
+    check_space(base, data)
     say = console.say if progress else console.silent
     return run_search(base, search.folder, data, workers=workers, isolate=isolate, say=say)
 
@@ -155,17 +161,14 @@ def search_recipe(
             raise DataError.of(problems)
         changes["data.name"] = recorded_name(data)
     base = recipe.change(**changes)
+    assert base.search is not None
+    if base.search.trials is None:
+        trials = default_trials(base)
+        if isinstance(base.search.proposals, Hyperband):
+            say(f"hyperband runs {counted(trials, 'trial')}, most of them of a few epochs")
+        base = base.change(**{"search.trials": trials})
     check_space(base, data)
     return base
-
-
-def search_folder(base: Recipe, workdir: str | Path, name: str | None) -> Path:
-    """Return the folder of a search. Raises RunError for a place that cannot be one."""
-    check_place(workdir)
-    folder = Path(workdir) / (name or f"search_{base.name}")
-    if not (folder / FILE).is_file():
-        check_place(workdir, folder.name)
-    return folder
 
 
 def run_search(
@@ -180,111 +183,56 @@ def run_search(
     """Run the search of a recipe with its `search` table in a folder, or resume it there; return it when it is over."""
     if workers < 1:
         raise TrainingError(f"{workers} workers cannot search; give at least 1")
+    role = find_role()
+    if role is not None and workers > 1:
+        raise TrainingError(
+            f"workers is {workers}, and this process is {role.name} of a search of several processes, by the variables "
+            f"of keras-tuner or SLURM; leave workers out and start one process per worker, or unset {', '.join(NAMES)}"
+        )
     if (isolate or workers > 1) and data is not None and not isinstance(data, (str, Path)):
         raise RecipeError(
             f"workers and isolate run trials in other processes, which cannot have data of type {type(data).__name__}; "
             "give the path of the data, or leave both out"
         )
     preflight.check(base)
-    role = find_role()
-    if role is not None:
-        leave_cluster()
-        if not role.is_chief:
+    with outside_of_cluster():
+        if role is not None and not role.is_chief:
             return _work(base, folder, data, role, isolate, say)
-    launches = role is None and workers > 1
-    if launches and has_gpus():
-        _leave_gpus_to_workers()
-    if isolate:
-        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or this process would take a GPU's memory
-    with OpenData(data) as opened:
-        search = open_search(base, folder, opened, say)
-        with held(search), naming_resume(search), live_table(search, show=say is console.say):
-            if not is_concluded(search):
-                say(f"{search.folder / PAGE} shows the search, and is written again after each trial")
-                oracle = open_oracle(search.recipe, search.folder)
-                if role is not None:
-                    serve(search, oracle, role.address, opened, say)
-                elif launches:
-                    launch(search, oracle, workers, say, isolate=isolate)
-                else:
-                    runner = TrialRunner(search.recipe, search.folder, opened)
-                    run_trials(search, oracle, runner, say, isolate=isolate)
-                if oracle.exhausted:
-                    say(f"all {len(search.records)} combinations of the space were tried; the search ends")
-                retrain(search, opened, say)
-                conclude(search, opened)
-                PageWriter(search, say).finish()
-            elif not (search.folder / PAGE).is_file():
-                PageWriter(search, say).finish()
-        for sentence in (search.result or {}).get("sentences", ()):
-            say(sentence)
+        if workers > 1 and has_gpus():
+            _leave_gpus_to_workers()
+        if isolate:
+            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or this process would take a GPU's memory
+        with OpenData(data) as opened:
+            search = open_search(base, folder, opened, say)
+            with held(search), naming_resume(search, say), live_table(search, show=say is console.say):
+                if not search.finished:
+                    say(f"{search.folder / PAGE} shows the search, and is written again after each trial")
+                    _run_all(search, opened, role, workers, isolate, say)
+                    PageWriter(search, say).finish()
+                elif not (search.folder / PAGE).is_file():
+                    PageWriter(search, say).finish()
+    for sentence in (search.result or {}).get("sentences", ()):
+        say(sentence)
     return search
 
 
-def open_search(base: Recipe, folder: Path, opened: OpenData, say: Callable[[str], None]) -> Search:
-    """Open the data, and create the folder of a search or check that it has the same one.
-
-    Raises:
-        RunError: the folder has another search.
-    """
-    complete = trial_start(base, opened.data, {}, 0).recipe
-    pipeline = opened.pipeline(complete, say)
-    if not pipeline.images("validation"):
-        raise DataError(
-            "a search compares trials on a validation split, and there is none; set data.validation above 0"
-        )
-    search, identity = Search(folder), _identity(base, pipeline.fingerprint())
-    if (folder / FILE).is_file():
-        if different := _differences(search.document.get("identity", {}), identity):
-            raise RunError(
-                f"{str(folder)!r} has another search: {'; '.join(different[:5])}; give another name or workdir for a "
-                "new search, or the settings of the old one to continue it"
-            )
-        if search.recipe != base:
-            write_text(folder / "recipe.toml", base.to_toml())
-            search.__dict__.pop("recipe", None)
-        return search
-    try:
-        (folder / TRIALS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"cannot write a search folder at {str(folder)!r} ({error.strerror}); give another workdir"
-        ) from None
-    write_text(folder / "recipe.toml", base.to_toml())
-    search.write(
-        {"format": 1, "created": datetime.now().astimezone().isoformat(timespec="seconds"), "identity": identity}
-    )
-    return search
-
-
-@contextlib.contextmanager
-def held(search: Search) -> Iterator[None]:
-    """Hold the lock of a search in the `with` block. Raises RunError if another process holds it."""
-    lock = FileLock(search.folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"another process is at work on the search {str(search.folder)!r}; wait for it, or stop it first"
-        ) from None
-    except (NotImplementedError, OSError):
-        pass  # a file system without locks
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def naming_resume(search: Search) -> Iterator[None]:
-    """Name the command that continues the search if it is interrupted."""
-    try:
-        yield
-    except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(
-            f"the search was interrupted ({str(error).partition(';')[0] or 'Ctrl-C'}); `cnnrecipes tune --resume "
-            f"{search.folder}` continues inside its trial"
-        ) from None
+def _run_all(
+    search: Search, opened: OpenData, role: Role | None, workers: int, isolate: bool, say: Callable[[str], None]
+) -> None:
+    """Run the trials, as a chief, in workers or in this process, and the trainings after them; write the result."""
+    oracle = open_oracle(search.recipe, search.folder, served=role is not None)
+    if role is not None:
+        serve(search, oracle, role.address, opened, say, isolate=isolate)
+    elif workers > 1:
+        launch(search, oracle, workers, say, isolate=isolate)
+    else:
+        run_trials(search, oracle, TrialRunner(search.recipe, search.folder, opened), say, isolate=isolate)
+    if oracle.exhausted:
+        say(f"all {len(search.records)} combinations of the space were tried; the search ends")
+    retrain(search, opened, say, all_of_them=True, isolated=retraining_of(search) if isolate else None)
+    result = conclude(search, opened)
+    images = opened.pipeline(trial_start(search.recipe, opened.data, {}, 0).recipe).images("validation")
+    search.write({**search.document, "result": {**result, "sentences": sentences(search, result, images)}})
 
 
 def _work(base: Recipe, folder: Path, data: Any, role: Role, isolate: bool, say: Callable[[str], None]) -> Search:
@@ -298,8 +246,12 @@ def _work(base: Recipe, folder: Path, data: Any, role: Role, isolate: bool, say:
             )
         time.sleep(0.2)
     with OpenData(data) as opened:
-        search = open_search(base, folder, opened, say)
-        with naming_resume(search):
+        search = open_search(base, folder, opened, say, worker=True)
+        assert base.search is not None
+        if search.covers(base.search):
+            say(f"the search {str(folder)!r} is over, and its chief has nothing to hand out")
+            return search
+        with naming_resume(search, say):
             work(search, role, opened, say, isolate=isolate)
     return search
 
@@ -308,28 +260,3 @@ def _leave_gpus_to_workers() -> None:
     """Hide the GPUs from this process, which would take their memory; it evaluates the winner on the CPU."""
     with contextlib.suppress(RuntimeError):  # they are in use already
         tf.config.set_visible_devices([], "GPU")
-
-
-def _identity(base: Recipe, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what may not change in the folder of a search."""
-    assert base.search is not None
-    table = {key: value for key, value in base.search.model_dump(mode="json").items() if key not in _SIZES}
-    return {"recipe": fixed_part(without_search(base).to_dict()), "search": table, "data": dict(data)}
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return "key was old and is now new" for each difference."""
-    old, new = (dict(_flat(each)) for each in (before, after))
-    return [
-        f"{key} was {json.dumps(old.get(key))} and is {json.dumps(new.get(key))}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tables.items():
-        if isinstance(value, Mapping) and prefix.count(".") < 2:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

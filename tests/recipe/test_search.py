@@ -11,8 +11,9 @@ import pytest
 import cnnrecipes as cr
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import catalog
+from cnnrecipes.recipe.ranges import RANGES
 from cnnrecipes.recipe.search import METHODS, PRUNING, Search
-from cnnrecipes.recipe.space import RANGES, all_values, combinations, parse_space, space_size
+from cnnrecipes.recipe.space import combinations, parse_space, space_size
 
 
 def recipe(space, **table):
@@ -48,12 +49,14 @@ def test_keys_need_no_quotes(tmp_path):
         ("log_int(16, 100, 2)", [16, 32, 64]),
         ("log_int(2, 4)", [2, 3, 4]),
         ("uniform(0, 1, 0.25)", [0.0, 0.25, 0.5, 0.75, 1.0]),
+        ("uniform(0, 0.3, 0.1)", [0.0, 0.1, 0.2, 0.3]),
+        ("uniform(0, 1, 0.3)", [0.0, 0.3, 0.6, 0.9]),
         (["a", 1, [2]], ["a", 1, [2]]),
     ],
 )
 def test_finite_ranges_have_their_values(text, values):
     (entry,) = parse_space({"k": text})
-    assert all_values(entry.values) == values
+    assert list(entry.values.all_values()) == values
     assert entry.values.size == len(values)
     assert {entry.values.ends[0], entry.values.ends[-1]} == {values[0], values[-1]} if text != ["a", 1, [2]] else True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +23,8 @@ from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.oracles import open_oracle
 from cnnrecipes.tuning.parallel import attend
 from cnnrecipes.tuning.roles import NAMES
-from cnnrecipes.tuning.tune import open_search, search_folder, search_recipe
+from cnnrecipes.tuning.search_folder import open_search, search_folder
+from cnnrecipes.tuning.tune import search_recipe
 
 CHANGES = [
     "model.depths=[1]",
@@ -45,10 +47,11 @@ def whole(tmp_path_factory):
     return cr.tune("resnet8_digits", **options, **dict(map(parse_override, CHANGES)))
 
 
-def start(folder: Path) -> subprocess.Popen:
-    arguments = [*CHANGES, "--trials", "2", "--best", "1", "--seeds", "1", "--workdir", str(folder)]
+def start(folder: Path, *more: str, trials: int = 2, environment: dict[str, str] | None = None) -> subprocess.Popen:
+    arguments = [*CHANGES, "--trials", str(trials), "--best", "1", "--seeds", "1", "--workdir", str(folder), *more]
     command = [sys.executable, "-m", "cnnrecipes", "tune", "resnet8_digits", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, **(environment or {})}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def wait_for_checkpoint(process: subprocess.Popen, trial: Path) -> None:
@@ -92,7 +95,34 @@ def children() -> list[int]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the children of a process are listed on Linux only")
-def test_killed_worker_is_replaced_and_its_trial_resumed(tmp_path, whole, capsys):
+def test_isolated_trial_ends_with_its_search_and_is_resumed_and_a_killed_training_has_failed(tmp_path, whole):
+    process, folder = start(tmp_path, "--isolate", trials=1), tmp_path / NAME
+    wait_for_checkpoint(process, folder / "trials/0001")
+    process.kill()
+    process.communicate()
+    before, killed = children(), []
+
+    def kill() -> None:
+        """Kill the process that trains the best trial again."""
+        while not killed:
+            if list(folder.glob("retrained/*/checkpoints/step_*.npz")):
+                killed.append(next(pid for pid in children() if pid not in before))
+                os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.002)
+
+    threading.Thread(target=kill, daemon=True).start()
+    search = cr.resume_search(folder, isolate=True, progress=False)  # the process of the trial may still be ending
+    (trial,) = search.records
+    assert trial.status == "completed"
+    assert search.run(1).metrics["weights"] == whole.run(1).metrics["weights"]
+    (again,) = search.result["candidates"][0]["again"]
+    assert again["reason"].startswith("its process was killed by SIGKILL")
+    assert "no winner can be relied on" in " ".join(search.result["sentences"])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the children of a process are listed on Linux only")
+def test_killed_worker_is_replaced_and_its_trial_resumed(tmp_path, whole, capsys, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(len(os.sched_getaffinity(0))))  # as here, for equal bits
     folder, before, killed = tmp_path / NAME, children(), []
 
     def kill() -> None:
@@ -131,3 +161,24 @@ def test_chief_and_worker_meet_by_the_variables_of_keras_tuner(tmp_path, whole, 
     columns = ["trial", "status", "seed", "score"]
     pd.testing.assert_frame_equal(found.trials[columns], whole.trials[columns])
     assert not found.finished  # which is the chief's
+
+
+def test_first_task_of_slurm_is_the_chief_and_a_finished_search_needs_none(tmp_path, monkeypatch, capsys):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    tasks = {"SLURM_NTASKS": "2", "SLURM_JOB_NODELIST": "localhost", "MASTER_PORT": port}
+    chief = start(tmp_path, trials=1, environment={**tasks, "SLURM_PROCID": "0"})
+    worker = {**tasks, "SLURM_PROCID": "1", "CNNRECIPES_CHIEF_TIMEOUT": "60"}
+    for name, value in worker.items():
+        monkeypatch.setenv(name, value)
+    options = {"best": 1, "seeds": 1, "workdir": tmp_path, **dict(map(parse_override, CHANGES))}
+    search = cr.tune("resnet8_digits", trials=7, **options)  # the chief's number holds
+    assert chief.wait(60) == 0, chief.communicate()[0]
+    chief.communicate()
+    assert "the chief's numbers hold for this worker: trials = 1" in " ".join(capsys.readouterr().out.split())
+    assert len(search.records) == 1
+    assert search.finished
+    assert {name: os.environ[name] for name in worker} == worker
+    assert cr.tune("resnet8_digits", trials=1, **options).finished  # without a chief
+    assert "its chief has nothing to hand out" in capsys.readouterr().out

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+from collections import Counter
 
+import keras_tuner
 import pytest
 from small_oracle import oracle_in, run, score_of
 
 from cnnrecipes.errors import RunError
-from cnnrecipes.tuning.oracles import FILE, VALUES
+from cnnrecipes.recipe.space import parse_space
+from cnnrecipes.tuning.hyperparameters import declare, values_of
+from cnnrecipes.tuning.kept_oracle import FILE, VALUES
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian(initial=9)", "hyperband"])
@@ -48,6 +54,28 @@ def test_bayesian_search_ends_when_the_space_is_exhausted(tmp_path):
     assert len({json.dumps(one, sort_keys=True) for one in found}) == len(found) == 6
 
 
+@pytest.mark.parametrize("values", ["uniform(0, 1, 0.1)", "uniform(0, 0.3, 0.1)", "uniform(0.1, 0.6, 0.2)"])
+def test_uniform_range_with_a_step_has_all_its_values_in_equal_shares(values):
+    entries = parse_space({"optimizer.ema": values})
+    space = keras_tuner.HyperParameters()
+    declare(space, entries)
+    (hp,) = space.space
+    drawn = Counter()
+    for seed in range(1000):
+        drawn[values_of_sample(space, hp.random_sample(seed), entries)] += 1
+    listed = entries[0].values.all_values()
+    assert sorted(drawn) == listed
+    assert min(drawn.values()) > 0.6 * 1000 / len(listed)
+    places = [hp.value_to_prob(value) for value in listed]
+    assert all(first < second for first, second in itertools.pairwise(places))  # as the Gaussian process sees them
+
+
+def values_of_sample(space, value, entries):
+    found = space.copy()
+    found.values = {"optimizer.ema": value}
+    return values_of(found, entries)["optimizer.ema"]
+
+
 def test_failures_never_end_the_search_and_lead_bayesian_search_away(tmp_path):
     assert len(run(oracle_in(tmp_path / "a"), score=lambda values: None)) == 12
 
@@ -65,6 +93,20 @@ def test_bayesian_search_finds_the_optimum(tmp_path):
     space = {"optimizer.learning_rate": "log(1e-4, 1)"}
     found = run(oracle_in(tmp_path / "a", space=space, method="bayesian(initial=4)", trials=20))
     assert max(map(score_of, found[4:])) > -0.05
+
+
+def test_running_trials_count_with_what_the_fitted_process_guesses(tmp_path):
+    space = {"optimizer.learning_rate": "log(1e-4, 1)"}
+    options = {"space": space, "method": "bayesian(initial=4)", "trials": 30}
+    run(oracle_in(tmp_path / "a", **options), most=6)
+    oracle = oracle_in(tmp_path / "a", **options)
+    rates = []
+    for number in range(4):  # four workers at a time, of which none has a result yet
+        values = json.loads(oracle.create_trial(f"worker{number}").hyperparameters.values[VALUES])
+        rates.append(math.log10(values["optimizer.learning_rate"]))
+    assert all(abs(one - other) > 1e-3 for one, other in itertools.combinations(rates, 2))
+    # An unfitted process guesses 1 for -accuracies below 0, from which the next proposals flee.
+    assert sum(abs(rate + 1) < 1.5 for rate in rates) >= 2
 
 
 def test_damaged_state_is_named(tmp_path):

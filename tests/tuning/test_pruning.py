@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
+import pandas as pd
 import pytest
 from small_search import DATA, RECIPE
 
 import cnnrecipes as cr
+from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.search import HalvingPruning, MedianPruning
+from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.pruning import Others, reason_to_prune
 from cnnrecipes.tuning.records import Trial
+from cnnrecipes.tuning.trial_run import TrialRunner
 
 NAN = float("nan")
 
@@ -77,6 +83,46 @@ def test_halving_rule_lets_one_in_factor_pass_each_rung():
     ]  # fmt: skip
 
 
+def searched(curves, rule, workers):
+    """Train curves by a rule, `workers` at a time, an epoch each in turn; return the completed ones and the epochs."""
+    waiting, running, over, completed = list(range(len(curves))), {}, {}, []
+    while waiting or running:
+        while waiting and len(running) < workers:
+            running[waiting.pop(0)] = 0
+        for number in list(running):
+            running[number] += 1
+            own = {epoch: curves[number][epoch] for epoch in range(1, running[number] + 1)}
+            epochs = over | {one: last for one, last in running.items() if one != number}
+            known = [{epoch: curves[one][epoch] for epoch in range(1, last + 1)} for one, last in epochs.items()]
+            others = Others([curves[one] for one in completed], known)
+            ends = len(own) == len(curves[number])
+            if ends or reason_to_prune(rule, own, others, maximizes=True):
+                over[number] = running.pop(number)
+                completed += [number] if ends else []
+    return completed, sum(over.values())
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("rule", [MedianPruning(), HalvingPruning(), HalvingPruning(first=2, factor=3)])
+def test_pruned_search_finds_the_same_best_where_the_order_of_the_trials_is_that_of_their_first_epochs(rule, workers):
+    for seed in range(10):
+        numbers = random.Random(seed)
+        finals = [numbers.uniform(0.3, 1) for _ in range(30)]
+        curves = [curve(*(final * (1 - 0.7**epoch) for epoch in range(1, 17))) for final in finals]
+        completed, epochs = searched(curves, rule, workers)
+        assert max(completed, key=finals.__getitem__) == max(range(30), key=finals.__getitem__)
+        assert epochs < 0.8 * 30 * 16
+
+
+def test_trial_that_is_slow_at_first_is_pruned_unless_the_rule_waits():
+    fast = [curve(*[0.5 + number / 100] * 16) for number in range(8)]
+    slow = curve(*[0.1] * 4, *[0.9] * 12)
+    assert 8 not in searched([*fast, slow], HalvingPruning(), 1)[0]
+    assert 8 not in searched([*fast, slow], MedianPruning(), 1)[0]
+    assert 8 in searched([*fast, slow], HalvingPruning(first=5), 1)[0]
+    assert 8 in searched([*fast, slow], MedianPruning(warmup=4), 1)[0]
+
+
 @pytest.fixture(scope="module")
 def pruned(tmp_path_factory):
     """A search in which trials with tiny learning rates are pruned."""
@@ -114,6 +160,19 @@ def test_pruned_trial_is_an_unfinished_run_that_can_be_finished(pruned):
     run = cr.Run.open(pruned.folder / row.run)
     assert not run.finished
     assert cr.resume(run, DATA, progress=False).finished  # with the weights that it has
+
+
+def test_nan_of_an_early_epoch_does_not_hide_the_others(tmp_path):
+    runner = TrialRunner(catalog.load({"extends": "resnet8_digits", "search": {"space": {}}}), tmp_path, OpenData())
+    record = Trial(1, {}, 1, "", run="trials/0001")
+    (tmp_path / record.run).mkdir(parents=True)
+    columns = ["epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second", "val_loss", "val_accuracy"]
+    table = pd.DataFrame(1.0, index=range(3), columns=columns).assign(epoch=[1, 2, 3], val_accuracy=[NAN, 0.5, 0.25])
+    table.to_csv(tmp_path / record.run / "history.csv", index=False)
+    result = runner.result(record, "pruned after epoch 3: its best 0.5 is worse")
+    assert (result.status, result.score, result.best_epoch) == ("pruned", 0.5, 2)
+    table[:1].to_csv(tmp_path / record.run / "history.csv", index=False)
+    assert runner.result(record, "pruned after epoch 1").status == "failed"
 
 
 def test_hyperband_continues_the_training_of_the_best_trials(tmp_path):

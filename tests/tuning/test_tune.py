@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,8 @@ def test_retrained_seeds_were_not_used_and_the_end_is_honest(search):
     assert "Trained again with 2 seeds that the search did not use" in text
     assert "when trained again" in text
     assert "read once, for the winner alone" in text
+    assert "standard deviation" in text
+    assert "paired t test over 2 seeds, Holm's correction" in text
     assert search.best.folder.name == Path(best["again"][0]["run"]).name
     assert search.best_recipe.optimizer.learning_rate == best["values"]["optimizer.learning_rate"]
     assert "Search of small" in repr(search)
@@ -102,11 +106,33 @@ def test_same_search_twice_gives_the_same_trials(search, tmp_path):
     pd.testing.assert_frame_equal(again.trials[keys], search.trials[keys][:1])
     assert metrics(again, "trials/0001")["weights"] == metrics(search, "trials/0001")["weights"]
     assert "too high by an unknown amount" in " ".join(again.result["sentences"])
-    # The search goes on, and its end is made again.
+    # The search goes on, and its end is made again; the test split is read again only for other models.
+    assert cr.Search.open(again.folder).finished
     more = search_in(tmp_path, trials=2, best=0)
     pd.testing.assert_frame_equal(more.trials[keys], search.trials[keys][:2])
-    assert len(more.document["test_readings"]) == 2
-    assert "read for the second time" in " ".join(more.result["sentences"])
+    assert more.result["winner"] == again.result["winner"] == 1
+    assert len(more.document["test_readings"]) == 1
+    assert "read once, for the winner alone" in " ".join(more.result["sentences"])
+    larger = search_in(tmp_path, trials=2, best=1, seeds=1)
+    assert len(larger.document["test_readings"]) == 2
+    assert "read 2 times, since the search was enlarged: for trial 1, then for trial 1" in str(larger)
+
+
+def test_smaller_search_leaves_the_result_as_it_is(search, capsys):
+    before = {path: path.read_bytes() for path in search.folder.rglob("*") if path.is_file()}
+    assert search_in(search.folder.parent, trials=1, best=0, progress=True).result == search.result
+    assert "a smaller one is a part of; its result is unchanged" in " ".join(capsys.readouterr().out.split())
+    assert {path: path.read_bytes() for path in search.folder.rglob("*") if path.is_file()} == before
+
+
+def test_enlarged_search_is_not_finished_before_its_new_end(search, tmp_path):
+    folder = shutil.copytree(search.folder, tmp_path / "copy")
+    (folder / "recipe.toml").write_text(search.recipe.change(**{"search.trials": 9}).to_toml())
+    enlarged = cr.Search.open(folder)
+    assert not enlarged.finished
+    assert "cnnrecipes tune --resume" in repr(enlarged)
+    assert enlarged.best.folder.parent.name == "trials"  # the best of the search, not the old winner's training
+    assert "Not finished: 3 of 9 trials" in enlarged.page().read_text()
 
 
 def test_finished_search_is_returned_without_training(search):
@@ -115,6 +141,13 @@ def test_finished_search_is_returned_without_training(search):
     assert again.result == search.result
     assert {path: path.stat().st_mtime_ns for path in search.folder.rglob("*") if path.is_file()} == before
     assert cr.resume_search(search.folder, DATA, progress=False).result == search.result
+
+
+def test_search_of_another_version_of_the_code_says_so(search, tmp_path, capsys):
+    folder = shutil.copytree(search.folder, tmp_path / "search_small")
+    (folder / "search.json").write_text(json.dumps({**search.document, "code": {"keras": "3.0.0"}}))
+    search_in(tmp_path, progress=True)
+    assert "the code has changed since this search began" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -144,6 +177,40 @@ def test_failed_trials_do_not_end_the_search(tmp_path):
         _ = search.best
 
 
+def test_errors_that_values_do_not_cause_end_the_search_and_are_retried(tmp_path):
+    # Each value alone can be built; group norm of 7 groups cannot.
+    space = {"model.norm": ["batch", "group"], "model.norm_groups": [8, 7]}
+    options = {"space": space, "best": 0, "train.epochs": 1}
+    blocked = search_in(tmp_path, **options, trials=2).folder / "trials/0003"
+    blocked.write_text("a file in place of the run folder")
+    with pytest.raises(cr.RunError, match="0003"):
+        search_in(tmp_path, **options, trials=4)
+    search = cr.Search.open(tmp_path / "search_small")
+    assert search.trials.status.tolist()[2:] == ["running"]
+    blocked.unlink()
+    search = cr.resume_search(search.folder, DATA, progress=False)
+    fits = [one.values != {"model.norm": "group", "model.norm_groups": 7} for one in search.records]
+    assert fits.count(False) == 1
+    assert search.trials.status.tolist() == ["completed" if fit else "failed" for fit in fits]
+    assert "7" in search.trials.reason[fits.index(False)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of a file is limited on POSIX systems")
+def test_full_disk_ends_the_search_and_a_resume_continues_the_trial(tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))  # checkpoints are larger
+    try:
+        with pytest.raises((cr.DiskFull, cr.WriteError)):
+            search_in(tmp_path, trials=1, best=0, **{"train.epochs": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    search = cr.Search.open(tmp_path / "search_small")
+    assert search.trials.status.tolist() == ["running"]
+    assert cr.resume_search(search.folder, DATA, progress=False).trials.status.tolist() == ["completed"]
+
+
 def test_exhausted_space_ends_the_search_with_a_sentence(tmp_path, capsys):
     space = {"optimizer.momentum": [0.0, 0.9]}
     search = search_in(tmp_path, space=space, trials=10, best=0, progress=True, objective="val_loss")
@@ -166,6 +233,13 @@ def test_search_needs_a_validation_split(tmp_path):
         ({"optimizer.learning_rat": "log(1e-3, 1)"}, r"unknown key.*did you mean optimizer\.learning_rate"),
         ({"optimizer.momentum": "uniform(0, 1)"}, r"optimizer\.momentum = 1\.0 is a value that the recipe does not"),
         ({"model.norm": ["batch", "bathc"]}, r"model\.norm = \"bathc\" is a value that the recipe does not accept"),
+        (
+            {
+                "model.norm_groups": {"values": [8, 7], "when": {"model.norm": "group"}},
+                "model.norm": ["group", "batch"],
+            },
+            r"model\.norm_groups = 7 is a value with which the model cannot be built.*multiple",
+        ),
         ({"model.name": ["resnet8", "resnet9"]}, r"model\.name = \"resnet9\".*unknown model 'resnet9'"),
         ({"train.seed": "int(0, 9)"}, "each trial has its own seed"),
         ({"data.validation": [0.1, 0.2]}, "other validation images cannot be compared"),

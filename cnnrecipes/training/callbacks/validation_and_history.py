@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from cnnrecipes._support.atomic_files import write_text, write_whole
 from cnnrecipes.data.batching import EVALUATION_BATCH
-from cnnrecipes.errors import TrainingError, WriteError
+from cnnrecipes.errors import NonFinite, WriteError
 from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.weights import write_weights
 
@@ -86,7 +86,7 @@ class ExecutionTimer(keras.callbacks.Callback):
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Raises TrainingError if the loss is NaN or infinite, naming the step and likely causes.
+    """Raises NonFinite if the loss is NaN or infinite, naming the step and likely causes.
 
     Args:
         learning_rate: function from a step to its learning rate.
@@ -127,7 +127,7 @@ class FiniteLoss(keras.callbacks.Callback):
         if self.model.inner.compute_dtype == "float16":
             causes.append("float16, whose largest number is 65,504: try train.precision=bfloat16 or float32")
         causes.append("exploding gradients: try optimizer.clip_norm=1")
-        raise TrainingError(
+        raise NonFinite(
             f"the loss is {float(logs['loss'])} since step {step_in_epoch + 1} of epoch {epoch + 1} (step {step + 1} "
             f"of the training). Likely causes: {'; '.join(causes)}. {self.last_good()}"
         )

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes._support.cluster import Cluster, find_cluster
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import RecipeError, TrainingError
 
 
 class Devices:
@@ -62,10 +62,10 @@ class Devices:
         return self.index == 0
 
     def check_batch(self, images: int, microbatches: int = 1) -> None:
-        """Raise TrainingError unless a batch divides evenly among the devices and into microbatches."""
+        """Raise RecipeError unless a batch divides evenly among the devices and into microbatches."""
         if images % (self.count * microbatches):
             each = f", in {microbatches} microbatches on each" if microbatches > 1 else ""
-            raise TrainingError(
+            raise RecipeError(
                 f"a batch of {images} images does not divide among {self.count} device(s){each}; "
                 f"set data.batch_size to a multiple of {self.count * microbatches}"
             )

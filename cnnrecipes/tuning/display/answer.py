@@ -34,9 +34,8 @@ def _winner(view: Snapshot, result: Mapping[str, Any]) -> str:
     winner = next(one for one in result["candidates"] if one["trial"] == result["winner"])
     numbers = [_number(f"{view.objective} in the search", view.shown(winner["score_in_search"]), "chosen as the best")]
     if winner["mean"] is not None:
-        spread = f" ± {_spread(view, winner['std'])}" if winner["std"] is not None else ""
-        seeds = f"mean of {counted(len(winner['again']), 'training')} with new seeds"
-        numbers.append(_number("after training again", f"{view.shown(winner['mean'])}{spread}", seeds))
+        seeds = f"mean of {counted(len(winner['again']), 'training')} with new seeds{_spread(view, winner['std'])}"
+        numbers.append(_number("after training again", view.shown(winner["mean"]), seeds))
     if test := result.get("test"):
         numbers.append(_test(test))
     again = _candidates(view, result) if any(one["again"] for one in result["candidates"]) else ""
@@ -45,11 +44,11 @@ def _winner(view: Snapshot, result: Mapping[str, Any]) -> str:
 
 def _test(test: Mapping[str, Any]) -> str:
     low, high = wilson(round(test["accuracy"] * test["n"]), test["n"])
-    spread = f" ± {100 * test['accuracy_std']:.2f}" if test.get("accuracy_std") is not None else ""
     words = f"95% interval {low:.2%} to {high:.2%} of {counted(test['n'], 'image')}"
-    if spread:
-        words += f"; ± over {counted(len(test['accuracies']), 'training')}"
-    return _number("accuracy on the test split", f"{test['accuracy']:.2%}{spread}", words)
+    if test.get("accuracy_std") is not None:
+        words += f"; standard deviation of {counted(len(test['accuracies']), 'training')} "
+        words += f"{100 * test['accuracy_std']:.2f} points"
+    return _number("accuracy on the test split", f"{test['accuracy']:.2%}", words)
 
 
 def _candidates(view: Snapshot, result: Mapping[str, Any]) -> str:
@@ -59,8 +58,7 @@ def _candidates(view: Snapshot, result: Mapping[str, Any]) -> str:
         scores = ", ".join(
             view.shown(again["score"]) if again["score"] is not None else "failed" for again in one["again"]
         )
-        spread = f" ± {_spread(view, one['std'])}" if one["std"] is not None else ""
-        mean = f"{view.shown(one['mean'])}{spread}" if one["mean"] is not None else "failed"
+        mean = f"{view.shown(one['mean'])}{_spread(view, one['std'])}" if one["mean"] is not None else "failed"
         rows.append(
             f"<tr><td class='n'>{one['trial']}</td><td class='n'>{view.shown(one['score_in_search'])}</td>"
             f"<td class='n'>{mean}</td><td>{scores}</td></tr>"
@@ -68,7 +66,7 @@ def _candidates(view: Snapshot, result: Mapping[str, Any]) -> str:
     return (
         "<div class='scroll' tabindex='0' role='region' aria-label='Table of the trials that were trained again'>"
         f"<table class='again'><thead><tr><th class='n'>trial</th><th class='n'>in the search</th>"
-        f"<th class='n'>trained again</th><th>each training</th></tr></thead>"
+        f"<th class='n'>trained again, mean</th><th>each training</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -103,11 +101,14 @@ def _number(name: str, number: str, words: str) -> str:
 
 
 def _sentences(result: Mapping[str, Any]) -> str:
-    return "".join(f"<p>{escaped(sentence).replace('+-', '±')}</p>" for sentence in result.get("sentences", ()))
+    return "".join(f"<p>{escaped(sentence)}</p>" for sentence in result.get("sentences", ()))
 
 
-def _spread(view: Snapshot, std: float) -> str:
-    return f"{100 * std:.2f}" if view.objective == "val_accuracy" else f"{std:.2g}"
+def _spread(view: Snapshot, std: float | None) -> str:
+    """Return the standard deviation over seeds in words; "" for one seed."""
+    if std is None:
+        return ""
+    return f", standard deviation {100 * std:.2f} points" if view.objective == "val_accuracy" else f", std {std:.2g}"
 
 
 def _why_none(view: Snapshot) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnrecipes._support.console import printable
-from cnnrecipes.recipe.space import Choice, Entry, Log, LogInt, Range, shown_choice
+from cnnrecipes.recipe.ranges import Choice, Log, LogInt, Range
+from cnnrecipes.recipe.space import Entry, shown_choice
 
 _STEPS = (1, 2, 2.5, 5, 10)
 _LOG_RATIO = 20.0  # of the largest to the smallest loss, from which the axis of losses is logarithmic

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from cnnrecipes.recipe.keys_and_defaults import LoggerName
-from cnnrecipes.recipe.space import Choice, Entry, Int, LogInt
+from cnnrecipes.recipe.ranges import Choice, Int, LogInt
+from cnnrecipes.recipe.space import Entry
 from cnnrecipes.tuning.records import FAILED, Trial, name_of
 
 if TYPE_CHECKING:

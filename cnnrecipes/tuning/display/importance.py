@@ -21,7 +21,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from cnnrecipes.errors import counted
-from cnnrecipes.recipe.space import Choice, Entry
+from cnnrecipes.recipe.ranges import Choice
+from cnnrecipes.recipe.space import Entry
 from cnnrecipes.tuning.display.axes import key_axis
 from cnnrecipes.tuning.records import COMPLETED, PRUNED, Trial
 

@@ -96,14 +96,14 @@ def state_table(view: Snapshot, width: int) -> RenderableType:
 def state_line(view: Snapshot, running: Sequence[Trial]) -> str:
     """Return how far the search is, the best score, and about how long the rest takes."""
     over = sum(one.over for one in view.trials)
-    parts = [f"{over} of {view.settings.trials} trials"]
+    parts = [f"{over} of {view.settings.limit} trials"]
     if view.ranked:
         best = view.ranked[0]
         parts.append(f"best {view.shown(best.score)} (trial {best.trial})")
-    if over >= view.settings.trials:
+    if over >= view.settings.limit:
         parts.append(f"{view.retrained} of {view.settings.best * view.settings.seeds} trainings of the best ones")
     elif over:
-        left = (view.settings.trials - over) * max(view.ends.values(), default=0.0) / over
+        left = (view.settings.limit - over) * max(view.ends.values(), default=0.0) / over
         parts.append(f"about {_duration(left)} left for the trials")
     return ", ".join(parts)
 

@@ -46,12 +46,12 @@ def page(view: Snapshot, found: Importances | None) -> str:
 
 
 def _head(view: Snapshot) -> str:
-    name, total = escaped(view.name), view.settings.trials
+    name, total = escaped(view.name), view.settings.limit
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
     counts = ", ".join(f"{number} {status}" for status, number in view.counts.items())
     if view.result:
         state = f"Finished: {counted(len(view.trials), 'trial')}"
-    elif len(view.ranked) and view.retrained:
+    elif view.retrained and len(view.trials) >= total:
         state = "The best trials are being trained again"
     else:
         state = f"Not finished: {len(view.trials)} of {counted(total, 'trial')}"
@@ -147,7 +147,7 @@ def _commands(view: Snapshot) -> str:
     resume = f"cnnrecipes tune --resume {folder}"
     if not view.result:
         return f"<section><h2>To go on after an interruption</h2><pre tabindex='0'>{block(resume)}</pre></section>"
-    lines = [f"{resume} --trials {2 * view.settings.trials}", "", "import cnnrecipes as cr"]
+    lines = [f"{resume} --trials {2 * view.settings.limit}", "", "import cnnrecipes as cr"]
     lines.append(f"search = cr.Search.open({str(view.folder)!r})")
     if view.best is not None:
         lines += ["run = search.best", "recipe = search.best_recipe"]

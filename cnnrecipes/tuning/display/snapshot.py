@@ -54,7 +54,7 @@ class Snapshot:
             settings=search.settings,
             entries=search.settings.entries,
             trials=tuple(search.records),
-            result=search.result,
+            result=search.result if search.finished else None,
             retrained=sum(1 for _ in (search.folder / RETRAINED).glob("*.json")),
         )
 
