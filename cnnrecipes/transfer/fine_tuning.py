@@ -18,6 +18,7 @@ from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.models import layers_by_stage
 from cnnrecipes.optim.layer_rates import layer_rates
+from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
 from cnnrecipes.transfer.layer_freezing import (
     HEAD,
@@ -61,12 +62,7 @@ class FinetunePlan(TransferPlan):
         stage_decay, layer_decay = self.recipe.transfer.stage_decay, self.recipe.optimizer.layer_decay
         if layer_decay is None:
             return stage_rates(model, stage_decay)
-        if stage_decay != 1:
-            raise RecipeError(
-                f"optimizer.layer_decay = {layer_decay} and transfer.stage_decay = {stage_decay} both lower the "
-                "learning rates of early layers; set transfer.stage_decay = 1 to decay by layer, or leave "
-                "optimizer.layer_decay out to decay by stage"
-            )
+        check_decays(self.recipe)
         return layer_rates(model, layer_decay)
 
 
@@ -104,6 +100,17 @@ def finetune_plan(
         return FinetunePlan(pipeline, **options)
     split = divided(whole, pipeline.recipe.transfer.train_from)
     return SuffixPlan(FeaturePipeline(pipeline, split.frozen), **options)
+
+
+def check_decays(recipe: Recipe) -> None:
+    """Raise RecipeError if learning rates would decay both by layer and by stage."""
+    stage_decay, layer_decay = recipe.transfer.stage_decay, recipe.optimizer.layer_decay
+    if layer_decay is not None and stage_decay != 1:
+        raise RecipeError(
+            f"optimizer.layer_decay = {layer_decay} and transfer.stage_decay = {stage_decay} both lower the "
+            "learning rates of early layers; set transfer.stage_decay = 1 to decay by layer, or leave "
+            "optimizer.layer_decay out to decay by stage"
+        )
 
 
 def divided(whole: keras.Model, train_from: str) -> SplitModel:

@@ -19,7 +19,7 @@ from cnnrecipes.training.start_or_resume import Start
 from cnnrecipes.transfer.automatic_method import choose
 from cnnrecipes.transfer.cross_validation import to_cross_validate
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
-from cnnrecipes.transfer.fine_tuning import finetune_plan
+from cnnrecipes.transfer.fine_tuning import check_decays, finetune_plan
 from cnnrecipes.transfer.head_fit import HeadFit, fit_head
 from cnnrecipes.transfer.layer_freezing import backbone_layers, frozen_stages
 from cnnrecipes.transfer.lora import LoraPlan, check_rank
@@ -72,7 +72,7 @@ def _pretrained(pipeline: InputPipeline, weights_from: str | Path | None) -> ker
 
     Raises:
         TrainingError: there are neither.
-        ModelError: the model does not fit `transfer`; before its weights are read.
+        ModelError, RecipeError: the model does not fit `transfer`; before its weights are read.
     """
     recipe = pipeline.recipe
     if recipe.model.weights == "none" and weights_from is None:
@@ -82,7 +82,7 @@ def _pretrained(pipeline: InputPipeline, weights_from: str | Path | None) -> ker
         )
     base = ModelPlan(pipeline, weights_from)
     whole = base.whole()
-    _check(whole, recipe.transfer)
+    _check(whole, recipe)
     _initialize(base, whole)
     return whole
 
@@ -107,11 +107,18 @@ def _initialize(base: ModelPlan, whole: keras.Model) -> None:
         head.set_weights(drawn)
 
 
-def _check(whole: keras.Model, table: schema.Transfer) -> None:
-    """Raise ModelError if the model does not have the stage, the head, or a kernel for the rank, of the recipe."""
+def _check(whole: keras.Model, recipe: schema.Recipe) -> None:
+    """Check that the model fits the way of the recipe.
+
+    Raises:
+        ModelError: the model does not have the stage, the head, or a kernel for the rank, of the recipe.
+        RecipeError: learning rates would decay both by layer and by stage.
+    """
+    table = recipe.transfer
     _check_head(whole, table.head)
     if table.how == "finetune":
         frozen_stages(whole, table.train_from)
+        check_decays(recipe)
     if table.how == "lora":
         check_rank(backbone_layers(whole), table.rank)
 

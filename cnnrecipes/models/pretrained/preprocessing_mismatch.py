@@ -14,6 +14,7 @@ from cnnrecipes.errors import ModelError
 LAYERS = 3  # batch norms whose means are compared, from the input on
 # Median over channels of |log(variance of the images / moving variance)|: 0.1 to 0.4 for photos.
 MOST = np.log(8.0)
+_AT_ONCE = 32  # images
 _BETTER = 0.7  # the channels in the other order must fit by this factor better
 
 
@@ -34,7 +35,8 @@ def preprocessing_mismatch(model: keras.Model, images: np.ndarray) -> str | None
     if not norms:
         return None
     inputs = keras.Model(model.inputs, [norm.input for norm in norms])
-    found = _difference(inputs, norms, images)
+    outputs = _outputs(inputs, images)
+    found = _distance_of_variances(norms, outputs)
     # Without a scale that fits, images of another kind or weights that were never trained are as likely a cause.
     if found > MOST and (hint := _hint(inputs, norms, images)):
         return (
@@ -44,7 +46,7 @@ def preprocessing_mismatch(model: keras.Model, images: np.ndarray) -> str | None
         )
     if images.shape[-1] != 3:
         return None
-    as_given, swapped = (_difference(inputs, norms, one, means=True) for one in (images, images[..., ::-1]))
+    as_given, swapped = (_distance_of_means(norms, one) for one in (outputs, _outputs(inputs, images[..., ::-1])))
     if swapped < _BETTER * as_given:
         return (
             f"the images fit the first layers of {model.name} better with their channels in the opposite order: they "
@@ -57,7 +59,7 @@ def _hint(inputs: keras.Model, norms: list, images: np.ndarray) -> str:
     """Return the scaling with which the images would fit, as the end of a clause; "" if there is none."""
     given = images.astype(np.float32)
     for what, scale in _SCALES.items():
-        if _difference(inputs, norms, scale(given)) < MOST:
+        if _distance_of_variances(norms, _outputs(inputs, scale(given))) < MOST:
             return f"; {what} fits them"
     return ""
 
@@ -69,20 +71,33 @@ _SCALES = {
 }
 
 
-def _difference(inputs: keras.Model, norms: list, images: np.ndarray, *, means: bool = False) -> float:
-    """Return the distance of the statistics of the images from the moving ones, the mean over the norms.
+def _outputs(inputs: keras.Model, images: np.ndarray) -> list[np.ndarray]:
+    """Return the inputs of the batch norms for the images, in batches: a training batch may be large."""
+    # Called and not `predict`ed, which would trace a graph for a few batches.
+    batches = (images[first : first + _AT_ONCE] for first in range(0, len(images), _AT_ONCE))
+    found = [keras.tree.flatten(inputs([batch], training=False)) for batch in batches]
+    return [np.concatenate([np.asarray(one) for one in of_norm]) for of_norm in zip(*found, strict=True)]
 
-    That is the median over channels of |log of the ratio of variances| at the first norm, behind which later ones
-    normalize by constants, or with `means` the mean over channels of the distance of the means in standard deviations.
+
+def _distance_of_variances(norms: list, outputs: list[np.ndarray]) -> float:
+    """Return the median over channels of |log of the ratio of variances| at the first norm.
+
+    Later norms are behind it, and normalize what is scaled by constants already.
     """
-    outputs = inputs.predict(images, verbose=0)
+    output, norm = outputs[0], norms[0]
+    variance = np.asarray(norm.moving_variance.numpy(), np.float64)
+    ratio = (output.var(_axes(output), dtype=np.float64) + 1e-12) / (variance + 1e-12)
+    return float(np.median(np.abs(np.log(ratio))))
+
+
+def _distance_of_means(norms: list, outputs: list[np.ndarray]) -> float:
+    """Return the distance of the means from the moving ones in standard deviations, the mean of channels and norms."""
     distances = []
-    for norm, output in zip(norms, outputs if isinstance(outputs, list) else [outputs], strict=True):
+    for norm, output in zip(norms, outputs, strict=True):
         mean, variance = (np.asarray(one.numpy(), np.float64) for one in (norm.moving_mean, norm.moving_variance))
-        axes = tuple(range(output.ndim - 1))
-        if means:
-            distances.append(np.mean(np.abs(output.mean(axes) - mean) / np.sqrt(variance + norm.epsilon)))
-        elif not distances:
-            ratio = (output.var(axes, dtype=np.float64) + 1e-12) / (variance + 1e-12)
-            distances.append(np.median(np.abs(np.log(ratio))))
+        distances.append(np.mean(np.abs(output.mean(_axes(output)) - mean) / np.sqrt(variance + norm.epsilon)))
     return float(np.mean(distances))
+
+
+def _axes(output: np.ndarray) -> tuple[int, ...]:
+    return tuple(range(output.ndim - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -53,7 +54,7 @@ class Devices:
         gpus = tf.config.list_logical_devices("GPU")
         if strategy == "mirrored" or (strategy == "auto" and len(gpus) > 1):
             devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
-            return cls(tf.distribute.MirroredStrategy(devices))
+            return cls(_mirrored(tuple(devices)))
         return cls(tf.distribute.get_strategy())
 
     @property
@@ -142,6 +143,16 @@ class Devices:
             return tf.data.Dataset.choose_from_datasets(shards, tf.data.Dataset.range(local).repeat())
 
         return self.strategy.distribute_datasets_from_function(of_worker)
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Return the strategy of these devices, one for all trainings of a process.
+
+    A second one would number its collective operations from the start again, and those of a model with other shapes
+    then fail: "Shape mismatch in the collective instance 100".
+    """
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _join(cluster: Cluster) -> Devices:
