@@ -22,10 +22,10 @@ from cnnrecipes.fit import train_from
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.search import NoPruning, Search
 from cnnrecipes.recipe.values import plain
-from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.checkpoint import Checkpoint
 from cnnrecipes.runs.evaluation import evaluate, summarized
 from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.training import run_folder
 from cnnrecipes.training.start_or_resume import Start, find_start
 from cnnrecipes.training.train_job import TrainJob
