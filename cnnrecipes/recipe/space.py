@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from cnnrecipes.errors import RecipeError, counted
+from cnnrecipes.errors import RecipeError
 from cnnrecipes.syntax.call_syntax import Call, parse_call
 
 _FORMS = '"log(1e-3, 1)", "uniform(0, 0.2)", "int(5, 20)", "log_int(16, 256)" or a list of values'
@@ -267,8 +267,8 @@ def _parts(key: str, value: Any) -> tuple[Range | Choice, dict[str, tuple[Any, .
     if isinstance(value, Mapping):
         if set(value) - {"values", "when"} or "values" not in value:
             raise RecipeError(
-                f"{key} has {counted(len(value), 'key')} {', '.join(map(str, value))}; write a condition as "
-                '{values = ..., when = {"optimizer.name" = "sgd"}}'
+                f"{key} is a table with the keys {', '.join(map(str, value))}, not `values` and `when`; write a "
+                'condition as {values = ..., when = {"optimizer.name" = "sgd"}}'
             )
         when, value = value.get("when", {}), value["values"]
         if not isinstance(when, Mapping):
