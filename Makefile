@@ -14,7 +14,7 @@ test:               ## all tests
 UV ?= uv
 ENVS ?= $(or $(TMPDIR),/tmp)/cnnrecipes-envs
 PYTHONS ?= 3.10 3.11 3.12 3.13
-FAST ?= tests/training tests/optim tests/layers tests/models tests/recipe tests/runs/test_artifact.py tests/runs/test_checkpoint.py \
+FAST ?= tests/training tests/optim tests/layers tests/models tests/recipe tests/runs/test_trained_model.py tests/runs/test_checkpoint.py \
   --ignore tests/training/distributed
 FLAGS ?=
 # With pyenv the shims of all its versions, not only of the chosen one; without it this changes nothing.

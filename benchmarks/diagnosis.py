@@ -206,7 +206,7 @@ def rounded(value: Any) -> Any:
 def evidence_of(record: dict[str, Any]) -> Evidence:
     """The evidence of a stored run, with the layers that its watch saw in the end."""
     from cnnrecipes.diagnosis.evidence import Evidence
-    from cnnrecipes.diagnosis.watched_layers import layer_records
+    from cnnrecipes.diagnosis.watch_summary import layer_records
 
     watched = watch_table(record)
     layers = () if watched is None else layer_records(watched)
@@ -291,7 +291,7 @@ def live_verdicts(folder: Path = RUNS) -> list[dict[str, Any]]:
 def after(record: dict[str, Any], epoch: int) -> Evidence:
     """The evidence that a training had of itself after an epoch, from 1."""
     from cnnrecipes.diagnosis.evidence import Evidence
-    from cnnrecipes.diagnosis.watched_layers import layer_records
+    from cnnrecipes.diagnosis.watch_summary import layer_records
 
     epochs, watched, layers = len(record["history"]), watch_table(record), ()
     if watched is not None:

@@ -14,13 +14,13 @@ import numpy as np
 from cnnrecipes._support import console
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
 from cnnrecipes.analysis.cost import cost
+from cnnrecipes.comparison.accuracy_speed_memory import Score
 from cnnrecipes.comparison.code_version import code_version
 from cnnrecipes.comparison.contrasts import Contrast, Scores, contrast_all, contrast_answers
+from cnnrecipes.comparison.progress_lines import TrainingClock
 from cnnrecipes.comparison.record import Question, caution, read_evaluations
 from cnnrecipes.comparison.result import Comparison
-from cnnrecipes.comparison.score import Score
 from cnnrecipes.comparison.study import Study
-from cnnrecipes.comparison.training_clock import TrainingClock
 from cnnrecipes.comparison.two_runs import RunComparison, compare_runs
 from cnnrecipes.comparison.variants import Variant, default_name, find_variant, make_variants
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, TrainingError

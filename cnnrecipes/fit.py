@@ -20,7 +20,7 @@ from cnnrecipes.training.callbacks.live_diagnosis import closing_sentence
 from cnnrecipes.training.start_or_resume import Start, adjustable_keys, complete_recipe, find_start, resumed_recipe
 from cnnrecipes.training.summary_before_training import LABEL, summary
 from cnnrecipes.training.trainer import Finish, MoreCallbacks, Trainer
-from cnnrecipes.transfer.job_opening import opened_job
+from cnnrecipes.transfer.training_setup import opened_job
 
 
 def fit(

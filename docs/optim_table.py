@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from cnnrecipes.optim.extension_registry import EXTENSIONS
 from cnnrecipes.optim.loss_registry import LOSSES
 from cnnrecipes.optim.optimizer_registry import OPTIMIZERS, Optimizer
+from cnnrecipes.optim.schedule_extension_registry import EXTENSIONS
 from cnnrecipes.optim.schedule_registry import SCHEDULES, Schedule, ValidationSchedule
 from cnnrecipes.optim.weight_averages import WEIGHT_AVERAGES
 from cnnrecipes.syntax.call_syntax import Call, signature

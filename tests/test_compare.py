@@ -18,7 +18,7 @@ import pytest
 from doc_blocks import run_block
 
 import cnnrecipes as cr
-from cnnrecipes.comparison.plan import PLAN
+from cnnrecipes.comparison.shared_settings import PLAN
 from cnnrecipes.errors import CNNRecipesWarning, DataError, RecipeError, RunError, UnknownNameError
 
 NAME = "resnet8_digits_norm"

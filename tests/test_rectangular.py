@@ -16,7 +16,7 @@ from cnnrecipes.data.images.decode import covering_shape, decode, resize
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs.artifact import Artifact
+from cnnrecipes.runs.trained_model import Artifact
 
 SIZE = (16, 24)
 MEAN = Statistics((120.0,) * 3, (60.0,) * 3)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnrecipes.analysis.brightness_and_tiles import shades
+from cnnrecipes.analysis.grayscale_mosaic import shades
 from cnnrecipes.data import batching
 from cnnrecipes.data.decoding_errors import naming_unreadable
 from cnnrecipes.data.input_pipeline import InputPipeline

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes._support.console import printable
-from cnnrecipes.analysis.brightness_and_tiles import spread
+from cnnrecipes.analysis.grayscale_mosaic import spread
 from cnnrecipes.figures import Picture
 
 COLUMNS = 16

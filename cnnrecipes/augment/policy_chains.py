@@ -51,7 +51,16 @@ def transform_in_chains(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tens
 
 
 def _arrive(moving: tuple, goes_on: tf.Tensor, fill: tf.Tensor) -> tuple[tuple, ...]:
-    """Split into the images whose next step is geometric too, and two groups of others, with their maps applied."""
+    """Apply the affine maps of images whose next transformation is not geometric; the others wait.
+
+    Args:
+        moving: places in the batch (N,), images (N, H, W, C) and their affine maps, not yet applied.
+        goes_on: (N,), True if the next transformation is geometric too.
+        fill: fill color.
+
+    Returns:
+        the waiting images as in `moving`, and (places, images) of those with maps along an axis, and of the rest.
+    """
     groups = tf.where(goes_on, 0, tf.where(is_along_axis(moving[2]), 1, 2))
     on, (places, images, maps), (other_places, other_images, other_maps) = _split(moving, groups, 3)
     return (

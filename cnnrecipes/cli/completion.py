@@ -30,7 +30,7 @@ def resumable_keys(context: typer.Context, incomplete: str) -> list[str]:
 
 def extensions(incomplete: str) -> list[str]:
     """Return the registered extensions of a schedule that begin with `incomplete`."""
-    from cnnrecipes.optim.extension_registry import EXTENSIONS
+    from cnnrecipes.optim.schedule_extension_registry import EXTENSIONS
 
     return _beginning(EXTENSIONS, incomplete)
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cnnrecipes.debug.checks.check import Check
     from cnnrecipes.debug.rate_grid_result import RateGrid
     from cnnrecipes.debug.rate_sweep import RateSweep
-    from cnnrecipes.runs.artifact import Prediction
     from cnnrecipes.runs.run import Run
+    from cnnrecipes.runs.trained_model import Prediction
 
 _CLASSES = 40  # rows of the table of classes
 _FILES = 3  # files of a finding

@@ -35,7 +35,7 @@ def code_version() -> Mapping[str, str]:
 
 
 def differences(recorded: Mapping[str, str]) -> list[str]:
-    """Return what differs from a recorded version of the code, as "tensorflow was 2.20.0 and is 2.21.0"."""
+    """Return a phrase for each difference from a recorded version, for example "keras was 3.11.0 and is 3.12.0"."""
     now = code_version()
     return [
         f"{name} was {recorded.get(name)} and is {now.get(name)}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cnnrecipes.comparison.accuracy_speed_memory import Score
 from cnnrecipes.comparison.paired import ALPHA, Discordance, holm, paired_t, smallest_visible
-from cnnrecipes.comparison.score import Score
 from cnnrecipes.comparison.sequential import anytime_t
 from cnnrecipes.comparison.speed import UNKNOWN, Speed
 from cnnrecipes.errors import counted

@@ -11,9 +11,9 @@ import pandas as pd
 
 from cnnrecipes._support import console
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
-from cnnrecipes.comparison.score import Score
+from cnnrecipes.comparison.accuracy_speed_memory import Score
+from cnnrecipes.comparison.progress_lines import TrainingClock
 from cnnrecipes.comparison.study import Study
-from cnnrecipes.comparison.training_clock import TrainingClock
 from cnnrecipes.comparison.variants import Variant, folder_of
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.errors import RecipeError, TrainingError

@@ -70,7 +70,9 @@ def read_evaluations(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_evaluation(folder: Path, evaluation: Mapping[str, Any]) -> Path:
-    """Write an evaluation as the last one; those with other questions are kept under "earlier". Return the path.
+    """Write an evaluation to comparison.json, and return its path. The evaluations before it move to "earlier".
+
+    One with the same `Question` (variants, baseline, split, seeds, margin) is replaced instead.
 
     Raises:
         RunError: comparison.json is damaged.

@@ -17,9 +17,9 @@ import pandas as pd
 
 from cnnrecipes._support.atomic_files import check_writable, write_whole
 from cnnrecipes._support.console import printable
+from cnnrecipes.comparison.accuracy_speed_memory import Score, score_table
 from cnnrecipes.comparison.contrasts import Contrast, Scores
 from cnnrecipes.comparison.record import write_evaluation
-from cnnrecipes.comparison.score import Score, score_table
 from cnnrecipes.errors import RunError, counted
 from cnnrecipes.figures import Picture
 

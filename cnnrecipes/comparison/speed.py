@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnnrecipes.comparison.accuracy_speed_memory import Score
 from cnnrecipes.comparison.paired import paired_t
-from cnnrecipes.comparison.score import Score
 
 
 @dataclass(frozen=True)

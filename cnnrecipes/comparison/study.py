@@ -16,8 +16,8 @@ from cnnrecipes._support import locks
 from cnnrecipes._support.atomic_files import make_folder
 from cnnrecipes._support.console import silent
 from cnnrecipes._support.locks import locked
-from cnnrecipes.comparison.plan import data_record, differing, read_plan, require_same, write_plan
-from cnnrecipes.comparison.score import Score
+from cnnrecipes.comparison.accuracy_speed_memory import Score
+from cnnrecipes.comparison.shared_settings import data_record, differing, read_plan, require_same, write_plan
 from cnnrecipes.comparison.variants import Variant
 from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, Interrupted, RunError, TrainingError

@@ -33,9 +33,10 @@ class Permutations:
         return shuffled(place, self.size, self.seed, epoch)
 
     def earlier(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Return a function of (examples (n,), places (n,), epoch): showings in earlier epochs, modulo 2.
+        """Return a function that tells how often examples were shown in the epochs before `epoch`, modulo 2.
 
-        If no epoch drops examples, the number of showings equals the epoch; otherwise it is looked up in a table.
+        It maps (examples (n,), positions in the epoch (n,), epoch) to (n,) and does not use the positions. If no epoch
+        drops examples, the number of showings equals the epoch; otherwise it is looked up in a table.
         """
         if self.places == self.size:
             return lambda example, place, epoch: tf.zeros_like(example) + epoch % 2
@@ -89,7 +90,10 @@ class Balanced:
         return tf.gather(self._members, tf.gather(self._starts, which) + walk)
 
     def earlier(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Return a function of (examples (n,), places (n,), epoch): each example's showings before its place."""
+        """Return a function that tells how often each example was shown before its position in an epoch.
+
+        It maps (examples (n,), positions in the epoch (n,), epoch) to the number of showings (n,).
+        """
 
         def rounds(example, place, epoch):
             which, visit = self._visits(place, epoch)

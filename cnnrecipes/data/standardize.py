@@ -58,7 +58,10 @@ class Statistics:
         if self.use == "none":
             return images
         if self.use == "model":
-            raise DataError("data.standardize = 'model': the model preprocesses images itself; give it images 0..255")
+            raise DataError(
+                "data.standardize = 'model': the model standardizes images itself; leave this call out, and "
+                "give the model images 0..255"
+            )
         if self.use == "image":
             axes = (-3, -2, -1)
             return (images - images.mean(axes, keepdims=True)) / np.sqrt(images.var(axes, keepdims=True) + 1e-3)

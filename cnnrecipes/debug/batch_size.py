@@ -140,7 +140,7 @@ def _limit(memory: str | int | None) -> int | None:
 
 @dataclass
 class Search:
-    """Search of batch sizes.
+    """Search for the largest batch size that fits into memory, by doubling; every trial also measures the speed.
 
     Attributes:
         trial: function from a batch size to its BatchTrial.

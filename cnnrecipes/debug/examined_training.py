@@ -17,7 +17,7 @@ from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import undisturbed_random_numbers
 from cnnrecipes.training.start_or_resume import adjustable_keys, complete_recipe, find_start
 from cnnrecipes.training.train_job import TrainJob
-from cnnrecipes.transfer.job_opening import opened_job
+from cnnrecipes.transfer.training_setup import opened_job
 
 
 @contextlib.contextmanager

@@ -17,12 +17,12 @@ from cnnrecipes.debug.checks.dead_activations import check_dead_activations
 from cnnrecipes.debug.checks.gradient_flow import check_frozen, check_gradients
 from cnnrecipes.debug.checks.inputs import check_inputs
 from cnnrecipes.debug.checks.label_consistency import check_class_sizes, check_copies, check_folder_labels
+from cnnrecipes.debug.checks.labels_match_images import check_labels
 from cnnrecipes.debug.checks.learning_rate import check_rate
 from cnnrecipes.debug.checks.loss_and_logits import LossRange, check_logits, check_loss_range, loss_range
 from cnnrecipes.debug.checks.model_preconditions import require_finite, require_model, require_shapes
 from cnnrecipes.debug.checks.norms import check_norms
 from cnnrecipes.debug.checks.output_dependence import check_output_depends_on_input
-from cnnrecipes.debug.checks.shuffled_labels import check_labels
 from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.examples import FewExamples, balanced_positions, read_examples, training_batches
 from cnnrecipes.debug.memorization import Memorizer, RateTrial

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cnnrecipes.debug.checks.check import CANNOT_TELL, FAIL, WARNING, Check, with_status
-from cnnrecipes.debug.checks.shuffled_labels import NAME as LABELS
+from cnnrecipes.debug.checks.labels_match_images import NAME as LABELS
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from cnnrecipes.debug.split_predictions import (
 )
 from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord, NonFiniteLoss
 from cnnrecipes.diagnosis.history import History
-from cnnrecipes.diagnosis.watched_layers import layer_records
+from cnnrecipes.diagnosis.watch_summary import layer_records
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError, counted
 from cnnrecipes.runs import checkpoint, unfinished_run_model, watch_records
-from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.records import FAILURE, QUARANTINE, read_failure, read_quarantine
 from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.training.seeding import seeded
 
 _GAP = 0.1  # of training over validation accuracy, from which batch norm statistics are re-estimated

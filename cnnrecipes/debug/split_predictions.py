@@ -15,7 +15,7 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.diagnosis.evidence import Predictions
 from cnnrecipes.errors import DataError
-from cnnrecipes.runs.artifact import Artifact
+from cnnrecipes.runs.trained_model import Artifact
 
 _BATCH = 64  # images per batch of the re-estimation: enough for the variance of a channel
 

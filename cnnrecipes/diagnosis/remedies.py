@@ -62,19 +62,19 @@ def more_augmentation(evidence: Evidence) -> Remedy:
 
 
 def operations(ops: Sequence[str], why: str) -> Remedy:
-    """Return other augmentation, quoted for a shell."""
+    """Return the advice to set `augment.ops`, quoted for a shell."""
     return key("augment.ops", shlex.quote(json.dumps(list(ops), ensure_ascii=False)), why)
 
 
 def more_decay(evidence: Evidence) -> Remedy:
-    """Return five times the weight decay, or the usual one if there is none."""
+    """Return the advice to set five times the weight decay, or the usual one if there is none."""
     now = evidence.recipe.optimizer.weight_decay
     usual = 5e-4 if evidence.recipe.optimizer.name.startswith("sgd") else 0.05
     return key("optimizer.weight_decay", f"{max(5 * now, usual):.3g}", f"now {now:g}")
 
 
 def more_dropout(evidence: Evidence) -> Remedy | None:
-    """Return more dropout before the last layer; None if there is much already."""
+    """Return the advice to set more dropout before the last layer; None if there is much already."""
     now = evidence.recipe.model.dropout
     if (now or 0) >= _STRONG_DROPOUT:
         return None
@@ -82,7 +82,7 @@ def more_dropout(evidence: Evidence) -> Remedy | None:
 
 
 def more_epochs(evidence: Evidence, factor: float = 3.0) -> Remedy:
-    """Return more epochs."""
+    """Return the advice to train for more epochs."""
     now = evidence.recipe.train.epochs
     wanted = max(round(now * factor), now + 5)
     return key(
@@ -91,7 +91,7 @@ def more_epochs(evidence: Evidence, factor: float = 3.0) -> Remedy:
 
 
 def decaying_schedule(evidence: Evidence, why: str = "a falling rate settles the weights") -> Remedy:
-    """Return a schedule that lowers the learning rate to 0 over the whole training."""
+    """Return the advice to set `optimizer.schedule=cosine`, which lowers the learning rate to 0."""
     return key("optimizer.schedule", "cosine", f"now {evidence.recipe.optimizer.schedule}: {why}")
 
 

@@ -181,7 +181,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `frame`, a history of cases. Raises ValueError if a required column is missing."""
+    """Return `frame`, a row for each epoch of each training run. Raises ValueError if a required column is missing."""
     wanted = {"kind", "size", "epoch", "loss", "accuracy", "val_accuracy"}
     wanted |= {field.name for field in dataclasses.fields(Setting)}
     if missing := wanted - set(frame.columns):

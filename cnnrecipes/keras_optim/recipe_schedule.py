@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.optim import shortened_schedules
-from cnnrecipes.optim.extension_registry import EXTENSIONS
+from cnnrecipes.optim.schedule_extension_registry import EXTENSIONS
 from cnnrecipes.optim.schedule_registry import SCHEDULES, Piece, Shape, ValidationSchedule, as_float
 from cnnrecipes.recipe import schema
 from cnnrecipes.syntax.call_syntax import write_call
@@ -22,7 +22,7 @@ REFERENCE_BATCH = 256
 
 
 class Plan(pydantic.BaseModel):
-    """The keys of a recipe that decide the learning rate: those of the tables `optimizer` and `train` together."""
+    """Values of the recipe keys that decide the learning rate, from the tables `optimizer` and `train`."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -153,7 +153,7 @@ def _rates(plan: Plan, steps_per_epoch: int, scaled) -> list[tuple[int, Shape]]:
 
 
 def _shape_with_room(plan: Plan, steps_per_epoch: int, total: int, planned: int) -> Shape:
-    """Return the share of the peak over `total` steps; durations are scaled if they fit into `planned` steps only."""
+    """Return the learning rate as in `_shape`; durations are scaled if they fit into `planned` steps only."""
     try:
         return _shape(plan, steps_per_epoch, total)
     except RecipeError:
@@ -163,7 +163,7 @@ def _shape_with_room(plan: Plan, steps_per_epoch: int, total: int, planned: int)
 
 
 def _shape(plan: Plan, steps_per_epoch: int, total: int) -> Shape:
-    """Return the share of the peak over `total` steps: warm-up, then the schedule."""
+    """Return a function from the step to the share of the peak learning rate: warm-up, then the schedule."""
     method = SCHEDULES.parse(plan.schedule)
     if plan.warmup.amount and method.own_warmup:
         name = write_call(method, SCHEDULES)

@@ -6,7 +6,7 @@ from cnnrecipes.layers.branch_scale import scale_channels
 from cnnrecipes.layers.conv import conv2d
 from cnnrecipes.layers.dropout import dropout, spatial_dropout, stochastic_depth
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
-from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
+from cnnrecipes.layers.fused_kernel_batch_norm import FusedBatchNormalization
 from cnnrecipes.layers.initializers import initializer
 from cnnrecipes.layers.keras_exchange import with_fast_norms, with_keras_norms
 from cnnrecipes.layers.layer_factory_bundle import LayerFactories

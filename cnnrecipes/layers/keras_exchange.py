@@ -6,7 +6,7 @@ import keras
 
 from cnnrecipes.layers.branch_scale import FastEinsumDense
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
-from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
+from cnnrecipes.layers.fused_kernel_batch_norm import FusedBatchNormalization
 
 LayerClasses = dict[type[keras.Layer], type[keras.Layer]]
 

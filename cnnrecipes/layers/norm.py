@@ -20,7 +20,7 @@ import keras
 from cnnrecipes.errors import ModelError, UnknownNameError
 from cnnrecipes.layers.accepted_arguments import takes
 from cnnrecipes.layers.fast_group_norm import FastGroupNormalization
-from cnnrecipes.layers.fused_batch_norm import FusedBatchNormalization
+from cnnrecipes.layers.fused_kernel_batch_norm import FusedBatchNormalization
 
 NormFactory = Callable[..., keras.Layer]
 

@@ -74,7 +74,10 @@ def stages(model: keras.Model) -> tuple[Stage, ...]:
 
 
 def layers_by_stage(model: keras.Model) -> dict[str, tuple[keras.layers.Layer, ...]]:
-    """Return the layers of a classifier of `cnnrecipes.build`, or of its last stages: "stem", each stage, and "head".
+    """Return a dict from "stem", each stage's name, and "head" to their layers.
+
+    Args:
+        model: a classifier of `cnnrecipes.build`, or a model of its last stages only.
 
     Raises:
         ModelError: not a functional model with layers named by stage.

@@ -181,7 +181,7 @@ def _arrays(state: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise ModelError(f"no file at {str(path)!r}; give a .npz or .safetensors file")
+        raise ModelError(f"no file at {str(path)!r}; give weights as a .npz or .safetensors file")
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
         raise ModelError(
             f"{path} is PyTorch's own format, which only PyTorch reads; convert it to .npz there: {SNIPPET}"

@@ -103,9 +103,11 @@ class Schedule(Call):
         raise NotImplementedError(f"{type(self).__name__} must define shape()")
 
     def has_room(self, warmup: float, epochs: float) -> bool:
-        """Return True if the durations fit into a training of `epochs` epochs; durations in steps count as 0.
+        """Return True if the schedule's durations fit into a training of `epochs` epochs; those in steps count as 0.
 
-        warmup: length of the warm-up in epochs, less than `epochs`.
+        Args:
+            warmup: length of the warm-up in epochs, less than `epochs`; matters to schedules that begin after it.
+            epochs: length of the whole training, with the warm-up.
         """
         return all(length < epochs for length in self.lengths(epochs))
 

@@ -17,14 +17,14 @@ _DIGITS = 4  # significant digits of a scaled duration
 
 
 class Timing(Protocol):
-    """The keys of a recipe's `optimizer` table that have durations."""
+    """Protocol of objects with a warm-up and a schedule, for example the `optimizer` table of a recipe."""
 
     warmup: Duration
     schedule: str
 
 
 class Length(Protocol):
-    """The length of a training: the `train` table of a recipe."""
+    """Protocol of objects with a number of epochs, for example the `train` table of a recipe."""
 
     epochs: int
 

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import to_jsonable_python
 
 from cnnrecipes.augment import operation
-from cnnrecipes.optim.extension_registry import EXTENSIONS
 from cnnrecipes.optim.loss_registry import LOSSES
 from cnnrecipes.optim.optimizer_registry import OPTIMIZERS
+from cnnrecipes.optim.schedule_extension_registry import EXTENSIONS
 from cnnrecipes.optim.schedule_registry import SCHEDULES
 from cnnrecipes.optim.weight_averages import WEIGHT_AVERAGES
 from cnnrecipes.recipe.search import Search

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnrecipes.errors import RecipeError, counted
+from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe.ranges import RANGES, Choice, Range
 from cnnrecipes.syntax.call_syntax import parse_call
 
@@ -109,8 +109,8 @@ def _parts(key: str, value: Any) -> tuple[Range | Choice, dict[str, tuple[Any, .
     if isinstance(value, Mapping):
         if set(value) - {"values", "when"} or "values" not in value:
             raise RecipeError(
-                f"{key} has {counted(len(value), 'key')} {', '.join(map(str, value))}; write a condition as "
-                '{values = ..., when = {"optimizer.name" = "sgd"}}'
+                f"{key} is a table with the keys {', '.join(map(str, value))}, not `values` and `when`; write a "
+                'condition as {values = ..., when = {"optimizer.name" = "sgd"}}'
             )
         when, value = value.get("when", {}), value["values"]
         if not isinstance(when, Mapping):

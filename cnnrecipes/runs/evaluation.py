@@ -18,7 +18,7 @@ from cnnrecipes.data.images.decode import decode, reason
 from cnnrecipes.data.images.image_store import ArrayImages
 from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.errors import DataError
-from cnnrecipes.runs.artifact import Artifact
+from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.runs.tta import scorer as tta_scorer
 
 

@@ -8,7 +8,7 @@ import warnings
 from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, UnknownNameError
 from cnnrecipes.optim import shortened_schedules
-from cnnrecipes.optim.extension_registry import EXTENSIONS
+from cnnrecipes.optim.schedule_extension_registry import EXTENSIONS
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.runs.checkpoint import Checkpoint
@@ -21,7 +21,7 @@ def extended(run: Run, epochs: int, schedule: str, learning_rate: float | None) 
 
     Args:
         epochs: additional epochs, at least 1.
-        schedule: a key of `optim.extension_registry.EXTENSIONS`.
+        schedule: a key of `optim.schedule_extension_registry.EXTENSIONS`.
         learning_rate: of schedule "constant"; None for all others.
 
     Raises:

@@ -23,10 +23,10 @@ from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
 from cnnrecipes.runs import display, records, unfinished_run_model, watch_records
-from cnnrecipes.runs.artifact import Artifact, Prediction
 from cnnrecipes.runs.environment import environment
 from cnnrecipes.runs.evaluation import Answers, answers, evaluate
 from cnnrecipes.runs.new_folder import check_place, first_free, named
+from cnnrecipes.runs.trained_model import Artifact, Prediction
 
 
 class Run:

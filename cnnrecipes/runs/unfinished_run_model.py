@@ -13,7 +13,7 @@ from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint, verified_npz
-from cnnrecipes.runs.artifact import Artifact
+from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.runs.trained_part import MODEL_FILE, TrainedPart, stored_weights
 from cnnrecipes.runs.weights import BEST
 

@@ -45,7 +45,7 @@ class ModelPlan:
 
     @property
     def trains_by_steps(self) -> bool:
-        """True if there are optimizer steps; False if the initial weights are the result."""
+        """True if the model is trained by optimizer steps; False if the initial weights are the result."""
         return True
 
     @property
@@ -86,7 +86,7 @@ class ModelPlan:
         return None
 
     def more_metrics(self) -> dict[str, Any]:
-        """Return what metrics.json has beside the evaluations of the splits."""
+        """Return entries that this plan adds to metrics.json, beside the evaluations of the splits; by default none."""
         return {}
 
     def artifact(self, weights: Sequence[np.ndarray]) -> keras.Model:

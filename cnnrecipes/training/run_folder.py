@@ -10,11 +10,11 @@ from typing import Any
 
 from cnnrecipes.errors import Interrupted, RunError
 from cnnrecipes.runs import checkpoint, unfinished_run_model
-from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.evaluation import evaluate
 from cnnrecipes.runs.extension import copy_start
 from cnnrecipes.runs.records import PARAMETERS, QUARANTINE, TRAINABLE
 from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.runs.weights import START, write_weights
 from cnnrecipes.training import preflight
 from cnnrecipes.training.start_or_resume import Start

@@ -21,8 +21,8 @@ from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedul
 from cnnrecipes.layers.norm import NormFactory
 from cnnrecipes.optim.weight_averages import build_averages
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.checkpoint import Checkpoint, Fingerprint
+from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training import precision
 from cnnrecipes.training.distributed.devices import Devices

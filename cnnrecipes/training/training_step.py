@@ -27,7 +27,7 @@ class StepObserver(Protocol):
         """Return the first step to observe, counted from 0 and not before `step`; None if there is none."""
 
     def observing(self, step: int) -> contextlib.AbstractContextManager[None]:
-        """Return a context manager, in which that step is executed alone."""
+        """Return a context manager around training step `step`, which is executed alone in it to be observed."""
 
 
 @keras.saving.register_keras_serializable(package="cnnrecipes")

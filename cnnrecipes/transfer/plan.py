@@ -66,7 +66,10 @@ class TransferPlan(ModelPlan):
         return None if part.weights == tuple(self.paths) else part
 
     def more_metrics(self) -> dict[str, Any]:
-        """Return why the way was chosen, and the cross-validation of a head on the frozen features if it is wanted."""
+        """Return entries that this plan adds to metrics.json: why `transfer.how` was chosen, and a cross-validation.
+
+        The cross-validation is that of a head on the frozen features, if the recipe asks for it.
+        """
         chosen = {"transfer": self.remark} if self.remark else {}
         if self.few is None:
             return chosen
@@ -92,7 +95,7 @@ class HeadPlan(TransferPlan):
 
     @property
     def trains_by_steps(self) -> bool:
-        """False if the head is a logistic regression, which is fitted before."""
+        """True if the head is trained by optimizer steps; False for a logistic regression, fitted without them."""
         return self.recipe.transfer.trains_by_steps
 
     def build(self, norm: Callable | None = None) -> keras.Model:

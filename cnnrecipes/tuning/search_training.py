@@ -13,9 +13,9 @@ from cnnrecipes._support.locks import NAME, locked
 from cnnrecipes.errors import CNNRecipesWarning, Interrupted, RunError
 from cnnrecipes.fit import train_from
 from cnnrecipes.recipe.search import Search
-from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.evaluation import evaluate, summarized
 from cnnrecipes.runs.run import Run
+from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.training import run_folder
 from cnnrecipes.training.start_or_resume import Start, find_start
 from cnnrecipes.training.train_job import TrainJob

@@ -12,8 +12,8 @@ from PIL import Image
 import cnnrecipes as cr
 from cnnrecipes.analysis.activation_statistics import activation_statistics
 from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
-from cnnrecipes.analysis.brightness_and_tiles import mosaic
 from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
+from cnnrecipes.analysis.grayscale_mosaic import mosaic
 from cnnrecipes.models.graph import calls, run
 
 L = keras.layers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnrecipes.optim.extension_registry import EXTENSIONS
+from cnnrecipes.optim.schedule_extension_registry import EXTENSIONS
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.keys_and_defaults import all_keys
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cnnrecipes.comparison.accuracy_speed_memory import Score
 from cnnrecipes.comparison.contrasts import contrast_all, contrast_answers, p_text, points
-from cnnrecipes.comparison.score import Score
 
 
 def scores(accuracies, seconds=None, machine="here") -> dict[int, Score]:

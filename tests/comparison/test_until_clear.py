@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cnnrecipes.compare import _train_all
+from cnnrecipes.comparison.accuracy_speed_memory import Score
 from cnnrecipes.comparison.contrasts import contrast_all
-from cnnrecipes.comparison.score import Score
 from cnnrecipes.comparison.variants import make_variants
 from cnnrecipes.errors import TrainingError
 

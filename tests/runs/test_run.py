@@ -23,8 +23,8 @@ from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import tomllib
-from cnnrecipes.runs.artifact import softmax
 from cnnrecipes.runs.evaluation import wilson
+from cnnrecipes.runs.trained_model import softmax
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import DataError, ModelError, RecipeError
 from cnnrecipes.recipe.schema import Data
 from cnnrecipes.runs import tta
-from cnnrecipes.runs.artifact import Artifact
 from cnnrecipes.runs.evaluation import _originals, evaluate
+from cnnrecipes.runs.trained_model import Artifact
 
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.integers(0, 256, (70, 90, 3), dtype=np.uint8)

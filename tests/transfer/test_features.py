@@ -179,7 +179,7 @@ def test_diverged_backbone_is_an_error(pretrained, tmp_path):
     model = cr.Run.open(pretrained.folder).model
     model.get_layer("stage3_block1_norm2").beta.assign(np.full(64, np.inf))
     folder.mkdir()
-    cr.runs.artifact.Artifact(model, pretrained.recipe, pretrained.class_names).save(folder / "model.keras")
+    cr.runs.trained_model.Artifact(model, pretrained.recipe, pretrained.class_names).save(folder / "model.keras")
     with pytest.raises(TrainingError, match="NaN or infinite"):
         adapt("features", pretrained, tmp_path / "runs", **{"train.start_from": str(folder / "model.keras")})
 

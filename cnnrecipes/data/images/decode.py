@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, features
 
-from cnnrecipes._support.thread_warnings import ignored_in_this_thread
+from cnnrecipes._support.warning_filter_per_thread import ignored_in_this_thread
 from cnnrecipes.data.images.header import MAX_PIXELS, kind_of, read_header
 
 Size = tuple[int, int]  # height, width

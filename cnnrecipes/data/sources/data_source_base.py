@@ -96,7 +96,7 @@ class PathSource(DataSource):
         return str(data) if file_systems.is_remote(data) else str(Path(data).expanduser().absolute())
 
     def absent(self, data: str | Path) -> Absent | None:
-        """Return the name of a path that does not exist, or of a URL; None for an existing path."""
+        """Return the metadata, only a name, of a path that does not exist or a URL; None for an existing path."""
         is_here = not file_systems.is_remote(data) and os.path.exists(local_path(data))
         return None if is_here else Absent(str(data))
 

@@ -155,9 +155,10 @@ def _check_stems(root: str, names: list[str]) -> None:
             stems.setdefault(stem, set()).add(split)
     parted = [stem for stem, splits in stems.items() if len(splits) > 1]
     if parted:
+        folders = [name for name in names if split_within(name)[0] and split_within(name)[1] == parted[0]]
         raise DataError(
-            f"{root!r} has folders of {listed(sorted(stems[parted[0]]))} for {parted[0]!r}, which would be classes of "
-            f"their own: are they splits, or classes? {_answers(root)}"
+            f"{root!r} has {listed(sorted(folders))}, which look like the splits of a class {parted[0]!r}: are these "
+            f"splits or classes? {_answers(root)}"
         )
 
 

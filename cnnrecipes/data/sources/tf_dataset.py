@@ -45,10 +45,10 @@ def read(dataset: tf.data.Dataset, split: str) -> tuple[Any, np.ndarray]:
     shapes = {image.shape for image in images}
     if len(shapes) == 1:
         return np.stack(images), np.asarray(labels)
-    if {image.dtype for image in images} != {np.dtype(np.uint8)} or {len(shape) for shape in shapes} != {3}:
+    if wrong := [image for image in images if image.dtype != np.uint8 or image.ndim != 3]:
         raise DataError(
-            f"the {split} images differ in shape and are {images[0].dtype} {images[0].shape}, not uint8 (H, W, C); "
-            f"{HOW}"
+            f"the {split} images differ in shape, so that each must be uint8 (H, W, C), and one is {wrong[0].dtype} "
+            f"{wrong[0].shape}; {HOW}"
         )
     channels = {shape[-1] for shape in shapes}
     if not channels <= {1, 3}:

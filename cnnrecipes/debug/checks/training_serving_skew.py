@@ -10,7 +10,7 @@ import tensorflow as tf
 from cnnrecipes.data.images.decode import decode
 from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.debug.checks.check import FAIL, OK, WARNING, Check
-from cnnrecipes.runs.artifact import Artifact, softmax
+from cnnrecipes.runs.trained_model import Artifact, softmax
 from cnnrecipes.training import precision
 from cnnrecipes.training.train_job import TrainJob
 

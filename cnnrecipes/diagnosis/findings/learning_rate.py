@@ -154,7 +154,7 @@ def _stuck(evidence: Evidence) -> bool:
 
 
 def _symptoms_of_high(evidence: Evidence) -> list[str]:
-    """Return the facts in the curves that a rate that is too high leaves."""
+    """Return a sentence for each sign in the curves that the learning rate is too high."""
     history, found = evidence.history, []
     loss, chance = history.loss, evidence.chance_loss
     if evidence.plain_loss and np.nanmax(loss) > _SPIKE * chance:

@@ -30,7 +30,10 @@ def preprocessing_mismatch(model: keras.Model, images: np.ndarray) -> str | None
     """
     images = np.asarray(images)
     if images.shape[1:] != tuple(model.input_shape[1:]):
-        raise ModelError(f"images have the shape {images.shape}, the model takes {tuple(model.input_shape)}")
+        raise ModelError(
+            f"images have the shape {images.shape}, the model takes {tuple(model.input_shape)}; "
+            "give images of that shape"
+        )
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)][:LAYERS]
     if not norms:
         return None

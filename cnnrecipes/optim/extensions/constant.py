@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pydantic import Field
 
-from cnnrecipes.optim.extension_registry import Extension, PlannedEpochs, extension
+from cnnrecipes.optim.schedule_extension_registry import Extension, PlannedEpochs, extension
 from cnnrecipes.optim.schedule_registry import Shape, constant
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cnnrecipes.optim.extension_registry import Extension, PlannedEpochs, extension
+from cnnrecipes.optim.schedule_extension_registry import Extension, PlannedEpochs, extension
 from cnnrecipes.optim.schedule_registry import Shape
 
 

@@ -14,7 +14,7 @@ from cnnrecipes.diagnosis.diagnosis import Diagnosis, diagnosed
 from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord
 from cnnrecipes.diagnosis.history import History
 from cnnrecipes.diagnosis.told_verdict import ToldVerdict
-from cnnrecipes.diagnosis.watched_layers import first_recent_step, layer_records
+from cnnrecipes.diagnosis.watch_summary import first_recent_step, layer_records
 from cnnrecipes.errors import one_line
 from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.watch_records import FILE, WatchFile, read_watch

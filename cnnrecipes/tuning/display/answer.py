@@ -16,7 +16,7 @@ _VALUES = 16  # keys that are shown at once
 
 
 def answer(view: Snapshot) -> str:
-    """Return what the search found; before its end, the best trial so far, or why there is none."""
+    """Return the result of a search as an HTML section; before its end, the best trial so far, or why there is none."""
     if view.result and view.result.get("winner") is not None:
         return _box("Result", _winner(view, view.result) + _sentences(view.result))
     if view.result:
@@ -52,7 +52,7 @@ def _test(test: Mapping[str, Any]) -> str:
 
 
 def _candidates(view: Snapshot, result: Mapping[str, Any]) -> str:
-    """Return a table of the trials that were trained again."""
+    """Return an HTML table of the trials that were trained again."""
     rows = []
     for one in result["candidates"]:
         scores = ", ".join(

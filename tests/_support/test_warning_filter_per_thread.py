@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnrecipes._support.thread_warnings import ignored_in_this_thread
+from cnnrecipes._support.warning_filter_per_thread import ignored_in_this_thread
 from cnnrecipes.data.images import decode
 
 

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from cnnrecipes.diagnosis.watched_layers import COLUMNS, layer_records
+from cnnrecipes.diagnosis.watch_summary import COLUMNS, layer_records
 
 
 def table(steps) -> pd.DataFrame:

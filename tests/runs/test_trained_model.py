@@ -22,8 +22,8 @@ from cnnrecipes import models
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.recipe import catalog
-from cnnrecipes.runs.artifact import Artifact, softmax
 from cnnrecipes.runs.model_file import ENTRY
+from cnnrecipes.runs.trained_model import Artifact, softmax
 
 
 @pytest.fixture(scope="module")

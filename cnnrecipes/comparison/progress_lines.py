@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cnnrecipes.comparison.score import Score
+from cnnrecipes.comparison.accuracy_speed_memory import Score
 
 
 class TrainingClock:

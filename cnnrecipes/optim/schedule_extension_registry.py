@@ -30,7 +30,8 @@ PlannedEpochs = Annotated[
 class Extension(Call):
     """Base class of extensions: the learning rate of the epochs that `cnnrecipes extend` adds to a finished training.
 
-    Those that support early stopping have a field `planned: PlannedEpochs = None`.
+    To extend trainings that early stopping ended, a subclass needs the field `planned: PlannedEpochs = None`; `extend`
+    sets it then to the number of epochs for which the training was planned.
     """
 
     epoch: int = Field(ge=1, description="epoch after which the extension begins")

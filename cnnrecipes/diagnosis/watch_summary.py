@@ -19,11 +19,11 @@ def first_recent_step(steps: int) -> int:
 
 
 def layer_records(table: pd.DataFrame, steps: int | None = None) -> tuple[LayerRecord, ...]:
-    """Return medians per layer over the observations of the last third of the completed steps; () without any.
+    """Return each layer's median update ratio, gradient norm and dead share over the last third of the completed steps.
 
-    Earlier observations do not count: the watch of a short training may have seen its first steps only, when warm-up
-    and drawn weights make other updates. Only convolutions and dense layers have update ratios: norms with weights near
-    0 have far larger ones.
+    () without an observation in it. Earlier observations do not count: the watch of a short training may have seen its
+    first steps only, when warm-up and drawn weights make other updates. Only convolutions and dense layers have update
+    ratios: norms with weights near 0 have far larger ones.
 
     Args:
         table: with the columns `COLUMNS` of `Run.watch`, one row for each observed step and layer.

@@ -8,7 +8,7 @@ from broken_models import IMAGES, LABELS
 
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.debug.checks.label_probe import left_out_accuracies, neighbor_ratio
-from cnnrecipes.debug.checks.shuffled_labels import check_labels
+from cnnrecipes.debug.checks.labels_match_images import check_labels
 from cnnrecipes.recipe import catalog
 
 RANDOM = np.random.default_rng(0)
