@@ -1,4 +1,4 @@
-"""The user's cache folder: results of file inspections, cached in SQLite by path, size and modification time.
+"""The user's cache folder, and its SQLite tables of results by path, size and modification time of a file.
 
 The cache is optional: if it is missing, corrupt or not writable, the results are computed again.
 """
