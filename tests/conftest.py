@@ -17,6 +17,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if (SHARED / "tfds").is_dir():
     os.environ.setdefault("TFDS_DATA_DIR", str(SHARED / "tfds"))
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each parallel worker computes with one thread; the processes that tests start have the default.
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory) -> Path:
@@ -24,15 +30,6 @@ def cache_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["CNNRECIPES_CACHE"] = str(folder)
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread_per_worker() -> None:
-    """Compute with one thread in each of pytest's parallel workers; the processes that tests start have the default."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 @pytest.fixture(scope="module", autouse=True)
