@@ -59,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(path: str | os.PathLike) -> Path:
-    """Create a folder and its parents if missing. Raise WriteError if it cannot be created or is not writable."""
+    """Create a folder and its parents if missing; return it. Raise WriteError if it cannot be created or written to."""
     path = Path(path)
     with explained(path):
         path.mkdir(parents=True, exist_ok=True)

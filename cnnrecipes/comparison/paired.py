@@ -100,7 +100,8 @@ class Discordance:
     """Numbers of images that both, one or neither of two classifiers answer correctly.
 
     Attributes:
-        both, only_first, only_second, neither: number of images that they classify correctly.
+        both, neither: number of images that both, or neither, answer correctly.
+        only_first, only_second: number of images that only one of the two answers correctly.
     """
 
     both: int

@@ -157,7 +157,9 @@ def _checked_values(over: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     if "name" in found:
         raise RecipeError("name is the name of the recipe, which changes no training; leave it out")
     if "train.seed" in found:
-        raise RecipeError("train.seed differs between the trainings of each variant already; give seeds=5 instead")
+        raise RecipeError(
+            "a comparison trains each variant with several values of train.seed already; give seeds=5 instead"
+        )
     if empty := [key for key, values in found.items() if not values]:
         raise RecipeError(f"{empty[0]} is to be compared over no value; give two or more")
     return found

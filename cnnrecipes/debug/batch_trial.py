@@ -37,7 +37,7 @@ _SCHEDULE = {"optimizer.schedule": "constant", "optimizer.warmup": "0 epochs", "
 
 @dataclass(frozen=True)
 class BatchTrial:
-    """Result of a batch size.
+    """Result of training some steps with a batch size.
 
     Attributes:
         batch_size: images of a step.
@@ -60,7 +60,7 @@ class BatchTrial:
 
     @property
     def images_per_second(self) -> float:
-        """Images/s of the training steps; NaN if the size does not fit."""
+        """Training speed in images/s; NaN if the batch size does not fit into memory."""
         return self.batch_size / self.step
 
 

@@ -59,7 +59,7 @@ def smooth(losses: np.ndarray, bandwidth: float) -> SmoothCurve:
 
 
 def bandwidth_of(steps: int) -> float:
-    """Return the bandwidth in steps for a sweep of so many steps: a fortieth of them, at least 2."""
+    """Return the bandwidth of `smooth` for a sweep of `steps` steps: a fortieth of them, at least 2."""
     return max(_LEAST_BANDWIDTH, steps / _SHARE)
 
 

@@ -94,11 +94,11 @@ class Memorizer:
         return loss, tf.reduce_mean(tf.cast(right, tf.float32))
 
     def at_rate(self, rate: float, steps: int, *, warm_up: bool) -> RateTrial:
-        """Train from the initial weights with one rate, until it has memorized, explodes, or stands still.
+        """Train from the initial weights at one rate until the batch is memorized or the loss explodes or stands still.
 
         Args:
             rate: the learning rate.
-            steps: number of steps at most; _LOOK if the loss has hardly moved by then.
+            steps: number of steps at most; 30 if the loss has hardly moved by then.
             warm_up: raise the rate linearly over the first steps.
         """
         self._start.restore()

@@ -47,7 +47,7 @@ class Suggestions:
     high: float
 
     def of(self, take: str) -> float:
-        """Return the suggestion that a value of `take` names."""
+        """Return the suggested learning rate that `take`, a key of `TAKES`, stands for; for example "valley"."""
         return float(getattr(self, TAKES[take][0]))
 
 

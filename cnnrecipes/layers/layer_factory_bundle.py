@@ -40,5 +40,5 @@ class LayerFactories:
         return dataclasses.replace(self, conv=functools.partial(self.conv, **arguments))
 
     def norm_act(self, x, *, norm: str, act: str):
-        """Apply a normalization layer named `norm` and an activation layer named `act`."""
+        """Apply a normalization layer, then an activation layer; `norm` and `act` are the names of these layers."""
         return self.activation(name=act)(self.norm(name=norm)(x))

@@ -46,7 +46,7 @@ class Published:
 
     @property
     def millions(self) -> str:
-        """The count in millions as text; an exact one rounded to two decimals."""
+        """The count in millions as text: an exact count with two decimals, a published text unchanged."""
         return self.parameters if isinstance(self.parameters, str) else f"{self.parameters / 1e6:.2f}"
 
     def agrees(self, parameters: int) -> bool:

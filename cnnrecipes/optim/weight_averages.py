@@ -99,7 +99,7 @@ class OptimizerAverage(WeightAverage):
         """Do nothing; the optimizer updates the average."""
 
     def swap(self) -> None:
-        """Replace the model's weights by their average, or restore them bit-exactly."""
+        """Replace the model's weights by their average; the next call restores them bit-exactly."""
         if self._kept is not None:
             for weight, kept in zip(self.weights, self._kept, strict=True):
                 weight.assign(kept)

@@ -19,17 +19,17 @@ class Range(Call):
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The lowest and the highest value."""
+        """The lowest and the highest value of the range."""
         low, high = self.low, self.high  # type: ignore[attr-defined]  # fields of all subclasses
         return low, high
 
     @property
     def size(self) -> float:
-        """Number of different values; infinity for a continuous range."""
+        """Number of different values of the range; infinity for a continuous range."""
         return math.inf
 
     def all_values(self) -> list[Any]:
-        """Return all values, in order. Raises RecipeError for a continuous range."""
+        """Return all values of the range, in rising order. Raises RecipeError for a continuous range."""
         raise RecipeError(f"{self!r} has infinitely many values; give it a step")
 
     def _check_ends(self, positive: bool) -> None:
@@ -63,17 +63,17 @@ class Uniform(Range):
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """The lowest and the highest value that the step reaches."""
+        """The lowest and the highest value of the range; with a step, the last one that it reaches from `low`."""
         return (self.low, self.high) if self.step is None else (self._value(0), self._value(int(self.size) - 1))
 
     @property
     def size(self) -> float:
-        """Number of different values."""
+        """Number of different values of the range."""
         # 1 / 0.1 is 10, but (0.3 - 0) / 0.1 is 2.9999999999999996.
         return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def all_values(self) -> list[float]:
-        """Return all values, in order. Raises RecipeError without a step."""
+        """Return all values of the range, in rising order. Raises RecipeError without a step."""
         return super().all_values() if self.step is None else [self._value(index) for index in range(int(self.size))]
 
     def nearest(self, value: float) -> float:
@@ -112,16 +112,16 @@ class Int(Range):
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """The lowest and the highest value that the step reaches."""
+        """The lowest and the highest value of the range; with a step, the last one that it reaches from `low`."""
         return self.low, self.all_values()[-1]
 
     @property
     def size(self) -> float:
-        """Number of different values."""
+        """Number of different values of the range."""
         return len(range(self.low, self.high + 1, self.step))
 
     def all_values(self) -> Any:
-        """Return all values, in order."""
+        """Return all values of the range, in rising order."""
         return range(self.low, self.high + 1, self.step)
 
 
@@ -141,16 +141,16 @@ class LogInt(Range):
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """The lowest and the highest value that the factor reaches."""
+        """The lowest and the highest value of the range; with a factor, the last one that it reaches from `low`."""
         return self.low, self.all_values()[-1]
 
     @property
     def size(self) -> float:
-        """Number of different values."""
+        """Number of different values of the range."""
         return len(self.all_values())
 
     def all_values(self) -> Any:
-        """Return all values, in order."""
+        """Return all values of the range, in rising order."""
         if self.factor is None:
             return range(self.low, self.high + 1)
         found = [self.low]
@@ -170,14 +170,14 @@ class Choice:
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """All values."""
+        """All choices, in place of the two ends of a range."""
         return self.values
 
     @property
     def size(self) -> float:
-        """Number of values."""
+        """Number of choices."""
         return len(self.values)
 
     def all_values(self) -> list[Any]:
-        """Return all values, in order."""
+        """Return all choices, in the order in which they were given."""
         return list(self.values)

@@ -51,7 +51,7 @@ class Recipe(Section):
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
-        """Validate nested tables; NumPy scalars and paths are converted to Python numbers and strings.
+        """Return the validated recipe of nested tables; NumPy scalars and paths become Python numbers and strings.
 
         Raises:
             RecipeError: the message has `origin`, the key, the value and the allowed values.
@@ -64,9 +64,12 @@ class Recipe(Section):
 
     @classmethod
     def recorded(cls, tables: Mapping[str, Any], origin: str) -> Recipe:
-        """Validate tables recorded by this or an earlier version, whose renamed keys are upgraded. Raise RecipeError.
+        """Return the recipe of tables that this or an earlier version recorded, with renamed keys upgraded.
 
         A recipe that a user writes goes to `from_dict`, which raises for renamed keys.
+
+        Raises:
+            RecipeError: as for `from_dict`.
         """
         return cls.from_dict(upgraded(tables), origin)
 

@@ -208,10 +208,11 @@ class Run:
 
         Args:
             data: as in `fit`, or a single split, for example `{"test": (images, labels)}`; None: the data of the run.
-                Data without splits is evaluated as a whole; a subset of the run's classes is allowed. String labels are
-                class names, integer labels are class indices of the run.
-            split: "train", "validation" or "test"; None: the test split, or validation if there is none. For data
-                without splits, the split that the recipe takes from it, as in training.
+                A subset of the run's classes is allowed. String labels are class names, integer labels are class
+                indices of the run.
+            split: "train", "validation" or "test"; None: the test split, or validation if there is none. Data without
+                splits is evaluated as a whole if this is None; else the recipe takes the named split from it, as in
+                training.
             tta: views to average over, for example "flip_lr" or ["ten_crop(short_side=256)"]; None: no test-time
                 augmentation.
             average: the quantity that is averaged over the views, "probabilities" or "logits".

@@ -21,13 +21,13 @@ class Choice:
 
 
 def choose(labels: np.ndarray, classes: int, accuracy: float, measured_on: str) -> Choice:
-    """Choose a way by the images a class, and by how well frozen features separate the classes.
+    """Choose `transfer.how` by the number of images per class, and by how well frozen features separate the classes.
 
     Args:
         labels: (N,) class of each training image.
         classes: number of classes.
         accuracy: share of images that a logistic regression on frozen features classifies right, 0..1; NaN: not
-            measured, since a class has one image alone.
+            measured, since a class has only one image.
         measured_on: the images that it was measured on, for the sentence.
     """
     counts = np.bincount(labels, minlength=classes)

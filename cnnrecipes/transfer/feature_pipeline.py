@@ -41,7 +41,7 @@ class FeaturePipeline(InputPipeline):
 
     @property
     def augmentation(self) -> Augmentation:
-        """None: the views of features are augmented before."""
+        """An augmentation without operations: images are augmented before their features are computed."""
         return Augmentation((), self.recipe.train.seed, self.statistics.mean)
 
     @cached_property

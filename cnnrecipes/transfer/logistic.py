@@ -193,7 +193,7 @@ class RegularizationPath:
 
 
 def score(fitted: Logistic, examples: Examples) -> tuple[float, float]:
-    """Return accuracy and negative cross entropy, by which strengths are chosen."""
+    """Return accuracy and negative cross entropy, by which the strength of the regularization is chosen."""
     logits = fitted.logits(np.asarray(examples.features, np.float64))
     losses = special.logsumexp(logits, axis=1) - logits[np.arange(len(examples)), examples.labels]
     return float(np.mean(logits.argmax(axis=1) == examples.labels)), -float(losses.mean())

@@ -69,7 +69,7 @@ class Doubling:
 
     @property
     def is_bad(self) -> bool:
-        """True if a size is farther from the law than chance explains."""
+        """True if the accuracy at one of the sizes is farther from the law than chance explains."""
         return self.miss_errors > _BAD
 
     def __str__(self) -> str:

@@ -21,34 +21,34 @@ READINGS = "test_readings"  # key of search.json: one entry for each time that t
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the best trials with its trainings after the search."""
+    """One of the best trials of a search, with its trainings after the search: the same recipe, other seeds."""
 
     trial: Trial
     again: tuple[Retraining, ...]
 
     @property
     def scores(self) -> list[float]:
-        """The scores of the trainings that did not fail."""
+        """The scores of the trainings after the search that did not fail."""
         return [one.score for one in self.again if one.score is not None]
 
     @property
     def failures(self) -> list[Retraining]:
-        """The trainings that failed."""
+        """The trainings after the search that failed."""
         return [one for one in self.again if one.score is None]
 
     @property
     def mean(self) -> float | None:
-        """Mean of the scores; None if a training failed, since the recipe cannot be relied on, or if there are none."""
+        """Mean of `scores`; None if a training failed, since the recipe cannot be relied on, or if there are none."""
         return statistics.fmean(self.scores) if self.again and not self.failures else None
 
     @property
     def std(self) -> float | None:
-        """Their standard deviation, with n - 1; None for a single one."""
+        """Standard deviation of `scores`, with n - 1; None for fewer than two."""
         return statistics.stdev(self.scores) if len(self.scores) > 1 else None
 
     @property
     def runs(self) -> list[str]:
-        """The runs whose models are tested if it wins."""
+        """Run folders of the models to test if this trial wins: its trainings after the search, else its own run."""
         return [one.run for one in self.again if one.score is not None] or [self.trial.run]
 
 

@@ -31,10 +31,10 @@ class TrialSource(Protocol):
         """Return the next trial of a worker."""
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Any:
-        """Report the objective of a trial."""
+        """Report the score of a trial to the oracle; `metrics` has the value of the objective."""
 
     def end_trial(self, trial: TunerTrial) -> None:
-        """Report that a trial is over."""
+        """Report to the oracle that a trial is over."""
 
 
 def run_trials(

@@ -31,7 +31,7 @@ class RandomOracle(KeptOracle, keras_tuner.oracles.RandomSearchOracle):
 
 
 class BayesianOracle(KeptOracle, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Bayesian optimization in which a failed trial counts as the worst completed one; keras-tuner ignores it."""
+    """Bayesian optimization; a failed trial counts as the worst completed one, where keras-tuner leaves it out."""
 
     def begin(self, folder: Path, entries: tuple[Entry, ...], seed: int, trials: int, *, served: bool = False) -> None:
         """Set up the oracle as `KeptOracle.begin` does, and make the Gaussian process with the seed."""

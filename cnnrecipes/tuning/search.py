@@ -139,7 +139,7 @@ class Search:
         """Return the run of a trial. Raises RunError if it has none."""
         found = next((one for one in self.records if one.trial == trial), None)
         if found is None:
-            raise RunError(f"the search {str(self.folder)!r} has no trial {trial}; `trials` lists them")
+            raise RunError(f"the search {str(self.folder)!r} has no trial {trial}; `Search.trials` lists its trials")
         return Run.open(self.folder / found.run)
 
     def ranked(self) -> list[Trial]:

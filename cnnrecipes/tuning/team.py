@@ -125,7 +125,11 @@ class Team:
         if trial is None:
             self.deaths[_name(index)] += 1
             if self.deaths[_name(index)] > _DEATHS:
-                raise TrainingError(f"worker {index + 1} was killed by {cause} {_DEATHS + 1} times without a trial")
+                raise TrainingError(
+                    f"worker {index + 1} was killed by {cause} {_DEATHS + 1} times while it ran no trial; memory may "
+                    f"have run out: `cnnrecipes tune --resume {self.search.folder}` with fewer --workers continues the "
+                    "search"
+                )
             self.say(f"worker {index + 1} was killed by {cause}; another one replaces it")
             return
         self.deaths[trial] += 1

@@ -59,7 +59,7 @@ def array_pair(split: str, pair: Any, say: Callable[[str], None]) -> ArrayPair:
     if labels.dtype.kind not in "iuU" and not all(isinstance(label, str) for label in labels.tolist()):
         odd = next((one for one in labels.tolist() if not isinstance(one, (int, str)) or isinstance(one, bool)), None)
         raise DataError(
-            f"{split} labels are of type {labels.dtype}, for example {odd!r}; give integers or names, without gaps"
+            f"{split} labels are of type {labels.dtype}, for example {odd!r}; give integers or names, no missing values"
         )
     return ArrayPair(images, labels)
 

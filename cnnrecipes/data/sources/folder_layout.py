@@ -157,7 +157,7 @@ def _check_stems(root: str, names: list[str]) -> None:
     if parted:
         folders = [name for name in names if split_within(name)[0] and split_within(name)[1] == parted[0]]
         raise DataError(
-            f"{root!r} has {listed(sorted(folders))}, which look like the splits of a class {parted[0]!r}: are these "
+            f"{root!r} has {listed(sorted(folders))}, each named by a class, {parted[0]!r}, and a split: are these "
             f"splits or classes? {_answers(root)}"
         )
 

@@ -90,7 +90,7 @@ class Application:
         return replay(stock, x, copy)
 
     def pairs(self, stock: keras.Model) -> Iterator[tuple[keras.layers.Layer, str]]:
-        """Yield each layer of `stock` that has weights, with the name that `features` gives it."""
+        """Yield each layer with weights of `stock`, a model of `keras.applications`, and its new name in `features`."""
         for outer, (stage, name) in zip(stock.operations, self._names(stock).values(), strict=True):
             if name in self.left_out:
                 continue

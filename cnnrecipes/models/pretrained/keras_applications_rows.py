@@ -50,29 +50,35 @@ V2_B_REPEATS = (1, 2, 2, 3, 5, 8)
 
 
 def resnet_ends(*depths: int) -> tuple[str, ...]:
-    """Return the ends of ResNet v1; `depths` are the blocks of all stages but the last."""
+    """Return `Application.ends` of ResNet v1; `depths` are the numbers of blocks of all stages but the last."""
     return ("pool1_pool", *(f"conv{stage}_block{depth}_out" for stage, depth in enumerate(depths, 2)))
 
 
 def resnet_v2_ends(*depths: int) -> tuple[str, ...]:
-    """Return the ends of Keras' ResNet v2, where the last block of a stage has the stride: it begins the next one."""
+    """Return `Application.ends` of Keras' ResNet v2, where the last block has the stride: it begins the next stage."""
     return resnet_ends(*(depth - 1 for depth in depths))
 
 
 def densenet_ends(*depths: int) -> tuple[str, ...]:
-    """Return the ends of DenseNet: the dense blocks of `depths` layers; transitions belong to the next stage."""
+    """Return `Application.ends` of DenseNet; `depths` are the layers of the dense blocks of all stages but the last.
+
+    A stage ends with its dense block; the transition belongs to the next stage.
+    """
     return ("pool1", *(f"conv{stage}_block{depth}_concat" for stage, depth in enumerate(depths, 2)))
 
 
 def efficientnet_ends(repeats: Sequence[int], depth: float = 1.0, first: str = "project_bn") -> tuple[str, ...]:
-    """Return the ends of an EfficientNet: blocks 1, 2, 3 and 5. A block without repetition has no sum at its end."""
+    """Return `Application.ends` of an EfficientNet: blocks 1, 2, 3, 5. A block without repetition has no sum at its end."""
     counts = [math.ceil(depth * count) for count in repeats]
     letters = {block: "abcdefghijklmnopqrstuvwxyz"[counts[block - 1] - 1] for block in (1, 2, 3, 5)}
     return tuple(f"block{block}{letter}_{first if letter == 'a' else 'add'}" for block, letter in letters.items())
 
 
 def convnext_ends(variant: str, *depths: int) -> tuple[str, ...]:
-    """Return the ends of ConvNeXt; `depths` are the blocks of all stages but the last, each of which ends in a sum."""
+    """Return `Application.ends` of ConvNeXt; `depths` are the numbers of blocks of all stages but the last.
+
+    Each block ends in a sum.
+    """
     return (f"convnext_{variant}_stem", *(f"add{count}" for count in itertools.accumulate(depths)))
 
 

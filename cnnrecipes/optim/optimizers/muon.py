@@ -24,11 +24,11 @@ _RMS = 0.2
 
 @optimizer("muon")
 class Muon(Optimizer):
-    """Orthogonalized Nesterov momentum for kernels of convolutions, AdamW for other variables (Jordan et al. 2024).
+    """Orthogonalized Nesterov momentum for kernels of hidden layers, AdamW for other variables (Jordan et al. 2024).
 
-    AdamW updates vectors and the weight matrices of the first and the last layer. A kernel (height, width, channels,
-    filters) is a matrix (height * width * channels, filters), with the scale of Liu et al. 2025.
-    `keras.optimizers.Muon` leaves convolutions to AdamW.
+    AdamW updates vectors and the kernels of the first and the last layer. A kernel of a convolution
+    (height, width, channels, filters) is a matrix (height * width * channels, filters), with the scale of Liu et al.
+    2025. `keras.optimizers.Muon` leaves convolutions to AdamW.
     """
 
     momentum: Decay = 0.95

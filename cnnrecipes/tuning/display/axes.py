@@ -1,4 +1,4 @@
-"""Axes of a search: where the value of a key, or a score, stands between 0 and 1, and what is written there."""
+"""Plot axes of a search: the position, from 0 to 1, of a key's value or of a score, and its label."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARGIN = 0.04  # of the range of scores, on either side
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of an axis: its place from 0 to 1, and its text."""
+    """A tick of a plot axis: its position from 0 to 1, and its label."""
 
     place: float
     text: str
@@ -26,12 +26,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class NumberAxis:
-    """A linear or logarithmic axis of numbers.
+    """A linear or logarithmic plot axis of numbers.
 
     Attributes:
         low, high: the ends, at the places 0 and 1.
         log: it is logarithmic; both ends are above 0.
-        whole: only whole numbers are marked.
+        whole: only whole numbers have ticks.
         percent: numbers are shares, shown in percent.
     """
 
@@ -50,11 +50,11 @@ class NumberAxis:
         return math.log(value / self.low) / math.log(self.high / self.low) if value > 0 else None
 
     def text(self, value: Any) -> str:
-        """Return a value as it is shown beside the axis."""
+        """Return the label of a value on the axis, in percent on an axis of shares."""
         return shown_value(value) if not self.percent or not isinstance(value, float) else f"{value:.2%}"
 
     def ticks(self, most: int = 6) -> list[Tick]:
-        """Return at most about `most` marks at round numbers."""
+        """Return at most about `most` ticks at round numbers."""
         marked = self._decades(most) if self.log else []
         values = marked if len(marked) >= 2 else self._rounds(most)
         places = [(self.place(value), value) for value in values]
@@ -79,7 +79,7 @@ class NumberAxis:
 
 @dataclass(frozen=True)
 class ChoiceAxis:
-    """An axis of choices, at equal distances, in the order of the space."""
+    """A plot axis of choices, at equal distances, in the order of the search space."""
 
     choices: tuple[Any, ...]
 
@@ -88,11 +88,11 @@ class ChoiceAxis:
         return (self.choices.index(value) + 0.5) / len(self.choices) if value in self.choices else None
 
     def text(self, value: Any) -> str:
-        """Return a value as it is shown beside the axis."""
+        """Return the label of a choice on the axis."""
         return shown_value(value)
 
     def ticks(self, most: int = 12) -> list[Tick]:
-        """Return a mark for each choice; of more than `most`, for some of them."""
+        """Return a tick for each choice; of more than `most` choices, for some of them."""
         every = -(-len(self.choices) // most)
         count = len(self.choices)
         return [Tick((i + 0.5) / count, shown_value(self.choices[i])) for i in range(0, count, every)]
@@ -102,7 +102,7 @@ Axis = NumberAxis | ChoiceAxis
 
 
 def key_axis(entry: Entry) -> Axis:
-    """Return the axis of a key of the space: logarithmic where the space is."""
+    """Return the plot axis of a key of the search space; logarithmic if the space is so for this key."""
     values = entry.values
     if isinstance(values, Choice):
         return ChoiceAxis(values.values)
@@ -114,7 +114,7 @@ def key_axis(entry: Entry) -> Axis:
 
 
 def score_axis(scores: Sequence[float], objective: str) -> NumberAxis:
-    """Return an axis that all scores fit on; of losses that differ by orders of magnitude a logarithmic one."""
+    """Return a plot axis that all scores fit on; logarithmic for losses that differ by orders of magnitude."""
     found = [one for one in scores if math.isfinite(one)] or [0.0, 1.0]
     low, high = min(found), max(found)
     if objective == "val_accuracy":

@@ -92,12 +92,12 @@ class Snapshot:
 
     @cached_property
     def axes(self) -> dict[str, Axis]:
-        """The axis of each key."""
+        """The plot axis of each key of the search space."""
         return {entry.key: key_axis(entry) for entry in self.entries}
 
     @cached_property
     def score_axis(self) -> NumberAxis:
-        """The axis of the scores."""
+        """The plot axis of the trials' scores: its range, linear or logarithmic scale, and labels in percent or not."""
         return score_axis([one.score or 0.0 for one in self.scored], self.objective)
 
     @cached_property
