@@ -5,8 +5,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from adaptation import pretrain
 
 import cnnrecipes as cr
+from cnnrecipes.cli.result_printing import print_result
 from cnnrecipes.errors import DataError, TrainingError
 from cnnrecipes.transfer.cross_validation import (
     corrected_interval,
@@ -25,6 +27,12 @@ SMALL = {
     "name": "small",
     "data": {"image_size": 32, "batch_size": 8},
     "model": {"name": "mobilenet_v2", "alpha": 0.35},
+}
+OWN = {
+    "extends": "features_photos",
+    "name": "own",
+    "data": {"image_size": 16, "batch_size": 8, "standardize": "train"},
+    "model": {"name": "resnet8"},
 }
 
 
@@ -178,31 +186,39 @@ def weight_file(folder) -> str:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> str:
-    return weight_file(tmp_path_factory.mktemp("weights"))
+def own_weights(tmp_path_factory) -> str:
+    """A small pretrained run, a backbone that is built in a moment."""
+    return str(pretrain(tmp_path_factory.mktemp("pretrained")).folder)
 
 
-@pytest.mark.parametrize("how", ["features", "lora"])
-def test_run_with_few_images_records_and_shows_its_cross_validation(how, weights, tmp_path, capsys):
-    from cnnrecipes.cli.result_printing import print_result
+def assert_recorded_and_shown(run, capsys) -> dict:
 
-    changes = {"model.weights": weights, "transfer.how": how, "train.epochs": 1}
-    run = cr.fit(SMALL, photos(), workdir=tmp_path, progress=False, **changes)
     record = run.metrics["cross_validation"]
     assert (record["folds"], record["repeats"], record["n"]) == (5, 4, 24)
     assert "5 folds, 4 repeats" in repr(run)
     print_result(run)
     assert "cross-validation accuracy" in capsys.readouterr().out
-    if how == "features":
-        assert cr.transfer.cross_validate(SMALL, photos(), progress=False, **{"model.weights": weights}) == record
+    return record
 
 
-@pytest.mark.parametrize(("asked", "images"), [("auto", 24), ("always", 24), ("never", None)])
-def test_cross_validation_of_a_run_can_be_chosen(asked, images, weights):
-    changes = {"model.weights": weights, "transfer.cross_validation": asked}
-    with frozen_features(SMALL, photos(), progress=False, changes=changes) as features:
-        found = to_cross_validate(features)
-    assert images == (found and len(found))
+def test_features_of_few_images_record_and_show_their_cross_validation(own_weights, tmp_path, capsys):
+    run = cr.fit(OWN, photos(), workdir=tmp_path, progress=False, **{"model.weights": own_weights})
+    record = assert_recorded_and_shown(run, capsys)
+    assert cr.transfer.cross_validate(OWN, photos(), progress=False, **{"model.weights": own_weights}) == record
+
+
+def test_lora_of_mobilenet_with_few_images_records_and_shows_its_cross_validation(tmp_path, capsys):
+    changes = {"model.weights": weight_file(tmp_path), "transfer.how": "lora", "train.epochs": 1}
+    run = cr.fit(SMALL, photos(), workdir=tmp_path, progress=False, **changes)
+    assert_recorded_and_shown(run, capsys)
+
+
+def test_cross_validation_of_a_run_can_be_chosen(own_weights):
+    with frozen_features(OWN, photos(), progress=False, changes={"model.weights": own_weights}) as features:
+        for asked, images in (("auto", 24), ("always", 24), ("never", None)):
+            recipe = features.recipe.change(**{"transfer.cross_validation": asked})
+            found = to_cross_validate(features.with_recipe(recipe))
+            assert images == (found and len(found)), asked
 
 
 def test_cross_validation_needs_a_pretrained_backbone():

@@ -231,6 +231,7 @@ def test_unreadable_image_is_named(photos, cache, tmp_path):
 
 
 PROGRAM = """
+    import os
     import sys
     sys.path.insert(0, sys.argv[1])
     import importlib.util
@@ -238,36 +239,66 @@ PROGRAM = """
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     from cnnrecipes.runs import checkpoint
-    pipeline = module.opened(sys.argv[3])
-    model = module.backbone(pipeline)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(checkpoint.digest([module.features(model, pipeline, "train")]), flush=True)
+    for line in sys.stdin:
+        photos, os.environ["CNNRECIPES_CACHE"] = line.split()
+        pipeline = module.opened(photos)
+        model = module.backbone(pipeline)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print(checkpoint.digest([module.features(model, pipeline, "train")]), flush=True)
 """
 
 
-def other_process(photos: Path) -> subprocess.Popen:
-    """A process that computes the features of the training photos after a line of input."""
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(Path(__file__).parents[1]), __file__, str(photos)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, **pipes)
+class OtherProcess:
+    """A process that computes the features of the training photos of a folder, after it is told to begin."""
+
+    def __init__(self):
+        command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(Path(__file__).parents[1]), __file__]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, **pipes)
+
+    def tell(self, *words) -> None:
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        return self.process.stdout.readline().strip()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
 
 
-def begin(process: subprocess.Popen) -> None:
-    process.stdin.write("\n")
-    process.stdin.flush()
+@pytest.fixture(scope="module")
+def two_processes() -> Iterator[list[OtherProcess]]:
+    processes = [OtherProcess() for _ in range(2)]
+    yield processes
+    for each in processes:
+        each.kill()
 
 
-def test_process_killed_while_computing_leaves_nothing_in_the_way(cache, tmp_path):
-    many = write_photos(tmp_path / "many", train=2000)
-    process = other_process(many)
-    assert process.stdout.readline() == "ready\n"
-    begin(process)
+def test_two_processes_at_once_share_one_computation(two_processes, photos, cache):
+    for each in two_processes:
+        each.tell(photos, cache.parent)
+    assert [each.hear() for each in two_processes] == ["ready"] * 2
+    for each in two_processes:
+        each.tell()
+    one, other = (each.hear() for each in two_processes)
+    assert one == other != ""
+    assert len(cached(cache)) == 1
+    assert not list(leftovers(cache))
+
+
+def test_process_killed_while_computing_leaves_nothing_in_the_way(two_processes, cache, tmp_path):
+    many = write_photos(tmp_path / "many", train=1000)
+    process = two_processes[0]
+    process.tell(many, cache.parent)
+    assert process.hear() == "ready"
+    process.tell()
     deadline = time.monotonic() + 60
     while not list(leftovers(cache)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
     assert len(list(leftovers(cache))) == 1
     assert not cached(cache)
     pipeline = opened(str(many))
@@ -277,17 +308,6 @@ def test_process_killed_while_computing_leaves_nothing_in_the_way(cache, tmp_pat
     assert len(other) == 8
     np.testing.assert_allclose(features(model, pipeline, "train"), expected(model, pipeline), atol=1e-5)
     assert len(cached(cache)) == 2
-
-
-def test_two_processes_at_once_share_one_computation(photos, cache):
-    processes = [other_process(photos) for _ in range(2)]
-    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
-    for process in processes:
-        begin(process)
-    one, other = (process.communicate(timeout=120)[0] for process in processes)
-    assert one == other != ""
-    assert len(cached(cache)) == 1
-    assert not list(leftovers(cache))
 
 
 def test_waiting_process_takes_what_the_other_has_computed(photos, cache):
