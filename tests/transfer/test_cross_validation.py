@@ -192,7 +192,6 @@ def own_weights(tmp_path_factory) -> str:
 
 
 def assert_recorded_and_shown(run, capsys) -> dict:
-
     record = run.metrics["cross_validation"]
     assert (record["folds"], record["repeats"], record["n"]) == (5, 4, 24)
     assert "5 folds, 4 repeats" in repr(run)
