@@ -343,7 +343,7 @@ class Transfer(Section):
     )
     rank: int = Field(default=8, ge=1, description="rank of the updates of lora")
     update_rate: float = Field(
-        default=1.0, gt=0, description="learning rate of low-rank updates as a multiple of optimizer.learning_rate"
+        default=5.0, gt=0, description="learning rate of low-rank updates as a multiple of optimizer.learning_rate"
     )
     cross_validation: Literal["auto", "always", "never"] = Field(
         default="auto",
