@@ -9,9 +9,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from adaptation import pretrain
 
 import cnnrecipes as cr
 from cnnrecipes.models import Backbone
+from cnnrecipes.models.pretrained.weights import set_backbone_weights
+from cnnrecipes.recipe import schema
 
 SIZE = 32
 SPEC = {"alpha": 0.35, "input_shape": (SIZE, SIZE, 3), "classes": 3}
@@ -25,9 +29,8 @@ def stock(top: bool = False, alpha: float = 0.35, classes: int = 5) -> keras.Mod
     )
 
 
-def write(kind: str, folder) -> str:
-    """A file of Keras' model with or without its own head, in one of Keras' formats."""
-    model = stock(top="top" in kind)
+def write(model: keras.Model, kind: str, folder) -> str:
+    """A file of Keras' model in one of Keras' formats."""
     path = folder / {"weights": "m.weights.h5", "legacy": "m.h5", "keras": "m.keras"}[kind.split("_")[0]]
     if kind.startswith("weights"):
         model.save_weights(path)
@@ -36,15 +39,35 @@ def write(kind: str, folder) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def stocks() -> dict[bool, keras.Model]:
+    """Keras' model without its own head, and with it; read-only."""
+    return {top: stock(top) for top in (False, True)}
+
+
+@pytest.fixture(scope="module")
+def load():
+    """`cr.build(..., weights=path)` of one model, built once: a function from the path to the model."""
+    model = cr.build("mobilenet_v2", **SPEC)
+
+    def load(path) -> keras.Model:
+        for weight in model.weights:
+            weight.assign(tf.zeros_like(weight.value))  # not those of the file before
+        set_backbone_weights(model, schema.Model(name="mobilenet_v2", alpha=SPEC["alpha"], weights=str(path)))
+        return model
+
+    return load
+
+
 def kernels(model: keras.Model) -> list[np.ndarray]:
     return [weight.numpy() for weight in Backbone.of(model).model.weights]
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("kind", ["weights", "weights_top", "legacy", "legacy_top", "keras", "keras_top"])
-def test_backbone_gets_the_weights_of_each_format(kind, tmp_path):
-    model = cr.build("mobilenet_v2", weights=write(kind, tmp_path), **SPEC)
-    expected = stock(top="top" in kind).get_weights()
+def test_backbone_gets_the_weights_of_each_format(kind, stocks, load, tmp_path):
+    model = load(write(stocks["top" in kind], kind, tmp_path))
+    expected = stocks["top" in kind].get_weights()
     for mine, theirs in zip(kernels(model), expected, strict=False):
         np.testing.assert_array_equal(mine, theirs)
 
@@ -75,8 +98,7 @@ def test_artifact_gives_its_backbone_and_its_head_if_the_classes_are_as_many(tmp
 
 
 def test_run_of_an_own_architecture_is_a_backbone(tmp_path):
-    options = {"train.epochs": 1, "model.name": "resnet8", "optimizer.warmup": "0 epochs"}
-    run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **options)
+    run = pretrain(tmp_path)
     shape = run.artifact.input_shape
     model = cr.build("resnet8", weights=str(run.folder), input_shape=shape, classes=7)
     for mine, theirs in zip(kernels(model)[3:], kernels(run.model)[-len(kernels(model)) + 3 :], strict=True):
@@ -85,10 +107,10 @@ def test_run_of_an_own_architecture_is_a_backbone(tmp_path):
         cr.build("resnet14", weights=str(run.folder), input_shape=shape, classes=7)
 
 
-def test_unfinished_run_is_named_with_the_command_to_finish_it(tmp_path):
+def test_unfinished_run_is_named_with_the_command_to_finish_it(load, tmp_path):
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(cr.ModelError, match=r"an unfinished run: finish it with `cnnrecipes resume"):
-        cr.build("mobilenet_v2", weights=str(tmp_path), **SPEC)
+        load(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -135,30 +157,30 @@ def test_weights_of_another_variant_are_recognized(tmp_path):
         (b"\x89HDF\r\n\x1a\n and nothing", r"is damaged or incomplete \(.*download it again"),
     ],
 )
-def test_files_without_weights_are_named(content, words, tmp_path):
+def test_files_without_weights_are_named(content, words, load, tmp_path):
     path = tmp_path / "some.weights.h5"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(cr.ModelError, match=words):
-        cr.build("mobilenet_v2", weights=str(path), **SPEC)
+        load(path)
 
 
-def test_damaged_weight_files_are_named(tmp_path):
+def test_damaged_weight_files_are_named(stocks, load, tmp_path):
     path = tmp_path / "some.weights.h5"
-    stock().save_weights(path)
+    stocks[False].save_weights(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(cr.ModelError, match="damaged or incomplete.*truncated file"):
-        cr.build("mobilenet_v2", weights=str(path), **SPEC)
+        load(path)
     path.write_bytes(whole)
     with h5py.File(path, "r+") as file:
         file["layers/conv2d/vars/0"][0] = np.nan
     with pytest.raises(cr.ModelError, match="not finite in Conv1"):
-        cr.build("mobilenet_v2", weights=str(path), **SPEC)
+        load(path)
     with h5py.File(path, "w") as file:
         file["something"] = 1
     with pytest.raises(cr.ModelError, match="without weights of a Keras model"):
-        cr.build("mobilenet_v2", weights=str(path), **SPEC)
+        load(path)
 
 
 def test_efficientnet_refuses_another_normalization_than_imagenets(tmp_path):
