@@ -17,12 +17,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if (SHARED / "tfds").is_dir():
     os.environ.setdefault("TFDS_DATA_DIR", str(SHARED / "tfds"))
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Each parallel worker computes with one thread; the processes that tests start have the default.
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory) -> Path:
