@@ -18,7 +18,7 @@ _SHARED = ("data", "code", _EARLIER)  # the same in all evaluations of a folder,
 
 @dataclass(frozen=True)
 class Question:
-    """What an evaluation asks; the same question again replaces its record.
+    """Settings of an evaluation; another evaluation with equal settings replaces its record.
 
     Attributes:
         labels: of the variants.

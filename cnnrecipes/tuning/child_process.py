@@ -26,7 +26,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit status, negative for a signal, and the last line of its output."""
+    """Exit status of a process, negative for a signal, and the last line of its output."""
 
     status: int
     last: str

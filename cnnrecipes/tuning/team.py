@@ -119,7 +119,7 @@ class Team:
         self.readers[-1].start()
 
     def _note_death(self, index: int, number: int) -> None:
-        """Report a killed worker; a trial whose workers are killed again and again has failed."""
+        """Report a killed worker; mark a trial as failed whose workers were killed `_DEATHS` times."""
         cause = signal.Signals(number).name
         trial = next((one for one, worker in self.chief.running.items() if worker == _name(index)), None)
         if trial is None:
