@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from cnnrecipes.runs.evaluation import wilson
+from cnnrecipes.runs.intervals import wilson
 
 ALPHA = 0.05
 POWER = 0.8  # of the smallest difference that would be seen

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes.errors import counted
-from cnnrecipes.runs.evaluation import wilson
+from cnnrecipes.runs.intervals import wilson
 
 _AXES = {"--rates": "learning rates", "--decays": "weight decays"}
 

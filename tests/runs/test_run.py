@@ -23,7 +23,7 @@ from cnnrecipes.layers import with_fast_norms
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import tomllib
-from cnnrecipes.runs.evaluation import wilson
+from cnnrecipes.runs.intervals import wilson
 from cnnrecipes.runs.trained_model import softmax
 
 
@@ -162,7 +162,7 @@ def test_run_folder_is_complete(digits_run):
     names = {path.name for path in digits_run.folder.iterdir()}
     assert names - {".lock"} == {  # some versions of filelock leave it
         "recipe.toml", "environment.json", "history.csv", "metrics.json", "model.json", "model.keras", "checkpoints",
-        "tensorboard",
+        "tensorboard", "predictions.parquet", "README.md",
     }  # fmt: skip
     opened = cr.load(digits_run.folder)
     assert opened.recipe == digits_run.recipe

@@ -92,7 +92,7 @@ def test_interval_has_a_width_if_no_fold_has_an_error():
 
 
 def test_wilson_share_agrees_with_scipy():
-    from cnnrecipes.runs.evaluation import wilson
+    from cnnrecipes.runs.intervals import wilson
 
     assert wilson_share(0.3, 20) == pytest.approx(tuple(wilson(6, 20)))
 

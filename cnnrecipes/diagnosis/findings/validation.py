@@ -11,7 +11,7 @@ from cnnrecipes.diagnosis.evidence import Evidence
 from cnnrecipes.diagnosis.finding import Finding, finds
 from cnnrecipes.diagnosis.history import History, last_epochs
 from cnnrecipes.diagnosis.measures import percent, validation_accuracy
-from cnnrecipes.runs.evaluation import wilson
+from cnnrecipes.runs.intervals import wilson
 
 _EPOCHS = 6  # from which noise is judged
 _LEAST = 3  # epochs whose differences tell noise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnrecipes.errors import counted
-from cnnrecipes.runs.evaluation import wilson
+from cnnrecipes.runs.intervals import wilson
 from cnnrecipes.tuning.display.axes import shown_value
 from cnnrecipes.tuning.display.snapshot import Snapshot
 from cnnrecipes.tuning.display.svg import escaped
