@@ -108,7 +108,6 @@ def test_files_and_displays(continued, tmp_path):
     assert (continued.folder / "comparison.png").stat().st_size > 5000
     assert len(pd.read_csv(continued.folder / "runs.csv")) == 4
     assert pd.read_csv(continued.folder / "table.csv")["variant"].tolist() == ["norm=batch", "norm=group"]
-    pytest.importorskip("pyarrow")
     continued.write_table(tmp_path / "table.parquet")
     assert pd.read_parquet(tmp_path / "table.parquet")["seeds"].tolist() == [2, 2]
     assert "norm=group" in repr(continued)

@@ -65,6 +65,8 @@ def test_resume_after_a_kill_is_bit_exact(finished, stopped):
     assert differences(finished, run) == []
     assert run.metrics == finished.metrics
     assert run.predict(IMAGES[0]).probabilities == finished.predict(IMAGES[0]).probabilities
+    for split, kept in finished.kept_predictions().items():
+        np.testing.assert_array_equal(run.predictions(split).probabilities, kept.probabilities)
 
 
 def test_resume_falls_back_to_the_previous_checkpoint_if_damaged(finished, stopped, capsys):

@@ -10,7 +10,7 @@ import typer
 
 import cnnrecipes
 from cnnrecipes._support.console import import_tensorflow, printable
-from cnnrecipes.cli import completion, result_printing
+from cnnrecipes.cli import completion, evaluation_tables, result_printing
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import AverageOption, JsonOption, TTAOption
 from cnnrecipes.cli.output import print_json
@@ -37,13 +37,19 @@ def evaluate(
     average: AverageOption = "probabilities",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure accuracy and cross entropy of a run's model on a split.
+    """Measure a run's model on a split: accuracy with its interval, calibration, precision and recall by class.
+
+    With --tta everything is measured with the views and without. --json adds all classes and the reliability diagram.
 
     Example: `cnnrecipes evaluate RUN --tta flip_lr --tta "shift(2)"`
     """
     import_tensorflow()
-    metrics = cnnrecipes.Run.open(run).evaluate(data=data, split=split, tta=tta or None, average=average)
-    print_json(metrics) if as_json else result_printing.print_evaluation(metrics)
+    found = cnnrecipes.Run.open(run).evaluate(data=data, split=split, tta=tta or None, average=average)
+    if as_json:
+        print_json(evaluation_tables.document(found))
+        return
+    result_printing.print_evaluation(found)
+    evaluation_tables.print_tables(found)
 
 
 @command("predict", group=GROUP)

@@ -20,7 +20,7 @@ def search_page(
     folder: Annotated[Path, typer.Argument(help="Folder of a search by `cnnrecipes tune`; it may be running.")],
     table: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Also write the trials to this file: .parquet, which needs pyarrow, or .csv."),
+        typer.Option(help="Also write the trials to this file: .parquet or .csv."),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: JsonOption = False,

@@ -126,7 +126,7 @@ class Comparison:
         """Write the table as .csv or .parquet.
 
         Raises:
-            RunError: another suffix, or Parquet without pyarrow.
+            RunError: another suffix.
             WriteError: the path cannot be written.
         """
         write_table(self.table, path)
@@ -217,10 +217,7 @@ class Comparison:
 def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
     """Write a table atomically as .csv or .parquet. Raises RunError and WriteError."""
     path = table_path(path)
-    try:
-        write_whole(path, lambda beside: _WRITERS[path.suffix.lower()](table, beside))
-    except ImportError:
-        raise RunError(f"{str(path)!r} needs pyarrow; `pip install pyarrow`, or give a .csv path") from None
+    write_whole(path, lambda beside: _WRITERS[path.suffix.lower()](table, beside))
 
 
 def table_path(path: str | os.PathLike) -> Path:

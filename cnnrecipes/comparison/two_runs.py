@@ -14,7 +14,7 @@ from cnnrecipes.comparison.paired import ALPHA, Discordance
 from cnnrecipes.data.sources.random_access_dataset import quoted
 from cnnrecipes.errors import RunError
 from cnnrecipes.recipe.schema import SPLIT_KEYS
-from cnnrecipes.runs.evaluation import Answers
+from cnnrecipes.runs.predictions import Predictions
 from cnnrecipes.runs.run import Run
 
 
@@ -131,7 +131,7 @@ def compare_runs(
     )
 
 
-def _require_same_images(runs: tuple[Run, Run], answers: tuple[Answers, Answers]) -> None:
+def _require_same_images(runs: tuple[Run, Run], answers: tuple[Predictions, Predictions]) -> None:
     """Raise RunError unless both runs predicted the same images in the same order."""
     one, other = answers
     if one.split == other.split and one.images == other.images:

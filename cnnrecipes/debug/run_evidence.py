@@ -15,6 +15,7 @@ from cnnrecipes.data.train_subset import with_train_images
 from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.debug.split_predictions import (
     has_batch_statistics,
+    kept_counts,
     predictions,
     reestimate_batch_norm,
     spread_part,
@@ -23,7 +24,7 @@ from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord, NonFiniteLoss
 from cnnrecipes.diagnosis.history import History
 from cnnrecipes.diagnosis.watch_summary import layer_records
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError, counted
-from cnnrecipes.runs import checkpoint, unfinished_run_model, watch_records
+from cnnrecipes.runs import checkpoint, kept_predictions, unfinished_run_model, watch_records
 from cnnrecipes.runs.records import FAILURE, QUARANTINE, read_failure, read_quarantine
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.trained_model import Artifact
@@ -124,8 +125,10 @@ def _with_predictions(
     }
     if "validation" in source.splits:
         validation = spread_part(source.split("validation"), images)
-        say(f"predicting {len(validation):,} validation images")
-        found["validation"] = predictions(artifact, validation)
+        kept = kept_predictions.of_split(run.kept_predictions(), source.split("validation"))
+        if kept is None:
+            say(f"predicting {len(validation):,} validation images")
+        found["validation"] = predictions(artifact, validation) if kept is None else kept_counts(kept, images)
         found["validation_images"] = len(source.split("validation"))
         if _may_be_stale(evidence, artifact, found["validation"].accuracy):
             say("re-estimating the batch norm statistics on a copy of the model")

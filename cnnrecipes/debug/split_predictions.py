@@ -15,6 +15,7 @@ from cnnrecipes.data import batching
 from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.diagnosis.evidence import Predictions
 from cnnrecipes.errors import DataError
+from cnnrecipes.runs.predictions import Predictions as SplitPredictions
 from cnnrecipes.runs.trained_model import Artifact
 
 _BATCH = 64  # images per batch of the re-estimation: enough for the variance of a channel
@@ -25,11 +26,9 @@ def spread_part(split: Split, most: int) -> Split:
 
     Raises DataError if `most` is below 1.
     """
-    if most < 1:
-        raise DataError(f"images = {most} leaves no image to measure; give at least 1")
-    if len(split) <= most:
+    chosen = _spread(len(split), most)
+    if len(chosen) == len(split):
         return split
-    chosen = np.linspace(0, len(split) - 1, most).round().astype(int)
     groups = None if split.groups is None else split.groups[chosen]
     return replace(
         split,
@@ -55,6 +54,24 @@ def predictions(artifact: Artifact, split: Split) -> Predictions:
         loss -= float(log_softmax(logits, axis=-1)[np.arange(len(truth)), truth].sum())
     mean = loss / max(int(images.sum()), 1)
     return Predictions(_counts(images), _counts(predicted), _counts(correct), mean)
+
+
+def kept_counts(kept: SplitPredictions, most: int) -> Predictions:
+    """Return the counts that `predictions` gives for `spread_part` of a split, from the kept predictions of the split.
+
+    Raises DataError if `most` is below 1.
+    """
+    part, classes = kept.part(_spread(len(kept), most)), len(kept.class_names)
+    labels = (part.truth, part.predicted, part.truth[part.right])
+    images, predicted, correct = (_counts(np.bincount(one, minlength=classes)) for one in labels)
+    return Predictions(images, predicted, correct, float(part.losses.mean()))
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """Return at most `most` evenly spaced indices below `n`. Raises DataError if `most` is below 1."""
+    if most < 1:
+        raise DataError(f"images = {most} leaves no image to measure; give at least 1")
+    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(int)
 
 
 def has_batch_statistics(model: keras.Model) -> bool:

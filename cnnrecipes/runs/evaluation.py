@@ -1,31 +1,59 @@
-"""Evaluation of a model on a split: accuracy with a confidence interval, cross entropy, number of examples."""
+"""Evaluation of a model on a split: one forward pass over its images, its predictions and their metrics."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from scipy.special import log_softmax
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.audit.file_info import inspect_files
+from cnnrecipes.data.image_names import image_names
 from cnnrecipes.data.images.decode import decode, reason
 from cnnrecipes.data.images.image_store import ArrayImages
-from cnnrecipes.data.sources.random_access_dataset import Split
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.errors import DataError
-from cnnrecipes.runs.trained_model import Artifact
+from cnnrecipes.runs.calibration import fit_temperature
+from cnnrecipes.runs.classification_metrics import basic, classification_metrics, per_class
+from cnnrecipes.runs.predictions import Predictions
+from cnnrecipes.runs.trained_model import Artifact, softmax
 from cnnrecipes.runs.tta import scorer as tta_scorer
 
 
+class Evaluation(dict[str, Any]):
+    """The metrics of a split, a dictionary of plain numbers, with the predictions that they were computed from.
+
+    Attributes:
+        predictions: truth and probabilities of every image; with test-time augmentation those over all views.
+    """
+
+    def __init__(self, metrics: Mapping[str, Any], predictions: Predictions):
+        super().__init__(metrics)
+        self.predictions = predictions
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """Precision, recall and F1 by class, with intervals; see `per_class`."""
+        return per_class(self.predictions)
+
+
 def evaluate(
-    artifact: Artifact, split: Split, tta: str | Sequence[str] | None = None, average: str = "probabilities"
-) -> dict[str, Any]:
-    """Return accuracy with its 95% confidence interval, cross entropy, and n, over every example of a split once.
+    artifact: Artifact,
+    split: Split,
+    tta: str | Sequence[str] | None = None,
+    average: str = "probabilities",
+    *,
+    temperature: float | Literal["fit"] | None = None,
+    source: Source | None = None,
+) -> Evaluation:
+    """Return the metrics of a model over every example of a split once; `classification_metrics` lists them.
 
     Images of another size are resized to the model's, as in `predict`.
 
@@ -33,10 +61,12 @@ def evaluate(
         tta: the views to average over, for example "flip_lr" or ["ten_crop(short_side=256)"]; None: no test-time
             augmentation.
         average: the quantity that is averaged over the views, "probabilities" or "logits".
+        temperature: for the calibration: as fitted on another split, or "fit": fitted on this one; None: neither.
+        source: the data set of the split, for the names of its images.
 
     Returns:
-        {"split", "accuracy", "accuracy_95": [low, high], "cross_entropy", "n"}; accuracies 0..1, cross entropy in nats.
-        With views also {"tta", "average", "plain"}, where "plain" has the metrics without views.
+        {"split", "accuracy", "accuracy_95": [low, high], "cross_entropy", "n", ...}; accuracies 0..1, cross entropy in
+        nats. With views also {"tta", "average", "plain"}, where "plain" has the metrics without views.
 
     Raises:
         DataError: unreadable images, or images with another number of channels than the model's.
@@ -45,53 +75,66 @@ def evaluate(
     """
     _check_channels(artifact, split)
     scorer = tta_scorer(artifact, tta, average)
-    correct, loss, n = 0, 0.0, 0
-    for logits, truth in _batches(artifact, split):
-        correct += int((logits.argmax(axis=1) == truth).sum())
-        loss -= log_softmax(logits, axis=-1)[np.arange(len(truth)), truth].sum()
-        n += len(truth)
-    plain = summarized(split, correct, loss, n)
+    found, loss = _forward_pass(artifact, split, source)
+    temperature = fit_temperature(found) if temperature == "fit" else temperature
+    plain = _evaluation(found, loss, temperature)
     if scorer is None:
         return plain
     scores = np.stack(list(scorer.scores(_originals(split, artifact.input_shape[-1]))))
-    correct = int((scores.argmax(axis=1) == split.labels).sum())
-    loss = -scores[np.arange(n), split.labels].sum()
+    loss = -scores[np.arange(len(scores)), split.labels].sum()
+    averaged = _evaluation(replace(found, probabilities=_probabilities(scores)), loss, None)
     views = [tta] if isinstance(tta, str) else list(tta or ())
-    return {**summarized(split, correct, loss, n), "tta": views, "average": average, "plain": plain}
+    averaged.update({"tta": views, "average": average, "plain": dict(plain)})
+    return averaged
 
 
-@dataclass(frozen=True)
-class Answers:
-    """The predictions of a model on every image of a split.
-
-    Attributes:
-        split: name of the split.
-        predicted: class number of each image, (N,).
-        truth: its label, (N,).
-        images: digest of the images and labels in order, equal only for the same images.
-    """
-
-    split: str
-    predicted: np.ndarray
-    truth: np.ndarray
-    images: str
-
-    @property
-    def right(self) -> np.ndarray:
-        """(N,) bool, True where the prediction is the label."""
-        return self.predicted == self.truth
-
-
-def answers(artifact: Artifact, split: Split) -> Answers:
+def predict_split(artifact: Artifact, split: Split, source: Source | None = None) -> Predictions:
     """Return the predictions of a model on every image of a split, by the logits from which `evaluate` counts.
 
     Raises:
         DataError: unreadable images, or images with another number of channels than the model's.
     """
     _check_channels(artifact, split)
-    found = [(logits.argmax(axis=1), truth) for logits, truth in _batches(artifact, split)]
-    predicted, truth = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Answers(split.name, predicted, truth, images_digest(split))
+    return _forward_pass(artifact, split, source)[0]
+
+
+def _forward_pass(artifact: Artifact, split: Split, source: Source | None) -> tuple[Predictions, float]:
+    """Return the predictions on a split, and the sum of the losses of their logits, in nats."""
+    loss, parts, labels = 0.0, [], []
+    for logits, truth in _batches(artifact, split):
+        loss -= log_softmax(logits, axis=-1)[np.arange(len(truth)), truth].sum()
+        parts.append(_probabilities(logits))
+        labels.append(truth)
+    predictions = Predictions(
+        split.name,
+        artifact.class_names,
+        image_names(split, source),
+        split.positions,
+        np.concatenate(labels),
+        np.concatenate(parts),
+        None if split.groups is None else tuple(map(str, split.groups.tolist())),
+        images_digest(split),
+    )
+    return predictions, loss
+
+
+def _evaluation(predictions: Predictions, loss: float, temperature: float | None) -> Evaluation:
+    """Return the metrics of predictions; their cross entropy from the exact losses of the logits."""
+    metrics = classification_metrics(predictions, temperature)
+    return Evaluation({**metrics, "cross_entropy": float(loss / len(predictions))}, predictions)
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits (N, classes), float32, whose largest one is that of the largest logit.
+
+    Two logits that differ in their last bit can have the same probability in float32; the larger one is then raised by
+    one bit, so that counts from kept probabilities are those from the logits.
+    """
+    found, best = softmax(logits), logits.argmax(axis=1)
+    tied = found.argmax(axis=1) != best
+    if tied.any():
+        found[tied, best[tied]] = np.nextafter(found[tied].max(axis=1), np.float32(2))
+    return found
 
 
 def images_digest(split: Split) -> str:
@@ -140,25 +183,4 @@ def _originals(split: Split, channels: int) -> Iterator[np.ndarray]:
 
 def summarized(split: Split, correct: int, loss: float, n: int) -> dict[str, Any]:
     """Return the metrics of a split from the number of correct predictions and the sum of the losses, in nats."""
-    return {
-        "split": split.name,
-        "accuracy": correct / n,
-        "accuracy_95": [float(bound) for bound in wilson(correct, n)],
-        "cross_entropy": float(loss / n),
-        "n": n,
-    }
-
-
-def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval (low, high) of a proportion (Wilson 1927).
-
-    Unlike the normal approximation it stays within 0..1.
-
-    Args:
-        successes: number of successes among `n`.
-        n: number of trials.
-        level: of the interval.
-    """
-    from scipy.stats import binomtest  # imported here: it takes half a second, and prediction does not need it
-
-    return binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
+    return basic(split.name, correct, loss, n)

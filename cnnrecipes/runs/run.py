@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -22,18 +22,20 @@ from cnnrecipes.data.unreadable_files import open_readable, open_readable_for_ev
 from cnnrecipes.errors import CNNRecipesWarning, RunError
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.toml import read_toml
-from cnnrecipes.runs import display, records, unfinished_run_model, watch_records
+from cnnrecipes.runs import display, kept_predictions, records, unfinished_run_model, watch_records
 from cnnrecipes.runs.environment import environment
-from cnnrecipes.runs.evaluation import Answers, answers, evaluate
+from cnnrecipes.runs.evaluation import Evaluation, evaluate, predict_split
 from cnnrecipes.runs.new_folder import check_place, first_free, named
+from cnnrecipes.runs.predictions import Predictions
 from cnnrecipes.runs.trained_model import Artifact, Prediction
 
 
 class Run:
     """The folder of one training: `recipe`, `history`, `metrics`, `predict`, `evaluate`.
 
-    The folder holds recipe.toml, environment.json, history.csv, metrics.json, checkpoints/, tensorboard/ and the
-    artifact model.keras; failure.json if the loss became NaN. Files are read lazily.
+    The folder holds recipe.toml, environment.json, history.csv, metrics.json, predictions.parquet, checkpoints/,
+    tensorboard/, the artifact model.keras and its model card README.md; failure.json if the loss became NaN. Files are
+    read lazily.
     """
 
     def __init__(self, folder: str | Path):
@@ -203,8 +205,8 @@ class Run:
         split: str | None = None,
         tta: str | Sequence[str] | None = None,
         average: str = "probabilities",
-    ) -> dict[str, Any]:
-        """Return accuracy with its interval, cross entropy and n on a split of the recipe's data, or on `data`.
+    ) -> Evaluation:
+        """Measure the model on a split of the recipe's data, or on `data`.
 
         Args:
             data: as in `fit`, or a single split, for example `{"test": (images, labels)}`; None: the data of the run.
@@ -218,8 +220,10 @@ class Run:
             average: the quantity that is averaged over the views, "probabilities" or "logits".
 
         Returns:
-            see `runs.evaluation.evaluate`; with unreadable files in the split also "left_out", their number, and a
-            warning that names the first. Files that were left out before the split was taken are not counted.
+            a dictionary: accuracy with its interval, cross entropy, n, and the others of
+            `runs.classification_metrics`, with `.predictions` and, by class, `.classes`; with unreadable files in the
+            split also "left_out", their number, and a warning that names the first. Files that were left out before
+            the split was taken are not counted. A finished run that has no predictions.parquet keeps the predictions.
 
         Raises:
             DataError: unreadable data, images that do not fit the model, a class that the run does not have, or no
@@ -228,12 +232,32 @@ class Run:
         artifact = self.artifact
         with self._source(data, split, artifact.class_names) as source:
             measured = source.split(split or final_split(source))
-            metrics = evaluate(artifact, measured, tta, average)
+            temperature = self._temperature(measured.name)
+            metrics = evaluate(artifact, measured, tta, average, temperature=temperature, source=source)
+        if data is None and not tta and self.finished:
+            kept_predictions.keep(self.folder, metrics.predictions)
         warn_unreadable(measured.left_out, len(measured))
-        return {**metrics, "left_out": len(measured.left_out)} if measured.left_out else metrics
+        if measured.left_out:
+            metrics["left_out"] = len(measured.left_out)
+        return metrics
 
-    def answers(self, data: Any = None, split: str | None = None) -> Answers:
-        """Return the prediction for every image of a split, with which two runs are compared; see `evaluate`.
+    def predictions(self, split: str = "validation") -> Predictions:
+        """Return truth and probabilities of every image of a split, kept at the end of the training.
+
+        Args:
+            split: "validation" or "test". A recipe that is chosen by looking at its test mistakes needs other test
+                images for its accuracy, so they are given only if asked for.
+
+        Raises:
+            RunError: there are none of this split, since the run is unfinished, of an earlier version, or a trial of a
+                search: `evaluate` makes them; or predictions.parquet is damaged.
+        """
+        return kept_predictions.require(self.folder, split)
+
+    def answers(self, data: Any = None, split: str | None = None) -> Predictions:
+        """Return the predictions for every image of a split, with which two runs are compared; see `evaluate`.
+
+        Kept predictions of the same images are read, otherwise the model predicts them.
 
         Args:
             data: as for `evaluate`.
@@ -243,9 +267,24 @@ class Run:
         Raises:
             DataError: as `evaluate`.
         """
-        artifact = self.artifact
-        with self._source(data, split, artifact.class_names) as source:
-            return answers(artifact, source.split(split or (UNSPLIT if UNSPLIT in source.splits else "validation")))
+        kept = self.kept_predictions()
+        names = next(iter(kept.values())).class_names if kept else self.class_names
+        with self._source(data, split, names) as source:
+            chosen = source.split(split or (UNSPLIT if UNSPLIT in source.splits else "validation"))
+            found = kept_predictions.of_split(kept, chosen)
+            return predict_split(self.artifact, chosen, source) if found is None else found
+
+    def kept_predictions(self) -> dict[str, Predictions]:
+        """Return split -> predictions of predictions.parquet; {} without it, and with a warning if it is damaged."""
+        return kept_predictions.all_kept(self.folder) if self.finished else {}
+
+    def _temperature(self, split: str) -> float | Literal["fit"] | None:
+        """Return the temperature fitted at the end of the training; "fit" for a validation split without one."""
+        with contextlib.suppress(RunError):
+            validation = self.metrics.get("validation") or {}
+            if (recorded := validation.get("temperature")) is not None:
+                return recorded
+        return "fit" if split == "validation" else None
 
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
         """Return the data to evaluate on: `data` if it is given, otherwise the recipe's data with its splits."""

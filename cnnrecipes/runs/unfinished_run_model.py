@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,23 @@ FILE = MODEL_FILE
 
 
 def description(
-    shape: Sequence[int], class_names: Sequence[str], statistics: Statistics, part: TrainedPart | None = None
+    shape: Sequence[int],
+    class_names: Sequence[str],
+    statistics: Statistics,
+    part: TrainedPart | None = None,
+    images: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return the dict to be written to `model.json`.
 
-    It has the input shape (H, W, C), class names, standardization statistics, and the paths of the trained weights if
-    they are not those of the whole model.
+    It has the input shape (H, W, C), class names, standardization statistics, the paths of the trained weights if
+    they are not those of the whole model, and the number of images of each split.
     """
     return {
         **({"trained_part": part.record()} if part else {}),
         "input_shape": list(shape),
         "class_names": list(class_names),
         "statistics": dataclasses.asdict(statistics),
+        **({"images": dict(images)} if images else {}),
     }
 
 

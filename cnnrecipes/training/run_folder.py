@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnrecipes.errors import Interrupted, RunError
 from cnnrecipes.runs import checkpoint, unfinished_run_model
-from cnnrecipes.runs.evaluation import evaluate
+from cnnrecipes.runs.evaluation import Evaluation, evaluate
 from cnnrecipes.runs.extension import copy_start
+from cnnrecipes.runs.model_card import write_model_card
+from cnnrecipes.runs.predictions import FILE as PREDICTIONS
+from cnnrecipes.runs.predictions import write_predictions
 from cnnrecipes.runs.records import PARAMETERS, QUARANTINE, TRAINABLE
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.trained_model import Artifact
@@ -63,12 +66,13 @@ def finish(
     run: Run,
     job: TrainJob,
     outcome: Outcome,
-    measured: Callable[[Artifact, TrainJob, Outcome], dict[str, Any]] | None = None,
+    measured: Callable[[Artifact, TrainJob, Outcome], Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write the artifact and the metrics; the test split is evaluated only here.
+    """Write the artifact, the predictions, the model card and the metrics; the test split is evaluated only here.
 
     Args:
-        measured: returns the metrics by split; None: those of the validation and the test split.
+        measured: returns the metrics by split, of which an `Evaluation` has predictions to keep; None: those of the
+            validation and the test split.
 
     Raises:
         RunError: the workers have different weights.
@@ -84,19 +88,34 @@ def finish(
         try:
             artifact = job.artifact(outcome.weights)
             artifact.save(run.folder / "model.keras")
-            metrics = (measured or _evaluated)(artifact, job, outcome) | job.plan.more_metrics()
+            evaluated = (measured or _evaluated)(artifact, job, outcome)
+            metrics = {**evaluated, **job.plan.more_metrics()}
         except KeyboardInterrupt:
             raise Interrupted("the training is over, and was stopped during its evaluation") from None
         about: dict[str, Any] = {"epoch": outcome.epoch, "weights": checkpoint.digest(outcome.weights)}
         about |= {PARAMETERS: job.parameters, TRAINABLE: job.trainable_parameters}
-        run.write("metrics.json", json.dumps({**about, **metrics}, indent=2))
+        _write_end(run, {**about, **metrics}, evaluated)
     devices.broadcast("")  # wait for the chief
 
 
-def _evaluated(artifact: Artifact, job: TrainJob, outcome: Outcome) -> dict[str, Any]:
-    source = job.pipeline.source
-    splits = [split for split in ("validation", "test") if split in source.splits]
-    return {split: evaluate(artifact, source.split(split)) for split in splits}
+def _evaluated(artifact: Artifact, job: TrainJob, outcome: Outcome) -> dict[str, Evaluation]:
+    """Evaluate validation and test once each; the temperature of the calibration is fitted on validation."""
+    source, found = job.pipeline.source, {}
+    if "validation" in source.splits:
+        found["validation"] = evaluate(artifact, source.split("validation"), temperature="fit", source=source)
+    if "test" in source.splits:
+        temperature = found["validation"]["temperature"] if found else None
+        found["test"] = evaluate(artifact, source.split("test"), temperature=temperature, source=source)
+    return found
+
+
+def _write_end(run: Run, metrics: Mapping[str, Any], evaluated: Mapping[str, Any]) -> None:
+    """Write predictions and model card, and then metrics.json, which makes the run finished."""
+    kept = {split: one.predictions for split, one in evaluated.items() if isinstance(one, Evaluation)}
+    if kept:
+        write_predictions(run.folder / PREDICTIONS, list(kept.values()))
+    write_model_card(run.folder, run.recipe, metrics, kept)
+    run.write("metrics.json", json.dumps(metrics, indent=2))
 
 
 def _write_start(run: Run, job: TrainJob, start: Start) -> None:
@@ -104,8 +123,9 @@ def _write_start(run: Run, job: TrainJob, start: Start) -> None:
     run.keep(job.recipe)
     pipeline = job.pipeline
     part = job.plan.trained_part(job.model.inner)
+    images = {name: len(split) for name, split in pipeline.source.splits.items()}
     description = unfinished_run_model.description(
-        pipeline.image_shape, pipeline.class_names, pipeline.statistics, part
+        pipeline.image_shape, pipeline.class_names, pipeline.statistics, part, images
     )
     run.write(unfinished_run_model.FILE, json.dumps(description, indent=2))
     if start.checkpoint and start.is_extension:

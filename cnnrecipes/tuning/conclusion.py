@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.runs.evaluation import evaluate
+from cnnrecipes.runs.model_card import write_model_card
+from cnnrecipes.runs.predictions import FILE, write_predictions
 from cnnrecipes.runs.run import Run
 from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.records import Trial
@@ -124,7 +127,7 @@ def _test(search: Search, data: OpenData, runs: Sequence[str]) -> dict[str, Any]
         run = Run.open(search.folder / name)
         metrics = run.metrics
         if "test" not in metrics:
-            metrics = {**metrics, "test": evaluate(run.artifact, data.pipeline(run.recipe).source.split("test"))}
+            metrics = _measured(run, metrics, data.pipeline(run.recipe).source)
             run.write("metrics.json", json.dumps(metrics, indent=2))
         found.append(metrics["test"])
     accuracies = [one["accuracy"] for one in found]
@@ -136,6 +139,20 @@ def _test(search: Search, data: OpenData, runs: Sequence[str]) -> dict[str, Any]
         "n": found[0]["n"],
         "runs": list(runs),
     }
+
+
+def _measured(run: Run, metrics: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """Evaluate a model, keep its predictions and write its model card; return the metrics with those of test.
+
+    The validation metrics by which the search chose stay; what they lack is added.
+    """
+    validation = evaluate(run.artifact, source.split("validation"), temperature="fit", source=source)
+    test = evaluate(run.artifact, source.split("test"), temperature=validation["temperature"], source=source)
+    both = {"validation": validation.predictions, "test": test.predictions}
+    write_predictions(run.folder / FILE, list(both.values()))
+    complete = {**metrics, "validation": {**validation, **metrics["validation"]}, "test": dict(test)}
+    write_model_card(run.folder, run.recipe, complete, both)
+    return complete
 
 
 def _described(one: Candidate) -> dict[str, Any]:

@@ -107,11 +107,10 @@ class Search:
         """Write `trials` as a file and return its path.
 
         Args:
-            path: ends in .parquet, which needs pyarrow, or in .csv; None: trials.parquet in `folder`, or trials.csv
-                with a warning if pyarrow is not installed.
+            path: ends in .parquet or .csv; None: trials.parquet in `folder`.
 
         Raises:
-            RunError: another suffix, or .parquet without pyarrow.
+            RunError: another suffix.
             WriteError: the file cannot be written.
         """
         return write_trials(self.trials, self.folder, path)

@@ -87,10 +87,11 @@ def test_schema_is_a_json_schema_of_recipes(monkeypatch, capsys):
 def test_evaluate_and_predict_with_tta(monkeypatch, capsys, digits_run, tmp_path):
     views = ("--tta", "shift(1)", "--tta", "centre(9)", "--average", "logits")
     assert run_cli(monkeypatch, "evaluate", digits_run.folder, *views) == 0
-    plain, averaged = capsys.readouterr().out.splitlines()
+    plain, averaged, *tables = capsys.readouterr().out.splitlines()
     assert plain.startswith("plain: test accuracy ")
     assert averaged.startswith("shift(1) + centre(9), mean of logits: ")
     assert plain.count("(n = ") == averaged.count("(n = ") == 1
+    assert tables[1].split() == ["metric", "value", "plain"]
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
     assert run_cli(monkeypatch, "predict", digits_run.folder, tmp_path / "a.png", *views) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'a.png'}: ")

@@ -52,6 +52,8 @@ def test_best_weights_of_the_first_run_are_kept(finished, tmp_path):
     _, best = read_weights(longer.folder / "checkpoints" / "best.npz")
     assert longer.metrics["epoch"] == finished.metrics["epoch"] == best["epoch"]
     assert longer.metrics["weights"] == finished.metrics["weights"]
+    np.testing.assert_array_equal(longer.predictions().probabilities, finished.predictions().probabilities)
+    assert (longer.folder / "README.md").is_file()
     assert checkpoint.newest(longer.folder).state.epoch == 5
 
 

@@ -60,8 +60,8 @@ def test_old_artifact_predicts_the_recorded_probabilities(old):
 
 
 def assert_close(found: dict, recorded: dict) -> None:
-    """Compare two evaluations; the interval was computed with the quantile 1.959964."""
-    assert found.keys() == recorded.keys()
+    """Compare two evaluations; the interval was computed with the quantile 1.959964, and there was no other metric."""
+    assert found.keys() > recorded.keys()
     for key in ("split", "n", "accuracy"):
         assert found[key] == recorded[key]
     for key in ("accuracy_95", "cross_entropy"):

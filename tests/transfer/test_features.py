@@ -72,6 +72,8 @@ def _pixels(file):
 def test_metrics_are_those_of_the_artifact_on_files(run, photos):
     measured = run.evaluate(split="validation")
     assert measured == run.metrics["validation"]
+    np.testing.assert_array_equal(run.predictions().probabilities, measured.predictions.probabilities)
+    assert all((photos / file).is_file() for file in run.predictions().files)
     files = sorted((photos / "validation").rglob("*.png"))
     right = np.mean([one.name == file.parent.name for one, file in zip(run.predict(files), files, strict=True)])
     assert right == pytest.approx(measured["accuracy"])

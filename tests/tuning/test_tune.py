@@ -73,6 +73,11 @@ def test_only_the_winner_is_evaluated_on_the_test_split(search):
     }
     assert tested == {Path(run).name for run in result["test"]["runs"]}
     assert len(tested) == 2
+    assert {path.parent.name for path in search.folder.rglob("predictions.parquet")} == tested
+    for name in result["test"]["runs"]:
+        run = cr.Run.open(search.folder / name)
+        assert run.predictions("test").right.mean() == run.metrics["test"]["accuracy"]
+        assert run.predictions().right.mean() == pytest.approx(run.metrics["validation"]["accuracy"], abs=1e-6)
     assert all(name.startswith(f"{result['winner']:04d}_") for name in tested)
     assert [reading["trial"] for reading in search.document["test_readings"]] == [result["winner"]]
     assert result["test"]["n"] == 80

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cnnrecipes._support.atomic_files import check_writable, write_whole
-from cnnrecipes.errors import CNNRecipesWarning, RunError
+from cnnrecipes.errors import RunError
 
 _SUFFIXES = (".parquet", ".csv")
-_MISSING = "`pip install cnnrecipes[parquet]`"
 
 
 def write_trials(trials: pd.DataFrame, folder: Path, path: str | Path | None) -> Path:
@@ -22,14 +19,7 @@ def write_trials(trials: pd.DataFrame, folder: Path, path: str | Path | None) ->
 
     In columns with lists or with several types, as choices may have, values are written as JSON.
     """
-    has_parquet = importlib.util.find_spec("pyarrow") is not None
-    if path is None:
-        path = folder / ("trials.parquet" if has_parquet else "trials.csv")
-        if not has_parquet:
-            warnings.warn(
-                f"pyarrow is not installed, so {path} is written; {_MISSING}", CNNRecipesWarning, stacklevel=3
-            )
-    path = Path(path)
+    path = folder / "trials.parquet" if path is None else Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise RunError(f"{str(path)!r} has the suffix {path.suffix!r}; give {' or '.join(_SUFFIXES)}")
     check_writable(path)
@@ -37,10 +27,6 @@ def write_trials(trials: pd.DataFrame, folder: Path, path: str | Path | None) ->
     if path.suffix.lower() == ".csv":
         write_whole(path, lambda beside: table.to_csv(beside, index=False))
         return path
-    if not has_parquet:
-        raise RunError(
-            f"{str(path)!r} needs pyarrow, which is not installed; {_MISSING}, or give a path ending in .csv"
-        )
     write_whole(path, lambda beside: table.to_parquet(beside, index=False, engine="pyarrow"))
     return path
 

@@ -135,7 +135,8 @@ def test_two_workers_match_one_process(two_workers, tmp_path):
     assert command("fit", *TRAINING, "--workdir", tmp_path).returncode == 0
     assert largest_difference(final_arrays(folder), final_arrays(tmp_path)) < TOLERANCE
     one, two = (cr.load(next(path.iterdir())) for path in (tmp_path, folder))
-    assert one.metrics["test"]["n"] == two.metrics["test"]["n"] == 359
+    assert one.metrics["test"]["n"] == two.metrics["test"]["n"] == len(two.predictions("test")) == 359
+    assert (two.folder / "README.md").is_file()
     np.testing.assert_allclose(one.history.val_loss, two.history.val_loss, rtol=1e-5)
     assert two.watch()["step"].tolist() == one.watch()["step"].tolist()  # by the chief alone
 

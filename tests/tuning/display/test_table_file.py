@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pandas as pd
 import pytest
 from synthetic_search import many_trials, search_with, trial
 
-from cnnrecipes.errors import CNNRecipesWarning, RunError, WriteError
+from cnnrecipes.errors import RunError, WriteError
 
 
 def test_parquet_has_the_trials(tmp_path):
-    pytest.importorskip("pyarrow")
     search = search_with(tmp_path / "search", many_trials(20))
     path = search.write_table()
     assert path == search.folder / "trials.parquet"
@@ -25,24 +22,12 @@ def test_parquet_has_the_trials(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_lists_and_mixed_choices_are_json(tmp_path, suffix):
-    pytest.importorskip("pyarrow")
     space = {"augment.ops": [["flip_lr"], ["flip_lr", "x"]], "data.image_size": [32, "auto"]}
     values = [{"augment.ops": ["flip_lr"], "data.image_size": 32}, {"augment.ops": ["flip_lr", "x"]}]
     search = search_with(tmp_path / "search", [trial(n, one, 0.5) for n, one in enumerate(values, 1)], space)
     path = search.write_table(tmp_path / f"trials.{suffix}")
     read = pd.read_parquet(path) if suffix == "parquet" else pd.read_csv(path)
     assert read["augment.ops"].tolist() == ['["flip_lr"]', '["flip_lr", "x"]']
-
-
-def test_csv_without_pyarrow_is_said(tmp_path, monkeypatch):
-    known = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pyarrow" else known(name))
-    search = search_with(tmp_path / "search", many_trials(3))
-    with pytest.warns(CNNRecipesWarning, match="pip install cnnrecipes.parquet"):
-        path = search.write_table()
-    assert len(pd.read_csv(path)) == 3
-    with pytest.raises(RunError, match="needs pyarrow"):
-        search.write_table(tmp_path / "trials.parquet")
 
 
 def test_other_paths_are_refused(tmp_path):
