@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from cnnrecipes.data.sources.random_access_dataset import Source
+from cnnrecipes.data.sources.random_access_dataset import Source, Split
 
 
-def image_names(source: Source, split: str) -> list[str]:
-    """Return the name of each image of a split, in order; unique within the source.
+def image_names(split: Split, source: Source | None = None) -> tuple[str, ...]:
+    r"""Return a name for each image of a split: its path relative to the data folder, or for example "train[17]".
 
-    A file is named by its path relative to the deepest folder with all files of the source, for example "ants/a.jpg",
-    or "train/ants/a.jpg" if the data has split folders. Another image is named by the split that the data has it in and
-    its position there, for example "train[17]": also for a validation split that is split off.
+    Bytes of a path that are not UTF-8 are written as in "caf\xe9.jpg".
 
-    Raises:
-        DataError: the source has no such split.
+    Args:
+        split: the images.
+        source: the data set; it tells the data folder, and which split the positions of arrays belong to.
     """
-    part = source.split(split)
-    if (files := part.files()) is not None:
-        start = len(_folder(source))
-        return [file[start:].replace(os.sep, "/") for file in files]
-    own = next(name for name, other in source.splits.items() if other.images is part.images)
-    return [f"{own}[{position}]" for position in part.positions.tolist()]
+    files = split.files()
+    if files is None:
+        pools = source.splits if source else {}
+        pool = next((name for name, one in pools.items() if one.images is split.images), split.name)
+        return tuple(f"{pool}[{position}]" for position in split.positions.tolist())
+    folder = _data_folder(files, source)
+    names = (file.removeprefix(folder) for file in files)
+    return tuple(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in names)
 
 
-def _folder(source: Source) -> str:
-    """Return the path of the folder with all files of the source, with a separator at its end; also of URLs."""
-    pools = {id(split.images): split for split in source.splits.values() if split.files() is not None}
-    prefixes = [os.path.commonprefix(list(map(str, split.images.items))) for split in pools.values()]  # type: ignore[union-attr]
-    prefix = os.path.commonprefix(prefixes)
-    return prefix[: max(prefix.rfind("/"), prefix.rfind(os.sep)) + 1]
+def _data_folder(files: Sequence[str], source: Source | None) -> str:
+    """Return the folder of a data set with a slash at its end; "" if its files have none in common."""
+    root = os.path.join(source.layout.root, "") if source and source.layout.root else ""
+    if root and all(file.startswith(root) for file in files):
+        return root
+    whole = [one.files() or [] for one in source.splits.values()] if source else []
+    folders = {os.path.dirname(file) for some in (files, *whole) for file in some}
+    try:
+        return os.path.join(os.path.commonpath(folders), "")
+    except ValueError:  # of absolute and relative paths
+        return ""

@@ -11,14 +11,10 @@ from typing import Any
 import numpy as np
 
 from cnnrecipes.data.sources.random_access_dataset import Source
+from cnnrecipes.data.split_part import spread_part
 from cnnrecipes.data.train_subset import with_train_images
 from cnnrecipes.data.unreadable_files import open_readable
-from cnnrecipes.debug.split_predictions import (
-    has_batch_statistics,
-    predictions,
-    reestimate_batch_norm,
-    spread_part,
-)
+from cnnrecipes.debug.split_predictions import has_batch_statistics, predictions, reestimate_batch_norm
 from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord, NonFiniteLoss
 from cnnrecipes.diagnosis.history import History
 from cnnrecipes.diagnosis.watch_summary import layer_records

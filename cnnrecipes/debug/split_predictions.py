@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,31 +12,9 @@ from scipy.special import log_softmax
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.diagnosis.evidence import Predictions
-from cnnrecipes.errors import DataError
 from cnnrecipes.runs.trained_model import Artifact
 
 _BATCH = 64  # images per batch of the re-estimation: enough for the variance of a channel
-
-
-def spread_part(split: Split, most: int) -> Split:
-    """Return at most `most` examples of a split, evenly spaced in its order, so that sorted classes keep their shares.
-
-    Raises DataError if `most` is below 1.
-    """
-    if most < 1:
-        raise DataError(f"images = {most} leaves no image to measure; give at least 1")
-    if len(split) <= most:
-        return split
-    chosen = np.linspace(0, len(split) - 1, most).round().astype(int)
-    groups = None if split.groups is None else split.groups[chosen]
-    return replace(
-        split,
-        labels=split.labels[chosen],
-        positions=split.positions[chosen],
-        groups=groups,
-        kept={},
-        handles=weakref.WeakSet(),
-    )
 
 
 def predictions(artifact: Artifact, split: Split) -> Predictions:
