@@ -1,5 +1,6 @@
 """Explanation of a classifier: confusions, mistakes, Grad-CAM and occlusion, features, robustness, slices."""
 
+from cnnrecipes.data.image_names import image_names
 from cnnrecipes.explain.confusion import Confusion, confusion
 from cnnrecipes.explain.confusion_plot import plot_confusion
 from cnnrecipes.explain.corruptions import CORRUPTIONS, corrupt
@@ -38,6 +39,7 @@ __all__ = [
     "features",
     "find_label_issues",
     "grad_cam",
+    "image_names",
     "least_sure",
     "nearest_training_images",
     "occlusion",

@@ -164,14 +164,7 @@ def test_of_a_run_takes_class_names(digits_run):
 @pytest.mark.parametrize("how", ["crop", "pad"])
 def test_maps_of_resized_images_are_in_their_place(how):
     spec = Data(name="-", image_size=8, resize=how)
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            keras.layers.Conv2D(1, 1),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(2),
-        ]
-    )
+    model = pooled_model(8, 2)
     model.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1), np.array([[0.0, 1.0]]), np.zeros(2)])
     recipe = type("Recipe", (), {"data": spec})()
     image = np.zeros((1, 16, 32, 1), np.uint8)
@@ -230,14 +223,7 @@ def test_randomized_weights_change_the_map(digits_run):
 
 def test_a_map_that_ignores_the_kernels_is_found_out():
     """With one channel a shuffled 1x1 kernel is the same kernel: the correlation is 1."""
-    model = keras.Sequential(
-        [
-            keras.Input((6, 6, 1)),
-            keras.layers.Conv2D(1, 1),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(1),
-        ]
-    )
+    model = pooled_model(6, 1)
     model.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
     image = RANDOM.integers(0, 256, (1, 6, 6, 1), np.uint8)
     assert randomization_check(model, image, 0) == pytest.approx([1.0])

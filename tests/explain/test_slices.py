@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -84,22 +86,8 @@ def test_arrays_have_slices_of_brightness(digits_run):
     table = slices(found, split)
     assert set(table["slice"]) == {"brightness"}
     assert not table["worse"].any()
-    grouped = (
-        Predictions(
-            "validation",
-            source.class_names,
-            names,
-            split.positions,
-            split.labels,
-            rows,
-            ("x", "y") * (len(split) // 2),
-            "",
-        )
-        if len(split) % 2 == 0
-        else None
-    )
-    if grouped:
-        assert {"x", "y"} <= set(slices(grouped, split)["value"])
+    groups = tuple("xy"[i % 2] for i in range(len(split)))
+    assert {"x", "y"} <= set(slices(replace(found, groups=groups), split)["value"])
 
 
 def test_other_images_are_refused(photos):
