@@ -14,7 +14,7 @@ from cnnrecipes.data.label_corrections import FILE, GIVEN, LABEL, read_correctio
 from cnnrecipes.debug.out_of_fold import out_of_fold
 from cnnrecipes.explain.label_noise import find_label_issues
 from cnnrecipes.recipe import catalog
-from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.recipe.schema import Recipe, dotted
 from cnnrecipes.runs.run import Run
 
 FOLDS = 5
@@ -71,7 +71,7 @@ def label_issues(
     )
     table.attrs["images"] = len(found.labels)
     if path is not None:
-        before = changes.get("data.corrections", base.data.corrections)
+        before = dotted(changes).get("data.corrections", base.data.corrections)
         write_label_issues(table, path, accept=accept, corrections=before)
     return table
 

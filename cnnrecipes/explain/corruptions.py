@@ -115,7 +115,7 @@ def _zoom_blur(images, largest, rngs):
     for zoom in np.linspace(1, largest, steps + 1)[1:]:
         margin = (1 - 1 / zoom) / 2
         boxes = [[margin, margin, 1 - margin, 1 - margin]] * len(images)
-        total = total + tf.image.crop_and_resize(images, boxes, range(len(images)), images.shape[1:3]).numpy()
+        total = total + tf.image.crop_and_resize(images, boxes, list(range(len(images))), images.shape[1:3]).numpy()
     return total / (steps + 1)
 
 

@@ -44,8 +44,8 @@ class Examined:
 
     @property
     def spec(self) -> schema.Data | None:
-        """The recipe's `data` table, by which images are resized; None for a Keras model."""
-        return None if self._artifact is None else self._artifact.recipe.data
+        """The recipe's `data` table with the model's image size and channels; None for a Keras model."""
+        return None if self._artifact is None else self._artifact.spec
 
     @property
     def class_count(self) -> int:

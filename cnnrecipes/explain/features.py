@@ -61,10 +61,7 @@ class FeatureModel:
     def _of_split(self, split: Split) -> Iterator[np.ndarray]:
         if self.examined.spec is None:
             raise DataError("a keras.Model takes images of its own size; give arrays, or a run or an artifact")
-        height, width = self.examined.size
-        channels = int(self.examined.model.input_shape[-1])
-        spec = self.examined.spec.model_copy(update={"image_size": (height, width), "channels": channels})
-        for images, _, weights in batching.arrays(split, spec, self.examined.class_count):
+        for images, _, weights in batching.arrays(split, self.examined.spec, self.examined.class_count):
             yield self._of_batch(images, len(images))[weights > 0]
 
     def _of_batch(self, images: np.ndarray, size: int) -> np.ndarray:

@@ -85,7 +85,7 @@ class GradCam:
             some, classes = images[start : start + size], numbers[start : start + size]
             missing = size - len(some)  # padded, so that the function is traced once
             filled = np.pad(some, [(0, missing), (0, 0), (0, 0), (0, 0)])
-            found = self._maps(tf.constant(filled), tf.constant(np.pad(classes, (0, missing))))
+            found = self._maps(tf.constant(filled), tf.constant(np.pad(classes, (0, missing)), tf.int32))
             maps.append(found.numpy()[: len(some)])
         return np.concatenate(maps)
 

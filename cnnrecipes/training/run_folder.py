@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import Interrupted, RunError
 from cnnrecipes.runs import checkpoint, unfinished_run_model
 from cnnrecipes.runs.evaluation import evaluate
 from cnnrecipes.runs.extension import copy_start
-from cnnrecipes.runs.records import PARAMETERS, QUARANTINE, TRAINABLE
+from cnnrecipes.runs.records import CORRECTIONS, PARAMETERS, QUARANTINE, TRAINABLE
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.runs.weights import START, write_weights
@@ -103,6 +105,9 @@ def _write_start(run: Run, job: TrainJob, start: Start) -> None:
     """Write recipe, model.json and initial weights, so that an unfinished run can predict, and resume on its own."""
     run.keep(job.recipe)
     pipeline = job.pipeline
+    if corrections := job.recipe.data.corrections:
+        # A copy for readers: evaluations read the file itself.
+        write_whole(run.folder / CORRECTIONS, lambda beside: shutil.copyfile(corrections, beside))
     part = job.plan.trained_part(job.model.inner)
     description = unfinished_run_model.description(
         pipeline.image_shape, pipeline.class_names, pipeline.statistics, part

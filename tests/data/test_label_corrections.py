@@ -87,6 +87,7 @@ def test_run_records_the_corrections_and_is_evaluated_with_them(photos, tmp_path
     changes = {**SMALL, "train.epochs": 1, "data.corrections": "c.csv"}
     run = cr.fit("resnet20_cifar", data=photos, workdir=tmp_path / "runs", progress=False, **changes)
     assert run.recipe.data.corrections == str(tmp_path / "c.csv")
+    assert (run.folder / "label_corrections.csv").read_text() == (tmp_path / "c.csv").read_text()
     assert run.evaluate(split="validation")["accuracy"] == run.metrics["validation"]["accuracy"]
     with InputPipeline.open(run.recipe) as pipeline:
         assert labels(pipeline.source)["validation/b/0001.png"] == "c"

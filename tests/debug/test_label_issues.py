@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from adaptation import SMALL, pretrain
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import cnnrecipes as cr
@@ -26,7 +27,7 @@ OWN = {
     "extends": "features_photos",
     "name": "own",
     "data": {"image_size": 16, "batch_size": 8, "standardize": "train"},
-    "model": {"name": "resnet20"},
+    "model": {"name": "resnet8"},
 }
 
 
@@ -98,12 +99,10 @@ def test_command_writes_the_file(backbone, run_cli, tmp_path):
     for label, folder in (("dark", "a"), ("light", "b")):
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for i in np.flatnonzero(np.array(DATA["class_names"])[LABELS] == label):
-            from PIL import Image
-
             Image.fromarray(IMAGES[i]).save(tmp_path / "photos" / folder / f"{i:02}.png")
     recipe = tmp_path / "own.toml"
     recipe.write_text(
-        'extends = "features_photos"\n[data]\nimage_size = 16\nstandardize = "train"\n[model]\nname = "resnet20"\n'
+        'extends = "features_photos"\n[data]\nimage_size = 16\nstandardize = "train"\n[model]\nname = "resnet8"\n'
         f'[train]\nstart_from = "{backbone.folder}"\n'
     )
     status, out, _ = run_cli("label-issues", str(recipe), "--data", "photos", "--json")
