@@ -45,6 +45,8 @@ _PUBLIC = {
     "find_batch_size": "cnnrecipes.debug.batch_size",
     "plot_watch": "cnnrecipes.debug.watch_plot",
     "write_watch": "cnnrecipes.debug.watch_plot",
+    "label_issues": "cnnrecipes.debug.label_issues",
+    "write_label_issues": "cnnrecipes.debug.label_issues",
     "sanity": "cnnrecipes.debug.sanity",
     "overfit": "cnnrecipes.debug.overfit",
     "load": "cnnrecipes.runs.run",
@@ -86,7 +88,7 @@ _PUBLIC = {
     "Interrupted": "cnnrecipes.errors",
 }
 
-_MODULES = ("analysis", "debug", "experiments", "layers", "models", "transfer")
+_MODULES = ("analysis", "debug", "experiments", "explain", "layers", "models", "transfer")
 # Modules that need neither Keras nor TensorFlow.
 _WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema", "cnnrecipes.training.distributed.launcher")
 

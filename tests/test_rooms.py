@@ -28,6 +28,7 @@ ROOMS = {
             "data",
             "runs",
             "diagnosis",
+            "explain",
             "training",
             "transfer",
             "fit",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cnnrecipes.data.sources.random_access_dataset import Source
+from cnnrecipes.data.split_part import spread_part
 from cnnrecipes.data.train_subset import with_train_images
 from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.debug.split_predictions import (
@@ -18,7 +19,6 @@ from cnnrecipes.debug.split_predictions import (
     kept_counts,
     predictions,
     reestimate_batch_norm,
-    spread_part,
 )
 from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord, NonFiniteLoss
 from cnnrecipes.diagnosis.history import History

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -13,31 +11,12 @@ from scipy.special import log_softmax
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.random_access_dataset import Split
+from cnnrecipes.data.split_part import spread_indices
 from cnnrecipes.diagnosis.evidence import Predictions
-from cnnrecipes.errors import DataError
 from cnnrecipes.runs.predictions import Predictions as SplitPredictions
 from cnnrecipes.runs.trained_model import Artifact
 
 _BATCH = 64  # images per batch of the re-estimation: enough for the variance of a channel
-
-
-def spread_part(split: Split, most: int) -> Split:
-    """Return at most `most` examples of a split, evenly spaced in its order, so that sorted classes keep their shares.
-
-    Raises DataError if `most` is below 1.
-    """
-    chosen = _spread(len(split), most)
-    if len(chosen) == len(split):
-        return split
-    groups = None if split.groups is None else split.groups[chosen]
-    return replace(
-        split,
-        labels=split.labels[chosen],
-        positions=split.positions[chosen],
-        groups=groups,
-        kept={},
-        handles=weakref.WeakSet(),
-    )
 
 
 def predictions(artifact: Artifact, split: Split) -> Predictions:
@@ -61,17 +40,10 @@ def kept_counts(kept: SplitPredictions, most: int) -> Predictions:
 
     Raises DataError if `most` is below 1.
     """
-    part, classes = kept.part(_spread(len(kept), most)), len(kept.class_names)
+    part, classes = kept.part(spread_indices(len(kept), most)), len(kept.class_names)
     labels = (part.truth, part.predicted, part.truth[part.right])
     images, predicted, correct = (_counts(np.bincount(one, minlength=classes)) for one in labels)
     return Predictions(images, predicted, correct, float(part.losses.mean()))
-
-
-def _spread(n: int, most: int) -> np.ndarray:
-    """Return at most `most` evenly spaced indices below `n`. Raises DataError if `most` is below 1."""
-    if most < 1:
-        raise DataError(f"images = {most} leaves no image to measure; give at least 1")
-    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).round().astype(int)
 
 
 def has_batch_statistics(model: keras.Model) -> bool:

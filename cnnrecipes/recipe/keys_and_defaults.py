@@ -90,6 +90,11 @@ class Data(Section):
     layout: Literal["auto", "splits", "classes"] = Field(
         default="auto", description="meaning of a folder's sub-folders; auto: detected, an error if ambiguous"
     )
+    corrections: str | None = Field(
+        default=None,
+        description="CSV file of corrected labels, with columns file and label, for example the one that "
+        "`cnnrecipes label-issues` writes; applied before the splits are made",
+    )
     cache: Literal["none", "memory", "disk"] = Field(
         default="none", description="cache of decoded photos for later epochs; the batches do not change"
     )

@@ -32,7 +32,7 @@ from cnnrecipes.recipe.values import check_nesting, plain, shown
 
 # Keys of the table `data` that decide which images a split has. Accuracies on other validation images cannot be
 # compared, and test images of one recipe could be training images of another.
-SPLIT_KEYS = ("name", "layout", "validation", "test", "split", "split_seed", "folds", "fold")
+SPLIT_KEYS = ("name", "layout", "corrections", "validation", "test", "split", "split_seed", "folds", "fold")
 
 
 class Recipe(Section):

@@ -13,6 +13,7 @@ from cnnrecipes.errors import RunError, one_line
 CROSS_VALIDATION = "cross_validation"  # its record in metrics.json
 PARAMETERS, TRAINABLE = "parameters", "trainable_parameters"  # their numbers in metrics.json
 FAILURE = "failure.json"  # written when the loss becomes NaN or infinite
+CORRECTIONS = "label_corrections.csv"  # copy of the file `data.corrections`; not written without one
 QUARANTINE = "quarantine.txt"  # the files of the data that cannot be read; not written if there are none
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cnnrecipes._support.atomic_files import write_whole
 from cnnrecipes.errors import Interrupted, RunError
 from cnnrecipes.runs import checkpoint, unfinished_run_model
 from cnnrecipes.runs.evaluation import Evaluation, evaluate
@@ -15,7 +17,7 @@ from cnnrecipes.runs.extension import copy_start
 from cnnrecipes.runs.model_card import write_model_card
 from cnnrecipes.runs.predictions import FILE as PREDICTIONS
 from cnnrecipes.runs.predictions import write_predictions
-from cnnrecipes.runs.records import PARAMETERS, QUARANTINE, TRAINABLE
+from cnnrecipes.runs.records import CORRECTIONS, PARAMETERS, QUARANTINE, TRAINABLE
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.runs.weights import START, write_weights
@@ -122,6 +124,9 @@ def _write_start(run: Run, job: TrainJob, start: Start) -> None:
     """Write recipe, model.json and initial weights, so that an unfinished run can predict, and resume on its own."""
     run.keep(job.recipe)
     pipeline = job.pipeline
+    if corrections := job.recipe.data.corrections:
+        # A copy for readers: evaluations read the file itself.
+        write_whole(run.folder / CORRECTIONS, lambda beside: shutil.copyfile(corrections, beside))
     part = job.plan.trained_part(job.model.inner)
     images = {name: len(split) for name, split in pipeline.source.splits.items()}
     description = unfinished_run_model.description(

@@ -115,6 +115,9 @@ def complete_recipe(base: Recipe, data: Any, seed: int | None, changes: Mapping[
     if recipe.transfer.head == "mlp" and recipe.model.head is None:
         recipe = recipe.change(**{"model.head": "mlp"})
     recipe = with_backbone(recipe, asked="data.standardize" in dotted(changes))
+    if recipe.data.corrections:
+        path = Path(recipe.data.corrections).absolute()
+        recipe = recipe.change(**{"data.corrections": str(path)})
     if not recipe.train.start_from:
         return recipe
     path = Path(recipe.train.start_from).absolute()  # a resume may run in another folder

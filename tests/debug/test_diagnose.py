@@ -20,8 +20,9 @@ from PIL import Image
 
 import cnnrecipes as cr
 from cnnrecipes.cli import app
+from cnnrecipes.data.split_part import spread_part
 from cnnrecipes.debug.run_evidence import recorded_evidence
-from cnnrecipes.debug.split_predictions import predictions, reestimate_batch_norm, spread_part
+from cnnrecipes.debug.split_predictions import predictions, reestimate_batch_norm
 from cnnrecipes.diagnosis.finding import causes
 from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError, TrainingError
 from cnnrecipes.runs.watch_records import COLUMNS, WatchFile

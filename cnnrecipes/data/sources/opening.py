@@ -10,6 +10,7 @@ import numpy as np
 from cnnrecipes._support.atomic_files import is_utf8
 from cnnrecipes._support.console import silent
 from cnnrecipes.data.images.image_store import Pool
+from cnnrecipes.data.label_corrections import with_corrections
 from cnnrecipes.data.sources import registry
 from cnnrecipes.data.sources.class_problems import class_problems
 from cnnrecipes.data.sources.contents import SPLITS
@@ -56,7 +57,8 @@ def open_own_splits(
         the source, and the problems that prevent training on it.
 
     Raises:
-        DataError, UnknownNameError: there is no such data set, or its type or form is not supported.
+        DataError, UnknownNameError: there is no such data set, or its type or form is not supported; or the corrections
+            of its labels do not fit.
     """
     options = ReadOptions(spec.layout, say=say, progress=progress)
     data = spec.name if data is None else data
@@ -64,6 +66,8 @@ def open_own_splits(
     contents = kind.read(data, options)
     splits = _whole_splits(contents.pools)
     source = Source(kind.shown_name(data), contents.class_names, splits, contents.layout)
+    if spec.corrections is not None and not contents.problems:
+        source = with_corrections(source, spec.corrections, say)
     return source, [*contents.problems] or class_problems(source)
 
 
