@@ -28,6 +28,8 @@ ROOMS = {
             "data",
             "runs",
             "diagnosis",
+            "explain",
+            "report",
             "training",
             "transfer",
             "fit",
