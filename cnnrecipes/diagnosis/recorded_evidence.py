@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord, NonFiniteLoss
 from cnnrecipes.diagnosis.history import History
 from cnnrecipes.diagnosis.watch_summary import layer_records
@@ -16,8 +18,12 @@ from cnnrecipes.runs.records import FAILURE, read_failure
 from cnnrecipes.runs.run import Run
 
 
-def recorded_evidence(run: Run) -> Evidence:
+def recorded_evidence(run: Run, watch: pd.DataFrame | None = None) -> Evidence:
     """Return what the files of a run tell, without its data and without its model.
+
+    Args:
+        run: finished, unfinished or failed.
+        watch: `run.watch()`, if it is read already; None: it is read.
 
     Raises:
         RunError: no epoch has completed and no step had a non-finite loss; or a file is damaged.
@@ -36,7 +42,7 @@ def recorded_evidence(run: Run) -> Evidence:
         validation_images=held_out,
         stopped=f"after {done} of {planned} epochs" if run.finished and 0 < done < planned else None,
         failure=NonFiniteLoss(**failure) if failure else None,
-        layers=_watched(run),
+        layers=_watched(run, watch),
         folder=str(run.folder),
     )
 
@@ -51,12 +57,12 @@ def _described(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _watched(run: Run) -> tuple[LayerRecord, ...]:
+def _watched(run: Run, watch: pd.DataFrame | None) -> tuple[LayerRecord, ...]:
     """Return what the watch recorded of the layers in the last third of the training; () without its file."""
     if not (run.folder / watch_records.FILE).is_file():
         return ()
     try:
-        return layer_records(run.watch(), _completed_steps(run.folder))
+        return layer_records(run.watch() if watch is None else watch, _completed_steps(run.folder))
     except RunError as error:
         warnings.warn(f"{error}; it is left out of the diagnosis", stacklevel=2)
         return ()

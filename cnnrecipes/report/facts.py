@@ -148,7 +148,7 @@ def facts_of(run: Run, *, training: bool = False, source: Source | None = None, 
         found.label_issues = _table(run.folder / LABEL_ISSUES)
     if found.predictions and not found.class_names:
         found.class_names = next(iter(found.predictions.values())).class_names
-    found.diagnosis = _try(found, "diagnosis", lambda: _diagnosis(run, training))
+    found.diagnosis = _try(found, "diagnosis", lambda: _diagnosis(run, found.watch))
     return found
 
 
@@ -162,10 +162,10 @@ def _predictions(run: Run) -> dict[str, Predictions]:
     return read_predictions(path)
 
 
-def _diagnosis(run: Run, training: bool) -> Diagnosis:
+def _diagnosis(run: Run, watch: pd.DataFrame | None) -> Diagnosis:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        evidence = recorded_evidence(run)
+        evidence = recorded_evidence(run, watch)
     return diagnosed(evidence)
 
 

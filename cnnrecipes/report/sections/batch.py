@@ -22,7 +22,7 @@ def batch(facts: Facts) -> Section:
     if not facts.thorough:
         return Section(KEY, TITLE, why=facts.why.get("thorough", "pictures were not asked for"))
     source, ops = facts.source, facts.recipe.augment.ops
-    recipe = facts.recipe
+    recipe = facts.recipe.change(**{"data.cache": "none"})  # a cache would decode all images
     if facts.image_shape is not None:
         height, width, channels = facts.image_shape
         recipe = recipe.change(**{"data.image_size": [height, width], "data.channels": channels})
