@@ -111,7 +111,7 @@ def test_fit_writes_the_report(digits_run):
     assert "right on" in found.text
     assert FAILED not in found.text
     assert found.count("img") >= 24  # top losses; a short training has no Grad-CAM and no batch
-    assert "the training took less than 30 s: `cnnrecipes report" in found.text
+    assert "the training took less than 20 s: `cnnrecipes report" in found.text
 
 
 def test_reproduction_has_recipe_and_environment(of_digits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 from markupsafe import Markup
@@ -104,7 +105,8 @@ def _trained(facts: Facts) -> str:
     classes = f" in {count:,} {'class' if count == 1 else 'classes'}" if count else ""
     size = f", {facts.image_shape[0]} \u00d7 {facts.image_shape[1]} pixels" if facts.image_shape else ""
     how = "" if recipe.transfer.how == "none" else f" by transfer learning ({recipe.transfer.how})"
-    return f"{model} was trained{how} on {images}{recipe.data.name}{classes}{size}."
+    name = PurePath(recipe.data.name).name or recipe.data.name  # of a folder; the section on the data has its path
+    return f"{model} was trained{how} on {images}{name}{classes}{size}."
 
 
 def _state(facts: Facts) -> str:

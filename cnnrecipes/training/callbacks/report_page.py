@@ -24,14 +24,14 @@ from cnnrecipes.training.seeding import undisturbed_random_numbers
 from cnnrecipes.training.train_job import TrainJob
 
 SHARE = 0.01  # of the time, at most, that is spent on reports during the training
-SHORT = 30.0  # seconds of a training whose report has nothing that takes seconds
+SHORT = 20.0  # seconds of a training whose report has nothing that takes seconds
 
 
 class ReportPage(keras.callbacks.Callback):
     """Writes report.html after each epoch, in at most 1% of the time, and at the end. Must follow `HistoryFile`.
 
     An error of the report is told in one line, ends the reports of this training, and does not affect the training. In
-    a training of less than 30 s the report has no Grad-CAM, no augmented batch and no search for copies.
+    a training of less than 20 s the report has no Grad-CAM, no augmented batch and no search for copies.
 
     Args:
         job: the training.
