@@ -5,5 +5,5 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["cnnrecipes", "cnnrecipes.*"]), "cnnrecipes.recipes"],
     package_dir={"cnnrecipes.recipes": "recipes"},
-    package_data={"cnnrecipes": ["py.typed"], "cnnrecipes.recipes": ["*.toml"]},
+    package_data={"cnnrecipes": ["py.typed"], "cnnrecipes.report": ["templates/*"], "cnnrecipes.recipes": ["*.toml"]},
 )

@@ -132,8 +132,8 @@ def ideal_ratios(case: dict) -> dict[str, float]:
     """Multiply-adds of a step of each contender of `frozen`, over those of "all"."""
     import keras
 
-    from cnnrecipes.analysis.cost import cost
     from cnnrecipes.models import layers_by_stage
+    from cnnrecipes.models.cost import cost
     from cnnrecipes.training.model_plan import ModelPlan
     from cnnrecipes.transfer.layer_freezing import frozen_stages
 

@@ -63,6 +63,8 @@ _PUBLIC = {
     "build": "cnnrecipes.models",
     "check_data": "cnnrecipes.data.audit.report",
     "write_data_report": "cnnrecipes.data.audit.report",
+    "write_report": "cnnrecipes.report.writing",
+    "write_comparison": "cnnrecipes.report.comparison",
     "find_lr": "cnnrecipes.debug.find_lr",
     "rate_grid": "cnnrecipes.debug.rate_grid",
     "tune": "cnnrecipes.tuning.tune",
@@ -88,7 +90,7 @@ _PUBLIC = {
     "Interrupted": "cnnrecipes.errors",
 }
 
-_MODULES = ("analysis", "debug", "experiments", "explain", "layers", "models", "transfer")
+_MODULES = ("analysis", "debug", "experiments", "explain", "layers", "models", "report", "transfer")
 # Modules that need neither Keras nor TensorFlow.
 _WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema", "cnnrecipes.training.distributed.launcher")
 

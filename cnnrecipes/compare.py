@@ -13,7 +13,6 @@ import numpy as np
 
 from cnnrecipes._support import console
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
-from cnnrecipes.analysis.cost import cost
 from cnnrecipes.comparison.accuracy_speed_memory import Score
 from cnnrecipes.comparison.code_version import code_version
 from cnnrecipes.comparison.contrasts import Contrast, Scores, contrast_all, contrast_answers
@@ -24,6 +23,7 @@ from cnnrecipes.comparison.study import Study
 from cnnrecipes.comparison.two_runs import RunComparison, compare_runs
 from cnnrecipes.comparison.variants import Variant, default_name, find_variant, make_variants
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError, RunError, TrainingError
+from cnnrecipes.models.cost import cost
 from cnnrecipes.recipe.schema import dotted
 from cnnrecipes.recipe.values import folder_name
 from cnnrecipes.runs.run import Run, check_place

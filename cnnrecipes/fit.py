@@ -17,6 +17,7 @@ from cnnrecipes.runs.new_folder import check_place
 from cnnrecipes.runs.run import Run
 from cnnrecipes.training import run_folder
 from cnnrecipes.training.callbacks.live_diagnosis import closing_sentence
+from cnnrecipes.training.callbacks.report_page import ReportPage
 from cnnrecipes.training.start_or_resume import Start, adjustable_keys, complete_recipe, find_start, resumed_recipe
 from cnnrecipes.training.summary_before_training import LABEL, summary
 from cnnrecipes.training.trainer import Finish, MoreCallbacks, Trainer
@@ -126,6 +127,7 @@ def train_from(
     opened: InputPipeline | None = None,
     callbacks: MoreCallbacks | None = None,
     finish: Finish = run_folder.finish,
+    report: bool = True,
 ) -> Run:
     """Build the job, which finds all errors, and only then open the run folder and train. See `fit`.
 
@@ -133,6 +135,7 @@ def train_from(
         opened: the data if they are open already, and stay so.
         callbacks: function that returns additional callbacks, called after all others.
         finish: writes the artifact and the metrics.
+        report: write report.html as `logging.report` selects; False: never.
     """
     started = time.monotonic()
     with opened_job(start, data, progress=progress, opened=opened) as job:
@@ -141,11 +144,15 @@ def train_from(
         for line in summary(job):
             say(line, indent=LABEL)
         with run_folder.opened(job, start, workdir, name, say) as run:
-            more = callbacks(job) if callbacks else ()
+            more = [*callbacks(job)] if callbacks else []
+            page = ReportPage(job, run, say)
+            more += [page] if report else []
             outcome = Trainer(job, run, started=started, callbacks=more, progress=progress, say=say).fit(
                 start.checkpoint
             )
             finish(run, job, outcome)
             if progress and (sentence := closing_sentence(job, outcome.state, run.folder)):
                 say(sentence)
+            if report:
+                page.finish()
             return run

@@ -29,6 +29,7 @@ ROOMS = {
             "runs",
             "diagnosis",
             "explain",
+            "report",
             "training",
             "transfer",
             "fit",

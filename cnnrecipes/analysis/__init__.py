@@ -3,7 +3,6 @@
 from cnnrecipes.analysis.activation_statistics import activation_statistics
 from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
 from cnnrecipes.analysis.batch_sheet import plot_batch
-from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.dead_channels import dead_channels
 from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import effective_receptive_field, plot_receptive_field
@@ -13,6 +12,7 @@ from cnnrecipes.analysis.inspection import Inspection, inspect, write_inspection
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.analysis.schedule_plot import plot_extension, plot_schedule
 from cnnrecipes.analysis.stacked_convolutions import compare_stacks
+from cnnrecipes.models.cost import cost
 
 __all__ = [
     "Inspection",

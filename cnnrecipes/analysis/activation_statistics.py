@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes.analysis.batch_validation import batch_for
-from cnnrecipes.analysis.stage_grouping import stages
 from cnnrecipes.models.graph import Call, calls, run
 from cnnrecipes.models.layer_kinds import Range, activation, activation_range, computes, dead_share, kind
+from cnnrecipes.models.stage_grouping import stages
 
 COLUMNS = ("layer", "type", "kind", "stage", "mean", "std", "zero", "dead", "saturated", "nonfinite")
 

@@ -12,11 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnrecipes.analysis.grayscale_mosaic import shades
-from cnnrecipes.data import batching
-from cnnrecipes.data.decoding_errors import naming_unreadable
+from cnnrecipes.data.batch_preview import mean_color, step_images
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.data.sources.random_access_dataset import Source
-from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.data.unreadable_files import warn_unreadable
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.figures import Picture, drawable, label_lines, written
@@ -24,7 +21,6 @@ from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 
 TILE = 1.15  # inches
-_SAMPLE = 256  # number of images for the mean color; training uses all
 
 
 def plot_batch(
@@ -65,31 +61,11 @@ def plot_batch(
             raise RecipeError(f"step is {step}, whose batch is to be shown; this training has steps 0 to {steps - 1}")
         if images < 1:
             raise RecipeError(f"images is {images}; show at least one")
-        mean = _mean_color(source, recipe)
-        rows = [_step(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
+        mean = mean_color(source, recipe)
+        rows = [step_images(source, recipe.change(**{"augment.ops": some}), mean, step, images) for some in lists]
     title = f"{recipe.name}: the first {len(rows[0][0])} images of training step {step}, and the network's input"
     figure = _draw(title, names, rows, source.class_names)
     return written(figure, path)
-
-
-def _mean_color(source: Source, recipe: Recipe) -> Statistics:
-    """Return approximate channel statistics of the training split, from its first images."""
-    found = []
-    for shown, _, weights in batching.arrays(source.split("train"), recipe.data, 1):
-        found.append(shown[weights > 0])
-        if sum(map(len, found)) >= _SAMPLE:
-            break
-    pixels = np.concatenate(found).astype(float)
-    return Statistics(tuple(pixels.mean((0, 1, 2)).tolist()), tuple(pixels.std((0, 1, 2)).tolist()))
-
-
-def _step(source: Source, recipe: Recipe, mean: Statistics, step: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first `count` images and labels of a training step."""
-    train, classes = source.split("train"), len(source.class_names)
-    with naming_unreadable(source, recipe.data):
-        batches = batching.training_batches(train, recipe, mean, classes, first_step=step, last_step=step + 1)
-        images, labels = next(batches.as_numpy_iterator())
-    return images[:count], labels[:count]
 
 
 def _draw(

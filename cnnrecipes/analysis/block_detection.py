@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import keras
 
-from cnnrecipes.analysis.cost import cost, multiply_adds
 from cnnrecipes.analysis.layer_descriptions import opens_line, words
-from cnnrecipes.analysis.stage_grouping import is_map, stages
+from cnnrecipes.models.cost import cost, multiply_adds
 from cnnrecipes.models.graph import Call, calls
 from cnnrecipes.models.layer_kinds import is_norm
+from cnnrecipes.models.stage_grouping import is_map, stages
 
 
 class Block(NamedTuple):

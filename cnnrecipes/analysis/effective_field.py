@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from cnnrecipes.analysis.receptive_field import geometry, read
-from cnnrecipes.analysis.stage_grouping import is_map
 from cnnrecipes.errors import ModelError, UnknownNameError
 from cnnrecipes.figures import Picture, drawable, written
 from cnnrecipes.models.graph import Call, run
+from cnnrecipes.models.stage_grouping import is_map
 
 # Threshold relative to the peak: 1 - 95.45 %, two standard deviations (Luo et al. 2016).
 EFFECTIVE = 1 - 0.9545

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from cnnrecipes.analysis import map_sheet
 from cnnrecipes.analysis.batch_validation import batch_for, numbers
 from cnnrecipes.analysis.grayscale_mosaic import mosaic, shades, signed
-from cnnrecipes.analysis.stage_grouping import is_map, stages
 from cnnrecipes.errors import DataError, ModelError, UnknownNameError, nearest
 from cnnrecipes.figures import Picture, drawable, written
 from cnnrecipes.models.graph import Call, calls, run
+from cnnrecipes.models.stage_grouping import is_map, stages
 
 L = keras.layers
 

@@ -15,7 +15,6 @@ from cnnrecipes._support.atomic_files import choose_output, make_folder, write_w
 from cnnrecipes.analysis import inspected_model
 from cnnrecipes.analysis.activation_statistics import activation_statistics
 from cnnrecipes.analysis.activation_statistics_plot import plot_activation_statistics
-from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.dead_channels import dead_channel_warnings, dead_channels
 from cnnrecipes.analysis.diagram import diagram
 from cnnrecipes.analysis.effective_field import plot_receptive_field
@@ -23,6 +22,7 @@ from cnnrecipes.analysis.feature_plots import plot_feature_maps, plot_filters
 from cnnrecipes.analysis.inspected_model import Subject
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.errors import CNNRecipesWarning
+from cnnrecipes.models.cost import cost
 
 # file -> content
 PICTURES = {

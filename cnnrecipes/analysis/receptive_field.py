@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import keras
 import pandas as pd
 
-from cnnrecipes.analysis.stage_grouping import require_sizes
 from cnnrecipes.errors import ModelError
 from cnnrecipes.models.graph import Call, calls
+from cnnrecipes.models.stage_grouping import require_sizes
 
 _CONVS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)

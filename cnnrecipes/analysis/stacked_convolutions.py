@@ -7,9 +7,9 @@ from numbers import Integral
 import keras
 import pandas as pd
 
-from cnnrecipes.analysis.cost import cost
 from cnnrecipes.analysis.receptive_field import receptive_field
 from cnnrecipes.errors import ModelError
+from cnnrecipes.models.cost import cost
 
 # name -> kernel sizes in order
 STACKS = {

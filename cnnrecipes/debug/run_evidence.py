@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -20,42 +19,16 @@ from cnnrecipes.debug.split_predictions import (
     predictions,
     reestimate_batch_norm,
 )
-from cnnrecipes.diagnosis.evidence import Evidence, LayerRecord, NonFiniteLoss
-from cnnrecipes.diagnosis.history import History
-from cnnrecipes.diagnosis.watch_summary import layer_records
+from cnnrecipes.diagnosis.evidence import Evidence
+from cnnrecipes.diagnosis.recorded_evidence import recorded_evidence
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, DataError, RunError, counted
-from cnnrecipes.runs import checkpoint, kept_predictions, unfinished_run_model, watch_records
-from cnnrecipes.runs.records import FAILURE, QUARANTINE, read_failure, read_quarantine
+from cnnrecipes.runs import kept_predictions, unfinished_run_model
+from cnnrecipes.runs.records import QUARANTINE, read_quarantine
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.trained_model import Artifact
 from cnnrecipes.training.seeding import seeded
 
 _GAP = 0.1  # of training over validation accuracy, from which batch norm statistics are re-estimated
-
-
-def recorded_evidence(run: Run) -> Evidence:
-    """Return what the files of a run tell, without its data and without its model.
-
-    Raises:
-        RunError: no epoch has completed and no step had a non-finite loss; or a file is damaged.
-    """
-    recipe, failure = run.recipe, read_failure(run.folder / FAILURE)
-    rows: list[Any] = []
-    if recipe.transfer.trains_by_steps and not (failure and not (run.folder / "history.csv").is_file()):
-        rows = run.history.to_dict("records")
-    held_out = run.metrics.get("validation", {}).get("n") if run.finished else None
-    done, planned = len(rows), recipe.train.epochs
-    return Evidence(
-        recipe,
-        History.of(rows),
-        **_described(run.folder),
-        running=not run.finished and failure is None,
-        validation_images=held_out,
-        stopped=f"after {done} of {planned} epochs" if run.finished and 0 < done < planned else None,
-        failure=NonFiniteLoss(**failure) if failure else None,
-        layers=_watched(run),
-        folder=str(run.folder),
-    )
 
 
 def measured_evidence(run: Run, data: Any, images: int, say: Callable[[str], None]) -> Evidence:
@@ -159,30 +132,3 @@ def _loaded(run: Run) -> Artifact:
     if not (run.folder / unfinished_run_model.FILE).is_file():
         raise RunError(f"{str(run.folder)!r} has no model yet; `cnnrecipes resume {run.folder}` continues the training")
     return unfinished_run_model.best_so_far(run.folder, run.recipe)[0]
-
-
-def _described(folder: Path) -> dict[str, Any]:
-    """Return the number of classes and the image size of a run; {} if its model.json is missing or damaged."""
-    try:
-        found = json.loads((folder / unfinished_run_model.FILE).read_text(encoding="utf-8"))
-        height, width, _ = found["input_shape"]
-        return {"classes": len(found["class_names"]) or None, "image_size": (int(height), int(width))}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _watched(run: Run) -> tuple[LayerRecord, ...]:
-    """Return what the watch recorded of the layers in the last third of the training; () without its file."""
-    if not (run.folder / watch_records.FILE).is_file():
-        return ()
-    try:
-        return layer_records(run.watch(), _completed_steps(run.folder))
-    except RunError as error:
-        warnings.warn(f"{error}; it is left out of the diagnosis", stacklevel=2)
-        return ()
-
-
-def _completed_steps(folder: Path) -> int | None:
-    """Return the completed steps of a training by the name of its last checkpoint; None without one."""
-    paths = checkpoint.found(folder)
-    return checkpoint.step_of(paths[0]) if paths else None

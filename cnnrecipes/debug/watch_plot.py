@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from cnnrecipes._support.console import printable
-from cnnrecipes.debug.watch_findings import GUIDE, LayerFinding, worst_layer
+from cnnrecipes.diagnosis.watch_findings import GUIDE, LayerFinding, worst_layer
 from cnnrecipes.errors import DataError
 from cnnrecipes.figures import Picture, drawable, title_lines, written
 from cnnrecipes.runs.run import Run

@@ -389,7 +389,7 @@ class Devices(Section):
 
 
 class Logging(Section):
-    """Recipe table `logging`: checkpoint interval, loggers, and the watch of the layers."""
+    """Recipe table `logging`: checkpoint interval, loggers, the watch of the layers, and the report."""
 
     resumable: ClassVar[bool] = True
 
@@ -402,6 +402,11 @@ class Logging(Section):
         default="auto",
         description='how often all layers are measured: an interval, for example "1 epoch" or "100 steps"; auto: each '
         "epoch, in at most 2% of the time",
+    )
+    report: Literal["epoch", "end", "off"] = Field(
+        default="epoch",
+        description="when report.html is written into the run folder; epoch: after each epoch, in at most 1% of the "
+        "time, and at the end",
     )
 
 

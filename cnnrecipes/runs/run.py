@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+import cnnrecipes
 from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes._support.locks import NAME, locked
 from cnnrecipes.data.images.pixel_values import say_or_warn
@@ -285,6 +286,41 @@ class Run:
             if (recorded := validation.get("temperature")) is not None:
                 return recorded
         return "fit" if split == "validation" else None
+
+    def report(self, data: Any = None, *, pictures: bool = True) -> Any:
+        """Write report.html into the run folder; notebooks show it inline. See `cr.write_report`.
+
+        Args:
+            data: the data that was passed to `fit`, for the pictures; None: the data set of the recipe.
+            pictures: show images of the data, with Grad-CAM.
+
+        Returns:
+            an object that notebooks display, with the `path` of the file.
+        """
+        return cnnrecipes.report.report_inline(self, data, pictures=pictures)
+
+    def plot_confusion(self, split: str = "validation") -> Any:
+        """Return the confusion matrix of a split, ordered by similarity of the classes, which notebooks display.
+
+        Its `table` has the most confused pairs. Raises RunError: there are no predictions of this split.
+        """
+        return cnnrecipes.report.confusion_inline(self, split)
+
+    def top_losses(self, split: str = "validation", n: int = 24, data: Any = None) -> Any:
+        """Return the images of a split with the largest losses, which notebooks display with pictures and Grad-CAM.
+
+        Its `table` has a row for each: file, position, truth, predicted, loss and probabilities.
+
+        Args:
+            split: "validation" or "test". A recipe that is chosen by looking at its test mistakes needs other test
+                images for its accuracy.
+            n: number of images.
+            data: as for `report`.
+
+        Raises:
+            RunError: there are no predictions of this split.
+        """
+        return cnnrecipes.report.losses_inline(self, split, n, data)
 
     def _source(self, data: Any, split: str | None, class_names: Sequence[str]) -> Source:
         """Return the data to evaluate on: `data` if it is given, otherwise the recipe's data with its splits."""

@@ -67,6 +67,7 @@ def train_in(
             opened=data.pipeline(start.recipe),
             callbacks=callbacks,
             finish=finish or finish_without_test,
+            report=False,
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.analysis.block_detection import Block, outline
-from cnnrecipes.analysis.cost import cost
+from cnnrecipes.models.cost import cost
 
 L = keras.layers
 

@@ -13,7 +13,7 @@ from legible import assert_legible
 
 import cnnrecipes as cr
 from cnnrecipes.cli.app import app
-from cnnrecipes.debug.watch_findings import worst_layer
+from cnnrecipes.diagnosis.watch_findings import worst_layer
 from cnnrecipes.errors import DataError, RunError
 from cnnrecipes.runs.watch_records import BINS, COLUMNS, FILE, WatchFile
 

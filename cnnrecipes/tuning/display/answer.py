@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnrecipes.errors import counted
+from cnnrecipes.figures.svg import escaped
 from cnnrecipes.runs.intervals import wilson
 from cnnrecipes.tuning.display.axes import shown_value
 from cnnrecipes.tuning.display.snapshot import Snapshot
-from cnnrecipes.tuning.display.svg import escaped
 from cnnrecipes.tuning.records import FAILED
 
 _VALUES = 16  # keys that are shown at once

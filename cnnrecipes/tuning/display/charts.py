@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cnnrecipes.figures.svg import LETTER, apart, chart, escaped, label, line, score_grid
 from cnnrecipes.tuning.display.axes import Axis, ChoiceAxis, NumberAxis
 from cnnrecipes.tuning.display.importance import Importances
 from cnnrecipes.tuning.display.snapshot import Snapshot
-from cnnrecipes.tuning.display.svg import LETTER, apart, chart, escaped, label, line, mark, score_grid
+from cnnrecipes.tuning.display.trial_mark import mark
 from cnnrecipes.tuning.records import COMPLETED, FAILED, Trial
 
 SHADES = 8  # classes of lines by rank, s0 (worst) to s7 (best)

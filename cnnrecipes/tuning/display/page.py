@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cnnrecipes.errors import counted
+from cnnrecipes.figures.svg import block, escaped
 from cnnrecipes.tuning.display.answer import answer
 from cnnrecipes.tuning.display.charts import (
     SHADES,
@@ -18,7 +19,7 @@ from cnnrecipes.tuning.display.charts import (
 from cnnrecipes.tuning.display.importance import Importances
 from cnnrecipes.tuning.display.page_assets import SCRIPT, STYLE
 from cnnrecipes.tuning.display.snapshot import Snapshot
-from cnnrecipes.tuning.display.svg import block, escaped, mark
+from cnnrecipes.tuning.display.trial_mark import mark
 from cnnrecipes.tuning.display.trial_table import trial_table
 from cnnrecipes.tuning.records import FAILED, PRUNED, Trial
 

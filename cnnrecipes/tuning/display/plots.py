@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from cnnrecipes.errors import RunError
 from cnnrecipes.figures import Picture, drawable, save
+from cnnrecipes.figures.svg import cut
 from cnnrecipes.tuning.display.axes import NumberAxis
 from cnnrecipes.tuning.display.charts import by_score, jitter
 from cnnrecipes.tuning.display.page_writer import view_importances
 from cnnrecipes.tuning.display.snapshot import Snapshot
-from cnnrecipes.tuning.display.svg import cut
 from cnnrecipes.tuning.records import COMPLETED, FAILED, PRUNED, Trial
 
 # Colors that are distinct to color-blind readers (Okabe & Ito 2008), and marks besides.

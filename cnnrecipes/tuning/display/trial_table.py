@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cnnrecipes.figures.svg import escaped
 from cnnrecipes.tuning.display.axes import shown_value
 from cnnrecipes.tuning.display.snapshot import Snapshot
-from cnnrecipes.tuning.display.svg import escaped
 from cnnrecipes.tuning.records import Trial
 
 

@@ -22,7 +22,7 @@ from tensorboard.util import tensor_util
 import cnnrecipes as cr
 from cnnrecipes.analysis.activation_statistics import activation_statistics
 from cnnrecipes.debug.examined_training import opened_subject
-from cnnrecipes.debug.watch_findings import worst_layer
+from cnnrecipes.diagnosis.watch_findings import worst_layer
 from cnnrecipes.errors import Interrupted, RecipeError, RunError, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs import checkpoint

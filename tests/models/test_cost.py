@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.analysis.cost import COUNTS, cost
+from cnnrecipes.models.cost import COUNTS, cost
 
 
 def one(layer, shape=(8, 6, 4)):

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import pandas as pd
 
-from cnnrecipes.analysis.stage_grouping import require_sizes, stages
 from cnnrecipes.errors import UnknownNameError
 from cnnrecipes.models.graph import Call, calls, parameters
+from cnnrecipes.models.stage_grouping import require_sizes, stages
 
 COUNTS = ("parameters", "multiply_adds", "activation_bytes")
 

@@ -1,4 +1,4 @@
-"""Elements of SVG and HTML as text, with all names from users escaped."""
+"""Elements of SVG and HTML as text, for pages that need no script; all names from users are escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from cnnrecipes._support.console import printable
-from cnnrecipes.tuning.display.axes import NumberAxis, Tick
+from cnnrecipes.figures.number_axis import NumberAxis, Tick
 
 LETTER = 7.2  # width of a letter of 12 px on average, in a wide font
 _BOLD = 0.88  # of the letters in as much room
@@ -79,17 +79,3 @@ def score_grid(axis: NumberAxis, left: float, right: float, top: float, bottom: 
         y = bottom - tick.place * (bottom - top)
         parts += [line(left, y, right, y, "grid"), label(left - 6, y + 4, tick.text, anchor="end")]
     return parts
-
-
-def mark(x: float, y: float, status: str, *, trial: int, best: bool = False, size: float = 4.0) -> str:
-    """Return the mark of a trial: a disc if completed, a hollow triangle if pruned, a cross if failed."""
-    names = f"{status} best" if best else status
-    size = size * 1.5 if best else size
-    if status == "completed":
-        return f"<circle class='m {names}' data-t='{trial}' cx='{x:.1f}' cy='{y:.1f}' r='{size:.3g}'/>"
-    if status == "pruned":
-        shape = f"M{x:.1f} {y - size:.1f}l{size:.3g} {1.8 * size:.3g}h{-2 * size:.3g}z"
-    else:
-        a = 0.8 * size
-        shape = f"M{x - a:.1f} {y - a:.1f}l{2 * a:.3g} {2 * a:.3g}m0 {-2 * a:.3g}l{-2 * a:.3g} {2 * a:.3g}"
-    return f"<path class='m {names}' data-t='{trial}' d='{shape}'/>"

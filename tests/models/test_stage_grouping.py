@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import pytest
 
-from cnnrecipes.analysis.stage_grouping import stages
 from cnnrecipes.models.graph import calls
+from cnnrecipes.models.stage_grouping import stages
 
 L = keras.layers
 

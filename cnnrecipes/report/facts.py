@@ -1,0 +1,193 @@
+"""`Facts`: all that is known of a run for its report; what is missing is None, with the reason."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from cnnrecipes.data.sources.random_access_dataset import Source
+from cnnrecipes.diagnosis.diagnosis import Diagnosis, diagnosed
+from cnnrecipes.diagnosis.recorded_evidence import recorded_evidence
+from cnnrecipes.errors import CNNRecipesError, RunError
+from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.report.pictures import Pictures
+from cnnrecipes.runs import unfinished_run_model
+from cnnrecipes.runs.predictions import FILE as PREDICTIONS
+from cnnrecipes.runs.predictions import Predictions, read_predictions
+from cnnrecipes.runs.records import FAILURE, QUARANTINE, read_failure, read_quarantine
+from cnnrecipes.runs.run import Run
+
+ROBUSTNESS, LABEL_ISSUES = "robustness.csv", "label_issues.csv"  # in the run folder, if they were computed
+FINAL = ("test", "validation")  # the split that a report is about: the first of them that was predicted
+
+Found = TypeVar("Found")
+
+
+@dataclass
+class Facts:
+    """The facts of a run.
+
+    Attributes:
+        run: the run.
+        recipe: its recipe.
+        training: True while the training is running, in the process that writes the report.
+        history: one row per epoch.
+        metrics: of the finished training.
+        watch: statistics of the layers over time.
+        environment: environment.json.
+        predictions: by split.
+        diagnosis: of the records.
+        class_names: in label order; () if unknown.
+        image_shape: (H, W, C) of the model's images.
+        images: number of images of each split; {} if unknown.
+        failure: failure.json.
+        unreadable: files that were left out of the data.
+        robustness, label_issues: tables that `explain` has computed.
+        rates: (P, 2), epoch and learning rate as planned.
+        source: the data, open; None: pictures are missing.
+        thorough: also make what takes seconds: Grad-CAM, the augmented batch, the search for copies.
+        pictures: encodes pictures within the budget of the page.
+        why: name of a fact to the reason for which it is missing.
+    """
+
+    run: Run
+    recipe: Recipe
+    training: bool = False
+    history: pd.DataFrame | None = None
+    metrics: dict[str, Any] | None = None
+    watch: pd.DataFrame | None = None
+    environment: dict[str, Any] | None = None
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
+    class_names: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int] | None = None
+    images: Mapping[str, int] = field(default_factory=dict)
+    failure: dict[str, Any] | None = None
+    unreadable: Sequence[str] = ()
+    robustness: pd.DataFrame | None = None
+    label_issues: pd.DataFrame | None = None
+    rates: np.ndarray | None = None
+    source: Source | None = None
+    thorough: bool = True
+    pictures: Pictures = field(default_factory=Pictures)
+    why: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def final(self) -> Predictions | None:
+        """The predictions that the report is about: of the test split, or of the validation split without one."""
+        return next((self.predictions[split] for split in FINAL if split in self.predictions), None)
+
+    @property
+    def state(self) -> str:
+        """The state of the training: "training", "finished", "diverged" or "unfinished"."""
+        if self.training:
+            return "training"
+        if self.metrics is not None or self.run.finished:
+            return "finished"
+        return "diverged" if self.failure else "unfinished"
+
+    @property
+    def epochs(self) -> int:
+        """Number of completed epochs."""
+        return 0 if self.history is None else len(self.history)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all completed epochs together."""
+        return 0.0 if self.history is None else float(self.history["seconds"].sum())
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch, from 1, whose weights the model has; the best validated one while the training is running."""
+        if self.metrics is not None and self.metrics.get("epoch"):
+            return int(self.metrics["epoch"])
+        if self.history is None or "val_accuracy" not in self.history or self.history["val_accuracy"].isna().all():
+            return None
+        column, sign = ("val_loss", -1) if self.recipe.train.monitor == "loss" else ("val_accuracy", 1)
+        return int(self.history["epoch"].iloc[int((sign * self.history[column]).fillna(-np.inf).to_numpy().argmax())])
+
+
+def facts_of(run: Run, *, training: bool = False, source: Source | None = None, thorough: bool = True) -> Facts:
+    """Return what the files of a run tell. A damaged or missing file is a reason, not an error.
+
+    Args:
+        run: finished, unfinished or failed.
+        training: it is being trained, by this process: no model and no predictions are looked for.
+        source: its data, open.
+        thorough: see `Facts`.
+
+    Raises:
+        RunError, RecipeError: recipe.toml is damaged.
+    """
+    found = Facts(run, run.recipe, training, source=source, thorough=thorough)
+    found.history = _try(found, "history", lambda: run.history)
+    found.watch = _try(found, "watch", run.watch)
+    found.environment = _try(found, "environment", lambda: _json(run.folder / "environment.json"))
+    found.failure = read_failure(run.folder / FAILURE)
+    found.unreadable = read_quarantine(run.folder / QUARANTINE)
+    about = _try(found, "model", lambda: _json(run.folder / unfinished_run_model.FILE)) or {}
+    found.class_names = tuple(map(str, about.get("class_names", ())))
+    if len(about.get("input_shape", ())) == 3:
+        height, width, channels = about["input_shape"]
+        found.image_shape = (height, width, channels)
+    if source is not None:
+        found.images = {name: len(split) for name, split in source.splits.items()}
+    elif isinstance(about.get("images"), dict):
+        found.images = about["images"]
+    if not training:
+        found.metrics = _try(found, "metrics", lambda: run.metrics)
+        found.predictions = _try(found, "predictions", lambda: _predictions(run)) or {}
+        found.robustness = _table(run.folder / ROBUSTNESS)
+        found.label_issues = _table(run.folder / LABEL_ISSUES)
+    if found.predictions and not found.class_names:
+        found.class_names = next(iter(found.predictions.values())).class_names
+    found.diagnosis = _try(found, "diagnosis", lambda: _diagnosis(run, found.watch))
+    return found
+
+
+def _predictions(run: Run) -> dict[str, Predictions]:
+    path = run.folder / PREDICTIONS
+    if not run.finished:
+        raise RunError("the training is not finished")
+    if not path.is_file():
+        command = f"cnnrecipes evaluate {run.folder}"
+        raise RunError(f"there is no {PREDICTIONS}, which newer versions write at the end; `{command}` does it")
+    return read_predictions(path)
+
+
+def _diagnosis(run: Run, watch: pd.DataFrame | None) -> Diagnosis:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evidence = recorded_evidence(run, watch)
+    return diagnosed(evidence)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path.name} cannot be read ({error})") from None
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _try(found: Facts, fact: str, read: Callable[[], Found]) -> Found | None:
+    """Return what `read` returns; after an error of this package None, and its message is the reason."""
+    try:
+        return read()
+    except (CNNRecipesError, KeyError, TypeError) as error:
+        found.why[fact] = str(error)
+        return None
