@@ -16,7 +16,7 @@ from cnnrecipes.figures.svg import apart, chart, escaped, label, line
 
 POINTS = 400  # of a curve at most
 _LOG_RATIO = 20.0  # of the largest to the smallest value, from which an axis of losses is logarithmic
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 508.0, 14.0, 236.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 498.0, 14.0, 236.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Series:
         x, y: (P,) each; gaps where y is not finite.
         band: (P, 2), lower and upper ends of an area around it; None: no area.
         dots: mark each point.
+        weights: (P,), share of the data in each point, 0..1: points are discs of these areas, without a line.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Series:
     y: np.ndarray
     band: np.ndarray | None = None
     dots: bool = False
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,16 @@ class Plot:
     def _mark(self, x: float, text: str) -> list[str]:
         place = _LEFT + (self.across.place(float(x)) or 0.0) * (_RIGHT - _LEFT)
         anchor, shift = ("end", -5) if place > (_LEFT + _RIGHT) / 2 else ("start", 5)
-        words = label(place + shift, _BOTTOM - 8, text, anchor=anchor, kind="t halo")
+        heights = [
+            self.up.place(float(y)) for one in self.series for at, y in zip(one.x, one.y, strict=True) if at == x
+        ]
+        below = sum(one or 0.0 for one in heights) > len(heights) / 2  # on the side where the curves are not
+        words = label(place + shift, _BOTTOM - 8 if below else _TOP + 10, text, anchor=anchor, kind="t halo")
         return [line(place, _TOP, place, _BOTTOM, "marked"), words]
 
     def _curve(self, one: Series) -> list[str]:
+        if one.weights is not None:
+            return self._discs(one, one.weights)
         shapes = []
         if one.band is not None:
             low, high = (self._points(one.x, one.band[:, side]) for side in (0, 1))
@@ -112,6 +120,15 @@ class Plot:
         alone = runs if one.dots else [run for run in runs if len(run) == 1]
         for x, _, y in (point.partition(" ") for run in alone for point in run):
             shapes.append(f"<circle class='dot {one.kind}' cx='{x}' cy='{y}' r='3.2'/>")
+        return shapes
+
+    def _discs(self, one: Series, weights: np.ndarray) -> list[str]:
+        shapes = []
+        for x, y, weight in zip(one.x.tolist(), one.y.tolist(), weights.tolist(), strict=True):
+            if (point := self._point(x, y)) is not None:
+                across, _, down = point.partition(" ")
+                radius = 2.5 + 9 * math.sqrt(weight)
+                shapes.append(f"<circle class='disc {one.kind}' cx='{across}' cy='{down}' r='{radius:.1f}'/>")
         return shapes
 
     def _points(self, x: np.ndarray, y: np.ndarray) -> list[str]:

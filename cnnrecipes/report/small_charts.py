@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from cnnrecipes.figures.svg import chart, label, line
 
-_WIDTH, _HEIGHT = 104.0, 22.0  # of a sparkline
+_WIDTH, _HEIGHT = 84.0, 22.0  # of a sparkline
 
 
 def interval_chart(value: float, low: float, high: float, chance: float | None, name: str) -> Markup:
@@ -34,8 +34,8 @@ def interval_chart(value: float, low: float, high: float, chance: float | None, 
         anchor = "start" if chance < 0.25 else "middle"
         parts.append(label(x(chance), 9, f"chance {chance:.0%}", anchor=anchor, kind="t"))
     width = max(x(high) - x(low), 2.0)
-    parts.append(f"<rect class='interval' x='{x(low):.1f}' y='{middle - 5}' width='{width:.1f}' height='10' rx='2'/>")
-    parts.append(f"<circle class='estimate' cx='{x(value):.1f}' cy='{middle}' r='5'/>")
+    parts.append(f"<rect class='interval' x='{x(low):.1f}' y='{middle - 6}' width='{width:.1f}' height='12' rx='1'/>")
+    parts.append(f"<path class='estimate' d='M{x(value):.1f} {middle - 9}V{middle + 9}'/>")
     words = f"{value:.1%}, 95% interval {low:.1%} to {high:.1%}"
     if chance is not None:
         words += f"; the best constant answer is right on {chance:.0%}"

@@ -44,7 +44,7 @@ def test_network_input_is_the_center_crop_of_a_file(tmp_path):
     for name in ("ant", "bee"):
         (tmp_path / name).mkdir()
         for number in range(5):
-            pixels = np.full((20, 40, 3), number, np.uint8)
+            pixels = np.full((20, 40, 3), 10 * number + (name == "bee"), np.uint8)
             pixels[:, 10:30] = 200
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     spec = Data(name="photos", image_size=(20, 20), channels=3)

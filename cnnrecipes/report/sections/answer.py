@@ -169,7 +169,8 @@ def _numbers(facts: Facts) -> list[tuple[str, str, str]]:
             continue
         one = metrics[split]
         low, high = one["accuracy_95"]
-        found.append((f"{split} accuracy", percent(one["accuracy"]), f"{low:.1%} to {high:.1%}, n = {one['n']:,}"))
+        if split != first:  # the page begins with that
+            found.append((f"{split} accuracy", percent(one["accuracy"]), f"{low:.1%} to {high:.1%}, n = {one['n']:,}"))
         found.append((f"{split} cross entropy", f"{one['cross_entropy']:.3f}", "nats"))
         for key, title in _MORE.items() if split == first else ():
             if isinstance(one.get(key), (int, float)):

@@ -54,7 +54,9 @@ def calibrated(facts: Facts) -> Section:
 
 def _series(name: str, one: Calibration, kind: str) -> Series:
     table = one.table[one.table["n"] > 0]
-    return Series(name, kind, table["confidence"].to_numpy(float), table["accuracy"].to_numpy(float), dots=True)
+    n = table["n"].to_numpy(float)
+    x, y = table["confidence"].to_numpy(float), table["accuracy"].to_numpy(float)
+    return Series(name, kind, x, y, weights=n / n.sum())
 
 
 def _coverage_plot(table: pd.DataFrame) -> Plot:
@@ -62,10 +64,10 @@ def _coverage_plot(table: pd.DataFrame) -> Plot:
     table = table.iloc[thinned(np.arange(len(table)))]
     x, y = table["coverage"].to_numpy(float), table["accuracy"].to_numpy(float)
     band = table[["accuracy_low", "accuracy_high"]].to_numpy(float)
-    # The intervals of the first few images are as wide as the axis.
     known = x >= 0.05
     one = Series("accuracy", "run0", x[known], y[known], band=band[known])
-    up = value_axis([one.y, band[known].ravel()], percent=True)
+    # The intervals of the first few images are as wide as the axis.
+    up = value_axis([one.y, band[x >= 0.3].ravel()], percent=True)
     words = "Accuracy of the images whose confidence is above a threshold, over their share."
     title = "Accuracy by coverage, with 95% intervals"
     return Plot("coverage", title, [one], NumberAxis(0.0, 1.0, percent=True), up, x_title="coverage", described=words)

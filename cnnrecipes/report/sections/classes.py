@@ -42,7 +42,7 @@ def _sentence(table: pd.DataFrame) -> str:
     if seen.empty:
         return ""
     worst = seen.iloc[0]
-    text = f"The lowest recall is that of {worst['class']}: {worst['recall']:.1%} of {int(worst['n']):,}"
+    text = f"The lowest recall is that of class {worst['class']}: {worst['recall']:.1%} of {int(worst['n']):,}"
     text += f" (95% interval {worst['recall_low']:.1%} to {worst['recall_high']:.1%})."
     if (missing := int((table["n"] == 0).sum())) > 0:
         text += f" {missing:,} of {len(table):,} classes have no image in this split."

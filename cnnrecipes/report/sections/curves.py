@@ -62,11 +62,13 @@ def _plot(history: pd.DataFrame, name: str, marked: tuple[float, str] | None) ->
 
 def _rows(history: pd.DataFrame) -> list[list[str]]:
     """Return the cells of the table as text, for at most _ROWS epochs."""
-    found = []
-    for place in thinned(np.arange(len(history)), _ROWS).tolist():
-        row = history.iloc[place]
-        found.append([_cell(column, float(row[column])) for column in _COLUMNS if column in history])
-    return found
+    places = thinned(np.arange(len(history)), _ROWS)
+    columns = [
+        [_cell(column, value) for value in history[column].to_numpy(float)[places].tolist()]
+        for column in _COLUMNS
+        if column in history
+    ]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _cell(column: str, value: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -10,10 +12,12 @@ from cnnrecipes.report.facts import Facts
 from cnnrecipes.report.line_chart import thinned
 from cnnrecipes.report.section import Section, render
 from cnnrecipes.report.small_charts import sparkline
+from cnnrecipes.runs.watch_records import STATISTICS
 
 KEY, TITLE = "layers", "Layers"
 _ROWS = 120
 _POINTS = 40  # of a sparkline
+_LINES = {"ratio": "update_ratio", "gradient": "gradient_norm", "std": "std"}
 
 
 def layers(facts: Facts) -> Section:
@@ -21,47 +25,51 @@ def layers(facts: Facts) -> Section:
     table = facts.watch
     if table is None or table.empty:
         return Section(KEY, TITLE, why=facts.why.get("watch", "the layers were not watched"))
-    table = table.drop_duplicates(["step", "layer"], keep="last")
+    table = table[["step", "layer", "kind", *STATISTICS]].drop_duplicates(["step", "layer"], keep="last")
     worst = worst_layer(table)
-    names = list(dict.fromkeys(table["layer"]))
-    weighted = set(table.loc[table["kind"] == "weighted", "layer"])
-    shown = names
+    kinds = dict(zip(table["layer"].tolist(), table["kind"].tolist(), strict=True))
+    steps, names, values = _over_time(table)
+    shown = list(range(len(names)))
     if len(names) > _ROWS:
-        shown = [name for name in names if name in weighted or name == worst.layer][:_ROWS]
-    groups = dict(list(table[table["layer"].isin(shown)].groupby("layer", sort=False)))
+        shown = [i for i in shown if kinds[names[i]] == "weighted" or names[i] == worst.layer][:_ROWS]
     body = render(
         "layers.html",
         sentence=worst.sentence,
-        rows=[_row(groups[name], name, worst.layer if worst.problem else "") for name in shown],
+        rows=[
+            {"name": names[i], "kind": kinds[names[i]], "worst": bool(worst.problem) and names[i] == worst.layer}
+            | _row({name: grid[i] for name, grid in values.items()}, kinds[names[i]])
+            for i in shown
+        ],
         left_out=len(names) - len(shown),
-        steps=int(table["step"].nunique()),
-        last=int(table["step"].max()),
+        steps=len(steps),
+        last=int(steps[-1]),
         guide=GUIDE,
     )
     return Section(KEY, TITLE, body)
 
 
-def _row(rows: pd.DataFrame, name: str, worst: str) -> dict:
-    rows = rows.sort_values("step")
-    return {
-        "name": name,
-        "kind": str(rows["kind"].iloc[0]),
-        "worst": name == worst,
-        "ratio": _last(rows, "update_ratio"),
-        "ratio_line": _line(rows, "update_ratio", guide=GUIDE) if rows["kind"].iloc[0] == "weighted" else "",
-        "gradient": _last(rows, "gradient_norm"),
-        "gradient_line": _line(rows, "gradient_norm"),
-        "std": _last(rows, "std"),
-        "std_line": _line(rows, "std"),
-        "dead": _last(rows, "dead"),
-    }
+def _over_time(table: pd.DataFrame) -> tuple[np.ndarray, list[str], dict[str, np.ndarray]]:
+    """Return the steps, the layers in order of computation, and each statistic as (layers, steps), NaN if missing."""
+    steps, columns = np.unique(table["step"].to_numpy(), return_inverse=True)
+    rows, names = pd.factorize(table["layer"])
+    values = {}
+    for name in (*_LINES.values(), "dead"):
+        values[name] = np.full((len(names), len(steps)), np.nan)
+        values[name][rows, columns] = table[name].to_numpy(float)
+    return steps, list(map(str, names)), values
 
 
-def _last(rows: pd.DataFrame, column: str) -> float | None:
-    known = rows[column].dropna()
-    return float(known.iloc[-1]) if len(known) else None
+def _row(values: dict[str, np.ndarray], kind: str) -> dict[str, Any]:
+    """Return the last values of a layer, and lines of them over time."""
+    row: dict[str, Any] = {"dead": _last(values["dead"])}
+    for key, name in _LINES.items():
+        guide = GUIDE if key == "ratio" else None
+        drawn = kind == "weighted" or key != "ratio"
+        row[key] = _last(values[name])
+        row[f"{key}_line"] = sparkline(thinned(values[name], _POINTS).tolist(), log=True, guide=guide) if drawn else ""
+    return row
 
 
-def _line(rows: pd.DataFrame, column: str, guide: float | None = None):
-    values = rows[column].to_numpy(float)
-    return sparkline(thinned(values, _POINTS).tolist(), log=True, guide=guide) if np.isfinite(values).any() else ""
+def _last(values: np.ndarray) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known[-1]) if len(known) else None

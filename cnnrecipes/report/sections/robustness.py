@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from cnnrecipes.report.facts import ROBUSTNESS, Facts
 from cnnrecipes.report.section import Section, render
 from cnnrecipes.report.sections.confusion import SHADES
@@ -14,7 +16,11 @@ def robustness(facts: Facts) -> Section:
     """Return the accuracy by corruption (rows) and strength (columns)."""
     table = facts.robustness
     if table is None or not set(table.columns) >= _COLUMNS or not (table["strength"] > 0).any():
-        return Section(KEY, TITLE, why=f"there is no {ROBUSTNESS}")
+        folder = shlex.quote(str(facts.run.folder))
+        command = f"cnnrecipes explain {folder} --what robustness -o {folder}"
+        return Section(
+            KEY, TITLE, why=f"it was not measured: `{command}` writes {ROBUSTNESS}, then write the report again"
+        )
     clean = table.loc[table["strength"] == 0, "accuracy"]
     table = table[table["strength"] > 0]
     grid = table.pivot_table(index="corruption", columns="strength", values="accuracy")

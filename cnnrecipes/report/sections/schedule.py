@@ -6,7 +6,7 @@ import numpy as np
 
 from cnnrecipes.figures.number_axis import NumberAxis
 from cnnrecipes.report.facts import Facts
-from cnnrecipes.report.line_chart import Plot, Series, legend, thinned, value_axis
+from cnnrecipes.report.line_chart import Plot, Series, legend, thinned
 from cnnrecipes.report.section import Section, render
 
 KEY, TITLE = "schedule", "Learning rate"
@@ -26,9 +26,10 @@ def schedule(facts: Facts) -> Section:
     if not series:
         return Section(KEY, TITLE, why=facts.why.get("history", "no epoch is completed"))
     last = max(float(one.x.max()) for one in series)
+    highest = max(float(np.nanmax(one.y)) for one in series)
     plot = Plot(
-        "schedule", "Learning rate", series, NumberAxis(0.0, max(last, 1.0)), value_axis([one.y for one in series]),
-        described=f"Learning rate over {last:.0f} epochs, at most {max(np.nanmax(one.y) for one in series):.3g}.",
+        "schedule", "Learning rate", series, NumberAxis(0.0, max(last, 1.0)), NumberAxis(0.0, 1.05 * highest),
+        described=f"Learning rate over {last:.0f} epochs, at most {highest:.3g}.",
     )  # fmt: skip
     table = facts.recipe.optimizer
     keys = {
