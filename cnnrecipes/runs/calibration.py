@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cnnrecipes.runs.intervals import wilson
+from cnnrecipes.runs.intervals import wilson_intervals
 from cnnrecipes.runs.predictions import Predictions
 
 BINS = 15
@@ -47,9 +47,7 @@ def calibration(predictions: Predictions, temperature: float = 1.0, bins: int = 
     n = np.bincount(places, minlength=bins)
     sums = np.bincount(places, confidence, bins)
     hits = np.bincount(places, predictions.right, bins)
-    intervals = [
-        wilson(int(hit), int(all_)) if all_ else (math.nan, math.nan) for hit, all_ in zip(hits, n, strict=True)
-    ]
+    low, high = wilson_intervals(hits, n)
     with np.errstate(invalid="ignore"):
         table = pd.DataFrame(
             {
@@ -58,8 +56,8 @@ def calibration(predictions: Predictions, temperature: float = 1.0, bins: int = 
                 "n": n,
                 "confidence": sums / n,
                 "accuracy": hits / n,
-                "accuracy_low": [low for low, _ in intervals],
-                "accuracy_high": [high for _, high in intervals],
+                "accuracy_low": low,
+                "accuracy_high": high,
             }
         )
     return Calibration(float(np.abs(hits - sums).sum() / len(predictions)), table)
@@ -81,7 +79,7 @@ def fit_temperature(predictions: Predictions) -> float:
         lambda log_t: _mean_loss(logs, predictions.truth, math.exp(log_t)),
         bounds=(low, high),
         method="bounded",
-        options={"xatol": 1e-6},
+        options={"xatol": 1e-5},
     )
     return float(math.exp(found.x))
 
@@ -112,14 +110,19 @@ def coverage(predictions: Predictions) -> pd.DataFrame:
 def answered(predictions: Predictions, shares: Sequence[float]) -> pd.DataFrame:
     """Return rows of `coverage` for these shares of the images; images of the same confidence stay together."""
     sorted_, hits = _by_confidence(predictions)
-    counts = {max(math.ceil(share * len(sorted_) - 1e-9), 1) for share in shares}
-    counts = {int(np.searchsorted(-sorted_, -sorted_[count - 1], side="right")) for count in counts}
-    rows = []
-    for count in sorted(counts):
-        low, high = wilson(int(hits[count - 1]), count)
-        share, accuracy = count / len(sorted_), float(hits[count - 1]) / count
-        rows.append((share, float(sorted_[count - 1]), accuracy, low, high, count))
-    return pd.DataFrame(rows, columns=["coverage", "threshold", "accuracy", "accuracy_low", "accuracy_high", "n"])
+    wanted = {max(math.ceil(share * len(sorted_) - 1e-9), 1) for share in shares}
+    n = np.array(sorted({int(np.searchsorted(-sorted_, -sorted_[count - 1], side="right")) for count in wanted}))
+    low, high = wilson_intervals(hits[n - 1], n)
+    return pd.DataFrame(
+        {
+            "coverage": n / len(sorted_),
+            "threshold": sorted_[n - 1].astype(float),
+            "accuracy": hits[n - 1] / n,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "n": n,
+        }
+    )
 
 
 def threshold_for(predictions: Predictions, accuracy: float) -> float | None:

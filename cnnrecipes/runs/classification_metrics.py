@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cnnrecipes.runs.calibration import answered, calibration, scaled_cross_entropy
-from cnnrecipes.runs.intervals import cluster_bootstrap, mean_of_proportions, wilson
+from cnnrecipes.runs.intervals import cluster_bootstrap, mean_of_proportions, wilson, wilson_intervals
 from cnnrecipes.runs.predictions import Predictions
 
 TOP = 5
@@ -76,9 +75,7 @@ def per_class(predictions: Predictions) -> pd.DataFrame:
         predictions.truth, predictions.predicted, labels=range(classes), zero_division=np.nan
     )
     correct = np.bincount(predictions.truth[predictions.right], minlength=classes)
-    intervals = [
-        wilson(int(c), int(all_)) if all_ else (math.nan, math.nan) for c, all_ in zip(correct, n, strict=True)
-    ]
+    low, high = wilson_intervals(correct, n)
     confidence = np.bincount(predictions.truth, predictions.confidence, classes)
     return pd.DataFrame(
         {
@@ -87,8 +84,8 @@ def per_class(predictions: Predictions) -> pd.DataFrame:
             "precision": precision,
             "recall": recall,
             "f1": np.where(n > 0, f1, np.nan),
-            "recall_low": [float(low) for low, _ in intervals],
-            "recall_high": [float(high) for _, high in intervals],
+            "recall_low": low,
+            "recall_high": high,
             "mean_confidence": np.divide(confidence, n, out=np.full(classes, np.nan), where=n > 0),
         }
     )

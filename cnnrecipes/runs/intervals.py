@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import ndtri
 
 _DRAWS = 2000  # of the bootstrap
 _AT_ONCE = 100  # draws of the bootstrap, whose counts are in memory together
@@ -23,6 +24,23 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     from scipy.stats import binomtest  # imported here: it takes half a second, and prediction does not need it
 
     return binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
+
+
+def wilson_intervals(successes: np.ndarray, n: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Wilson score intervals of many proportions, low (k,) and high (k,); NaN where n = 0.
+
+    As `wilson`, which takes 2 ms for each.
+
+    Args:
+        successes: (k,) numbers of successes.
+        n: (k,) numbers of trials.
+        level: of the intervals.
+    """
+    z = float(ndtri((1 + level) / 2))
+    successes, trials = np.asarray(successes, float), np.where(np.asarray(n) > 0, n, np.nan)
+    middle = (successes + z**2 / 2) / (trials + z**2)
+    distance = z / (trials + z**2) * np.sqrt(successes * (trials - successes) / trials + z**2 / 4)
+    return np.maximum(middle - distance, 0), np.minimum(middle + distance, 1)
 
 
 def mean_of_proportions(proportions: Sequence[float], intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:

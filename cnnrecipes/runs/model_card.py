@@ -23,12 +23,14 @@ from cnnrecipes.runs.trained_part import MODEL_FILE
 FILE = "README.md"
 _CLASSES = 50  # rows of the table by class; of more classes the worst are shown
 _FEW = 100  # images of a split, below which the card warns
+_NEAR = 1.05  # a temperature nearer to 1 is not told
 _ROWS = {
     "top5_accuracy": "top-5 accuracy",
     "balanced_accuracy": "balanced accuracy (mean recall)",
     "macro_f1": "macro F1",
     "calibration_error": "expected calibration error",
-    "calibration_error_scaled": "the same with the temperature",
+    "calibration_error_scaled": "the same, logits divided by the temperature",
+    "brier": "Brier score",
 }
 
 
@@ -53,7 +55,7 @@ def model_card(folder: Path, recipe: Recipe, metrics: Mapping[str, Any], predict
     about = _json(folder / MODEL_FILE)
     names = [str(name) for name in about.get("class_names", ())]
     split = next((name for name in ("test", "validation") if name in metrics), None)
-    found = per_class(predictions[split]) if split in predictions else None
+    found = per_class(predictions[split]) if split and split in predictions else None
     sections = [
         _header(recipe, metrics, split),
         f"# {escaped(recipe.name)}",
@@ -119,7 +121,7 @@ print(model.predict("photo.jpg"))  # images of any size
 ```
 
 Keras loads it without cnnrecipes too: `keras.saving.load_model("model.keras", compile=False)` takes images {size}
-with values 0..255, which it standardizes itself, and returns logits."""
+with values 0..255, and returns logits; the preprocessing is part of it."""
 
 
 def _intended_use(names: list[str]) -> str:
@@ -143,9 +145,9 @@ def _results(metrics: Mapping[str, Any]) -> str:
         return ""
     rows: list[list[str]] = [["images", *(f"{metrics[split]['n']:,}" for split in splits)]]
     rows += [["accuracy (95% interval)", *(_with_interval(metrics[split], "accuracy") for split in splits)]]
-    for key, title in _ROWS.items():
+    for key in ("top5_accuracy", "balanced_accuracy", "macro_f1", "calibration_error", "calibration_error_scaled"):
         if any(key in metrics[split] for split in splits):
-            rows += [[title, *(f"{metrics[split][key]:.1%}" if key in metrics[split] else "" for split in splits)]]
+            rows += [[_ROWS[key], *(f"{metrics[split][key]:.1%}" if key in metrics[split] else "" for split in splits)]]
     rows += [["cross entropy, nats", *(f"{metrics[split]['cross_entropy']:.4f}" for split in splits)]]
     return f"## Results\n\n{table(('', *splits), rows)}"
 
@@ -190,14 +192,9 @@ def _limits(
             f"The images come in {found['groups']:,} groups; the 95% interval of the accuracy on new groups is "
             f"{low:.1%} to {high:.1%}."
         )
-    if (temperature := found.get("temperature")) is not None:
-        sure = (
-            "too sure of itself"
-            if temperature > 1
-            else "not sure enough of itself"
-            if temperature < 1
-            else "calibrated"
-        )
+    temperature = found.get("temperature", 1.0)
+    if not 1 / _NEAR < temperature < _NEAR:
+        sure = "too sure of itself" if temperature > 1 else "not sure enough of itself"
         yield f"On the validation split it is {sure}: divide its logits by {temperature:.2f} for better probabilities."
     if left_out := read_quarantine(folder / QUARANTINE):
         yield f"{counted(len(left_out), 'file')} of the data could not be read and was left out."
@@ -225,7 +222,8 @@ def _training(folder: Path, recipe: Recipe, metrics: Mapping[str, Any]) -> str:
     command = (
         "`cnnrecipes fit recipe.toml`, with `--data FOLDER` for other data than the recipe names, trains it again."
     )
-    return f"## Training\n\n{table(('', ''), rows)}\n\n{command}"
+    facts = "\n".join(f"- {name}: {escaped(value)}" for name, value in rows)
+    return f"## Training\n\n{facts}\n\n{command}"
 
 
 def data_name(recipe: Recipe) -> str:

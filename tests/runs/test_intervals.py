@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnrecipes.runs.intervals import cluster_bootstrap, mean_of_proportions, wilson
+from cnnrecipes.runs.intervals import cluster_bootstrap, mean_of_proportions, wilson, wilson_intervals
+
+
+def test_many_intervals_are_those_of_wilson():
+    pairs = [(0, 1), (1, 1), (8, 10), (0, 20), (499, 500), (70, 100)]
+    low, high = wilson_intervals(*map(np.array, zip(*pairs, strict=True)))
+    np.testing.assert_allclose(np.stack([low, high], 1), [wilson(*pair) for pair in pairs], atol=1e-12)
+    assert np.isnan(wilson_intervals(np.array([0]), np.array([0]))).all()
 
 
 def test_mean_of_one_proportion_has_its_interval():

@@ -70,7 +70,8 @@ def test_views_have_predictions_of_their_own(digits_run):
 
 def test_answers_are_read_without_the_model(copy):
     expected = copy.answers(split="validation").predicted
-    (copy.folder / "model.keras").unlink()
+    for name in ("model.keras", "model.json"):
+        (copy.folder / name).unlink()
     again = cr.load(copy.folder)
     np.testing.assert_array_equal(again.answers().predicted, expected)
     assert again.answers().split == "validation"

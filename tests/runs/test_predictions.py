@@ -106,7 +106,8 @@ def test_part_has_the_chosen_images_in_order():
 
 
 def test_prediction_is_the_largest_logit_even_if_float32_probabilities_are_equal():
-    logits = np.array([[0.1, np.nextafter(np.float32(0.1), np.float32(1)), -3.0], [5, 1, 2]], np.float64)
+    logits = np.array([[0.001, np.nextafter(np.float32(0.001), np.float32(1)), -3.0], [5, 1, 2]], np.float64)
+    logits[0, 0] = np.float32(0.001)
     assert softmax(logits, axis=1).astype(np.float32)[0].argmax() == 0
     found = _probabilities(logits)
     assert found.argmax(axis=1).tolist() == [1, 0]
