@@ -125,7 +125,9 @@ def plot_embedding(
     for number in np.unique(labels).tolist():
         own = labels == number
         name = None if many else printable(class_names[number]).replace("$", r"\$")
-        axes.scatter(*positions[own].T, s=18, color=colors(number % colors.N), label=name, linewidths=0)
+        axes.scatter(
+            positions[own, 0], positions[own, 1], s=18, color=colors(number % colors.N), label=name, linewidths=0
+        )
     if thumbnails is not None:
         low, extent = positions.min(axis=0), np.maximum(np.ptp(positions, axis=0), 1e-12)
         cells = np.minimum((positions - low) / extent * _GRID, _GRID - 1).astype(int)

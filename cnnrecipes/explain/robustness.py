@@ -125,4 +125,5 @@ def plot_robustness(table: pd.DataFrame, *, path: str | os.PathLike | None = Non
     axes.set_title(
         f"accuracy in % (without corruption {100 * clean:.0f}, n = {int(table['n'].iloc[0]):,})", fontsize=10
     )
-    return written(figure, path)
+    written(figure, path)
+    return figure

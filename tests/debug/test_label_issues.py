@@ -108,16 +108,22 @@ def test_command_writes_the_file(backbone, run_cli, tmp_path):
         'extends = "features_photos"\n[data]\nimage_size = 16\nstandardize = "train"\n[model]\nname = "resnet8"\n'
         f'[train]\nstart_from = "{backbone.folder}"\n'
     )
-    status, out, _ = run_cli("label-issues", str(recipe), "--data", "photos", "--json")
-    document = json.loads(out)
+    status, out, _ = run_cli("label-issues", str(recipe), "--data", "photos", "--accept", "--folds", "3")
     assert status == 0
-    assert document["images"] == 80
-    files = {row["file"] for row in document["issues"]}
-    assert {"a/20.png" if LABELS[20] == 0 else "b/20.png"} <= files
-    assert (tmp_path / "label_issues.csv").is_file()
-    status, out, _ = run_cli("label-issues", str(recipe), "--data", "photos", "--accept")
     assert "of 80 probably wrong" in out
-    assert (tmp_path / "label_issues_2.csv").is_file()
+    assert "b/66.png: given b, rather a" in out
+    assert "wrote label_issues.csv" in out
+    assert read_corrections(tmp_path / "label_issues.csv")["b/66.png"] == ("a", "b")
+
+
+def test_command_prints_json(issues, run_cli, monkeypatch, backbone):
+    monkeypatch.setattr(cr, "label_issues", lambda *args, **options: issues[0])
+    status, out, err = run_cli("label-issues", str(backbone.folder), "--json")
+    document = json.loads(out)
+    path = backbone.folder / "label_issues.csv"
+    assert (status, err, document["file"]) == (0, f"wrote {path}\n", str(path))
+    assert document["images"] == 80
+    assert document["issues"][0].keys() == {"file", "position", "given", "suggested", "score"}
 
 
 def test_too_few_images_are_named():
