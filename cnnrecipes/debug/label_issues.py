@@ -81,7 +81,7 @@ def write_label_issues(
     path: str | os.PathLike,
     *,
     accept: bool = False,
-    corrections: str | os.PathLike | None = None,
+    corrections: str | Path | None = None,
 ) -> None:
     """Write a table of `label_issues` as a CSV file that `data.corrections` takes: with a column label to edit.
 

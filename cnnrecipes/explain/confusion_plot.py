@@ -39,7 +39,8 @@ def plot_confusion(found: Confusion, *, path: str | os.PathLike | None = None) -
     beside.set_axis_off()
     beside.text(0, 1, _pairs_text(found), va="top", fontsize=9, transform=beside.transAxes)
     figure.suptitle(title_lines(str(found), 90), fontsize=10)
-    return written(figure, path)
+    written(figure, path)
+    return figure
 
 
 def _draw_matrix(axes: Axes, found: Confusion, count: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from threadpoolctl import threadpool_limits
 
 from cnnrecipes._support.console import printable
 from cnnrecipes.errors import DataError, UnknownNameError
@@ -19,6 +20,7 @@ from cnnrecipes.runs.trained_model import Artifact
 
 METHODS = ("pca", "tsne", "umap")
 _LEAST = 3  # images
+_ONE_THREAD = 2000  # images up to which more threads take longer, many times so on a busy machine
 _AXES = 50  # principal components from which t-SNE and UMAP start, as van der Maaten and Hinton 2008, section 4.2
 _LEGEND = 20  # classes with a legend
 _GRID = 16  # cells a side, of which each shows at most one thumbnail
@@ -84,7 +86,8 @@ def _tsne(reduced: np.ndarray, seed: int) -> np.ndarray:
 
     perplexity = min(30.0, max((len(reduced) - 1) / 3, 1.0))
     start = "pca" if reduced.shape[1] > 1 else "random"
-    return TSNE(2, perplexity=perplexity, init=start, random_state=seed).fit_transform(reduced)
+    with threadpool_limits(1 if len(reduced) <= _ONE_THREAD else None):
+        return TSNE(2, perplexity=perplexity, init=start, random_state=seed).fit_transform(reduced)
 
 
 def _umap(reduced: np.ndarray, seed: int) -> np.ndarray:
@@ -122,7 +125,9 @@ def plot_embedding(
     for number in np.unique(labels).tolist():
         own = labels == number
         name = None if many else printable(class_names[number]).replace("$", r"\$")
-        axes.scatter(*positions[own].T, s=18, color=colors(number % colors.N), label=name, linewidths=0)
+        axes.scatter(
+            positions[own, 0], positions[own, 1], s=18, color=colors(number % colors.N), label=name, linewidths=0
+        )
     if thumbnails is not None:
         low, extent = positions.min(axis=0), np.maximum(np.ptp(positions, axis=0), 1e-12)
         cells = np.minimum((positions - low) / extent * _GRID, _GRID - 1).astype(int)

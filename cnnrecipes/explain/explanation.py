@@ -71,16 +71,17 @@ def explain_run(
 def _opened(run: Run, data: Any) -> Iterator[tuple[RunData | None, str]]:
     """Yield the data of a run and ""; or None and the reason why they cannot be read."""
     with contextlib.ExitStack() as stack:
+        opened, missing = None, ""
         try:
-            found = stack.enter_context(RunData.open(run, data)), ""
+            opened = stack.enter_context(RunData.open(run, data))
         except DataError as error:
-            found = None, one_line(error)
-        yield found
+            missing = one_line(error)
+        yield opened, missing
 
 
 def _predictions(run: Run, data: RunData | None, missing: str, split: str, given: Any) -> Predictions:
     """Return the predictions that the run has kept, unless other data are given; else those of a forward pass."""
-    kept = getattr(run, "kept_predictions", dict)() if given is None else {}
+    kept: dict[str, Predictions] = getattr(run, "kept_predictions", dict)() if given is None else {}
     if split in kept:
         return kept[split]
     if data is None:

@@ -48,8 +48,8 @@ class GradCam:
     """Grad-CAM of one classifier, traced once for several calls.
 
     With the maps A_k of a layer and the logit y_c of a class: relu(sum_k a_k A_k), where a_k is the mean of dy_c / dA_k
-    over the positions (Selvaraju et al. 2017, equations 1 and 2), divided by its maximum in each image, and resized
-    bilinearly. The layers of nested models are run one by one, so the map may be inside of a nested backbone. Only the
+    over the positions (Selvaraju et al. 2017, equations 1 and 2), resized bilinearly, and divided by its maximum in
+    each image. The layers of nested models are run one by one, so the map may be inside of a nested backbone. Only the
     layers after the map are differentiated.
 
     Args: as for `grad_cam`.
@@ -105,8 +105,8 @@ class GradCam:
         slopes = tf.cast(tape.gradient(score, maps, unconnected_gradients="zero"), tf.float32)
         weights = tf.reduce_mean(slopes, (1, 2))
         heat = tf.nn.relu(tf.einsum("nhwc,nc->nhw", tf.cast(maps, tf.float32), weights))
-        heat = tf.math.divide_no_nan(heat, tf.reduce_max(heat, (1, 2), keepdims=True))
-        return tf.image.resize(heat[..., None], self.examined.size)[..., 0]
+        heat = tf.image.resize(heat[..., None], self.examined.size)[..., 0]
+        return tf.math.divide_no_nan(heat, tf.reduce_max(heat, (1, 2), keepdims=True))
 
     def _find(self, layer: str | None) -> int:
         """Return the position of the call whose output is explained. Raises UnknownNameError, ModelError."""

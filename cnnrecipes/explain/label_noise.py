@@ -1,7 +1,7 @@
 """Confident learning: which labels are probably wrong, by predictions of models that have not seen them.
 
 Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70. The result is
-that of cleanlab's `find_label_issues(..., filter_by="confident_learning")`, ordered by self-confidence.
+that of cleanlab's `find_label_issues` with its defaults, but for rounding, ordered by self-confidence.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ def confident_joint(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 
 
 def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """Return the examples that are confidently predicted as another class than their label, the least likely first.
+    """Return the examples whose labels are probably wrong, the least likely label first.
 
     An example belongs confidently to a class if its probability is at least the mean probability of that class over the
-    examples with this label; of several, to the one with the highest probability (section 3.1). Labels that are the
-    most probable class are never reported.
+    examples with this label; of several, to the one with the highest probability (section 3.1). The counts by label i
+    and confident class j, scaled to the number of examples with label i, estimate how many of these are of class j; so
+    many are taken, those with the largest margin p_j - p_i ("prune by noise rate", section 3.2). Labels that are the
+    most probable class are never taken.
 
     Args:
         labels: (N,) class numbers, some of them wrong.
@@ -49,17 +51,23 @@ def find_label_issues(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataF
     Raises:
         DataError: the shapes do not fit, fewer than two classes have examples, or the rows are no probabilities.
     """
-    _check(labels, probabilities)
-    confident = _confident_classes(labels, probabilities)
-    wrong = (confident >= 0) & (confident != labels) & (probabilities.argmax(axis=1) != labels)
-    index = np.flatnonzero(wrong)
-    scores = probabilities[index, labels[index]]
-    index = index[np.argsort(scores, kind="stable")]
+    joint = confident_joint(labels, probabilities).astype(float)
+    images = np.bincount(labels, minlength=len(joint))
+    counts = np.rint(joint / np.maximum(joint.sum(axis=1, keepdims=True), 1) * images[:, None]).astype(int)
+    chosen = np.zeros(probabilities.shape)  # the probability of each class for which an example is taken
+    for label, other in zip(*np.nonzero(counts), strict=True):
+        if label != other:
+            own = np.flatnonzero(labels == label)
+            margins = probabilities[own, other] - probabilities[own, label]
+            taken = own[np.argsort(-margins, kind="stable")[: counts[label, other]]]
+            chosen[taken, other] = probabilities[taken, other]
+    index = np.flatnonzero(chosen.any(axis=1) & (probabilities.argmax(axis=1) != labels))
+    index = index[np.argsort(probabilities[index, labels[index]], kind="stable")]
     return pd.DataFrame(
         {
             "index": index,
             "given": labels[index],
-            "suggested": confident[index],
+            "suggested": chosen[index].argmax(axis=1),
             "score": probabilities[index, labels[index]].astype(float),
         }
     )

@@ -78,7 +78,7 @@ def robustness_sentence(table: pd.DataFrame) -> str:
     corrupted = table[table["corruption"] != CLEAN]
     if corrupted.empty:
         return f"{clean:.0%} without corruption"
-    middle = sorted(corrupted["strength"].unique())[(corrupted["strength"].nunique() - 1) // 2]
+    middle = sorted(corrupted["strength"].unique())[corrupted["strength"].nunique() // 2]
     at_middle = corrupted[corrupted["strength"] == middle].set_index("corruption")["accuracy"]
     worst, mean = str(at_middle.idxmin()), float(corrupted["accuracy"].mean())
     lowest = float(at_middle.min())
@@ -125,4 +125,5 @@ def plot_robustness(table: pd.DataFrame, *, path: str | os.PathLike | None = Non
     axes.set_title(
         f"accuracy in % (without corruption {100 * clean:.0f}, n = {int(table['n'].iloc[0]):,})", fontsize=10
     )
-    return written(figure, path)
+    written(figure, path)
+    return figure

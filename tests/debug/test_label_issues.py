@@ -40,50 +40,53 @@ def by_features(backbone, **options):
     return cr.label_issues(OWN, DATA, progress=False, **{"train.start_from": str(backbone.folder)}, **options)
 
 
-def test_frozen_features_find_the_flipped_labels(backbone):
-    found = by_features(backbone)
+@pytest.fixture(scope="module")
+def issues(backbone, tmp_path_factory):
+    """The table of issues, and the file written with it."""
+    path = tmp_path_factory.mktemp("issues") / "label_issues.csv"
+    return by_features(backbone, path=path), path
+
+
+def test_frozen_features_find_the_flipped_labels(issues):
+    found, _ = issues
     assert found.columns.tolist() == ["file", "position", "given", "suggested", "score"]
     assert set(FLIPPED) <= set(found["position"])
     assert len(found) <= 8
     assert found.attrs["images"] == 80
     first = found[found["position"] == 3].iloc[0]
-    assert (first["file"], first["given"], first["suggested"]) == ("train[3]", "light", "dark")
+    assert (first["file"], first["given"], first["suggested"]) == ("train[3]", "dark", "light")
     assert found["score"].is_monotonic_increasing
-    pd.testing.assert_frame_equal(found, by_features(backbone))
 
 
-def test_corrections_of_the_file_are_taken_back(backbone, tmp_path):
-    path = tmp_path / "label_issues.csv"
-    found = by_features(backbone, path=path)
+def test_corrections_of_the_file_are_taken_back(backbone, issues, tmp_path):
+    found, path = issues
     assert not any(label for label, _ in read_corrections(path).values()), "nothing is corrected unasked"
-    by_features(backbone, path=path, accept=True)
+    path = tmp_path / "accepted.csv"
+    write_label_issues(found, path, accept=True)
     assert {name: row[0] for name, row in read_corrections(path).items()} == dict(
         zip(found["file"], found["suggested"], strict=True)
     )
-    changes = {**SMALL, "train.epochs": 1, "data.corrections": str(path)}
-    run = cr.fit("resnet20_cifar", data=DATA, workdir=tmp_path, progress=False, **changes)
-    assert run.finished
     again = by_features(backbone, **{"data.corrections": str(path)}, path=tmp_path / "second.csv")
     assert not set(FLIPPED) & set(again["position"])
     kept = read_corrections(tmp_path / "second.csv")
     assert all(kept[f"train[{i}]"] == (DATA["class_names"][TRUTH[i]], DATA["class_names"][LABELS[i]]) for i in FLIPPED)
 
 
-def test_whole_trainings_find_flipped_digits(digits_run):
+def test_whole_trainings_find_flipped_digits():
     """Two trainings of a recipe without a pretrained backbone; a validation split of the data is judged too."""
     images, truth = load_digits(return_X_y=True)
-    images = (images.reshape(-1, 8, 8, 1)[:900] * 255 / 16).astype(np.uint8)
-    labels, chosen = truth[:900].copy(), np.arange(10, 900, 20)
+    images = (images.reshape(-1, 8, 8, 1)[:600] * 255 / 16).astype(np.uint8)
+    labels, chosen = truth[:600].copy(), np.arange(10, 600, 20)
     labels[chosen] = (labels[chosen] + 1 + chosen // 20 % 9) % 10
-    data = {"train": (images[:750], labels[:750]), "validation": (images[750:], labels[750:])}
-    changes = {"train.epochs": 10, "optimizer.warmup": "1 epoch", "data.batch_size": 32, "augment.ops": []}
-    found = cr.label_issues("resnet8_digits", data, folds=2, progress=False, **changes)
-    assert found.attrs["images"] == 900
+    data = {"train": (images[:500], labels[:500]), "validation": (images[500:], labels[500:])}
+    changes = {"train.epochs": 8, "optimizer.warmup": "1 epoch", "data.batch_size": 25, "data.test": 0}
+    found = cr.label_issues("resnet8_digits", data, folds=2, progress=False, **changes, **{"augment.ops": []})
+    assert found.attrs["images"] == 600
     split = found["file"].str.split("[").str[0]
-    places = found["position"] + np.where(split == "train", 0, 750)
+    places = found["position"] + np.where(split == "train", 0, 500)
     hits = np.isin(places, chosen)
     assert set(split) == {"train", "validation"}
-    assert hits.sum() > 0.75 * len(chosen)  # recall
+    assert hits.sum() > 0.7 * len(chosen)  # recall
     assert hits.mean() > 0.5  # precision
 
 
@@ -105,16 +108,22 @@ def test_command_writes_the_file(backbone, run_cli, tmp_path):
         'extends = "features_photos"\n[data]\nimage_size = 16\nstandardize = "train"\n[model]\nname = "resnet8"\n'
         f'[train]\nstart_from = "{backbone.folder}"\n'
     )
-    status, out, _ = run_cli("label-issues", str(recipe), "--data", "photos", "--json")
-    document = json.loads(out)
+    status, out, _ = run_cli("label-issues", str(recipe), "--data", "photos", "--accept", "--folds", "3")
     assert status == 0
-    assert document["images"] == 80
-    files = {row["file"] for row in document["issues"]}
-    assert {"a/20.png" if LABELS[20] == 0 else "b/20.png"} <= files
-    assert (tmp_path / "label_issues.csv").is_file()
-    status, out, _ = run_cli("label-issues", str(recipe), "--data", "photos", "--accept")
     assert "of 80 probably wrong" in out
-    assert (tmp_path / "label_issues_2.csv").is_file()
+    assert "b/66.png: given b, rather a" in out
+    assert "wrote label_issues.csv" in out
+    assert read_corrections(tmp_path / "label_issues.csv")["b/66.png"] == ("a", "b")
+
+
+def test_command_prints_json(issues, run_cli, monkeypatch, backbone):
+    monkeypatch.setattr(cr, "label_issues", lambda *args, **options: issues[0])
+    status, out, err = run_cli("label-issues", str(backbone.folder), "--json")
+    document = json.loads(out)
+    path = backbone.folder / "label_issues.csv"
+    assert (status, err, document["file"]) == (0, f"wrote {path}\n", str(path))
+    assert document["images"] == 80
+    assert document["issues"][0].keys() == {"file", "position", "given", "suggested", "score"}
 
 
 def test_too_few_images_are_named():

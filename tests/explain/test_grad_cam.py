@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -139,7 +141,7 @@ def test_a_map_of_one_position_is_not_taken():
 def test_more_than_one_batch_gives_the_same_maps(nested_and_flat, photos, monkeypatch):
     _, flat = nested_and_flat
     whole = grad_cam(flat, photos)
-    monkeypatch.setattr("cnnrecipes.explain.grad_cam.BATCH", 2)
+    monkeypatch.setattr(sys.modules["cnnrecipes.explain.grad_cam"], "BATCH", 2)
     np.testing.assert_allclose(grad_cam(flat, photos), whole, atol=1e-5)
 
 

@@ -29,7 +29,7 @@ def photos(tmp_path_factory):
         path = folder / label / f"camera{camera}" / f"{number:02}.{'jpg' if number % 3 else 'png'}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
-    source = open_source(folder, Data(name="photos", validation=0))
+    source = open_source(folder, Data(name="photos", layout="classes", validation=0))
     return source, source.split("train")
 
 
