@@ -50,6 +50,7 @@ def gallery(facts: Facts, predictions: Predictions, n: int, issues: Sequence[dic
         wrong=wrong,
         total=len(predictions.truth),
         small=small,
+        pictures=bool(images),
         no_pictures=facts.why.get("data", "") if not images else "",
         no_heat=no_heat,
         refused=facts.pictures.refused,

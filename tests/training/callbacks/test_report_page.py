@@ -21,6 +21,7 @@ def trained(tmp_path_factory):
     """`logging.report` -> the run, and the kinds of pages in the order in which they were written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_page, "SHARE", 1e9)
+        patch.setattr(report_page, "SHORT", 1e9)
         found = {}
         for when in ("epoch", "end", "off"):
             kinds: list[str] = []
@@ -57,7 +58,8 @@ def test_weights_do_not_depend_on_the_report(trained):
 
 def test_report_of_arrays_has_their_pictures(trained):
     page = (trained["end"][0].folder / REPORT).read_text(encoding="utf-8")
-    assert page.count("<img") == 24
+    assert page.count("<img") == 24  # without Grad-CAM
+    assert "the training took less than 1e+09 s: `cnnrecipes report" in page
     assert "160 training images of arrays in 10 classes" in page
 
 
