@@ -177,7 +177,7 @@ def _recipes(runs: Sequence[Facts], names: Sequence[str]) -> Section:
 
 def _text(value: object) -> str:
     if value is None:
-        return MISSING
+        return "default"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from browser import CHROMIUM, MISSING, Browser
 from small_run import HOSTILE, predictions, write_run
@@ -117,7 +118,9 @@ def test_curves_tell_their_values_by_keyboard(browser, digits):
 @pytest.mark.parametrize("width", [1200, 390])
 def test_names_run_no_script_and_do_not_break_the_layout(browser, tmp_path, width):
     run = write_run(tmp_path / "run", class_names=HOSTILE, kept=[predictions("test", HOSTILE)])
-    browser.open(cr.write_report(run), width=width)
+    images, labels = np.random.default_rng(0).integers(0, 255, (120, 8, 8, 1), np.uint8), np.arange(120) % len(HOSTILE)
+    data = {"train": (images, labels), "test": (images, labels), "class_names": list(HOSTILE)}
+    browser.open(cr.write_report(run, data), width=width)
     assert browser.run("document.title") == "run: training report"
     assert browser.run("document.documentElement.scrollWidth") == width
     assert browser.problems == []

@@ -99,7 +99,7 @@ def _trained(facts: Facts) -> str:
         whole, part = metrics[PARAMETERS], metrics.get(TRAINABLE, metrics[PARAMETERS])
         model += f" ({whole:,} parameters{f', {part:,} of them trained' if part != whole else ''})"
     if recipe.model.weights != "none":
-        model += f" with weights {recipe.model.weights!r}"
+        model += f" with weights {PurePath(recipe.model.weights).name!r}"
     images = f"{counted(facts.images['train'], 'training image')} of " if "train" in facts.images else ""
     count = len(facts.class_names)
     classes = f" in {count:,} {'class' if count == 1 else 'classes'}" if count else ""

@@ -48,7 +48,9 @@ def gallery(facts: Facts, predictions: Predictions, n: int, issues: Sequence[dic
         issues=issues,
         split=predictions.split,
         wrong=wrong,
+        total=len(predictions.truth),
         small=small,
+        pictures=bool(images),
         no_pictures=facts.why.get("data", "") if not images else "",
         no_heat=no_heat,
         refused=facts.pictures.refused,
@@ -60,6 +62,7 @@ def _cards(table: pd.DataFrame, predictions: Predictions) -> list[dict[str, Any]
     return [
         {
             "file": str(row["file"]),
+            "short": str(row["file"]).rpartition("/")[2],
             "position": int(row["position"]),
             "truth": _name(row["truth"], names),
             "predicted": _name(row["predicted"], names),

@@ -12,37 +12,55 @@ from cnnrecipes.training.callbacks import report_page
 EPOCHS = 3
 
 
-@pytest.fixture
-def written(monkeypatch):
-    """The kinds of pages in the order in which they are written."""
-    found = []
-
-    def noted(kind):
-        real = getattr(report_page, f"write_page_{kind}_training")
-
-        def write(*arguments):
-            found.append(kind)
-            return real(*arguments)
-
-        monkeypatch.setattr(report_page, f"write_page_{kind}_training", write)
-
-    noted("during")
-    noted("after")
-    monkeypatch.setattr(report_page, "SHARE", 1e9)
-    return found
+def train(folder, **changes):
+    return cr.fit(RECIPE, DATA, workdir=folder, progress=False, **{"train.epochs": EPOCHS, **changes})
 
 
-def train(tmp_path, **changes):
-    return cr.fit(RECIPE, DATA, workdir=tmp_path, progress=False, **{"train.epochs": EPOCHS, **changes})
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """`logging.report` -> the run, and the kinds of pages in the order in which they were written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_page, "SHARE", 1e9)
+        patch.setattr(report_page, "SHORT", 1e9)
+        found = {}
+        for when in ("epoch", "end", "off"):
+            kinds: list[str] = []
+            with pytest.MonkeyPatch.context() as noted:
+                note(noted, kinds, "during")
+                note(noted, kinds, "after")
+                found[when] = train(tmp_path_factory.mktemp("runs"), **{"logging.report": when}), kinds
+        return found
 
 
-@pytest.mark.parametrize(
-    ("when", "kinds"), [("epoch", ["during"] * (EPOCHS - 1) + ["after"]), ("end", ["after"]), ("off", [])]
-)
-def test_report_is_written_as_the_recipe_says(tmp_path, written, when, kinds):
-    run = train(tmp_path, **{"logging.report": when})
-    assert written == kinds
-    assert (run.folder / REPORT).is_file() is bool(kinds)
+def note(patch, kinds, kind):
+    real = getattr(report_page, f"write_page_{kind}_training")
+
+    def write(*arguments):
+        kinds.append(kind)
+        return real(*arguments)
+
+    patch.setattr(report_page, f"write_page_{kind}_training", write)
+
+
+def test_report_is_written_as_the_recipe_says(trained):
+    kinds = {when: written for when, (_, written) in trained.items()}
+    assert kinds == {"epoch": ["during"] * (EPOCHS - 1) + ["after"], "end": ["after"], "off": []}
+    assert {when: (run.folder / REPORT).is_file() for when, (run, _) in trained.items()} == {
+        "epoch": True,
+        "end": True,
+        "off": False,
+    }
+
+
+def test_weights_do_not_depend_on_the_report(trained):
+    assert len({run.metrics["weights"] for run, _ in trained.values()}) == 1
+
+
+def test_report_of_arrays_has_their_pictures(trained):
+    page = (trained["end"][0].folder / REPORT).read_text(encoding="utf-8")
+    assert page.count("<img") == 24  # without Grad-CAM
+    assert "the training took less than 1e+09 s: `cnnrecipes report" in page
+    assert "160 training images of arrays in 10 classes" in page
 
 
 def test_error_of_the_report_is_one_line_and_the_training_goes_on(tmp_path, monkeypatch, capsys):
@@ -55,11 +73,6 @@ def test_error_of_the_report_is_one_line_and_the_training_goes_on(tmp_path, monk
     told = " ".join(capsys.readouterr().out.split())
     assert told.count("report.html cannot be written (no report); the training is not affected") == 1
     assert not (run.folder / REPORT).exists()
-
-
-def test_weights_do_not_depend_on_the_report(tmp_path):
-    runs = [train(tmp_path, **{"logging.report": when}) for when in ("epoch", "off")]
-    assert runs[0].metrics["weights"] == runs[1].metrics["weights"]
 
 
 def test_training_that_ends_by_nan_has_a_report(tmp_path):
