@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cnnrecipes.runs.classification_metrics import classification_metrics
-from cnnrecipes.runs.predictions import FILE, Predictions, write_predictions
 
 import cnnrecipes as cr
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs.classification_metrics import classification_metrics
+from cnnrecipes.runs.predictions import FILE, Predictions, write_predictions
 from cnnrecipes.runs.watch_records import WatchFile, histogram
 
 HOSTILE = (

@@ -113,14 +113,14 @@ def _heat(
     batch = np.stack([images[cards[place]["position"]] for place in places])
     classes = [predictions.class_names.index(cards[place]["predicted"]) for place in places]
     try:
-        maps = explain.grad_cam(facts.run.artifact, batch, classes=np.asarray(classes))
+        maps = explain.grad_cam(facts.run.artifact, batch, classes=classes)
     except (CNNRecipesError, ValueError) as error:
         return {}, f"Grad-CAM is missing: {error}"
     return dict(zip(places, np.asarray(maps), strict=True)), ""
 
 
 def _issues(facts: Facts) -> list[dict[str, Any]]:
-    """Return the likely label errors that `cnnrecipes explain` has written, the most likely first."""
+    """Return the likely label errors that `cnnrecipes label-issues` has written, the most likely first."""
     table = facts.label_issues
     if table is None or not {"file", "given", "suggested", "score"} <= set(table.columns):
         return []
