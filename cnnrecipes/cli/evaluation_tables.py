@@ -46,7 +46,7 @@ def _metrics(found: Mapping[str, Any]) -> dict[str, str]:
         "macro_f1": ("macro F1", "{:.2%}".format),
         "brier": ("Brier score", "{:.4f}".format),
         "calibration_error": ("calibration error", "{:.2%}".format),
-        "temperature": ("temperature (of validation)", "{:.3f}".format),
+        "temperature": ("temperature (validation)", "{:.3f}".format),
         "calibration_error_scaled": ("calibration error with it", "{:.2%}".format),
         "cross_entropy_scaled": ("cross entropy with it", "{:.4f}".format),
     }
@@ -58,8 +58,8 @@ def _metrics(found: Mapping[str, Any]) -> dict[str, str]:
             found["accuracy_95_groups"]
         )
     for row in found.get("coverage", ()):
-        rows[f"accuracy of the surest {row['coverage']:.0%}"] = f"{row['accuracy']:.2%}" + _interval(row["accuracy_95"])
-        rows[f"least confidence of the {row['coverage']:.0%}"] = f"{row['threshold']:.3f}"
+        rows[f"surest {row['coverage']:.0%}: accuracy"] = f"{row['accuracy']:.2%}" + _interval(row["accuracy_95"])
+        rows[f"surest {row['coverage']:.0%}: confidence >="] = f"{row['threshold']:.3f}"
     return rows
 
 

@@ -110,7 +110,7 @@ def coverage(predictions: Predictions) -> pd.DataFrame:
 def answered(predictions: Predictions, shares: Sequence[float]) -> pd.DataFrame:
     """Return rows of `coverage` for these shares of the images; images of the same confidence stay together."""
     sorted_, hits = _by_confidence(predictions)
-    wanted = {max(math.ceil(share * len(sorted_) - 1e-9), 1) for share in shares}
+    wanted = {max(round(share * len(sorted_)), 1) for share in shares}
     n = np.array(sorted({int(np.searchsorted(-sorted_, -sorted_[count - 1], side="right")) for count in wanted}))
     low, high = wilson_intervals(hits[n - 1], n)
     return pd.DataFrame(

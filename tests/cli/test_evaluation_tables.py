@@ -22,7 +22,7 @@ def test_evaluate_prints_metrics_and_classes(run_cli, digits_run):
     test = digits_run.metrics["test"]
     low, high = test["balanced_accuracy_95"]
     assert f"{test['balanced_accuracy']:.2%} ({low:.1%} to {high:.1%})" in out
-    scaled = next(line for line in out.splitlines() if line.startswith("temperature (of validation)"))
+    scaled = next(line for line in out.splitlines() if line.startswith("temperature (validation)"))
     assert scaled.split()[-1] == f"{test['temperature']:.3f}"
     classes = [line.split()[:2] for line in out.splitlines() if line[:2] in {f"{i} " for i in range(10)}]
     assert [name for name, _ in classes] == list("0123456789")
