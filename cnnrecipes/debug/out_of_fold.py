@@ -97,7 +97,8 @@ def _of_features(recipe: Recipe, data: Any, folds: int, seed, progress: bool, ch
         rotated = Examples((np.asarray(found.features, np.float64) - mean) @ axes, found.labels)
         for fold in np.unique(assigned[assigned != ALWAYS_TRAINS]):
             held = assigned == fold
-            head = fit_chosen(rotated.take(~held), len(source.class_names), weights, max(folds - 1, 2), rng)
+            train, classes = rotated.take(~held), len(source.class_names)
+            head = fit_chosen(train, classes, weights, max(folds - 1, 2), rng, calibrated=True)
             probabilities[held] = special.softmax(head.logits(rotated.features[held]), axis=1)
     whole = OutOfFold(source.class_names, names, positions, found.labels, probabilities)
     return whole.part(assigned != ALWAYS_TRAINS)

@@ -62,13 +62,17 @@ def path_scores(train: Examples, tested: Examples, classes: int, class_weights: 
     return np.array(found + [found[-1]] * (len(_COARSE) - len(found)))
 
 
-def best_strength(scores: np.ndarray | None) -> float:
+def best_strength(scores: np.ndarray | None, *, calibrated: bool = False) -> float:
     """Return the strength of highest accuracy, of several that of the lowest cross entropy; scores (strengths, 2).
 
-    None, if there are too few examples to choose by, gives a middle one.
+    Args:
+        scores: of `path_scores`. None, if there are too few examples to choose by, gives a middle one.
+        calibrated: choose by the cross entropy alone, for probabilities that are neither too sure nor too unsure.
     """
     if scores is None:
         return float(_MIDDLE)
+    if calibrated:
+        return float(_COARSE[int(np.argmax(scores[:, 1]))])
     return float(_COARSE[max(range(len(scores)), key=lambda i: (round(scores[i][0], 9), scores[i][1]))])
 
 
@@ -79,9 +83,18 @@ def fit_strength(train: Examples, classes: int, class_weights: Sequence[float] |
 
 
 def fit_chosen(
-    train: Examples, classes: int, class_weights: Sequence[float] | None, folds: int, rng: np.random.Generator
+    train: Examples,
+    classes: int,
+    class_weights: Sequence[float] | None,
+    folds: int,
+    rng: np.random.Generator,
+    *,
+    calibrated: bool = False,
 ) -> Logistic:
-    """Return the regression with the strength that stratified folds of `train` choose, or a middle one of too few."""
+    """Return the regression with the strength that stratified folds of `train` choose, or a middle one of too few.
+
+    `calibrated`: as for `best_strength`.
+    """
     assigned = stratified_folds(train.labels, folds, rng)
     parts = [fold for fold in np.unique(assigned) if fold != ALWAYS_TRAINS]
     if len(parts) < 2:
@@ -90,4 +103,4 @@ def fit_chosen(
         path_scores(train.take(assigned != fold), train.take(assigned == fold), classes, class_weights)
         for fold in parts
     ]
-    return fit_strength(train, classes, class_weights, best_strength(np.mean(scores, axis=0)))
+    return fit_strength(train, classes, class_weights, best_strength(np.mean(scores, axis=0), calibrated=calibrated))
