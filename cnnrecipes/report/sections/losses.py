@@ -113,7 +113,7 @@ def _heat(
     batch = np.stack([images[cards[place]["position"]] for place in places])
     classes = [predictions.class_names.index(cards[place]["predicted"]) for place in places]
     try:
-        maps = explain.grad_cam(facts.run.artifact, batch, classes=np.asarray(classes))
+        maps = explain.grad_cam(facts.run.artifact, batch, classes=classes)
     except (CNNRecipesError, ValueError) as error:
         return {}, f"Grad-CAM is missing: {error}"
     return dict(zip(places, np.asarray(maps), strict=True)), ""
