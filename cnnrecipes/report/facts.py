@@ -105,8 +105,11 @@ class Facts:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch, from 1, whose weights the model has; the best validated one while the training is running."""
-        if self.metrics is not None and self.metrics.get("epoch"):
+        """The epoch, from 1, whose weights the model has; the best validated one while the training is running.
+
+        0: the start of a fine-tuning, which no epoch improved.
+        """
+        if self.metrics is not None and self.metrics.get("epoch") is not None:
             return int(self.metrics["epoch"])
         if self.history is None or "val_accuracy" not in self.history or self.history["val_accuracy"].isna().all():
             return None

@@ -321,3 +321,12 @@ def test_run_methods_show_inline(digits_run, tmp_path):
     lost = run.top_losses("test", n=3)
     assert len(lost.table) == 3
     assert Document(lost.document).count("img") == 6
+
+
+def test_page_tells_that_the_start_of_a_fine_tuning_was_kept(tmp_path):
+    run = write_run(tmp_path / "run", kept=[predictions("validation")])
+    metrics = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
+    (run.folder / "metrics.json").write_text(json.dumps({**metrics, "epoch": 0}), encoding="utf-8")
+    text = document(run, pictures=False).text
+    assert "no epoch was better than the start, which is saved" in text
+    assert "vertical line" not in text

@@ -121,7 +121,9 @@ def _state(facts: Facts) -> str:
         return f"Ended in epoch {failure['epoch']}: the loss became {failure['loss']} at step {failure['step']:,}."
     if facts.state == "unfinished":
         return f"Not finished: {done} of {counted(planned, 'epoch')}."
-    kept = f"; the weights of epoch {facts.best_epoch} are saved" if facts.best_epoch else ""
+    kept = {None: "", 0: "; no epoch was better than the start, which is saved"}.get(
+        facts.best_epoch, f"; the weights of epoch {facts.best_epoch} are saved"
+    )
     early = f" of {planned}" if 0 < done < planned else ""
     return f"Finished: {done}{early} {'epoch' if planned == 1 else 'epochs'} in {duration(facts.seconds)}{kept}."
 
