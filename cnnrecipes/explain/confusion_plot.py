@@ -12,7 +12,8 @@ from cnnrecipes._support.console import printable
 from cnnrecipes.explain.confusion import Confusion
 from cnnrecipes.figures import Picture, drawable, title_lines, written
 
-_NUMBERED, _NAMED = 25, 60  # classes up to which the cells have numbers, and the axes class names
+_NUMBERED, _WHOLE = 25, 60  # classes up to which the cells have numbers, and the matrix is shown as a whole
+_PART = 40  # classes of a part
 _PAIRS = 15
 _LETTERS = 24  # of a class name
 
@@ -20,7 +21,7 @@ _LETTERS = 24  # of a class name
 def plot_confusion(found: Confusion, *, path: str | os.PathLike | None = None) -> Picture:
     """Plot a confusion matrix as shares of each label, similar classes side by side, with the most confused pairs.
 
-    Up to 25 classes the cells have the numbers of images; up to 60 the axes have the class names.
+    Up to 25 classes the cells have the numbers of images. Of more than 60 classes the 40 most often confused are shown.
 
     Args:
         found: result of `confusion`.
@@ -31,11 +32,12 @@ def plot_confusion(found: Confusion, *, path: str | os.PathLike | None = None) -
         WriteError: the path cannot be written.
     """
     path = path and drawable(path)
-    count = len(found.class_names)
+    order = _shown(found)
+    count = len(order)
     side = float(np.clip(2.5 + 0.32 * count, 4.5, 12))
     figure = Picture(figsize=(side + 4, side), layout="constrained")
     axes, beside = figure.subplots(1, 2, width_ratios=(side, 3.2))
-    _draw_matrix(axes, found, count)
+    _draw_matrix(axes, found, order)
     beside.set_axis_off()
     beside.text(0, 1, _pairs_text(found), va="top", fontsize=9, transform=beside.transAxes)
     figure.suptitle(title_lines(str(found), 90), fontsize=10)
@@ -43,19 +45,28 @@ def plot_confusion(found: Confusion, *, path: str | os.PathLike | None = None) -
     return figure
 
 
-def _draw_matrix(axes: Axes, found: Confusion, count: int) -> None:
-    matrix = found.matrix[found.order][:, found.order]
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+def _shown(found: Confusion) -> np.ndarray:
+    """Return the class numbers to show, in the order of similarity."""
+    if len(found.order) <= _WHOLE:
+        return found.order
+    numbers = {name: number for number, name in enumerate(found.class_names)}
+    names = found.pairs[["truth", "predicted"]].to_numpy().ravel().tolist()
+    chosen = list(dict.fromkeys([*(numbers[name] for name in names), *found.order.tolist()]))[:_PART]
+    return found.order[np.isin(found.order, chosen)]
+
+
+def _draw_matrix(axes: Axes, found: Confusion, order: np.ndarray) -> None:
+    matrix = found.matrix[order][:, order]
+    shares = matrix / np.maximum(found.matrix[order].sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest")  # small shares stay visible
-    axes.set(xlabel="predicted class", ylabel="label")
-    if count <= _NAMED:
-        names = [_short(found.class_names[number]) for number in found.order.tolist()]
-        axes.set_xticks(range(count), names, rotation=90, fontsize=8)
-        axes.set_yticks(range(count), names, fontsize=8)
-    else:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    if count <= _NUMBERED:
+    part = (
+        f" ({len(order)} of {len(found.order):,}, those most often confused)" if len(order) < len(found.order) else ""
+    )
+    axes.set(xlabel=f"predicted class{part}", ylabel="label")
+    names = [_short(found.class_names[number]) for number in order.tolist()]
+    axes.set_xticks(range(len(order)), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(order)), names, fontsize=8)
+    if len(order) <= _NUMBERED:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             color = "white" if shares[row, column] > 0.4 else "black"
             axes.text(column, row, f"{matrix[row, column]:,}", ha="center", va="center", fontsize=8, color=color)

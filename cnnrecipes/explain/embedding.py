@@ -23,7 +23,7 @@ _LEAST = 3  # images
 _ONE_THREAD = 2000  # images up to which more threads take longer, many times so on a busy machine
 _AXES = 50  # principal components from which t-SNE and UMAP start, as van der Maaten and Hinton 2008, section 4.2
 _LEGEND = 20  # classes with a legend
-_GRID = 16  # cells a side, of which each shows at most one thumbnail
+_GRID = 20  # cells a side, of which each shows at most one thumbnail
 
 
 def embedding(
@@ -115,7 +115,7 @@ def plot_embedding(
         positions: (N, 2).
         labels: (N,) class numbers.
         class_names: in label order; with more than 20 classes there is no legend.
-        thumbnails: image (H, W, C) uint8 of each point, at most one a cell of a grid of 16 x 16 is drawn; None: none.
+        thumbnails: image (H, W, C) uint8 of each point, at most one a cell of a grid of 20 x 20 is drawn; None: none.
     """
     from matplotlib import colormaps
 
@@ -134,7 +134,7 @@ def plot_embedding(
         _, chosen = np.unique(cells, axis=0, return_index=True)
         for place in chosen.tolist():
             image = thumbnails[place]
-            shown = OffsetImage(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image, zoom=30 / max(image.shape))
+            shown = OffsetImage(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image, zoom=24 / max(image.shape))
             edge = {"edgecolor": colors(int(labels[place]) % colors.N), "linewidth": 2}
             axes.add_artist(AnnotationBbox(shown, positions[place], pad=0, bboxprops=edge))
     axes.set_xticks([])

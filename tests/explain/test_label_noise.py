@@ -52,11 +52,15 @@ def test_joint_is_counted_by_hand():
 
 
 def test_the_issues_are_those_of_cleanlab(noisy_digits):
-    cleanlab = pytest.importorskip("cleanlab.filter", reason="cleanlab is not installed")
+    count = pytest.importorskip("cleanlab.count", reason="cleanlab is not installed")
     noisy, probabilities, *_ = noisy_digits
-    theirs = set(cleanlab.find_label_issues(noisy, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1))
+    joint = count.compute_confident_joint(noisy, probabilities, calibrate=False)
+    np.testing.assert_array_equal(confident_joint(noisy, probabilities), joint)
+    from cleanlab.filter import find_label_issues as theirs_of
+
+    theirs = set(theirs_of(noisy, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1))
     ours = set(find_label_issues(noisy, probabilities)["index"])
-    assert len(ours & theirs) >= 0.95 * len(ours | theirs)  # they round the counts of a label to its total
+    assert len(ours & theirs) >= 0.9 * len(ours | theirs)  # they round the counts of a label to its total
 
 
 def test_a_class_without_examples_is_never_suggested():
