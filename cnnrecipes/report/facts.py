@@ -167,9 +167,7 @@ def _predictions(run: Run) -> dict[str, Predictions]:
 
 def _diagnosis(run: Run, watch: pd.DataFrame | None) -> Diagnosis:
     if not run.recipe.transfer.trains_by_steps:
-        raise RunError(
-            "a logistic regression has no epochs to diagnose; `cnnrecipes diagnose` examines the model's predictions"
-        )
+        raise RunError("a logistic regression has no epochs to diagnose")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         evidence = recorded_evidence(run, watch)
