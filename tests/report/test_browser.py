@@ -12,6 +12,7 @@ import cnnrecipes as cr
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 ROWS = "[...document.querySelectorAll('#classes-table tbody tr')].filter(row => !row.hidden)"
 COLUMN = ROWS + ".map(row => row.cells[{}].textContent.trim())"
+DARK = {"name": "prefers-color-scheme", "value": "dark"}
 FRAME = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SORT = "document.querySelectorAll('#classes-table th button')[{}].click()"
 VIEWER = "document.querySelector('#viewer')"
@@ -47,6 +48,15 @@ def test_page_fits_its_width_without_errors_or_requests(browser, digits, width, 
     assert browser.run("document.documentElement.scrollWidth") == width
     background = browser.run("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
+
+
+def test_printed_page_fits_its_paper_and_is_light(browser, digits):
+    browser.open(digits, width=760)
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[DARK])
+    assert browser.run("document.documentElement.scrollWidth") == 760
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.run("getComputedStyle(document.querySelector('nav')).display") == "none"
+    browser.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_classes_sort_by_number_and_by_name(browser, digits):
