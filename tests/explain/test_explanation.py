@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from adaptation import DATA, SMALL
+from adaptation import SMALL
 from PIL import Image
 
 import cnnrecipes as cr
@@ -31,8 +31,19 @@ def folder_run(tmp_path_factory):
         path = root / "data" / "ab"[number % 2] / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
-    changes = {**SMALL, "train.epochs": 1}
+    (root / "c.csv").write_text("file,given,label\na/00.png,a,b\n")
+    changes = {**SMALL, "train.epochs": 1, "data.corrections": str(root / "c.csv")}
     return cr.fit("resnet20_cifar", data=root / "data", workdir=root / "runs", progress=False, **changes)
+
+
+def test_run_keeps_its_corrections_and_is_evaluated_with_them(folder_run, tmp_path):
+    path = folder_run.folder.parents[1] / "c.csv"
+    assert (folder_run.folder / "label_corrections.csv").read_bytes() == path.read_bytes()
+    assert folder_run.evaluate(split="validation")["accuracy"] == folder_run.metrics["validation"]["accuracy"]
+    moved = path.rename(tmp_path / "moved.csv")
+    with pytest.raises(DataError, match=r"data.corrections = .*c.csv' does not exist"):
+        folder_run.evaluate(split="validation")
+    moved.rename(path)
 
 
 def test_the_command_line_knows_all_parts():
@@ -79,11 +90,11 @@ def test_unknown_parts_and_splits_are_named(folder_run, tmp_path):
         explain_run(folder_run, tmp_path, split="test", progress=False)
 
 
-def test_other_classes_are_named(folder_run, tmp_path):
-    images, _ = DATA
+def test_other_classes_are_named(digits_run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
     other = {"train": (images, np.arange(60) % 3), "class_names": ["x", "y", "z"]}
     with pytest.raises(DataError, match="'x', 'y', 'z'"):
-        explain_run(folder_run, tmp_path, data=other, parts=["grad-cam"], progress=False)
+        explain_run(digits_run, tmp_path, data=other, parts=["grad-cam"], progress=False)
 
 
 def test_moved_data_is_said_and_given_data_is_taken(folder_run, tmp_path):
