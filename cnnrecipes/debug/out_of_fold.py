@@ -19,9 +19,9 @@ from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.data.split_part import taken
 from cnnrecipes.errors import DataError
-from cnnrecipes.explain.run_data import predict_split
 from cnnrecipes.fit import train_from
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs.evaluation import predict_split
 from cnnrecipes.training.start_or_resume import complete_recipe, find_start
 from cnnrecipes.transfer.cross_validation import head_class_weights, pooled
 from cnnrecipes.transfer.folds import ALWAYS_TRAINS, fit_chosen, principal_axes, stratified_folds

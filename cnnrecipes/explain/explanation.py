@@ -11,7 +11,8 @@ from cnnrecipes._support.atomic_files import make_folder
 from cnnrecipes.errors import CNNRecipesError, DataError, UnknownNameError, WriteError, one_line
 from cnnrecipes.explain.explained_run import ExplainedRun, Explanation
 from cnnrecipes.explain.explanation_parts import DEFAULT_PARTS, PARTS
-from cnnrecipes.explain.run_data import RunData, predict_split
+from cnnrecipes.explain.run_data import RunData
+from cnnrecipes.runs.evaluation import predict_split
 from cnnrecipes.runs.predictions import Predictions
 from cnnrecipes.runs.run import Run
 
@@ -81,7 +82,7 @@ def _opened(run: Run, data: Any) -> Iterator[tuple[RunData | None, str]]:
 
 def _predictions(run: Run, data: RunData | None, missing: str, split: str, given: Any) -> Predictions:
     """Return the predictions that the run has kept, unless other data are given; else those of a forward pass."""
-    kept: dict[str, Predictions] = getattr(run, "kept_predictions", dict)() if given is None else {}
+    kept: dict[str, Predictions] = run.kept_predictions() if given is None else {}
     if split in kept:
         return kept[split]
     if data is None:

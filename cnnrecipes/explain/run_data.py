@@ -1,4 +1,4 @@
-"""The data of a run, opened again, and its images by name; and predictions for a split of it."""
+"""The data of a run, opened again, and its images by name."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnnrecipes.data import batching
 from cnnrecipes.data.image_names import image_names
 from cnnrecipes.data.images.decode import decode, reason
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.sources.random_access_dataset import Source, Split
 from cnnrecipes.errors import DataError, did_you_mean
-from cnnrecipes.runs.predictions import Predictions
 from cnnrecipes.runs.run import Run
-from cnnrecipes.runs.trained_model import Artifact, softmax
 
 
 class RunData:
@@ -72,22 +69,3 @@ class RunData:
             return decode(content, self.channels).numpy() if isinstance(content, bytes) else content
         except (OSError, tf.errors.OpError) as error:
             raise DataError(f"cannot read {name!r} of {self.source.name}: {reason(error)}; restore the file") from None
-
-
-def predict_split(artifact: Artifact, part: Split, source: Source) -> Predictions:
-    """Return the predictions of an artifact for every image of a split, by one forward pass. Raises DataError."""
-    rows = [
-        artifact.logits(images)[weights > 0]
-        for images, _, weights in batching.arrays(part, artifact.spec, len(artifact.class_names))
-    ]
-    groups = None if part.groups is None else tuple(map(str, part.groups.tolist()))
-    return Predictions(
-        part.name,
-        artifact.class_names,
-        image_names(part, source),
-        part.positions,
-        part.labels,
-        softmax(np.concatenate(rows)),
-        groups,
-        "",
-    )

@@ -106,10 +106,9 @@ def test_moved_data_is_said_and_given_data_is_taken(folder_run, tmp_path):
     assert (tmp_path / "made" / "top_losses.png").exists()
     assert len(found.sentences) == 4
     image = next((data / "a").iterdir())
-    if hasattr(moved, "kept_predictions"):
-        without = explain_run(moved, tmp_path / "kept", images=[image], n=2, progress=False)
-        assert "/nowhere/photos" in " ".join(without.sentences)
-        assert {path.name for path in without.files} >= {"confusion.csv", "top_losses.csv", "grad_cam.png"}
+    without = explain_run(moved, tmp_path / "kept", images=[image], n=2, progress=False)
+    assert "/nowhere/photos" in " ".join(without.sentences)
+    assert {path.name for path in without.files} >= {"confusion.csv", "top_losses.csv", "grad_cam.png"}
 
 
 def test_image_that_cannot_be_read_any_more_leaves_the_others(folder_run, tmp_path, monkeypatch):
