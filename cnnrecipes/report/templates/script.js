@@ -97,9 +97,11 @@
   if (viewer) {
     all("[data-step]", viewer).forEach(button =>
       button.addEventListener("click", () => view(open + Number(button.dataset.step))));
-    viewer.querySelector("[data-close]").addEventListener("click", () => viewer.close());
-    viewer.addEventListener("click", event => { if (event.target === viewer) viewer.close(); });
-    viewer.addEventListener("close", () => { if (open >= 0) cards[open].focus(); });
+    const back = () => { if (open >= 0) cards[open].focus(); };
+    const shut = () => { viewer.close(); back(); };
+    viewer.querySelector("[data-close]").addEventListener("click", shut);
+    viewer.addEventListener("click", event => { if (event.target === viewer) shut(); });
+    viewer.addEventListener("close", back);  // by Escape
     viewer.addEventListener("keydown", event => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (step) { event.preventDefault(); view(open + step); }
