@@ -173,7 +173,7 @@ def test_resume_refuses_other_images_with_the_same_labels(stopped):
 
 
 def test_ctrl_c_during_evaluation_names_the_resume_command(stopped, monkeypatch):
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
