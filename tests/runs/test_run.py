@@ -162,7 +162,7 @@ def test_run_folder_is_complete(digits_run):
     names = {path.name for path in digits_run.folder.iterdir()}
     assert names - {".lock"} == {  # some versions of filelock leave it
         "recipe.toml", "environment.json", "history.csv", "metrics.json", "model.json", "model.keras", "checkpoints",
-        "tensorboard", "predictions.parquet", "README.md",
+        "tensorboard", "predictions.parquet", "README.md", "report.html",
     }  # fmt: skip
     opened = cr.load(digits_run.folder)
     assert opened.recipe == digits_run.recipe

@@ -45,6 +45,9 @@ class ReportPage(keras.callbacks.Callback):
         self.when = job.recipe.logging.report if job.devices.is_chief else "off"
         self.started, self.not_before, self.failed = time.monotonic(), 0.0, False
 
+    def set_model(self, model):
+        """Keep no reference: after an out-of-memory error the model is released before a smaller one is built."""
+
     def on_epoch_end(self, epoch, logs=None):
         started = time.monotonic()
         if self.when != "epoch" or started < self.not_before or epoch + 1 >= self.job.recipe.train.epochs:
