@@ -21,7 +21,7 @@ from cnnrecipes.runs.run import Run
 
 @dataclass
 class Explanation:
-    """What was found about a run.
+    """Sentences, tables and pictures that explain a run.
 
     Attributes:
         split: name of the split.

@@ -30,7 +30,7 @@ class Pictures:
 
     Attributes:
         left: remaining bytes.
-        refused: number of pictures that were left out for want of bytes.
+        refused: number of pictures left out because the budget is spent.
     """
 
     def __init__(self, budget: int = BUDGET):

@@ -1,4 +1,4 @@
-"""What the network saw: the first training images before and after augmentation."""
+"""Section of the report: the first training images before and after augmentation."""
 
 from __future__ import annotations
 

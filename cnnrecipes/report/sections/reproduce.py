@@ -1,4 +1,4 @@
-"""How to reproduce a run: command, recipe, environment, files."""
+"""Section of the report: the command, recipe, environment and files with which a run is reproduced."""
 
 from __future__ import annotations
 
