@@ -11,7 +11,8 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.data.sources.opening import open_source
-from cnnrecipes.debug.split_predictions import kept_counts, predictions, spread_part
+from cnnrecipes.data.split_part import spread_part
+from cnnrecipes.debug.split_predictions import kept_counts, predictions
 from cnnrecipes.runs.classification_metrics import classification_metrics
 from cnnrecipes.runs.evaluation import evaluate, images_digest, predict_split
 from cnnrecipes.runs.predictions import FILE
