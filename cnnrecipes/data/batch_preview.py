@@ -6,6 +6,7 @@ import numpy as np
 
 from cnnrecipes.data import batching
 from cnnrecipes.data.decoding_errors import naming_unreadable
+from cnnrecipes.data.image_shape import image_shape
 from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.recipe.schema import Recipe
@@ -14,7 +15,12 @@ _SAMPLE = 256  # number of images for the mean color; training uses all
 
 
 def mean_color(source: Source, recipe: Recipe) -> Statistics:
-    """Return approximate channel statistics of the training split, from its first images."""
+    """Return the channel statistics that `data.standardize` names; those of the training split approximately.
+
+    They are then computed from its first images.
+    """
+    if recipe.data.standardize != "train":
+        return Statistics.named(recipe.data.standardize, image_shape(source.split("train"), recipe.data)[2])
     found = []
     for shown, _, weights in batching.arrays(source.split("train"), recipe.data, 1):
         found.append(shown[weights > 0])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes.data.sources.random_access_dataset import Source
+from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.diagnosis.diagnosis import Diagnosis, diagnosed
 from cnnrecipes.diagnosis.recorded_evidence import recorded_evidence
 from cnnrecipes.errors import CNNRecipesError, RunError
@@ -46,6 +47,7 @@ class Facts:
         diagnosis: of the records.
         class_names: in label order; () if unknown.
         image_shape: (H, W, C) of the model's images.
+        statistics: channel statistics of the training; None if unknown.
         images: number of images of each split; {} if unknown.
         failure: failure.json.
         unreadable: files that were left out of the data.
@@ -68,6 +70,7 @@ class Facts:
     diagnosis: Diagnosis | None = None
     class_names: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
+    statistics: Statistics | None = None
     images: Mapping[str, int] = field(default_factory=dict)
     failure: dict[str, Any] | None = None
     unreadable: Sequence[str] = ()
@@ -140,6 +143,7 @@ def facts_of(run: Run, *, training: bool = False, source: Source | None = None, 
     if len(about.get("input_shape", ())) == 3:
         height, width, channels = about["input_shape"]
         found.image_shape = (height, width, channels)
+    found.statistics = _try(found, "statistics", lambda: unfinished_run_model.recorded_statistics(about))
     if source is not None:
         found.images = {name: len(split) for name, split in source.splits.items()}
     elif isinstance(about.get("images"), dict):

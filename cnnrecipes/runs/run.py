@@ -178,6 +178,10 @@ class Run:
             self._artifact = Artifact.load(self.folder / "model.keras")
         return self._artifact
 
+    def keep_artifact(self, artifact: Artifact) -> None:
+        """Take an artifact that was just written as model.keras, instead of loading it when it is needed."""
+        self._artifact = artifact
+
     @property
     def model(self):
         """The trained `keras.Model`: images (N, H, W, C) 0..255 to logits (N, classes)."""

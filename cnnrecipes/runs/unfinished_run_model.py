@@ -42,6 +42,11 @@ def description(
     }
 
 
+def recorded_statistics(about: Mapping[str, Any]) -> Statistics:
+    """Return the standardization statistics of a `description`. Raises KeyError or TypeError if it has none."""
+    return Statistics(**{key: _tuple(value) for key, value in about["statistics"].items()})
+
+
 def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artifact, str]:
     """Return an artifact with the weights of the best epoch so far, or of the last checkpoint, and a message.
 
@@ -51,7 +56,7 @@ def best_so_far(folder: Path, recipe: Recipe) -> tuple[Artifact, str]:
     try:
         about = json.loads((folder / FILE).read_text(encoding="utf-8"))
         shape, names = tuple(about["input_shape"]), about["class_names"]
-        statistics = Statistics(**{key: _tuple(value) for key, value in about["statistics"].items()})
+        statistics = recorded_statistics(about)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{str(folder)!r} is not finished, and its {FILE} cannot be read ({error}); `cnnrecipes resume {folder}` "

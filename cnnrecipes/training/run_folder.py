@@ -90,6 +90,7 @@ def finish(
         try:
             artifact = job.artifact(outcome.weights)
             artifact.save(run.folder / "model.keras")
+            run.keep_artifact(artifact)
             evaluated = (measured or _evaluated)(artifact, job, outcome)
             metrics = {**evaluated, **job.plan.more_metrics()}
         except KeyboardInterrupt:

@@ -51,6 +51,15 @@ def test_predictions_are_bit_identical_to_validation(digits_run, validation):
         np.testing.assert_array_equal(rows([digits_run.predict(images[place])], names)[0], forward[place])
 
 
+def test_artifact_kept_by_the_training_predicts_identically_to_the_file(digits_run, validation):
+    kept, images = digits_run.artifact, validation[0]
+    loaded = cr.load(digits_run.folder).artifact
+    assert loaded is not kept
+    assert loaded.class_names == kept.class_names
+    assert loaded.recipe == kept.recipe
+    np.testing.assert_array_equal(loaded.logits(images), kept.logits(images))
+
+
 def test_artifact_predicts_identically_in_another_process(digits_run, validation, tmp_path):
     images, _, forward = validation
     shutil.copy(digits_run.folder / "model.keras", tmp_path / "elsewhere.keras")

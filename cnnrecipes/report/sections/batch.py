@@ -26,7 +26,7 @@ def batch(facts: Facts) -> Section:
     if facts.image_shape is not None:
         height, width, channels = facts.image_shape
         recipe = recipe.change(**{"data.image_size": [height, width], "data.channels": channels})
-    mean = mean_color(source, recipe)
+    mean = facts.statistics or mean_color(source, recipe)
     plain = recipe.change(**{"augment.ops": []})
     before, labels = step_images(source, plain, mean, 0, _IMAGES)
     after, mixed = step_images(source, recipe, mean, 0, _IMAGES) if ops else (before, labels)
