@@ -168,9 +168,13 @@ def evaluation_batches(
 
     chosen = mapped(tf.data.Dataset.range(steps), choose)
     loaded = _load(chosen, split, spec, classes, EVALUATION_BATCH)
-    weights = mapped(tf.data.Dataset.range(steps), lambda step: tf.cast(places(step) < len(split), tf.float32))
-    batches = tf.data.Dataset.zip(loaded, weights)
-    return finish(mapped(batches, lambda example, weight: (*example[2:], weight)), threads)
+    numbered = tf.data.Dataset.zip(tf.data.Dataset.range(steps), loaded)
+
+    def weighted(step, example):
+        _, _, images, labels = example
+        return images, labels, tf.cast(places(step) < len(split), tf.float32)
+
+    return finish(mapped(numbered, weighted), threads)
 
 
 def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
