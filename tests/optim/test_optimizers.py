@@ -381,9 +381,7 @@ def test_layer_decay_scales_the_rate_by_depth(name):
 def test_optimizer_trains_under_a_strategy_with_loss_scaling(name):
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        kernels = [keras.layers.Conv2D(4, 3, use_bias=False), keras.layers.Conv2D(6, 3, use_bias=False)]
-        head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, use_bias=False)]
-        model = keras.Sequential([keras.Input((8, 8, 2)), *kernels, *head])
+        model = convolutional()
         made = build_optimizer(schema.Optimizer(name=name), model, 0.001)
         model.compile(keras.optimizers.LossScaleOptimizer(made), "mse", jit_compile=False)
     random = np.random.default_rng(0)
