@@ -39,7 +39,7 @@ def test_every_image_is_mixed_with_one_partner_and_is_the_partner_of_one(n, op):
     partners = mixing.partners(n)
     assert sorted(partners) == list(range(n))
     # Some boxes of CutMix are empty, but none is empty over 20 epochs.
-    soft = sum(mixed(op, n=n, epoch=epoch)[1] for epoch in range(20))
+    soft = sum(mixed(op, n=n, epoch=epoch)[1] for epoch in range(20 if op == "cutmix" else 2))
     for row, partner in enumerate(partners):
         assert partner != row
         assert set(np.flatnonzero(soft[row])) == {row, partner}

@@ -66,11 +66,12 @@ def test_dropout_compiles_under_xla_and_keeps_the_mean(make):
 
 NETS = {
     "resnet8": {"norm": "batch"},
-    "resnet20": {"norm": "group", "norm_groups": 4, "squeeze_excite": 2, "variant": "v2", "depths": [1, 1, 1]},
+    "resnet20": {"norm": "group", "norm_groups": 4, "squeeze_excite": 2, "variant": "v2"},
 }
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_network_matches_under_xla(name):
-    model = cr.build(name, input_shape=(32, 32, 3), classes=4, zero_init_residual=False, **NETS[name])
+    stages = {"depths": (1, 1), "widths": (16, 32)}  # one block without and one with a change of shape
+    model = cr.build(name, input_shape=(32, 32, 3), classes=4, zero_init_residual=False, **stages, **NETS[name])
     assert_alike(model, IMAGES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from light_models import without_values
 
 import cnnrecipes as cr
 from cnnrecipes.models import Backbone, backbone, own_architectures, stages
@@ -54,7 +55,8 @@ def net(name: str, options: dict) -> keras.Model:
 
 @pytest.mark.parametrize("name", own_architectures())
 def test_stages_have_the_strides_and_channels_of_the_paper(name):
-    found = backbone(name, input_shape=(64, 64, 3), init=keras.initializers.Zeros).stages
+    with without_values():
+        found = backbone(name, input_shape=(64, 64, 3)).stages
     assert tuple(stage.name for stage in found) == tuple(f"stage{i}" for i in range(1, len(found) + 1))
     assert tuple(stage.stride for stage in found) == PAPERS[name]["strides"]
     assert tuple(stage.channels for stage in found) == PAPERS[name]["channels"]

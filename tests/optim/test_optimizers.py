@@ -254,8 +254,9 @@ def test_decoupled_decay_of_sgd_bypasses_momentum():
 
 
 def convolutional():
-    layers = [keras.Input((8, 8, 2)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
-    layers += [keras.layers.Conv2D(6, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    """Three layers of weights; only what the tests need has a bias, as each variable lengthens every graph."""
+    layers = [keras.Input((8, 8, 2)), keras.layers.Conv2D(4, 3, use_bias=False), keras.layers.BatchNormalization()]
+    layers += [keras.layers.Conv2D(6, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, use_bias=False)]
     return keras.Sequential(layers)
 
 
@@ -305,7 +306,7 @@ OPTIMIZERS = ["sgd", "adamw", "lamb", "lion", "muon", "schedule_free_adamw"]
 @pytest.mark.parametrize(
     ("name", "decay"), [*((name, None) for name in OPTIMIZERS), ("sgd", "decoupled"), ("adamw", "coupled")]
 )
-def test_xla_gives_the_same_weights(name, decay):
+def test_xla_gives_the_same_weights_as_eager_execution(name, decay):
     """With a schedule, clipping, layer-wise rates, and the averages of weights that the optimizer allows."""
     found = {}
     with_averages = {} if name == "schedule_free_adamw" else {"ema": 0.9, "lookahead": 2}
@@ -322,10 +323,10 @@ def test_xla_gives_the_same_weights(name, decay):
             for average in following:
                 average.update(k)
 
-        compiled, random = tf.function(step, jit_compile=jit, autograph=False), np.random.default_rng(0)
+        run, random = tf.function(step, jit_compile=True, autograph=False) if jit else step, np.random.default_rng(0)
         for k in range(4):
             gradients = [tf.constant(random.normal(size=v.shape), tf.float32) for v in model.trainable_variables]
-            compiled(gradients, tf.constant(k, tf.int64))
+            run(gradients, tf.constant(k, tf.int64))
         variables = [*model.trainable_variables, *made.variables[1:], *(v for a in following for v in a.variables)]
         found[jit] = [v.numpy() for v in variables]
     assert len(found[True]) > len(model.trainable_variables)
@@ -373,7 +374,7 @@ def test_layer_decay_scales_the_rate_by_depth(name):
             (new - old) for v, old, new in zip(model.weights, before, model.get_weights(), strict=True) if v.trainable
         ]
     ratios = [float(np.median(b / a)) for a, b in zip(moved[None], moved[0.5], strict=True)]
-    np.testing.assert_allclose(ratios, [0.25] * 4 + [0.5] * 2 + [1.0] * 2, rtol=1e-2)
+    np.testing.assert_allclose(ratios, [0.25] * 3 + [0.5] * 2 + [1.0], rtol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb", "lion", "muon", "schedule_free_adamw"])
