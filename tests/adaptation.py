@@ -33,6 +33,10 @@ SMALL = {
 }
 
 
+# Two of the three stages of resnet8, of one width: half of its time, for tests of what surrounds a training.
+NARROW = {"model.depths": (1, 1), "model.widths": (16, 16)}
+
+
 def write_photos(folder: Path, train: int = 20, validation: int = 8, size: int = 24) -> Path:
     """Write PNG photos of three classes, evenly, into train/ and validation/, and return the folder."""
     random = np.random.default_rng(0)
@@ -45,9 +49,9 @@ def write_photos(folder: Path, train: int = 20, validation: int = 8, size: int =
     return folder
 
 
-def pretrain(folder: Path) -> cr.Run:
-    """Train the backbone that `adapt` starts from."""
-    return cr.fit("resnet20_cifar", data=DATA, workdir=folder, progress=False, **SMALL)
+def pretrain(folder: Path, **changes) -> cr.Run:
+    """Train the backbone that `adapt` starts from; `changes` are keys of the recipe."""
+    return cr.fit("resnet20_cifar", data=DATA, workdir=folder, progress=False, **{**SMALL, **changes})
 
 
 def adapt(how: str, pretrained: cr.Run, folder: Path, progress: bool = False, **changes) -> cr.Run:

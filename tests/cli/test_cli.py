@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from cnnrecipes.cli import app
+from cnnrecipes.experiments import lecture
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.toml import read_toml, tomllib
 
@@ -31,7 +33,8 @@ def run_cli(monkeypatch, *arguments):
     return caught.value.code or 0
 
 
-def test_fit_and_predict_in_an_empty_folder(tmp_path):
+def test_fit_and_predict_in_an_empty_folder(tmp_path, monkeypatch, capfd):
+    """The trained run is that of the installed script."""
     fitted = command(
         "fit", "resnet8_digits", "train.epochs=1", "optimizer.warmup=0 epochs", "data.test=0.5", cwd=tmp_path
     )
@@ -40,30 +43,39 @@ def test_fit_and_predict_in_an_empty_folder(tmp_path):
     assert "test accuracy" in fitted.stdout
     run = next((tmp_path / "runs").iterdir())
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
-    predicted = command("predict", run, tmp_path / "a.png", tmp_path / "a.png", cwd=tmp_path)
-    assert predicted.returncode == 0, predicted.stderr
-    assert len(predicted.stdout.splitlines()) == 2
-    assert predicted.stdout.startswith(f"{tmp_path / 'a.png'}: ")
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(monkeypatch, "predict", run, tmp_path / "a.png", tmp_path / "a.png") == 0
+    shown = capfd.readouterr().out
+    assert len(shown.splitlines()) == 2
+    assert shown.startswith(f"{tmp_path / 'a.png'}: ")
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "a.png"}
 
 
-def test_inspect_prints_the_stages_and_writes_the_figures(tmp_path):
-    done = command("inspect", "resnet8", "model.norm=group", "data.image_size=16", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "16x16x16" in done.stdout
-    assert "75,290" in done.stdout  # the total
-    for path in (line.removeprefix("wrote ") for line in done.stdout.splitlines() if line.startswith("wrote ")):
+def test_inspect_prints_the_stages_and_writes_the_figures(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(monkeypatch, "inspect", "resnet8", "model.norm=group", "data.image_size=16") == 0
+    out, error = capfd.readouterr()
+    assert error == ""
+    assert "16x16x16" in out
+    assert "75,290" in out  # the total
+    for path in (line.removeprefix("wrote ") for line in out.splitlines() if line.startswith("wrote ")):
         assert (tmp_path / path).stat().st_size > 1000
-    assert done.stdout.count("wrote ") == len(list((tmp_path / "inspect" / "resnet8").iterdir())) == 7
+    assert out.count("wrote ") == len(list((tmp_path / "inspect" / "resnet8").iterdir())) == 7
 
 
-def test_experiment_prints_its_question_and_results(tmp_path):
-    small = ("data=digits", "pixels=8", "images=60", "epochs=1")
-    done = command("experiment", "plain_and_residual", *small, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr  # TensorFlow warns of retracing in trainings this short
-    assert "Do deeper networks train worse" in done.stdout
-    kinds = [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("plain ", "residual "))]
-    assert kinds == ["plain", "plain", "residual", "residual"]
+def test_experiment_prints_its_question_and_results(tmp_path, monkeypatch, capsys):
+    """Of the cheapest and the most expensive case, with nets of one stage."""
+    whole = lecture.find("plain_and_residual")
+    small = {"model.depths": (1,), "model.widths": (16,)}
+    cases = [replace(case, changes={**case.changes, **small}) for case in (whole.cases[0], whole.cases[-1])]
+    monkeypatch.setitem(lecture.EXPERIMENTS, "plain_and_residual", replace(whole, cases=tuple(cases)))
+    monkeypatch.chdir(tmp_path)
+    setting = ("data=digits", "pixels=8", "images=60", "epochs=1")
+    assert run_cli(monkeypatch, "experiment", "plain_and_residual", *setting) == 0
+    out = capsys.readouterr().out
+    assert "Do deeper networks train worse" in out
+    kinds = [line.split()[:2] for line in out.splitlines() if line.startswith(("plain ", "residual "))]
+    assert kinds == [["plain", "20"], ["residual", "56"]]
     assert (tmp_path / "experiments" / "plain_and_residual" / "histories.png").stat().st_size > 10_000
 
 

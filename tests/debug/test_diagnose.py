@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from adaptation import OTHER, adapt, pretrain
+from adaptation import NARROW, OTHER, adapt, pretrain
 from PIL import Image
 
 import cnnrecipes as cr
@@ -28,7 +28,7 @@ from cnnrecipes.errors import CNNRecipesWarning, DataError, RunError, TrainingEr
 from cnnrecipes.runs.watch_records import COLUMNS, WatchFile
 from cnnrecipes.training.seeding import undisturbed_random_numbers
 
-SMALL = {"train.epochs": 2, "optimizer.warmup": "0 epochs", "logging.loggers": []}
+SMALL = {**NARROW, "train.epochs": 2, "optimizer.warmup": "0 epochs", "logging.loggers": []}
 
 
 @pytest.fixture(scope="module")
@@ -154,31 +154,45 @@ def test_data_that_are_not_there_are_named(tmp_path):
     assert "cannot tell whether classes are never predicted" not in str(cr.diagnose(run, (images, labels)))
 
 
-@pytest.fixture
-def photos_run(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def run_of_photos(tmp_path_factory):
     """A run on the recipe's own data, 40 PNG files in two folders, of which a/0.png was never readable."""
-    monkeypatch.chdir(tmp_path)
-    numbers = np.random.default_rng(0)
+    folder, numbers = tmp_path_factory.mktemp("of_photos"), np.random.default_rng(0)
     for number in range(40):
-        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path = folder / "photos" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = numbers.integers(0, 100, (8, 8, 3)) + 150 * (number % 2)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
-    (tmp_path / "photos" / "a" / "0.png").write_bytes(b"no image")
+    (folder / "photos" / "a" / "0.png").write_bytes(b"no image")
     keys = {"data.name": "photos", "data.image_size": 8, "data.channels": 3, "data.batch_size": 8, "augment.ops": []}
-    return cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **{**SMALL, **keys})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return cr.fit("resnet8_digits", workdir=folder, progress=False, **{**SMALL, **keys})
 
 
-def test_file_that_was_damaged_after_the_training_is_named(photos_run, tmp_path, recwarn):
+@pytest.fixture
+def photos_run(run_of_photos, monkeypatch):
+    """The run, in the folder of its photos, which are repaired after the test."""
+    folder = run_of_photos.folder.parent
+    monkeypatch.chdir(folder)
+    kept = {path: (path.read_bytes(), path.stat()) for path in folder.glob("photos/*/*.png")}
+    yield cr.Run.open(run_of_photos.folder)
+    for path, (content, times) in kept.items():
+        path.write_bytes(content)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_file_that_was_damaged_after_the_training_is_named(photos_run, recwarn):
     assert "cannot be read" not in str(cr.diagnose(photos_run))
     assert not [one for one in recwarn if "cannot be read" in str(one.message)]
-    (tmp_path / "photos" / "b" / "1.png").write_bytes(b"no image any more")
+    Path("photos/b/1.png").write_bytes(b"no image any more")
     with pytest.warns(CNNRecipesWarning, match=r"1 file .* read any more, for example 'photos/b/1.png': .*Restore the"):
         assert "give the data" not in str(cr.diagnose(photos_run))
 
 
-def test_file_that_cannot_be_decoded_is_named_with_its_remedy_alone(photos_run, tmp_path):
-    for path in (tmp_path / "photos" / "b").glob("*.png"):  # damaged, with the size and time of the inspected file
+def test_file_that_cannot_be_decoded_is_named_with_its_remedy_alone(photos_run):
+    # Damaged, with the size and time of the inspected file: not 1.png, which the test above made to be inspected again.
+    for path in Path("photos/b").glob("[!1]*.png"):
         content, times = path.read_bytes(), path.stat()
         path.write_bytes(content[:60] + b"x" * (len(content) - 60))
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -189,7 +203,7 @@ def test_file_that_cannot_be_decoded_is_named_with_its_remedy_alone(photos_run, 
 
 
 def test_logistic_regression_has_no_epochs_and_is_diagnosed_by_its_predictions(tmp_path):
-    run = adapt("features", pretrain(tmp_path), tmp_path)
+    run = adapt("features", pretrain(tmp_path, **NARROW, **{"train.epochs": 1}), tmp_path, **NARROW)
     found = cr.diagnose(run, OTHER)
     assert any("logistic regression on frozen features, without steps" in text for text in found.cannot_tell)
     assert "on 48 training images" in found.state
@@ -198,7 +212,8 @@ def test_logistic_regression_has_no_epochs_and_is_diagnosed_by_its_predictions(t
 
 def test_stale_batch_norm_is_proven_by_reestimation(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["cnnrecipes.layers.norm"], "MOMENTUM", 0.9999)
-    run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **{**SMALL, "train.epochs": 5})
+    whole = {"train.epochs": 5, "model.depths": None, "model.widths": None}  # all stages of resnet8
+    run = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **{**SMALL, **whole})
     found = cr.diagnose(run, images=500)
     assert found.verdict == "stale_batch_norm"
     assert "re-estimated on training images, validation rises from" in str(found)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from adaptation import OTHER, SMALL, pretrain
+from adaptation import NARROW, OTHER, SMALL, pretrain
 
 import cnnrecipes as cr
 from cnnrecipes.debug.examined_training import opened_subject
@@ -38,6 +38,9 @@ STATEFUL = {
 }
 
 
+NET = [f"{key}={list(value)}" for key, value in NARROW.items()]  # of a command
+
+
 def small_model() -> keras.Model:
     """Images (N, 8, 8, 1) to logits (N, 10), with everything that has a state; it compiles faster than resnet8."""
     layers = [keras.layers.Conv2D(16, 3, use_bias=False), keras.layers.BatchNormalization(), keras.layers.ReLU()]
@@ -47,7 +50,7 @@ def small_model() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    return pretrain(tmp_path_factory.mktemp("pretrained"))
+    return pretrain(tmp_path_factory.mktemp("pretrained"), **NARROW, **{"train.epochs": 1})
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +100,8 @@ def test_sweep_restores_the_job_bit_exactly():
 
 
 def test_fit_after_find_lr_gives_the_same_bits_and_steps_are_those_of_fit(tmp_path):
-    keys = {**STATEFUL, "optimizer.schedule": "constant", "optimizer.learning_rate": 0.05}
+    keys = {**STATEFUL, **NARROW, "optimizer.schedule": "constant", "optimizer.learning_rate": 0.05}
+    keys["logging.loggers"] = []
     keras.utils.set_random_seed(7)
     keras.random.uniform((1,))
     runs = []
@@ -117,7 +121,7 @@ def test_fit_after_find_lr_gives_the_same_bits_and_steps_are_those_of_fit(tmp_pa
 
 @pytest.mark.parametrize("name", ["sgd", "schedule_free_adamw"])
 def test_seeds_begin_as_a_fit_with_that_seed(name):
-    keys = {"optimizer.name": name, "model.dropout": 0.3}
+    keys = {**NARROW, "optimizer.name": name, "model.dropout": 0.3}
     keys |= {} if "free" in name else {"optimizer.ema": 0.9}
     with (
         opened_subject("resnet8_digits", changes=keys) as job,
@@ -155,7 +159,7 @@ def test_valley_is_taken_if_the_rate_does_not_decay(schedule, take):
 
 @pytest.mark.parametrize("how", ["finetune", "lora", "features"])
 def test_transfer_learning_is_swept_and_restored(pretrained, how):
-    keys = {**SMALL, "transfer.how": how, "model.weights": str(pretrained.folder), "train.start_from": None}
+    keys = {**SMALL, **NARROW, "transfer.how": how, "model.weights": str(pretrained.folder), "train.start_from": None}
     keys |= {"finetune": {"transfer.train_from": "stage2"}, "lora": {"transfer.rank": 2}, "features": {}}[how]
     if how == "features":
         keys["transfer.head"] = "linear"
@@ -283,7 +287,7 @@ def run_cli(capsys, monkeypatch, tmp_path):
 
 def test_command_writes_a_plot_and_a_recipe(run_cli, tmp_path):
     options = ("--low", "1e-3", "--steps", "40", "--seeds", "1", "--take", "valley", "--write", "my.toml")
-    code, out, _ = run_cli(*options, "model.dropout=0.1")
+    code, out, _ = run_cli(*options, *NET, "model.dropout=0.1")
     assert code == 0
     assert "valley" in out
     assert "usable to" in out
@@ -294,7 +298,7 @@ def test_command_writes_a_plot_and_a_recipe(run_cli, tmp_path):
     text = (tmp_path / "my.toml").read_text()
     assert text.startswith("# resnet8_digits with the learning rate of find-lr: Suggested")
     written = catalog.load(tmp_path / "my.toml")
-    base = catalog.load("resnet8_digits").change(**{"model.dropout": 0.1, "name": "my"})
+    base = catalog.load("resnet8_digits").change(**NARROW, **{"model.dropout": 0.1, "name": "my"})
     assert written.optimizer.learning_rate != base.optimizer.learning_rate
     assert written == base.change(**{"optimizer.learning_rate": written.optimizer.learning_rate})
     assert run_cli(*options)[0] == 2  # my.toml exists
@@ -302,7 +306,7 @@ def test_command_writes_a_plot_and_a_recipe(run_cli, tmp_path):
 
 def test_command_prints_json_and_fails_on_an_uninformative_curve(run_cli, tmp_path):
     code, out, messages = run_cli(
-        "--low", "1e-9", "--high", "1e-8", "--steps", "30", "--seeds", "1", "--json", "--write", "my.toml"
+        "--low", "1e-9", "--high", "1e-8", "--steps", "30", "--seeds", "1", "--json", "--write", "my.toml", *NET
     )
     found = json.loads(out)
     assert code == 1

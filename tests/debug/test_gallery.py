@@ -153,7 +153,11 @@ HEALTHY = {
         COLORED,
         {"model.name": "fast_cnn", "model.widths": (16, 32, 64), "data.image_size": 16, "train.loss": "focal"},
     ),
-    "resnet18": ("resnet18_cifar", COLORED, {"model.widths": (8, 16, 16, 32), "data.image_size": 16}),
+    "resnet18, one block a stage": (
+        "resnet18_cifar",
+        COLORED,
+        {"model.depths": (1, 1, 1, 1), "model.widths": (8, 16, 16, 32), "data.image_size": 16},
+    ),
     "from scratch": ("photos_from_scratch", COLORED, TINY),
 }
 

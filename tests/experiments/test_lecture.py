@@ -10,13 +10,14 @@ import pytest
 import cnnrecipes as cr
 from cnnrecipes.experiments import lecture
 from cnnrecipes.models import ARCHITECTURES
+from cnnrecipes.recipe import catalog
 
 SMALL = {"data": "digits", "pixels": 8, "images": 60, "epochs": 1, "progress": False}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_nets():
-    """The experiment with two of its cases, the residual one smaller; tests/cli/test_cli.py runs all of them."""
+    """The experiment with two of its cases, the residual one smaller."""
     cases = (
         lecture.Case("plain", 20, {"model.name": "plain20"}),
         lecture.Case("residual", 8, {"model.name": "resnet8"}),
@@ -60,6 +61,8 @@ def test_interrupted_experiment_trains_the_missing_cases_only(done):
 def test_cases_use_known_architectures_and_scaled_learning_rates():
     cases = [case for experiment in lecture.EXPERIMENTS.values() for case in experiment.cases]
     assert {case.changes["model.name"] for case in cases} <= set(ARCHITECTURES)
+    recipes = [catalog.load(lecture.RECIPE).change(**case.changes) for case in cases]  # none is refused
+    assert [recipe.model.name for recipe in recipes] == [case.changes["model.name"] for case in cases]
     norms = lecture.find("norms_and_batches").cases
     assert {case.size for case in norms} == {2, 8, 128}
     assert all(case.changes["optimizer.learning_rate"] == pytest.approx(0.1 * case.size / 128) for case in norms)

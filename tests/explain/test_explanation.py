@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from adaptation import SMALL
+from adaptation import NARROW, SMALL
 from PIL import Image
 
 import cnnrecipes as cr
@@ -32,7 +32,7 @@ def folder_run(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
     (root / "c.csv").write_text("file,given,label\na/00.png,a,b\n")
-    changes = {**SMALL, "train.epochs": 1, "data.corrections": str(root / "c.csv")}
+    changes = {**SMALL, **NARROW, "train.epochs": 1, "data.corrections": str(root / "c.csv")}
     return cr.fit("resnet20_cifar", data=root / "data", workdir=root / "runs", progress=False, **changes)
 
 

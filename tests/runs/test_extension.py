@@ -17,14 +17,22 @@ RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 2
 IMAGES = (RANDOM.integers(0, 100, (60, 8, 8, 3)) + 150 * LABELS[:, None, None, None]).astype(np.uint8)
 PLATEAU = {"optimizer.schedule": "plateau(patience=1, factor=0.1)", "optimizer.learning_rate": 1e-9}
+SMALL = {
+    "model.name": "resnet8",
+    "model.depths": (1,),
+    "model.widths": (16,),
+    "data.image_size": 8,
+    "data.batch_size": 16,
+    "augment.ops": [],
+    "logging.loggers": [],
+}
 EXTENDED = {"schedule": "constant", "learning_rate": 0.01, "data": (IMAGES, LABELS), "progress": False}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> cr.Run:
     """Four epochs at a negligible learning rate, which a plateau schedule lowers; no momentum outlasts it."""
-    small = {"model.name": "resnet8", "data.image_size": 8, "data.batch_size": 16, "augment.ops": []}
-    small |= {"optimizer.momentum": 0.0}
+    small = {**SMALL, "optimizer.momentum": 0.0}
     return cr.fit(
         "resnet20_cifar",
         data=(IMAGES, LABELS),
@@ -34,21 +42,17 @@ def finished(tmp_path_factory) -> cr.Run:
     )
 
 
-def test_constant_schedule_uses_the_given_learning_rate(finished, tmp_path):
-    assert finished.history.learning_rate.iloc[-1] < 0.5e-9
-    longer = cr.extend(finished, 1, workdir=tmp_path, **EXTENDED)
-    assert longer.history.learning_rate.tolist()[-1] == pytest.approx(0.01)
-    assert len(longer.history) == 5
-
-
 def test_restart_begins_with_the_full_learning_rate(finished):
     _, start = extended(finished, 2, "restart", None)
     assert start.arrays["schedule/00000"] == 1
     assert start.state.epochs_at_this_rate == 0
 
 
-def test_best_weights_of_the_first_run_are_kept(finished, tmp_path):
+def test_constant_schedule_uses_the_given_rate_and_best_weights_of_the_first_run_are_kept(finished, tmp_path):
+    assert finished.history.learning_rate.iloc[-1] < 0.5e-9
     longer = cr.extend(finished, 1, workdir=tmp_path, **{**EXTENDED, "learning_rate": 1e-30})  # changes no weight
+    assert longer.history.learning_rate.tolist()[-1] == pytest.approx(1e-30, rel=1e-5, abs=0)
+    assert len(longer.history) == 5
     _, best = read_weights(longer.folder / "checkpoints" / "best.npz")
     assert longer.metrics["epoch"] == finished.metrics["epoch"] == best["epoch"]
     assert longer.metrics["weights"] == finished.metrics["weights"]
@@ -91,10 +95,9 @@ def stopped_early(tmp_path_factory) -> cr.Run:
         "train.early_stopping": 1,
         "optimizer.learning_rate": 1e-9,
     }
-    small = {"model.name": "resnet8", "data.image_size": 8, "data.batch_size": 16, "augment.ops": []}
     milestones = {"optimizer.schedule": "multi_step(['15 epochs', '20 epochs'])"}
     folder = tmp_path_factory.mktemp("early")
-    run = cr.fit("resnet20_cifar", (IMAGES, LABELS), workdir=folder, progress=False, **small, **changes, **milestones)
+    run = cr.fit("resnet20_cifar", (IMAGES, LABELS), workdir=folder, progress=False, **SMALL, **changes, **milestones)
     assert len(run.history) == 2
     return run
 

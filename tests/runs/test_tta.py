@@ -283,12 +283,18 @@ def test_short_side_of_arrays_requires_image_size(tmp_path, shape, short_side):
         cr.fit("resnet8_digits", data=data, workdir=tmp_path, progress=False, **{"data.short_side": short_side})
 
 
+@pytest.fixture(scope="module")
+def of_16():
+    """An untrained model of 16x16 images; read-only."""
+    return of_size(16, 16)
+
+
 @pytest.mark.parametrize("changes", [{"resize": "pad"}, {"short_side": 20}, {"short_side": 16}])
-def test_predict_and_evaluate_resize_arrays_alike(changes):
+def test_predict_and_evaluate_resize_arrays_alike(of_16, changes):
     """Predictions of arrays of another size match the evaluation, and the center view is the plain image."""
     images, labels = RANDOM.integers(0, 256, (40, 24, 30, 3), dtype=np.uint8), np.arange(40) % 4
-    sized = of_size(16, 16)
-    sized.recipe = sized.recipe.change(**{"data.image_size": 16} | {f"data.{key}": to for key, to in changes.items()})
+    recipe = of_16.recipe.change(**{"data.image_size": 16} | {f"data.{key}": to for key, to in changes.items()})
+    sized = Artifact(of_16.model, recipe, of_16.class_names)
     source = open_source((images, labels), sized.recipe.data.model_copy(update={"validation": 0.0}))
     found = evaluate(sized, source.split("train"), "center")
     predicted = sized.predict(images)

@@ -46,9 +46,14 @@ def stocks() -> dict[bool, keras.Model]:
 
 
 @pytest.fixture(scope="module")
-def load():
-    """`cr.build(..., weights=path)` of one model, built once: a function from the path to the model."""
-    model = cr.build("mobilenet_v2", **SPEC)
+def model() -> keras.Model:
+    """One model, built once, whose weights each test sets."""
+    return cr.build("mobilenet_v2", **SPEC)
+
+
+@pytest.fixture(scope="module")
+def load(model):
+    """`cr.build(..., weights=path)` of that model: a function from the path to the model."""
 
     def load(path) -> keras.Model:
         for weight in model.weights:
@@ -85,8 +90,10 @@ def test_shared_imagenet_weights_give_the_features_of_keras(shared):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_artifact_gives_its_backbone_and_its_head_if_the_classes_are_as_many(tmp_path):
-    trained = cr.build("mobilenet_v2", **SPEC)
+def test_artifact_gives_its_backbone_and_its_head_if_the_classes_are_as_many(model, tmp_path):
+    trained, random = model, np.random.default_rng(0)
+    for weight in trained.weights:
+        weight.assign(random.uniform(0.5, 1.5, weight.shape))  # other values than any that are drawn
     trained.save(tmp_path / "model.keras")
     same = cr.build("mobilenet_v2", weights=str(tmp_path / "model.keras"), **SPEC)
     for mine, theirs in zip(same.get_weights(), trained.get_weights(), strict=True):
@@ -98,7 +105,7 @@ def test_artifact_gives_its_backbone_and_its_head_if_the_classes_are_as_many(tmp
 
 
 def test_run_of_an_own_architecture_is_a_backbone(tmp_path):
-    run = pretrain(tmp_path)
+    run = pretrain(tmp_path, **{"train.epochs": 1})
     shape = run.artifact.input_shape
     model = cr.build("resnet8", weights=str(run.folder), input_shape=shape, classes=7)
     for mine, theirs in zip(kernels(model)[3:], kernels(run.model)[-len(kernels(model)) + 3 :], strict=True):
