@@ -13,6 +13,7 @@ COLORED = 24  # classes up to which a point has the color and the shape of its c
 _COLORS = 8
 _EDGE = 18.0  # left free
 _RADIUS = 4.0
+_PIXELS = 32  # up to which the pixels of a thumbnail are visible
 _THUMBNAIL = 30.0  # longer side on the map
 _APART = 34.0  # distance of two thumbnails, across or down
 _SHAPES = (
@@ -58,7 +59,8 @@ def embedding_chart(
     )
     parts = [f"<g class='points'>{points}</g>", *_thumbnails(places, labels, right, classes, thumbnails)]
     drawn = chart(WIDTH, HEIGHT, "Map of the features", words, parts, name="embedding-map")
-    return Markup(drawn.replace("<svg ", "<svg class='map' ", 1))
+    pixels = " pixels" if max(thumbnails.width, thumbnails.height) <= _PIXELS else ""
+    return Markup(drawn.replace("<svg ", f"<svg class='map{pixels}' ", 1))
 
 
 def mark(label: int) -> Markup:
@@ -95,8 +97,7 @@ def _thumbnails(
             f"<rect class='frame {kind_of(int(labels[i]), bool(right[i]), classes)}' data-i='{i}' x='{x:.1f}' "
             f"y='{y:.1f}' width='{wide:.1f}' height='{high:.1f}'/>"
         )
-    pixels = " class='pixels'" if max(thumbnails.width, thumbnails.height) <= 32 else ""
-    image = f"<image id='sheet'{pixels} width='{width}' height='{height}' href='{escaped(thumbnails.uri)}'/>"
+    image = f"<image id='sheet' width='{width}' height='{height}' href='{escaped(thumbnails.uri)}'/>"
     return [f"<defs>{image}</defs><g class='thumbs'>{''.join(drawn)}</g>"]
 
 

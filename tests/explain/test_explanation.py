@@ -77,6 +77,14 @@ def test_tables_of_other_images_are_not_kept_in_the_run(folder_run, tmp_path):
     assert not (run.folder / "embedding.csv").exists(), "the report is about images that the model has not seen"
 
 
+def test_run_that_cannot_be_written_is_explained(folder_run, tmp_path):
+    run = cr.Run.open(shutil.copytree(folder_run.folder, tmp_path / "run"))
+    (run.folder / "embedding.csv").mkdir()
+    found = explain_run(run, tmp_path / "made", parts=["embedding"], progress=False)
+    assert (tmp_path / "made" / "embedding.csv") in found.files
+    assert any("the report of the run will not have it" in sentence for sentence in found.sentences)
+
+
 def test_command_explains_given_images(folder_run, run_cli):
     image = next((folder_run.folder.parents[1] / "data" / "a").iterdir())
     status, out, err = run_cli(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pandas as pd
 import pytest
 from browser import CHROMIUM, MISSING, Browser
@@ -11,12 +9,8 @@ from small_run import HOSTILE, predictions, write_run
 
 import cnnrecipes as cr
 from cnnrecipes.debug.label_issues import write_label_issues
-from cnnrecipes.debug.profile import Profile
-from cnnrecipes.debug.step_timing import StepTimes
-from cnnrecipes.explain import CORRUPTIONS, explain_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
-JUDGED = (0, 2, 6)  # of the training and the validation split of the digits
 MAP = "document.querySelector('svg.map')"
 READOUT = "document.querySelector('.cloud .readout').textContent"
 VIEWER = "document.querySelector('#viewer')"
@@ -27,17 +21,6 @@ PAINTED = (
 SELECT = (
     "(one => {{ one.value = '{}'; one.dispatchEvent(new Event('change')) }})(document.querySelector('.cloud select'))"
 )
-TIMES = StepTimes(whole=0.1, augmentation=0.0, forward=0.03, backward=0.06, update=0.01)
-
-
-def write_robustness(run: cr.Run) -> None:
-    rows = [
-        ("none", 0, 0.95, 359),
-        *((one, level, 0.9 - 0.15 * level, 359) for one in CORRUPTIONS for level in range(1, 6)),
-    ]
-    pd.DataFrame(rows, columns=["corruption", "strength", "accuracy", "n"]).to_csv(
-        run.folder / "robustness.csv", index=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +30,8 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def run(digits_run, tmp_path_factory) -> cr.Run:
-    """A real run with all that can be measured of it."""
-    run = cr.Run.open(shutil.copytree(digits_run.folder, tmp_path_factory.mktemp("runs") / "run"))
-    explain_run(run, run.folder / "explained", parts=["embedding"], split="test", progress=False)
-    columns = ["file", "position", "given", "suggested", "score"]
-    issues = [(f"train[{i}]", i, "4", "9", 0.1) for i in JUDGED]
-    write_label_issues(pd.DataFrame(issues, columns=columns), run.folder / "label_issues.csv")
-    write_robustness(run)
-    Profile("a", "resnet8", "CPU", 64, TIMES, 0.11, 0.02, {"read": 0.6, "augmentation": 0.4}).keep(run)
-    return run
-
-
-@pytest.fixture(scope="module")
-def page(run):
-    return cr.write_report(run)
+def page(measured_run):
+    return measured_run.folder / "report.html"
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True), (320, False)])
@@ -84,9 +54,9 @@ def test_names_of_corruptions_are_on_one_line_on_a_phone(browser, page):
     assert browser.run("(one => one.scrollWidth <= one.clientWidth)(document.querySelector('.heatmap').parentElement)")
 
 
-def test_map_begins_with_a_wrong_prediction_and_its_thumbnail(browser, page, run):
+def test_map_begins_with_a_wrong_prediction_and_its_thumbnail(browser, page, measured_run):
     browser.open(page)
-    kept = run.predictions("test")
+    kept = measured_run.predictions("test")
     first = next(i for i in range(len(kept)) if not kept.right[i])
     browser.call("Runtime.evaluate", expression="new Promise(done => setTimeout(done, 50))", awaitPromise=True)
     assert kept.files[first] in browser.run(READOUT)
@@ -109,7 +79,7 @@ def test_arrow_keys_go_to_the_nearest_image_in_a_direction(browser, page):
     assert browser.problems == []
 
 
-def test_pointer_shows_the_image_below_it(browser, page, run):
+def test_pointer_shows_the_image_below_it(browser, page, measured_run):
     browser.open(page)
     browser.run(f"{MAP}.scrollIntoView()")
     box = browser.run(
@@ -118,13 +88,13 @@ def test_pointer_shows_the_image_below_it(browser, page, run):
     )
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
     told = browser.run(READOUT)
-    assert told.startswith(run.predictions("test").class_names[run.predictions("test").truth[7]])
+    assert told.startswith(measured_run.predictions("test").class_names[measured_run.predictions("test").truth[7]])
     assert "train[" in told
 
 
-def test_a_class_and_the_wrong_ones_are_highlighted(browser, page, run):
+def test_a_class_and_the_wrong_ones_are_highlighted(browser, page, measured_run):
     browser.open(page)
-    kept = run.predictions("test")
+    kept = measured_run.predictions("test")
     for value, count in (("3", int((kept.truth == 3).sum())), ("wrong", int((~kept.right).sum())), ("", len(kept))):
         browser.run(SELECT.format(value))
         assert browser.run(f"{MAP}.querySelectorAll('.point.on').length") == count
@@ -144,12 +114,12 @@ def test_thumbnails_are_shown_on_the_map(browser, page):
 def test_label_error_is_enlarged_beside_grad_cam_of_the_suggestion(browser, page):
     browser.open(page)
     browser.run("document.querySelector('#label-issues .card').click()")
-    assert browser.run(f"{VIEWER}.querySelector('h3').textContent") == f"train[{JUDGED[0]}]"
+    assert browser.run(f"{VIEWER}.querySelector('h3').textContent") == "train[0]"
     assert browser.run(f"{VIEWER}.querySelectorAll('img').length") == 2
     assert "Grad-CAM of 9: brighter, more evidence" in browser.run(f"{VIEWER}.textContent")
     assert "labelled 4 (probability 10.0%), rather 9" in browser.run(f"{VIEWER}.textContent")
     browser.press("ArrowRight")
-    assert browser.run(f"{VIEWER}.querySelector('h3').textContent") == f"train[{JUDGED[1]}]"
+    assert browser.run(f"{VIEWER}.querySelector('h3').textContent") == "train[2]"
 
 
 @pytest.mark.parametrize("width", [1200, 390])

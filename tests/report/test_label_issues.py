@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from page_document import document, squeezed
+from page_document import Document, document, squeezed
 from small_run import HOSTILE, predictions, write_run
 
 import cnnrecipes as cr
 from cnnrecipes.debug.label_issues import write_label_issues
 
 COLUMNS = ["file", "position", "given", "suggested", "score"]
-JUDGED = (0, 2, 6)  # of the training and the validation split of the digits
 NAMES = ("NA", "007", "cat")
 
 
@@ -38,16 +36,14 @@ def cards(found) -> list[dict]:
     return [one for one in found.found("button", "card") if "rather" in one["data-facts"]]
 
 
-def test_issues_are_pictures_with_grad_cam_of_the_suggested_class(digits_run, tmp_path):
-    run = cr.Run.open(shutil.copytree(digits_run.folder, tmp_path / "run"))
-    rows = [(f"train[{i}]", i, "4", "9", 0.01 * (1 + i)) for i in JUDGED]
-    write_label_issues(pd.DataFrame(rows, columns=COLUMNS), run.folder / "label_issues.csv")
-    found = document(run)
-    assert [one["data-title"] for one in cards(found)] == [f"train[{i}]" for i in JUDGED]
+def test_issues_are_pictures_with_grad_cam_of_the_suggested_class(measured_run):
+    found = Document((measured_run.folder / "report.html").read_text(encoding="utf-8"))
+    assert [one["data-title"] for one in cards(found)] == ["train[0]", "train[2]", "train[6]"]
     assert {one["data-heat"] for one in cards(found)} == {"Grad-CAM of 9: brighter, more evidence"}
     assert found.count("img", "heat") == 24 + 3
     assert "3 labels of the training and validation images are probably wrong" in squeezed(found.text)
-    assert f"cnnrecipes fit {run.folder}/recipe.toml data.corrections={run.folder}/label_issues.csv" in found.text
+    recipe, path = (measured_run.folder / name for name in ("recipe.toml", "label_issues.csv"))
+    assert f"cnnrecipes fit {recipe} data.corrections={path}" in found.text
 
 
 def test_class_names_like_missing_values_and_numbers_are_kept(tmp_path):
