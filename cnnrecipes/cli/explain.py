@@ -123,9 +123,11 @@ def label_issues(
     Example: `cnnrecipes label-issues features_photos --data photos/`, then
     `cnnrecipes fit photos --data photos/ data.corrections=label_issues.csv`
     """
+    from cnnrecipes.runs.records import LABEL_ISSUES
+
     is_run = (Path(recipe) / "recipe.toml").is_file()
     folder = Path(recipe) if is_run else Path()
-    path = choose_output(output, folder / "label_issues.csv", overwrite=overwrite)
+    path = choose_output(output, folder / LABEL_ISSUES, overwrite=overwrite)
     if is_run:
         subject, keys = cnnrecipes.Run.open(recipe), overrides(changes)
     else:

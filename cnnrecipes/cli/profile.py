@@ -12,14 +12,15 @@ from rich.text import Text
 import cnnrecipes
 from cnnrecipes._support.atomic_files import choose_output
 from cnnrecipes._support.console import import_tensorflow, say
+from cnnrecipes.cli import completion
 from cnnrecipes.cli.command_registry import command
 from cnnrecipes.cli.options import (
     ChangesArgument,
     DataOption,
     JsonOption,
     OverwriteOption,
-    RecipeArgument,
     SeedOption,
+    overrides,
     recipe_and_overrides,
 )
 from cnnrecipes.cli.output import print_json, print_written
@@ -40,7 +41,13 @@ _FILLS = {
 
 @command("profile", group="Experiments and checks")
 def profile(
-    recipe: RecipeArgument,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="Run folder, name of a shipped recipe, or path of a .toml file.",
+            autocompletion=completion.recipe_names,
+        ),
+    ],
     changes: ChangesArgument = None,
     data: DataOption = None,
     steps: Annotated[int, typer.Option(help="Timed steps, at least 10.")] = 20,
@@ -55,9 +62,15 @@ def profile(
 ) -> None:
     """Measure where the time of a training step goes: input, augmentation, forward, backward, update.
 
-    Example: `cnnrecipes profile resnet20_cifar`
+    The result of a run, without other changes, is kept in it for its report.
+
+    Examples: `cnnrecipes profile resnet20_cifar`; `cnnrecipes profile RUN`, then `cnnrecipes report RUN`
     """
-    spec, keys = recipe_and_overrides(recipe, changes)
+    is_run = (Path(recipe) / "recipe.toml").is_file()
+    if is_run:
+        spec, keys = cnnrecipes.Run.open(recipe), overrides(changes)
+    else:
+        spec, keys = recipe_and_overrides(recipe, changes)
     path = output and choose_output(output, output, overwrite=overwrite)
     import_tensorflow()
     how = {"steps": steps, "seed": seed, "progress": not quiet}
@@ -65,12 +78,13 @@ def profile(
         found = cnnrecipes.write_profile(spec, data, path=path, **how, **keys)
     else:
         found = cnnrecipes.profile(spec, data, **how, **keys)
+    kept = [found.keep(spec)] if is_run and not keys else []
     if as_json:
         print_json({**found.record(), "picture": path})
     else:
         _print(found)
-    if path and not quiet:
-        print_written([path])
+    if not quiet:
+        print_written([*([path] if path else []), *kept])
 
 
 def _print(found: Profile) -> None:

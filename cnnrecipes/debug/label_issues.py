@@ -18,7 +18,6 @@ from cnnrecipes.recipe.schema import Recipe, dotted
 from cnnrecipes.runs.run import Run
 
 FOLDS = 5
-NAME = "label_issues.csv"  # in a run folder
 
 
 def label_issues(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 import tensorflow as tf
 
+from cnnrecipes._support.atomic_files import write_text
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
 from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.input_timing import input_seconds, input_shares
@@ -19,6 +21,8 @@ from cnnrecipes.debug.profile_advice import Facts, advice
 from cnnrecipes.debug.step_timing import StepTimes, step_times, training_seconds
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.recipe.schema import Recipe
+from cnnrecipes.runs.records import PROFILE
+from cnnrecipes.runs.run import Run
 from cnnrecipes.training.train_job import TrainJob
 
 STEPS, FEWEST = 20, 10
@@ -85,6 +89,17 @@ class Profile:
         own = {"bound": self.bound, "images_per_second": self.images_per_second, "parts": parts, "error": self.error}
         return {**dataclasses.asdict(self), "input_shares": dict(self.input_shares), **own, "conclusion": str(self)}
 
+    def keep(self, run: Run | str | Path) -> Path:
+        """Write profile.json into the folder of a run, for its report, and return its path.
+
+        Raises:
+            RunError: not a run folder.
+            WriteError: the file cannot be written.
+        """
+        path = Run.open(run).folder / PROFILE
+        write_text(path, json.dumps(self.record(), indent=2))
+        return path
+
     def __str__(self) -> str:
         speed = self.images_per_second
         return (
@@ -95,7 +110,7 @@ class Profile:
 
 @collect_garbage_afterwards
 def profile(
-    recipe: str | Path | Mapping[str, Any] | Recipe,
+    recipe: str | Path | Mapping[str, Any] | Recipe | Run,
     data: Any = None,
     *,
     steps: int = STEPS,
@@ -111,7 +126,8 @@ def profile(
     device (`devices.strategy = "single"`), with one step per call.
 
     Args:
-        recipe, data, seed, progress, changes: as in `fit`.
+        recipe, data, seed, progress, changes: as in `fit`; or a run, for its recipe: `Profile.keep` adds the result to
+            its report.
         steps: timed steps, at least 10.
 
     Raises:
@@ -121,6 +137,7 @@ def profile(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < FEWEST:
         raise TrainingError(f"steps is {steps!r}; give a whole number of at least {FEWEST}")
     changes = {**changes, "devices.strategy": "single"}
+    recipe = recipe.recipe if isinstance(recipe, Run) else recipe
     with opened_subject(recipe, data, seed=seed, progress=progress, changes=changes) as job:
         require_steps(job)
         times = step_times(job, steps, progress=progress)

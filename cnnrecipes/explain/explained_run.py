@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cnnrecipes._support.atomic_files import write_text
-from cnnrecipes.errors import DataError, one_line
+from cnnrecipes.errors import DataError, WriteError, one_line
 from cnnrecipes.explain.examined import Examined
 from cnnrecipes.explain.run_data import RunData
 from cnnrecipes.figures import Picture, save
@@ -46,10 +46,23 @@ class Explanation:
 
 @dataclass
 class ExplainedRun:
-    """The run, its predictions, its data or the reason why they cannot be read, and where to write."""
+    """The run, its predictions, its data or the reason why they cannot be read, and where to write.
+
+    Attributes:
+        run: the run.
+        predictions: of the explained split.
+        own: they are of the images on which the run was evaluated.
+        data: the data; None if they cannot be read.
+        missing: why not.
+        folder: for tables and pictures.
+        images: files for Grad-CAM.
+        n: number of images with the largest losses.
+        progress: show progress bars.
+    """
 
     run: Run
     predictions: Predictions
+    own: bool
     data: RunData | None
     missing: str
     folder: Path
@@ -90,6 +103,19 @@ class ExplainedRun:
         found.tables[part] = table
         text = table.to_csv(index=False, lineterminator="\n")
         write_text(self.file(found, f"{part.replace('-', '_')}.csv"), text)
+
+    def keep_for_report(self, found: Explanation, name: str, table: pd.DataFrame) -> None:
+        """Write a table into the run folder, if it is of the images on which the run was evaluated."""
+        if not self.own:
+            return
+        path = self.run.folder / name
+        try:
+            write_text(path, table.assign(split=found.split).to_csv(index=False, lineterminator="\n"))
+        except WriteError as error:  # the run may be read-only
+            found.sentences.append(f"the report of the run will not have it: {one_line(error)}")
+            return
+        if path.resolve() not in [one.resolve() for one in found.files]:
+            found.files.append(path)
 
     def picture(self, found: Explanation, picture: Picture, name: str) -> None:
         """Write a picture, and add it to the explanation. Raises WriteError."""

@@ -32,6 +32,9 @@ def explain_run(
 ) -> Explanation:
     """Explain a run: write tables (CSV) and pictures (PNG) into a folder, and return them with a sentence for each.
 
+    robustness.csv and embedding.csv are also written into the run folder, where its report finds them, if they are of
+    the images on which the run was evaluated.
+
     Args:
         run: the run.
         folder: created if missing; files of the same name are replaced.
@@ -55,8 +58,10 @@ def explain_run(
             raise UnknownNameError("part of an explanation", part, PARTS)
     run = Run.open(run)
     with _opened(run, data) as (opened, missing):
-        predictions = _predictions(run, opened, missing, split, data)
-        subject = ExplainedRun(run, predictions, opened, missing, make_folder(folder), tuple(images), n, progress)
+        kept: dict[str, Predictions] = run.kept_predictions()
+        predictions = _predictions(run, kept if data is None else {}, opened, missing, split)
+        own = split in kept and kept[split].images == predictions.images
+        subject = ExplainedRun(run, predictions, own, opened, missing, make_folder(folder), tuple(images), n, progress)
         found = Explanation(split)
         for part in chosen:
             try:
@@ -80,9 +85,8 @@ def _opened(run: Run, data: Any) -> Iterator[tuple[RunData | None, str]]:
         yield opened, missing
 
 
-def _predictions(run: Run, data: RunData | None, missing: str, split: str, given: Any) -> Predictions:
-    """Return the predictions that the run has kept, unless other data are given; else those of a forward pass."""
-    kept: dict[str, Predictions] = run.kept_predictions() if given is None else {}
+def _predictions(run: Run, kept: dict[str, Predictions], data: RunData | None, missing: str, split: str) -> Predictions:
+    """Return the kept predictions of a split; else those of a forward pass."""
     if split in kept:
         return kept[split]
     if data is None:

@@ -23,6 +23,7 @@ from cnnrecipes.explain.mistakes import top_losses
 from cnnrecipes.explain.robustness import plot_robustness, robustness, robustness_sentence
 from cnnrecipes.explain.slices import slices
 from cnnrecipes.runs.prediction_inputs import read_file
+from cnnrecipes.runs.records import EMBEDDING, ROBUSTNESS
 
 _EMBEDDED = 1000  # images
 
@@ -106,9 +107,13 @@ def _embedding(subject: ExplainedRun, found: Explanation) -> None:
     source = subject.opened().source
     part = spread_part(source.split(found.split), _EMBEDDED)
     positions = embed(features(subject.run, part, progress=subject.progress), method="tsne")
-    images = [subject.resized(subject.opened().read(name)) for name in image_names(part, source)]
-    picture = plot_embedding(positions, part.labels, subject.predictions.class_names, images)
-    subject.picture(found, picture, "embedding.png")
+    files, names = image_names(part, source), subject.predictions.class_names
+    images = [subject.resized(subject.opened().read(file)) for file in files]
+    subject.picture(found, plot_embedding(positions, part.labels, names, images), "embedding.png")
+    labels = [names[number] for number in part.labels.tolist()]
+    columns = {"file": files, "position": part.positions, "label": labels, "x": positions[:, 0], "y": positions[:, 1]}
+    subject.keep(found, "embedding", pd.DataFrame(columns))
+    subject.keep_for_report(found, EMBEDDING, found.tables["embedding"])
     found.sentences.append(f"t-SNE of the features of {len(part):,} {found.split} images")
 
 
@@ -117,6 +122,7 @@ def _robustness(subject: ExplainedRun, found: Explanation) -> None:
     table = robustness(subject.run, split, progress=subject.progress)
     plot_robustness(table, path=subject.file(found, "robustness.png"))
     subject.keep(found, "robustness", table)
+    subject.keep_for_report(found, ROBUSTNESS, table)
     found.sentences.append(robustness_sentence(table))
 
 

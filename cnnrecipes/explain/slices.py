@@ -25,7 +25,7 @@ _GRAY = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R 601-2)
 COLUMNS = ("slice", "value", "n", "accuracy", "accuracy_low", "accuracy_high", "p", "worse")
 
 
-def slices(predictions: Predictions, split: Split) -> pd.DataFrame:
+def slices(predictions: Predictions, split: Split | None) -> pd.DataFrame:
     """Return the accuracy of parts of a split with its 95% interval, and whether it is lower than on the rest.
 
     The parts are thirds by image size (the shorter side in pixels, of files) and by brightness (mean gray value), the
@@ -33,7 +33,7 @@ def slices(predictions: Predictions, split: Split) -> pd.DataFrame:
 
     Args:
         predictions: of the split.
-        split: the same split of the data, by which images and files are read.
+        split: the same split of the data, by which images and files are read; None: by folder and group only.
 
     Returns:
         columns slice, value, n, accuracy (0..1), accuracy_low and accuracy_high (Wilson 1927), p (one-sided exact test
@@ -42,7 +42,7 @@ def slices(predictions: Predictions, split: Split) -> pd.DataFrame:
     Raises:
         DataError: the split has other images than the predictions, or an image cannot be read.
     """
-    if not np.array_equal(predictions.positions, split.positions):
+    if split is not None and not np.array_equal(predictions.positions, split.positions):
         raise DataError(
             f"{len(predictions):,} predictions are not of the {len(split):,} images of the {split.name} split; give "
             "the data of the run, unchanged"
@@ -53,27 +53,28 @@ def slices(predictions: Predictions, split: Split) -> pd.DataFrame:
     return table.assign(worse=table["p"] < _LEVEL)
 
 
-def _parts(predictions: Predictions, split: Split) -> Iterator[tuple[str, str, np.ndarray]]:
+def _parts(predictions: Predictions, split: Split | None) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield name, value and mask (N,) of each part."""
-    if (files := split.files()) is not None:
-        sides = np.asarray([min(one.width, one.height) for one in inspect_files(files)], float)
-        yield from _thirds("image size", sides, "{:.0f} px")
-    yield from _thirds("brightness", brightness(split), "{:.0f}")
-    if files is not None:
-        yield from _values("folder", [_folder(name, predictions.class_names) for name in predictions.files])
+    if split is not None:
+        if (files := split.files()) is not None:
+            sides = np.asarray([min(one.width, one.height) for one in inspect_files(files)], float)
+            yield from _thirds("image size", sides, " px")
+        yield from _thirds("brightness", brightness(split))
+    # Images of arrays have no folder: their names are like "train[17]".
+    yield from _values("folder", [_folder(name, predictions.class_names) for name in predictions.files])
     if predictions.groups is not None:
         yield from _values("group", list(predictions.groups))
 
 
-def _thirds(name: str, numbers: np.ndarray, form: str) -> Iterator[tuple[str, str, np.ndarray]]:
+def _thirds(name: str, numbers: np.ndarray, unit: str = "") -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield the thirds of a number as parts; nothing if all are about equal."""
     edges = np.unique(np.quantile(numbers, np.arange(1, _PARTS) / _PARTS))
     places = np.searchsorted(edges, numbers, side="left")
     present = np.unique(places)
     for place in present.tolist() if len(present) > 1 else ():
         own = places == place
-        low, high = (form.format(bound) for bound in (numbers[own].min(), numbers[own].max()))
-        yield name, low if low == high else f"{low} to {high}", own
+        low, high = (f"{bound:.0f}" for bound in (numbers[own].min(), numbers[own].max()))
+        yield name, f"{low if low == high else f'{low} to {high}'}{unit}", own
 
 
 def _values(name: str, values: Sequence[str]) -> Iterator[tuple[str, str, np.ndarray]]:

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
+import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from cnnrecipes import explain
 from cnnrecipes.data.sources.random_access_dataset import Source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.diagnosis.diagnosis import Diagnosis, diagnosed
 from cnnrecipes.diagnosis.recorded_evidence import recorded_evidence
-from cnnrecipes.errors import CNNRecipesError, RunError
+from cnnrecipes.errors import CNNRecipesError, RunError, one_line
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.report.pictures import Pictures
 from cnnrecipes.runs import unfinished_run_model
 from cnnrecipes.runs.predictions import FILE as PREDICTIONS
 from cnnrecipes.runs.predictions import Predictions, read_predictions
-from cnnrecipes.runs.records import FAILURE, QUARANTINE, read_failure, read_quarantine
+from cnnrecipes.runs.records import (
+    EMBEDDING,
+    FAILURE,
+    LABEL_ISSUES,
+    PROFILE,
+    QUARANTINE,
+    ROBUSTNESS,
+    read_failure,
+    read_quarantine,
+)
 from cnnrecipes.runs.run import Run
 
-ROBUSTNESS, LABEL_ISSUES = "robustness.csv", "label_issues.csv"  # in the run folder, if they were computed
 FINAL = ("test", "validation")  # the split that a report is about: the first of them that was predicted
 
 Found = TypeVar("Found")
@@ -51,7 +62,8 @@ class Facts:
         images: number of images of each split; {} if unknown.
         failure: failure.json.
         unreadable: files that were left out of the data.
-        robustness, label_issues: tables that `explain` has computed.
+        robustness, embedding, label_issues: tables of `explain_run` and `label_issues`, all of it text.
+        profile: record of `profile`.
         rates: (P, 2), epoch and learning rate as planned.
         source: the data, open; None: pictures are missing.
         thorough: also make what takes seconds: Grad-CAM, the augmented batch, the search for copies.
@@ -75,7 +87,9 @@ class Facts:
     failure: dict[str, Any] | None = None
     unreadable: Sequence[str] = ()
     robustness: pd.DataFrame | None = None
+    embedding: pd.DataFrame | None = None
     label_issues: pd.DataFrame | None = None
+    profile: dict[str, Any] | None = None
     rates: np.ndarray | None = None
     source: Source | None = None
     thorough: bool = True
@@ -86,6 +100,30 @@ class Facts:
     def final(self) -> Predictions | None:
         """The predictions that the report is about: of the test split, or of the validation split without one."""
         return next((self.predictions[split] for split in FINAL if split in self.predictions), None)
+
+    @cached_property
+    def grad_cam(self) -> explain.GradCam:
+        """Grad-CAM of the run's model, traced once. Raises CNNRecipesError: no model, or none with convolutions."""
+        return explain.GradCam(self.run.artifact)
+
+    @property
+    def given(self) -> bool:
+        """True if the data were objects in memory, which a command cannot open."""
+        return self.recipe.data.name in ("arrays", "dataframe", "tf.data")
+
+    def how_to_explain(self, part: str) -> str:
+        """Return how a part of `explain_run` is computed, as the end of a sentence."""
+        call = f"cnnrecipes explain {shlex.quote(str(self.run.folder))} --what {part}"
+        if self.given:
+            call = f"cr.explain.explain_run(run, 'explain', parts=['{part}'], split='{self.split}', data=data)"
+        elif self.split != "validation":
+            call += f" --split {self.split}"
+        return f"`{call}` does it, then write the report again"
+
+    @property
+    def split(self) -> str:
+        """The split that the report is about."""
+        return self.final.split if self.final is not None else "validation"
 
     @property
     def state(self) -> str:
@@ -151,8 +189,10 @@ def facts_of(run: Run, *, training: bool = False, source: Source | None = None, 
     if not training:
         found.metrics = _try(found, "metrics", lambda: run.metrics)
         found.predictions = _try(found, "predictions", lambda: _predictions(run)) or {}
-        found.robustness = _table(run.folder / ROBUSTNESS)
-        found.label_issues = _table(run.folder / LABEL_ISSUES)
+        found.robustness = _try(found, "robustness", lambda: _table(run.folder / ROBUSTNESS))
+        found.embedding = _try(found, "embedding", lambda: _table(run.folder / EMBEDDING))
+        found.label_issues = _try(found, "label_issues", lambda: _table(run.folder / LABEL_ISSUES))
+        found.profile = _try(found, "profile", lambda: _optional_json(run.folder / PROFILE))
     if found.predictions and not found.class_names:
         found.class_names = next(iter(found.predictions.values())).class_names
     found.diagnosis = _try(found, "diagnosis", lambda: _diagnosis(run, found.watch))
@@ -186,11 +226,18 @@ def _json(path: Path) -> dict[str, Any]:
         raise RunError(f"{path.name} cannot be read ({error})") from None
 
 
+def _optional_json(path: Path) -> dict[str, Any] | None:
+    return _json(path) if path.is_file() else None
+
+
 def _table(path: Path) -> pd.DataFrame | None:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError):
+    """Return a table, all of it text: a class may be called "NA" or "007". None without it; RunError if damaged."""
+    if not path.is_file():
         return None
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path.name} cannot be read ({one_line(error)})") from None
 
 
 def _try(found: Facts, fact: str, read: Callable[[], Found]) -> Found | None:

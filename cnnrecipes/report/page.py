@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from markupsafe import Markup
+
 import cnnrecipes
 from cnnrecipes.errors import one_line
+from cnnrecipes.figures.page_scripts import RELOADING, SORTING
 from cnnrecipes.report.facts import Facts
 from cnnrecipes.report.section import Section, asset, render
 from cnnrecipes.report.sections.answer import answer
@@ -17,11 +20,14 @@ from cnnrecipes.report.sections.confusion import confusion
 from cnnrecipes.report.sections.cost import cost
 from cnnrecipes.report.sections.curves import curves
 from cnnrecipes.report.sections.data import data
+from cnnrecipes.report.sections.embedding import embedding
+from cnnrecipes.report.sections.issues import issues
 from cnnrecipes.report.sections.layers import layers
 from cnnrecipes.report.sections.losses import losses
 from cnnrecipes.report.sections.reproduce import reproduce
 from cnnrecipes.report.sections.robustness import robustness
 from cnnrecipes.report.sections.schedule import schedule
+from cnnrecipes.report.sections.slices import slices
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 FAILED = "this section ended with an error"
@@ -32,7 +38,10 @@ SECTIONS: tuple[tuple[str, str, Callable[[Facts], Section]], ...] = (
     ("batch", "What the network saw", batch),
     ("classes", "Classes", classes),
     ("confusion", "Confusions", confusion),
+    ("slices", "Parts of the data", slices),
     ("losses", "Largest losses", losses),
+    ("label-issues", "Likely label errors", issues),
+    ("embedding", "Map of the features", embedding),
     ("calibration", "Calibration and coverage", calibrated),
     ("robustness", "Robustness", robustness),
     ("data", "Data", data),
@@ -76,7 +85,7 @@ def document(title: str, *, heading: str, kind: str, sections: Sequence[Section]
         kind=kind,
         policy=POLICY,
         style=asset("style.css"),
-        script=asset("script.js"),
+        script=Markup(SORTING + RELOADING) + asset("script.js"),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         version=cnnrecipes.__version__,
         live=live,

@@ -38,21 +38,31 @@ class Pictures:
 
     def uri(self, image: np.ndarray, side: int = SIDE) -> str:
         """Return an image (H, W, 1 or 3), 0..255, as a data URI; "" if the budget is spent."""
-        pixels = np.clip(np.round(image), 0, 255).astype(np.uint8)
-        pixels = pixels.repeat(3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
-        picture, buffer = Image.fromarray(pixels), io.BytesIO()
+        picture = as_picture(image)
         exact = max(picture.size) <= _EXACT
+        if not exact:
+            picture.thumbnail((side, side))
+        return self.encoded(picture, exact=exact)
+
+    def encoded(self, picture: Image.Image, *, exact: bool, subsampling: str = "4:2:0") -> str:
+        """Return a picture as a data URI, without loss or as JPEG; "" if the budget is spent."""
+        buffer = io.BytesIO()
         if exact:
             picture.save(buffer, "PNG", optimize=True)
         else:
-            picture.thumbnail((side, side))
-            picture.save(buffer, "JPEG", quality=72)
+            picture.save(buffer, "JPEG", quality=72, subsampling=subsampling)
         text = f"data:image/{'png' if exact else 'jpeg'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
         if len(text) > self.left:
             self.refused += 1
             return ""
         self.left -= len(text)
         return text
+
+
+def as_picture(image: np.ndarray) -> Image.Image:
+    """Return an image (H, W, 1 or 3), 0..255, as a picture in RGB."""
+    pixels = np.clip(np.round(image), 0, 255).astype(np.uint8)
+    return Image.fromarray(pixels.repeat(3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3])
 
 
 def network_input(source: Source, split: str, position: int, spec: Data) -> np.ndarray:

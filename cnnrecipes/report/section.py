@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -57,7 +58,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters |= {"percent": percent, "number": number, "name": name, "duration": duration}
+    environment.filters |= {
+        "percent": percent,
+        "number": number,
+        "name": name,
+        "duration": duration,
+        "commands": commands,
+    }
     return environment
 
 
@@ -76,6 +83,22 @@ def number(value: float | None, digits: int = 3) -> str:
 def name(text: object) -> Markup:
     """Return a name from data or a file as HTML; its direction of writing does not affect the text around it."""
     return Markup("<bdi>") + escape(printable(text)) + Markup("</bdi>")
+
+
+def commands(text: str) -> Markup:
+    """Return a sentence as HTML, in which `code` between grave accents is set as code."""
+    parts = printable(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape("`".join(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
+
+
+def in_script(found: Any) -> Markup:
+    """Return values as JSON for a script element: no text in them ends it."""
+    text = json.dumps(found, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def duration(seconds: float | None) -> str:

@@ -14,6 +14,9 @@ CROSS_VALIDATION = "cross_validation"  # its record in metrics.json
 PARAMETERS, TRAINABLE = "parameters", "trainable_parameters"  # their numbers in metrics.json
 FAILURE = "failure.json"  # written when the loss becomes NaN or infinite
 CORRECTIONS = "label_corrections.csv"  # copy of the file `data.corrections`; not written without one
+LABEL_ISSUES = "label_issues.csv"  # of `label_issues`, for the report
+ROBUSTNESS, EMBEDDING = "robustness.csv", "embedding.csv"  # of `explain_run`, for the report
+PROFILE = "profile.json"  # of `profile`, for the report
 QUARANTINE = "quarantine.txt"  # the files of the data that cannot be read; not written if there are none
 
 

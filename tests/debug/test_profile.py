@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -130,6 +131,15 @@ def test_bar_has_a_character_for_each_part(capsys):
     assert len(lines[0]) == pytest.approx(72, abs=2)
     assert set(lines[0]) == set("░▓█▚")
     assert "their sum is 0.0% less than the step" in " ".join(text.split())
+
+
+def test_command_keeps_the_profile_of_a_run_for_its_report(digits_run, tmp_path, run_cli):
+    folder = shutil.copytree(digits_run.folder, tmp_path / "run")
+    status, out, err = run_cli("profile", str(folder), "--steps", "10", "--json")
+    assert (status, err) == (0, f"wrote {folder}/profile.json\n")
+    record = json.loads((folder / "profile.json").read_text())
+    assert record == {name: value for name, value in json.loads(out).items() if name != "picture"}
+    assert (record["model"], record["batch_size"]) == ("resnet8", digits_run.recipe.data.batch_size)
 
 
 def test_plot_is_legible():

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from adaptation import NARROW, SMALL
 from PIL import Image
@@ -17,7 +18,7 @@ from cnnrecipes.explain import PARTS, RunData, explain_run
 
 NAMES = {
     *("confusion.csv", "confusion.png", "top_losses.csv", "top_losses.png", "grad_cam.png", "slices.csv"),
-    *("embedding.png", "robustness.csv", "robustness.png"),
+    *("embedding.csv", "embedding.png", "robustness.csv", "robustness.png"),
 }
 
 
@@ -51,15 +52,37 @@ def test_the_command_line_knows_all_parts():
 
 
 def test_explanation_writes_tables_and_pictures(folder_run, tmp_path):
-    found = explain_run(folder_run, tmp_path, parts=list(PARTS), n=3, progress=False)
+    run = cr.Run.open(shutil.copytree(folder_run.folder, tmp_path / "run"))
+    found = explain_run(run, tmp_path / "made", parts=list(PARTS), n=3, progress=False)
+    kept = {run.folder / name for name in ("embedding.csv", "robustness.csv")}
+    assert kept <= set(found.files)
     assert {path.name for path in found.files} == NAMES
     assert all(path.stat().st_size > 0 for path in found.files)
     assert len(found.sentences) == len(PARTS)
     assert not [line for line in found.sentences if line.startswith("no ") and "no slice" not in line], found.sentences
     assert len(found.tables["top-losses"]) == 3
     assert set(found.tables["top-losses"]["file"].str.split("/").str[0]) <= {"a", "b"}
-    with Image.open(tmp_path / "grad_cam.png") as picture:
+    with Image.open(tmp_path / "made" / "grad_cam.png") as picture:
         assert min(picture.size) > 100
+    table, predicted = pd.read_csv(run.folder / "embedding.csv"), run.predictions("validation")
+    assert set(table["split"]) == {"validation"}
+    assert table["position"].tolist() == predicted.positions.tolist()
+    assert table["file"].tolist() == list(predicted.files)
+
+
+def test_tables_of_other_images_are_not_kept_in_the_run(folder_run, tmp_path):
+    run = cr.Run.open(shutil.copytree(folder_run.folder, tmp_path / "run"))
+    found = explain_run(run, tmp_path / "made", parts=["embedding"], split="train", progress=False)
+    assert (tmp_path / "made" / "embedding.csv") in found.files
+    assert not (run.folder / "embedding.csv").exists(), "the report is about images that the model has not seen"
+
+
+def test_run_that_cannot_be_written_is_explained(folder_run, tmp_path):
+    run = cr.Run.open(shutil.copytree(folder_run.folder, tmp_path / "run"))
+    (run.folder / "embedding.csv").mkdir()
+    found = explain_run(run, tmp_path / "made", parts=["embedding"], progress=False)
+    assert (tmp_path / "made" / "embedding.csv") in found.files
+    assert any("the report of the run will not have it" in sentence for sentence in found.sentences)
 
 
 def test_command_explains_given_images(folder_run, run_cli):

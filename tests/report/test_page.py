@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from page_document import Document, document, squeezed
 from PIL import Image
 from small_run import HOSTILE, predictions, write_run
 
@@ -19,57 +19,7 @@ from cnnrecipes.errors import RunError, WriteError
 from cnnrecipes.report.page import FAILED, SECTIONS
 from cnnrecipes.report.writing import write_page_during_training
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
 OLD = Path(__file__).parents[1] / "data_files" / "run_before_train_state" / "run"
-
-
-class Document(HTMLParser):
-    """The elements, the text and the sections of a page; every element is closed, and every id is unique."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-        ids = [attributes["id"] for _, attributes in self.elements if "id" in attributes]
-        assert len(ids) == len(set(ids))
-        self.sections = [attributes["id"] for tag, attributes in self.elements if tag == "section"]
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"script", "style"} & set(self.open):
-            self.text += data
-
-    def count(self, tag: str) -> int:
-        return sum(name == tag for name, _ in self.elements)
-
-
-def document(run, **options) -> Document:
-    """The report of a run, in which no section ended with an error."""
-    text = cr.write_report(run, **options).read_text(encoding="utf-8")
-    assert len(text.encode()) < 5_000_000
-    found = Document(text)
-    assert FAILED not in found.text, re.findall(rf"{FAILED}.*", found.text)
-    assert "Content-Security-Policy" in text
-    assert not re.search(r"src=[\"'](?!data:)|@import|url\(|<link", text)
-    return found
-
-
-def squeezed(text: str) -> str:
-    return " ".join(text.split())
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +39,15 @@ def test_report_begins_with_the_answer(of_digits, digits_run):
     assert of_digits.sections[:4] == ["answer", "curves", "batch", "classes"]
 
 
-def test_report_of_a_real_run_has_all_sections_but_robustness(of_digits):
+def test_report_of_a_real_run_has_all_sections_but_those_of_other_commands(of_digits):
+    other = {"robustness", "label-issues", "embedding", "layers"}
     keys = [key for key, _, _ in SECTIONS]
-    assert of_digits.sections == [*(key for key in keys if key not in ("robustness", "layers")), "missing"] or (
-        of_digits.sections == [*(key for key in keys if key != "robustness"), "missing"]
-    )
+    assert [key for key in of_digits.sections if key != "layers"] == [
+        *(key for key in keys if key not in other),
+        "missing",
+    ]
+    for command in ("label-issues", "explain", "profile"):
+        assert f"cnnrecipes {command} " in of_digits.text
 
 
 def test_top_losses_have_pictures_with_grad_cam(of_digits):

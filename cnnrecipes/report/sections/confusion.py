@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 from markupsafe import Markup
 
 from cnnrecipes import explain
 from cnnrecipes.report.facts import Facts
-from cnnrecipes.report.section import Section, render
+from cnnrecipes.report.section import Section, in_script, render
 from cnnrecipes.runs.predictions import Predictions
 
 KEY, TITLE = "confusion", "Confusions"
@@ -72,7 +70,7 @@ def shade(share: float) -> int:
     return 0 if share <= 0 else min(max(round(SHADES * share**0.5), 1), SHADES)
 
 
-def _drawn(names: list[str], counts: np.ndarray) -> str:
+def _drawn(names: list[str], counts: np.ndarray) -> Markup:
     """Return the largest cells as JSON for the script: [truth, predicted, n] in the order of the classes."""
     truth, predicted = np.nonzero(counts)
     n = counts[truth, predicted]
@@ -80,4 +78,4 @@ def _drawn(names: list[str], counts: np.ndarray) -> str:
     some = np.argsort(-(n + np.where(truth == predicted, n.max(initial=0), 0)), kind="stable")[:_CELLS]
     cells = np.stack([truth[some], predicted[some], n[some]], axis=1)
     found = {"names": names, "n": counts.sum(axis=1).tolist(), "cells": cells.tolist()}
-    return json.dumps(found, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return in_script(found)

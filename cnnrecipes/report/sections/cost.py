@@ -1,7 +1,8 @@
-"""The cost: size of the model and of its stages, time of the epochs, speed and memory."""
+"""The cost: size of the model and of its stages, time of the epochs and of the parts of a step, speed and memory."""
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,8 @@ from cnnrecipes.report.facts import Facts
 from cnnrecipes.report.line_chart import thinned
 from cnnrecipes.report.section import Section, duration, render
 from cnnrecipes.report.small_charts import sparkline
-from cnnrecipes.runs.records import PARAMETERS, TRAINABLE
+from cnnrecipes.report.step_time import step_time
+from cnnrecipes.runs.records import PARAMETERS, PROFILE, TRAINABLE
 
 KEY, TITLE = "cost", "Cost and time"
 _STAGES = 30  # rows
@@ -28,8 +30,20 @@ def cost(facts: Facts) -> Section:
         rows.append(("devices", devices or "unknown", f"{facts.environment.get('cpu_count')} CPU cores"))
     if not rows:
         return Section(KEY, TITLE, why="nothing of it is recorded")
-    command = f"cnnrecipes profile {facts.recipe.name}" if facts.recipe.transfer.how == "none" else ""
-    return Section(KEY, TITLE, render("cost.html", rows=rows, command=command, stages=_stages(facts)))
+    step = step_time(facts.profile)
+    body = render("cost.html", rows=rows, step=step, hint="" if step else _hint(facts), stages=_stages(facts))
+    return Section(KEY, TITLE, body)
+
+
+def _hint(facts: Facts) -> str:
+    """Return how the time of a step is measured, as a sentence; "" of a training without steps or that is running."""
+    if not facts.recipe.transfer.trains_by_steps or facts.training:
+        return ""
+    damaged = facts.why.get("profile") or (f"{PROFILE} is damaged" if facts.profile is not None else "")
+    call = f"cnnrecipes profile {shlex.quote(str(facts.run.folder))}"
+    if facts.given:
+        call = "cr.profile(run, data).keep(run)"
+    return f"{damaged}{'; ' if damaged else ''}`{call}` measures where the time of a step goes, for the next report."
 
 
 def _model_rows(facts: Facts) -> list[tuple[str, str, object]]:

@@ -17,6 +17,10 @@ _FILES = {
     "watch.csv": "the statistics of the layers",
     "environment.json": "versions and devices",
     "checkpoints": "checkpoints",
+    "label_issues.csv": "labels that are probably wrong",
+    "robustness.csv": "the accuracy under corruptions",
+    "embedding.csv": "the map of the features",
+    "profile.json": "the time of a step by its parts",
     "quarantine.txt": "files that were left out",
 }
 
@@ -25,7 +29,6 @@ def reproduce(facts: Facts) -> Section:
     """Return the commands, the recipe, the environment, and the files of the run."""
     run, environment = facts.run, facts.environment or {}
     recipe = shlex.quote(str(run.folder / "recipe.toml"))
-    given = facts.recipe.data.name in ("arrays", "dataframe", "tf.data")
     call = f"cr.fit({str(run.folder / 'recipe.toml')!r}, data=...)  # the arrays that were trained on"
     packages = [(name, version) for name, version in environment.get("packages", {}).items() if version]
     git = environment.get("git") or {}
@@ -35,7 +38,7 @@ def reproduce(facts: Facts) -> Section:
         rows.append(("changed files", str(len(git["changed_files"].splitlines()))))
     body = render(
         "reproduce.html",
-        command=call if given else f"cnnrecipes fit {recipe}",
+        command=call if facts.given else f"cnnrecipes fit {recipe}",
         was=" ".join(map(shlex.quote, map(str, environment.get("command", [])))),
         recipe=facts.recipe.to_toml(),
         rows=[(name, str(value)) for name, value in rows if value],

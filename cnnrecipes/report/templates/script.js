@@ -1,33 +1,8 @@
-"use strict";
-// Sorting, filtering, reading values out of charts, enlarging pictures, zooming the matrix; the page is readable without.
+// Filtering, reading values out of charts, enlarging pictures, zooming the matrix; the page is readable without.
 (() => {
+  "use strict";
   const all = (selector, inside) => [...(inside || document).querySelectorAll(selector)];
   const make = (tag, values) => Object.assign(document.createElement(tag), values);
-
-  for (const table of all("table.sortable")) {
-    const heads = all("thead th", table);
-    heads.forEach((head, column) => {
-      if ("fixed" in head.dataset || !head.textContent.trim()) return;
-      const button = make("button", { type: "button", textContent: head.textContent });
-      head.replaceChildren(button);
-      button.addEventListener("click", () => {
-        const first = head.classList.contains("n") ? "descending" : "ascending";
-        const other = first === "ascending" ? "descending" : "ascending";
-        const order = head.getAttribute("aria-sort") === first ? other : first;
-        heads.forEach(one => one.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", order);
-        const value = row => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
-        const sign = order === "ascending" ? 1 : -1;
-        const body = table.tBodies[0];
-        body.append(...[...body.rows].sort((a, b) => {
-          const x = value(a), y = value(b);
-          if (x === "" || y === "") return (x === "") - (y === "");  // missing values last
-          const difference = Number(x) - Number(y);
-          return sign * (Number.isNaN(difference) ? x.localeCompare(y) : difference);
-        }));
-      });
-    });
-  }
 
   for (const field of all("[data-filter]")) {
     const rows = [...document.getElementById(field.dataset.filter).tBodies[0].rows];
@@ -84,7 +59,7 @@
     const shown = all("img", card).map(image => {
       const figure = make("figure"), heat = image.classList.contains("heat");
       figure.append(make("img", { src: image.src, alt: heat ? "Grad-CAM" : card.dataset.facts }),
-        make("figcaption", { textContent: heat ? "Grad-CAM of the predicted class: brighter, more evidence" : "As the network saw it" }));
+        make("figcaption", { textContent: heat ? card.dataset.heat : "As the network saw it" }));
       return figure;
     });
     both.classList.toggle("pixels", Boolean(card.closest(".pixels")));
@@ -267,17 +242,81 @@
     zoom.dataset.ready = "";
   }
 
-  const again = document.getElementById("again");
-  if (again) {
-    again.hidden = false;
-    let timer = null;
-    const set = on => {
-      again.setAttribute("aria-pressed", on);
-      clearTimeout(timer);
-      if (on) timer = setTimeout(() => location.reload(), 10000);
-      if (on !== (location.hash === "#watch")) location.hash = on ? "#watch" : "";
+  for (const cloud of all(".cloud")) {
+    const found = JSON.parse(cloud.querySelector("script").textContent), map = cloud.querySelector("svg.map");
+    const readout = cloud.querySelector(".readout"), canvas = cloud.querySelector("canvas");
+    const sheet = map.querySelector("image"), source = sheet ? make("img", { src: sheet.getAttribute("href") }) : null;
+    const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+    ring.setAttribute("class", "ring");
+    ring.setAttribute("r", 8);
+    const choice = cloud.querySelector("select"), button = cloud.querySelector("[data-thumbs]");
+    let place = -1;
+    const wrong = i => found.truth[i] !== found.predicted[i];
+    const chosen = i => choice.value === "" || (choice.value === "wrong" ? wrong(i) : found.truth[i] === Number(choice.value));
+    const picture = i => {
+      if (!canvas) return;
+      const pen = canvas.getContext("2d"), scale = Math.min(canvas.width / found.width, canvas.height / found.height);
+      pen.clearRect(0, 0, canvas.width, canvas.height);
+      if (i < 0 || !found.shown[i]) return;
+      pen.imageSmoothingQuality = "high";
+      pen.imageSmoothingEnabled = Math.max(found.width, found.height) > 32;
+      pen.drawImage(source, i % found.columns * found.cell[0], Math.floor(i / found.columns) * found.cell[1], found.width,
+        found.height, 0, 0, found.width * scale, found.height * scale);
     };
-    again.addEventListener("click", () => set(again.getAttribute("aria-pressed") !== "true"));
-    if (location.hash === "#watch") set(true);
+    const show = i => {
+      place = i;
+      picture(i);
+      if (i < 0) { ring.remove(); readout.textContent = ""; return; }
+      ring.setAttribute("cx", found.at[i][0]);
+      ring.setAttribute("cy", found.at[i][1]);
+      map.append(ring);
+      const said = (100 * found.confidence[i]).toFixed(1) + "%";
+      readout.replaceChildren(make("strong", { textContent: found.names[found.truth[i]] }), ", predicted " +
+        (wrong(i) ? "as " + found.names[found.predicted[i]] : "rightly") + " (" + said + ") ",
+        make("span", { className: "file", textContent: found.files[i] }));
+    };
+    const nearest = (x, y, far) => {
+      let best = -1;
+      found.at.forEach((at, i) => {
+        const distance = Math.hypot(at[0] - x, at[1] - y);
+        if (chosen(i) && distance < far) { far = distance; best = i; }
+      });
+      return best;
+    };
+    const beside = (x, y) => {  // the nearest point within 45 degrees of a direction
+      let best = place, far = Infinity;
+      const [x0, y0] = found.at[place];
+      found.at.forEach((at, i) => {
+        const along = (at[0] - x0) * x + (at[1] - y0) * y, across = Math.abs((at[0] - x0) * y) + Math.abs((at[1] - y0) * x);
+        if (i !== place && chosen(i) && along > 0 && across <= along && along + across < far) { far = along + across; best = i; }
+      });
+      return best;
+    };
+    map.setAttribute("tabindex", "0");
+    map.addEventListener("pointermove", event => {
+      const box = map.getBoundingClientRect(), unit = map.viewBox.baseVal.width / box.width;
+      const i = nearest((event.clientX - box.left) * unit, (event.clientY - box.top) * unit, 40);
+      if (i >= 0) show(i);
+    });
+    map.addEventListener("keydown", event => {
+      const to = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
+      if (event.key === "Escape") show(-1);
+      if (!to) return;
+      event.preventDefault();
+      show(place < 0 ? nearest(map.viewBox.baseVal.width / 2, map.viewBox.baseVal.height / 2, Infinity) : beside(...to));
+    });
+    choice.addEventListener("change", () => {
+      map.classList.toggle("dimmed", choice.value !== "");
+      all("[data-i]", map).forEach(one => one.classList.toggle("on", chosen(Number(one.dataset.i))));
+      show(-1);
+    });
+    if (button) button.addEventListener("click", () => {
+      const on = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", on);
+      map.classList.toggle("with-thumbs", on);
+    });
+    all("[hidden]", cloud).forEach(one => { one.hidden = false; });
+    const begin = () => show(Math.max(found.at.findIndex((at, i) => wrong(i)), 0));
+    if (source) source.decode().then(begin, begin); else begin();
   }
 })();

@@ -1,5 +1,7 @@
 """The style sheet and the script of a search's page; both stand in the page, which loads nothing."""
 
+from cnnrecipes.figures.page_scripts import RELOADING, SORTING
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --quiet: #57606a; --line: #d8dee4; --tile: #f4f6f8; --link: #0b5cad;
   --page: #fff; --done: #0072b2; --pruned: #6e7781; --failed: #b5400a; --best: #d55e00;
@@ -78,12 +80,11 @@ table.trials, table.again { border-collapse: collapse; font-size: .88rem; font-v
 @media print { .tool { display: none } .tall { max-height: none } }
 """
 
-# Sorting, and highlighting one trial everywhere; the page says the same without it.
-SCRIPT = """
-"use strict";
+# Highlighting one trial everywhere.
+_HIGHLIGHTING = """
 (() => {
+  "use strict";
   const all = (selector, inside) => [...(inside || document).querySelectorAll(selector)];
-  const table = document.querySelector("table.trials");
   const chosen = document.querySelector(".chosen"), lines = document.querySelector(".lines");
   const hint = chosen ? chosen.textContent : "";
   let kept = null;
@@ -116,38 +117,6 @@ SCRIPT = """
       highlight(kept);
     });
   }
-  if (table) all("th", table).forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    head.replaceChildren(button);
-    button.addEventListener("click", () => {
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      all("th", table).forEach(one => one.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const value = row => row.cells[column].dataset.v ?? row.cells[column].textContent;
-      const compare = (a, b) => {
-        const x = value(a), y = value(b);
-        if (x === "" || y === "") return (x === "") - (y === "");
-        const number = Number(x) - Number(y);
-        return (Number.isNaN(number) ? x.localeCompare(y) : number) * (up ? 1 : -1);
-      };
-      const body = table.tBodies[0];
-      body.append(...[...body.rows].sort(compare));
-    });
-  });
-  const again = document.querySelector("#again");
-  if (again) {
-    again.hidden = false;
-    let timer = null;
-    const set = on => {
-      again.setAttribute("aria-pressed", on);
-      clearTimeout(timer);
-      if (on) timer = setTimeout(() => location.reload(), 10000);
-      if (on !== (location.hash === "#watch")) location.hash = on ? "#watch" : "";
-    };
-    again.addEventListener("click", () => set(again.getAttribute("aria-pressed") !== "true"));
-    if (location.hash === "#watch") set(true);
-  }
 })();
 """
+SCRIPT = SORTING + RELOADING + _HIGHLIGHTING

@@ -19,7 +19,7 @@ def trial_table(view: Snapshot, keys: Sequence[str], shown: Sequence[Trial]) -> 
     heads += [(key, "n" if _is_number(view, key) else "v") for key in keys] + [("reason", "why")]
     head = "".join(f"<th scope='col' class='{kind}'>{escaped(name)}</th>" for name, kind in heads)
     rows = "".join(_row(view, keys, one) for one in order)
-    return f"<table class='trials'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table class='trials sortable'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _row(view: Snapshot, keys: Sequence[str], one: Trial) -> str:

@@ -35,12 +35,12 @@ def test_page_fits_its_width_without_errors_or_requests(browser, path, width, da
 def test_table_sorts_numbers_by_value_and_empty_cells_last(browser, path):
     browser.open(path)
     browser.run(CLICK.format(0))
-    assert browser.run(COLUMN.format(0)) == [str(number) for number in range(1, 31)]
-    assert browser.run("document.querySelector('table.trials th').getAttribute('aria-sort')") == "ascending"
-    browser.run(CLICK.format(2))
-    up = browser.run(COLUMN.format(2))
+    assert browser.run(COLUMN.format(0)) == [str(number) for number in range(30, 0, -1)]
+    assert browser.run("document.querySelector('table.trials th').getAttribute('aria-sort')") == "descending"
     browser.run(CLICK.format(2))
     down = browser.run(COLUMN.format(2))
+    browser.run(CLICK.format(2))
+    up = browser.run(COLUMN.format(2))
     scores = [float(text.rstrip("%")) for text in up if text]
     assert scores == sorted(scores)
     assert len(scores) == 26

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from html.parser import HTMLParser
 
 import pytest
+from page_document import Document
 from small_search import DATA, RECIPE, SPACE
 from synthetic_search import many_trials, search_with, trial
 
@@ -18,40 +18,6 @@ from cnnrecipes.tuning.display.page_writer import PageWriter
 
 EVIL = "<script>alert(1)</script>'\"&\u202e"
 VALUES = {"optimizer.learning_rate": 0.1, "optimizer.name": "adamw", "train.label_smoothing": 0.1}
-VOID = {"meta", "br", "link", "img", "input", "hr"}
-
-
-class Document(HTMLParser):
-    """The elements and the text of a page; every element is closed."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"script", "style"} & set(self.open):
-            self.text += data
-
-    def count(self, tag: str, kind: str = "") -> int:
-        return sum(
-            name == tag and (not kind or kind in (attrs.get("class") or "").split()) for name, attrs in self.elements
-        )
 
 
 def document(search) -> Document:
