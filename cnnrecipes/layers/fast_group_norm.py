@@ -38,6 +38,10 @@ class GroupNormalization(keras.layers.GroupNormalization):
         # As in newer versions of Keras: an input beyond the range of float16 must not overflow before normalization.
         self.autocast = False
 
+    def add_weight(self, *args, **kwargs):
+        """Add a weight that stays float32; up to Keras 3.12 it would be read in the layer's compute type."""
+        return super().add_weight(*args, **{"autocast": False, **kwargs})
+
     def build(self, input_shape):
         channels, sizes = input_shape[self.axis], input_shape[1:-1]
         try:
