@@ -128,6 +128,15 @@ def test_update_ratios_of_the_watch_are_evidence_of_the_rate():
     assert any("1.0e-06 of their norm" in fact for fact in found.findings[0].evidence)
 
 
+def test_small_updates_at_the_end_of_a_schedule_are_no_evidence_of_a_low_rate():
+    """ResNet-20 on CIFAR-10 for two epochs of a cosine schedule, whose last rate is 5e-6 of its peak."""
+    curves = history([1.452, 1.025], [0.464, 0.632], [1.280, 0.918], [0.542, 0.668], [0.05, 5e-7])
+    layers = tuple(LayerRecord(f"conv{i}", 0.0, 4.3e-6, 1.0) for i in range(3))
+    assert "rate_too_low" not in causes(curves, layers=layers)
+    constant = history([1.452, 1.025], [0.464, 0.632], [1.280, 0.918], [0.542, 0.668], 0.05)
+    assert "rate_too_low" in causes(constant, layers=layers)
+
+
 def test_nan_is_a_divergence_that_names_the_step_even_before_the_first_epoch_ended():
     failure = NonFiniteLoss(epoch=1, step=7, loss="nan", learning_rate=10.0)
     found = diagnosed(evidence(History.of([]), failure=failure, recipe=recipe(**{"optimizer.learning_rate": 10.0})))

@@ -20,6 +20,7 @@ from cnnrecipes.diagnosis.measures import (
 )
 from cnnrecipes.diagnosis.regularization import hindrances
 from cnnrecipes.diagnosis.usual_settings import peak_rate, rate_ratio
+from cnnrecipes.diagnosis.watch_summary import RECENT
 
 _STUCK = 0.05  # share of the way from chance to perfect
 _GUESSING = 0.95  # times the loss of guessing, above which nothing is learned
@@ -227,7 +228,8 @@ def _far_above_usual(evidence: Evidence) -> str | None:
 
 def _far_below_usual(evidence: Evidence) -> str | None:
     updates, ratio = _median_update(evidence), rate_ratio(evidence)
-    if updates is not None and updates < _UPDATES_LOW and stopped_at(evidence.history) is None:
+    low = updates is not None and updates < _UPDATES_LOW * _recent_rate_share(evidence)
+    if low and stopped_at(evidence.history) is None:
         return f"a step changes the weights by {updates:.1e} of their norm (median of the layers); 1e-3 is usual"
     return _against_usual(evidence, ratio) if ratio is not None and ratio < _LOW else None
 
@@ -236,6 +238,15 @@ def _median_update(evidence: Evidence) -> float | None:
     """Return the median over the layers of the update relative to the weights; None if it was not recorded."""
     ratios = [layer.update_ratio for layer in evidence.layers if layer.update_ratio > 0]
     return float(np.median(ratios)) if ratios else None
+
+
+def _recent_rate_share(evidence: Evidence) -> float:
+    """Return the rate relative to its peak in the last third of the epochs, in which the updates were recorded.
+
+    A schedule that has decayed to almost nothing makes updates that small, whatever its peak.
+    """
+    share = evidence.history.rate_share
+    return float(np.median(share[-max(round(len(share) * RECENT), 1) :])) if len(share) else 1.0
 
 
 def _against_usual(evidence: Evidence, ratio: float) -> str:
