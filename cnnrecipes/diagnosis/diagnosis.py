@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,11 +63,19 @@ class Diagnosis:
             "cannot_tell": list(self.cannot_tell),
         }
 
+    @property
+    def without_remedies(self) -> str:
+        """The paragraph of `str()` without what to try next."""
+        return self._paragraph([])
+
     def __str__(self) -> str:
+        remedies = [remedy for one in self.findings if one.severity != "note" for remedy in one.remedies]
+        return self._paragraph(_distinct(remedies)[:_REMEDIES])
+
+    def _paragraph(self, remedies: Sequence[Remedy]) -> str:
         worst = [one for one in self.findings if one.severity != "note"]
         notes = [one for one in self.findings if one.severity == "note"]
         parts = [_sentence(one) for one in worst] or [f"The training is {HEALTHY}: {self.state}."]
-        remedies = _distinct([remedy for one in worst for remedy in one.remedies])[:_REMEDIES]
         if remedies:
             tries = "; ".join(f"({number}) {remedy}" for number, remedy in enumerate(remedies, 1))
             parts.append(f"Try next, in this order: {tries}.")

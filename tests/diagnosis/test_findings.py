@@ -51,6 +51,15 @@ def test_overfitting_remedies_start_with_augmentation_and_name_the_value_now():
     assert any(one.change == "optimizer.weight_decay=0.0025" and "now 0.0005" in one.why for one in remedies)
 
 
+def test_paragraph_without_remedies_has_all_findings():
+    """The report lists the remedies below it."""
+    found = diagnosed(evidence(overfitted(8)))
+    before, _, after = str(found).partition(" Try next, in this order: (1) ")
+    assert found.findings[0].remedies[0].change in after
+    assert found.without_remedies.startswith(before)
+    assert "Try next" not in found.without_remedies
+
+
 def test_gap_within_the_noise_of_few_images_is_not_overfitting():
     curves = history(
         exponential(2, 0.1, 0.4, EPOCHS), exponential(0.3, 0.97, 0.4, EPOCHS), exponential(2, 0.4, 0.4, EPOCHS), 0.85

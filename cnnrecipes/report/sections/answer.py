@@ -57,7 +57,7 @@ def answer(facts: Facts) -> Section:
         trained=_trained(facts),
         state=_state(facts),
         tone=_tone(facts),
-        diagnosis=str(diagnosis) if diagnosis is not None else "",
+        diagnosis=diagnosis.without_remedies if diagnosis is not None else "",
         verdict=diagnosis.verdict.replace("_", " ") if diagnosis is not None else "",
         no_diagnosis=facts.why.get("diagnosis", ""),
         remedies=_remedies(facts),
