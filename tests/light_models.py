@@ -2,26 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
-import keras
-from keras.src.backend.common import global_state
-
 from cnnrecipes.models import own_architectures
-
-_WAITING = "uninitialized_variables"
-
-
-@contextlib.contextmanager
-def without_values() -> Iterator[None]:
-    """Let models built in the `with` block have variables with a shape and no value, for tests of the graph alone."""
-    before = list(global_state.get_global_attribute(_WAITING) or [])
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(_WAITING, before)
 
 
 def narrow(name: str) -> dict:

@@ -57,7 +57,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Pictured:
-    """What became of the pictures of cards.
+    """How many cards have a picture, and why others have none.
 
     Attributes:
         shown: number of cards with one.

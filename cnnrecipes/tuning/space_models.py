@@ -32,7 +32,7 @@ def check_models(base: Recipe, opened: OpenData) -> None:
             continue
         spec = trial_start(base, opened.data, values, 0).recipe.model.model_copy(update={"weights": "none"})
         try:
-            with seeded(0), _without_values():
+            with seeded(0), without_values():
                 models.build(spec, **shape)
         except ValueError as error:  # also Keras', of shapes that do not fit
             raise RecipeError(
@@ -42,7 +42,7 @@ def check_models(base: Recipe, opened: OpenData) -> None:
 
 
 @contextlib.contextmanager
-def _without_values() -> Iterator[None]:
+def without_values() -> Iterator[None]:
     """Let variables have a shape alone in the `with` block, so that a large model takes no memory."""
     before = list(global_state.get_global_attribute(_WAITING) or [])
     try:

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from light_models import narrow, without_values
+from light_models import narrow
 
 import cnnrecipes as cr
 from cnnrecipes.models import Published, own_architectures
+from cnnrecipes.tuning.space_models import without_values
 
 ARCHITECTURES = own_architectures()
 IMAGENET = {"input_shape": (224, 224, 3), "classes": 1000}

@@ -13,10 +13,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from light_models import narrow, without_values
+from light_models import narrow
 
 import cnnrecipes as cr
 from cnnrecipes.models import own_architectures
+from cnnrecipes.tuning.space_models import without_values
 
 ARCHITECTURES = own_architectures()
 

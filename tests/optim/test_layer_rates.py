@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import keras
 import pytest
-from light_models import without_values
 
 import cnnrecipes as cr
 from cnnrecipes import models
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim.layer_rates import layer_rates, layers_after
+from cnnrecipes.tuning.space_models import without_values
 
 
 def weight_layers_after(name, **options):
