@@ -13,6 +13,7 @@ from pydantic import Field
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.gather_and_select import flat, where
 from cnnrecipes.augment.operation import Operation, Probability, operation
+from cnnrecipes.augment.xla_compilation import compiled
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -106,12 +107,14 @@ def saturated(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 
 def solarized(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """Apply ImageOps.solarize; thresholds (N,) in 0..256, rounded up, since values are integers."""
-    thresholds = tf.cast(tf.math.ceil(thresholds), tf.int32)[:, None]
-    # In bytes: 255 - x is x with every bit inverted. A threshold of 256 inverts nothing, and is no byte.
+    return _inverted_from(images, tf.cast(tf.math.ceil(thresholds), tf.int32))
+
+
+@compiled
+def _inverted_from(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
+    """Invert the values of images (N, H, W, C) that are at least the thresholds (N,), int32."""
     values = flat(images)
-    mask = tf.cast(values >= tf.cast(tf.minimum(thresholds, 255), tf.uint8), tf.uint8)
-    mask *= tf.where(thresholds <= 255, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))
-    return tf.reshape(tf.bitwise.bitwise_xor(values, mask), tf.shape(images))
+    return tf.reshape(tf.where(tf.cast(values, tf.int32) >= thresholds[:, None], 255 - values, values), tf.shape(images))
 
 
 def posterized(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.gather_and_select import flat, where
+from cnnrecipes.augment.gather_and_select import where
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.xla_compilation import compiled_in_chunks
+from cnnrecipes.augment.xla_compilation import compiled, compiled_in_chunks
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,8 +37,7 @@ class Equalize(Operation):
 
 def autocontrasted(images: tf.Tensor) -> tf.Tensor:
     """Apply ImageOps.autocontrast: map each channel's minimum to 0 and maximum to 255, unless they are equal."""
-    low = tf.cast(tf.reduce_min(images, (1, 2)), tf.float64)[..., None]
-    high = tf.cast(tf.reduce_max(images, (1, 2)), tf.float64)[..., None]
+    low, high = (tf.cast(each, tf.float64)[..., None] for each in _extremes(images))
     values = tf.range(256, dtype=tf.float64)
     scale = 255 / tf.maximum(high - low, 1)
     stretched = tf.where(high > low, tf.floor(values * scale - low * scale), values)
@@ -65,11 +63,23 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
     return tf.reshape(counts, (n, channels, 256))
 
 
+@compiled
 def _places(images: tf.Tensor) -> tf.Tensor:
-    """Return the indices of values (N, H * W * C) in tables (N, C, 256); broadcasting one pattern is faster."""
+    """Return the indices of values (N, H, W, C) in tables (N, C, 256), int32."""
     n, channels = tf.shape(images)[0], images.shape[-1]
-    pattern = tf.tile(tf.range(channels) * 256, [math.prod(images.shape[1:3])])
-    return tf.cast(flat(images), tf.int32) + pattern + tf.range(n)[:, None] * (channels * 256)
+    tables = tf.range(n)[:, None, None, None] * channels + tf.range(channels)
+    return tf.cast(images, tf.int32) + 256 * tables
+
+
+@compiled
+def _extremes(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the minimum and the maximum of each channel: (N, H, W, C) -> (N, C) each."""
+    low = high = tf.reshape(images, (tf.shape(images)[0], images.shape[1], -1))
+    # Halves are compared row by row, which is vectorized; a reduction compares value by value.
+    while low.shape[1] % 2 == 0:
+        low, high = tf.minimum(*tf.split(low, 2, 1)), tf.maximum(*tf.split(high, 2, 1))
+    by_channel = (tf.shape(images)[0], -1, images.shape[-1])
+    return tf.reduce_min(tf.reshape(low, by_channel), 1), tf.reduce_max(tf.reshape(high, by_channel), 1)
 
 
 def _look_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:
