@@ -114,7 +114,9 @@ def solarized(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
 def _inverted_from(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """Invert the values of images (N, H, W, C) that are at least the thresholds (N,), int32."""
     values = flat(images)
-    return tf.reshape(tf.where(tf.cast(values, tf.int32) >= thresholds[:, None], 255 - values, values), tf.shape(images))
+    return tf.reshape(
+        tf.where(tf.cast(values, tf.int32) >= thresholds[:, None], 255 - values, values), tf.shape(images)
+    )
 
 
 def posterized(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
