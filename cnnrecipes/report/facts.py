@@ -111,6 +111,15 @@ class Facts:
         """True if the data were objects in memory, which a command cannot open."""
         return self.recipe.data.name in ("arrays", "dataframe", "tf.data")
 
+    @property
+    def how_to_write(self) -> str:
+        """The call that writes the whole report."""
+        return (
+            f"cr.write_report({str(self.run.folder)!r}, data)"
+            if self.given
+            else f"cnnrecipes report {shlex.quote(str(self.run.folder))}"
+        )
+
     def how_to_explain(self, part: str) -> str:
         """Return how a part of `explain_run` is computed, as the end of a sentence."""
         call = f"cnnrecipes explain {shlex.quote(str(self.run.folder))} --what {part}"

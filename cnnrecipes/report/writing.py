@@ -98,8 +98,8 @@ def write_page_after_training(run: Run, source: Source | None, rates: np.ndarray
         run: finished, or ended by an error.
         source: its data, open; None: there are no pictures.
         rates: the planned learning rate, see `planned_rates`.
-        left_out: the reason for which Grad-CAM, the augmented batch and the search for copies are left out; "" if they
-            are not.
+        left_out: the reason for which Grad-CAM, the augmented batch and the search for copies are left out, a main
+            clause; "" if they are not.
 
     Raises:
         WriteError: the file cannot be written.
@@ -107,7 +107,7 @@ def write_page_after_training(run: Run, source: Source | None, rates: np.ndarray
     facts = facts_of(run, source=source, thorough=not left_out)
     facts.rates = rates
     if left_out:
-        facts.why["thorough"] = left_out
+        facts.why["thorough"] = f"{left_out}: `{facts.how_to_write}` adds it" if run.finished else left_out
     return write_page(facts, run.folder / REPORT)
 
 

@@ -70,7 +70,7 @@ class ReportPage(keras.callbacks.Callback):
         if self.when == "off":
             return
         short = time.monotonic() - self.started < SHORT
-        left_out = f"the training took less than {SHORT:g} s: `cnnrecipes report {self.run.folder}` adds it"
+        left_out = f"the training took less than {SHORT:g} s"
         with self._ending_on_errors(), undisturbed_random_numbers():
             write_page_after_training(self.run, self.job.pipeline.source, self._rates, left_out if short else "")
             self.say(f"report: {printable(self.run.folder / REPORT)}")

@@ -59,7 +59,7 @@ def test_weights_do_not_depend_on_the_report(trained):
 def test_report_of_arrays_has_their_pictures(trained):
     page = (trained["end"][0].folder / REPORT).read_text(encoding="utf-8")
     assert page.count("<img") == 24  # without Grad-CAM
-    assert "the training took less than 1e+09 s: <code>cnnrecipes report" in page
+    assert "the training took less than 1e+09 s: <code>cr.write_report(" in page
     assert "160 training images of arrays in 10 classes" in page
 
 
