@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnrecipes._support.graphs import Graphs
 from cnnrecipes._support.progress import watch
 from cnnrecipes.data import batching
 from cnnrecipes.data.sources.random_access_dataset import Split
@@ -48,6 +48,7 @@ class FeatureModel:
         if last is None:
             raise ModelError(f"{self.examined.model.name} has no layer with weights; give a classifier")
         self._calls, self._place = found, last.sources[0]
+        self._forward = Graphs(self._features)
 
     def __call__(self, images: Any, *, progress: bool = False) -> np.ndarray:
         """Return the features (N, D) float32 of a split or of images; see `features`."""
@@ -68,10 +69,6 @@ class FeatureModel:
         """Return the features of at most `size` images, padded to `size`, so that one function is traced."""
         filled = np.pad(images, [(0, size - len(images)), (0, 0), (0, 0), (0, 0)])
         return self._forward(tf.constant(filled)).numpy()[: len(images)]
-
-    @cached_property
-    def _forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        return tf.function(self._features, autograph=False)
 
     def _features(self, images: tf.Tensor) -> tf.Tensor:
         values = run(self._calls, tf.cast(images, tf.float32))

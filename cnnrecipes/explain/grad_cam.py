@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnrecipes._support.graphs import Graphs
 from cnnrecipes.errors import UnknownNameError
 from cnnrecipes.explain.examined import BATCH, Examined, last_map
 from cnnrecipes.explain.image_geometry import in_images
@@ -59,6 +59,7 @@ class GradCam:
         self.examined = Examined(subject)
         self._calls = self.examined.calls
         self._place = self._find(layer)
+        self._maps = Graphs(self._heat)
 
     @property
     def layer(self) -> str:
@@ -88,10 +89,6 @@ class GradCam:
             found = self._maps(tf.constant(filled), tf.constant(np.pad(classes, (0, missing)), tf.int32))
             maps.append(found.numpy()[: len(some)])
         return np.concatenate(maps)
-
-    @cached_property
-    def _maps(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        return tf.function(self._heat, autograph=False)
 
     def _heat(self, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Return the maps of a batch, resized to its images."""
