@@ -225,11 +225,10 @@ def test_closing_during_prefetch_is_silent():
         import sys, time
         sys.path.insert(0, sys.argv[1])
         import test_memory as t
-        from cnnrecipes.training.train_job import repeated
         for end in ("close", "delete the iterator", "delete the data set"):
             for _ in range(3):
                 split = t.sources.open_source(t.noise(), t.RECIPE.data).split("train")
-                dataset = repeated(t.batching.evaluation_batches(split, t.RECIPE.data, 2)).prefetch(50)
+                dataset = t.batching.evaluation_batches(split, t.RECIPE.data, 2).repeat().prefetch(50)
                 iterator = iter(dataset)
                 next(iterator)
                 print("-- from here", file=sys.stderr, flush=True)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from cnnrecipes._support.cores import available_cores
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.augmentation import Augmentation
+from cnnrecipes.data.autotuning import without_autotuning
 from cnnrecipes.data.batch_sampler import (
     distinct_images,
     mapped,
@@ -223,7 +225,7 @@ def _load(chosen: tf.data.Dataset, split: Split, spec: schema.Data, classes: int
     else:
         images = tf_data_readers.from_kept(split, spec, shape, crop, handles)
     single = chosen.unbatch()
-    examples = mapped(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), tf.data.AUTOTUNE)
+    examples = mapped(single, lambda e, i, key, *what: with_label(e, i, key, images(i, *what)), available_cores())
     return handles.close_with(examples.batch(size, drop_remainder=True))
 
 
@@ -235,4 +237,4 @@ def finish(batches: tf.data.Dataset, threads: int | None) -> tf.data.Dataset:
         options.threading.private_threadpool_size = threads
     # The batches are already sharded: TensorFlow must not shard them again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return without_autotuning(batches.prefetch(tf.data.AUTOTUNE).with_options(options))

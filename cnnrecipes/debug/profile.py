@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 import tensorflow as tf
 
 from cnnrecipes._support.atomic_files import write_text
+from cnnrecipes._support.cores import available_cores
 from cnnrecipes._support.garbage_collection import collect_garbage_afterwards
 from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.input_timing import input_seconds, input_shares
@@ -170,5 +170,4 @@ def device_name() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU with {cores} cores"
+    return f"CPU with {available_cores()} cores"

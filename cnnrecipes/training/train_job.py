@@ -119,7 +119,7 @@ class TrainJob:
 
     def validation_batches(self) -> tf.data.Dataset:
         """Return the batches of the validation split, repeated, sharded over the devices."""
-        return self.devices.shard(lambda shard: repeated(self.pipeline.evaluation_batches("validation", shard)))
+        return self.devices.shard(lambda shard: self.pipeline.evaluation_batches("validation", shard).repeat())
 
     def artifact(self, weights: list[np.ndarray]) -> Artifact:
         """Return the artifact: a float32, single-device model, independent of precision and devices of the training."""
@@ -180,13 +180,6 @@ def compile_model(
     helps = bool(tf.config.list_physical_devices("GPU")) and not model.augments
     xla = helps if recipe.train.xla is None else recipe.train.xla
     model.compile(optimizer=made, loss=build_loss(recipe.train, weights), jit_compile=xla)
-
-
-def repeated(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Repeat a dataset forever, without autotuning, whose thread would delay the end of the training."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.repeat().with_options(options)
 
 
 def _drawn_weights(plan: ModelPlan, devices: Devices) -> list[np.ndarray]:

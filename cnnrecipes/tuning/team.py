@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import IO
 
+from cnnrecipes._support.cores import available_cores
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.tuning.chief import Chief
 from cnnrecipes.tuning.child_process import INTERRUPTED, start, stop
@@ -150,7 +151,7 @@ def device_settings(workers: int, environment: Mapping[str, str] | None = None) 
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     gpus = [one.strip() for one in visible.split(",") if one.strip()] if visible is not None else _gpus()
     if not gpus or gpus == ["-1"]:
-        threads = str(max(_cores() // workers, 1))
+        threads = str(max(available_cores() // workers, 1))
         shares = {name: threads for name in _THREADS if name not in environment}
         return [shares for _ in range(workers)]
     shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if workers > len(gpus) else {}
@@ -160,10 +161,6 @@ def device_settings(workers: int, environment: Mapping[str, str] | None = None) 
 def has_gpus() -> bool:
     """Return True if workers get GPUs, found without TensorFlow, which would take their memory."""
     return "CUDA_VISIBLE_DEVICES" in device_settings(1)[0]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:

@@ -15,6 +15,8 @@ import numpy as np
 
 from cnnrecipes._support import file_systems
 from cnnrecipes._support.connectivity_check import why_unreachable
+from cnnrecipes._support.cores import available_cores
+from cnnrecipes.data.autotuning import without_autotuning
 from cnnrecipes.data.images.decode import decode_routed
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.data.sources.contents import SPLITS, Contents
@@ -144,7 +146,6 @@ def _closeness(name: str, names: Sequence[str]) -> float:
 
 
 def _pool(builder, split: str) -> Pool:
-    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     info = builder.info.splits[split]
@@ -155,6 +156,7 @@ def _pool(builder, split: str) -> Pool:
     feature = builder.info.features["image"]
     raw = {"image": tfds.decode.SkipDecoding()}
     dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=raw, read_config=order)
+    dataset = without_autotuning(dataset)
     size = builder.info.splits[split].num_examples
     channels = feature.shape[-1] or 3
     if None in feature.shape or feature.np_dtype != np.uint8:
@@ -164,7 +166,7 @@ def _pool(builder, split: str) -> Pool:
             labels[i] = example["label"]
         return Pool(EncodedImages(items, channels), labels)
     array, labels = np.empty((size, *feature.shape), np.uint8), np.empty(size, np.int32)
-    decoded = dataset.map(lambda e: (decode_routed(e["image"], 1, channels), e["label"]), tf.data.AUTOTUNE).batch(1024)
+    decoded = dataset.map(lambda e: (decode_routed(e["image"], 1, channels), e["label"]), available_cores()).batch(1024)
     start = 0
     for images, some_labels in decoded.as_numpy_iterator():
         array[start : start + len(images)], labels[start : start + len(images)] = images, some_labels
