@@ -174,7 +174,7 @@ def test_statistics_match_numpy():
 
 
 def test_batches_are_not_autotuned_so_that_nothing_waits_for_the_thread():
-    """The release of an iterator would wait for its sleeping thread: 20 s, in half of the cases, after a use of 25 s."""
+    """A release of an iterator would wait for the sleeping thread: in half of the cases 20 s after a use of 25 s."""
     split, recipe = numbered(40)
     made = [
         batching.training_batches(split, recipe, MEAN, 2),
