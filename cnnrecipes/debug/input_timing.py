@@ -34,7 +34,7 @@ def input_seconds(pipeline: InputPipeline, steps: int) -> float:
 
 
 def input_shares(pipeline: InputPipeline) -> dict[str, float]:
-    """Return the shares of reading, decoding and augmentation in the work of the input pipeline, on one thread.
+    """Return the shares of reading, decoding and augmentation, where there are such, of the input's work on one thread.
 
     Decoding has random crops and resizing. Cached images are read, not decoded; images of an array, and features, are
     only read, and resized. An augmentation in the training step is no part of it.
@@ -49,11 +49,13 @@ def input_shares(pipeline: InputPipeline) -> dict[str, float]:
         full = min(full, _one_thread(pipeline, pipeline.augmentation))
         plain = min(plain, _one_thread(pipeline, plain_augmentation)) if has_host_ops else full
     plain = min(plain, full)
-    read = plain
-    if not isinstance(pipeline.train.images, ArrayImages) and pipeline.recipe.data.cache == "none":
-        read = min(_reading(pipeline), plain)
-    parts = {"read": read, "decode": plain - read, "augmentation": full - plain}
-    return {name: seconds / full for name, seconds in parts.items() if seconds > 0}
+    decodes = not isinstance(pipeline.train.images, ArrayImages) and pipeline.recipe.data.cache == "none"
+    parts = {"read": min(_reading(pipeline), plain) if decodes else plain}
+    if decodes:
+        parts["decode"] = plain - parts["read"]
+    if has_host_ops:
+        parts["augmentation"] = full - plain
+    return {name: seconds / full for name, seconds in parts.items()}
 
 
 def _one_thread(pipeline: InputPipeline, augmentation: Augmentation) -> float:
