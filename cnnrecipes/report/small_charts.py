@@ -29,16 +29,17 @@ def interval_chart(value: float, low: float, high: float, chance: float | None, 
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         parts.append(line(x(share), middle - 3, x(share), middle + 3, "axis"))
         parts.append(label(x(share), middle + 19, f"{share:.0%}", anchor=anchor, kind="t"))
+    guess = "" if chance is None else f"{chance:.{int(chance < 0.095)}%}"  # 0.5% for 200 classes, 50% for two
     if chance is not None and 0 < chance < 1:
         parts.append(line(x(chance), middle - 9, x(chance), middle + 9, "chance"))
         anchor = "start" if chance < 0.25 else "middle"
-        parts.append(label(x(chance), 9, f"chance {chance:.0%}", anchor=anchor, kind="t"))
+        parts.append(label(x(chance), 9, f"chance {guess}", anchor=anchor, kind="t"))
     width = max(x(high) - x(low), 2.0)
     parts.append(f"<rect class='interval' x='{x(low):.1f}' y='{middle - 6}' width='{width:.1f}' height='12' rx='1'/>")
     parts.append(f"<path class='estimate' d='M{x(value):.1f} {middle - 9}V{middle + 9}'/>")
     words = f"{value:.1%}, 95% interval {low:.1%} to {high:.1%}"
     if chance is not None:
-        words += f"; the best constant answer is right on {chance:.0%}"
+        words += f"; the best constant answer is right on {guess}"
     return Markup(chart(320, 44, "Accuracy with its interval", words, parts, name=name))
 
 
