@@ -13,7 +13,7 @@ from pydantic import Field
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.gather_and_select import flat, where
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.xla_compilation import compiled
+from cnnrecipes.augment.xla_compilation import compiled_in_chunks
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -110,7 +110,7 @@ def solarized(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     return _inverted_from(images, tf.cast(tf.math.ceil(thresholds), tf.int32))
 
 
-@compiled
+@compiled_in_chunks
 def _inverted_from(images: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """Invert the values of images (N, H, W, C) that are at least the thresholds (N,), int32."""
     values = flat(images)

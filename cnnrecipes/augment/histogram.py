@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cnnrecipes._support.lazy import lazy_module
 from cnnrecipes.augment.gather_and_select import where
 from cnnrecipes.augment.operation import Operation, Probability, operation
-from cnnrecipes.augment.xla_compilation import compiled, compiled_in_chunks
+from cnnrecipes.augment.xla_compilation import compiled_in_chunks
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,7 +37,7 @@ class Equalize(Operation):
 
 def autocontrasted(images: tf.Tensor) -> tf.Tensor:
     """Apply ImageOps.autocontrast: map each channel's minimum to 0 and maximum to 255, unless they are equal."""
-    low, high = (tf.cast(each, tf.float64)[..., None] for each in _extremes(images))
+    low, high = tf.unstack(tf.cast(_extremes(images), tf.float64)[..., None], axis=1)
     values = tf.range(256, dtype=tf.float64)
     scale = 255 / tf.maximum(high - low, 1)
     stretched = tf.where(high > low, tf.floor(values * scale - low * scale), values)
@@ -63,7 +63,7 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
     return tf.reshape(counts, (n, channels, 256))
 
 
-@compiled
+@compiled_in_chunks
 def _places(images: tf.Tensor) -> tf.Tensor:
     """Return the indices of values (N, H, W, C) in tables (N, C, 256), int32."""
     n, channels = tf.shape(images)[0], images.shape[-1]
@@ -71,15 +71,15 @@ def _places(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.int32) + 256 * tables
 
 
-@compiled
-def _extremes(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the minimum and the maximum of each channel: (N, H, W, C) -> (N, C) each."""
+@compiled_in_chunks
+def _extremes(images: tf.Tensor) -> tf.Tensor:
+    """Return the minimum and the maximum of each channel: (N, H, W, C) -> (N, 2, C)."""
     low = high = tf.reshape(images, (tf.shape(images)[0], images.shape[1], -1))
     # Halves are compared row by row, which is vectorized; a reduction compares value by value.
     while low.shape[1] % 2 == 0:
         low, high = tf.minimum(*tf.split(low, 2, 1)), tf.maximum(*tf.split(high, 2, 1))
     by_channel = (tf.shape(images)[0], -1, images.shape[-1])
-    return tf.reduce_min(tf.reshape(low, by_channel), 1), tf.reduce_max(tf.reshape(high, by_channel), 1)
+    return tf.stack([tf.reduce_min(tf.reshape(low, by_channel), 1), tf.reduce_max(tf.reshape(high, by_channel), 1)], 1)
 
 
 def _look_up(images: tf.Tensor, tables: tf.Tensor) -> tf.Tensor:

@@ -52,8 +52,8 @@ def _xla_works() -> bool:
 def compiled_in_chunks(kernel: Callable) -> Callable:
     """Compile a function of (images, *others), for any number n of images, with one shape of their chunks.
 
-    The kernel takes tensors with the same first dimension and returns images of the shape and dtype of its first; each
-    result must depend on its own image only. The last chunk is filled up with copies of the last image.
+    The kernel takes tensors with the same first dimension and returns one with that dimension; each result must depend
+    on its own image only. The last chunk is filled up with copies of the last image.
     """
     program = compiled(kernel)
 
@@ -68,8 +68,12 @@ def compiled_in_chunks(kernel: Callable) -> Callable:
             result = program(*(tf.gather(each, places) for each in (images, *others)))
             return chunk + 1, done.write(chunk, result)
 
-        done = tf.TensorArray(images.dtype, count, element_shape=(size, *images.shape[1:]))
+        specs = [tf.TensorSpec((size, *each.shape[1:]), each.dtype) for each in (images, *others)]
+        result = tf.function(kernel, autograph=False).get_concrete_function(*specs).structured_outputs
+        done = tf.TensorArray(result.dtype, count, element_shape=result.shape)
         _, done = tf.while_loop(lambda chunk, _: chunk < count, body, (0, done))
-        return tf.ensure_shape(tf.reshape(done.stack(), (-1, *images.shape[1:]))[:n], images.shape)
+        return tf.ensure_shape(
+            tf.reshape(done.stack(), (-1, *result.shape[1:]))[:n], (images.shape[0], *result.shape[1:])
+        )
 
     return call
