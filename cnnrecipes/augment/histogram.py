@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from cnnrecipes._support.lazy import lazy_module
-from cnnrecipes.augment.gather_and_select import where
+from cnnrecipes.augment.gather_and_select import flat, where
 from cnnrecipes.augment.operation import Operation, Probability, operation
 from cnnrecipes.augment.xla_compilation import compiled_in_chunks
 
@@ -63,12 +64,11 @@ def _histograms(images: tf.Tensor) -> tf.Tensor:
     return tf.reshape(counts, (n, channels, 256))
 
 
-@compiled_in_chunks
 def _places(images: tf.Tensor) -> tf.Tensor:
-    """Return the indices of values (N, H, W, C) in tables (N, C, 256), int32."""
+    """Return the indices of values (N, H * W * C) in tables (N, C, 256); broadcasting one pattern is faster."""
     n, channels = tf.shape(images)[0], images.shape[-1]
-    tables = tf.range(n)[:, None, None, None] * channels + tf.range(channels)
-    return tf.cast(images, tf.int32) + 256 * tables
+    pattern = tf.tile(tf.range(channels) * 256, [math.prod(images.shape[1:3])])
+    return tf.cast(flat(images), tf.int32) + pattern + tf.range(n)[:, None] * (channels * 256)
 
 
 @compiled_in_chunks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnrecipes.augment import affine, xla_compilation
+from cnnrecipes.augment import affine, histogram, xla_compilation
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (7, 33, 21, 3), np.uint8)
@@ -26,3 +26,11 @@ def test_affine_kernels_have_the_same_values_without_xla(kernel, monkeypatch):
 def test_xla_of_the_cpu_is_found_also_while_a_graph_is_built():
     xla_compilation._xla_works.cache_clear()
     assert tf.function(lambda: tf.constant(xla_compilation._xla_works()))()
+
+
+@pytest.mark.parametrize("change", [histogram.autocontrasted, histogram.equalized])
+def test_images_of_several_chunks_are_changed_as_alone(change):
+    images = np.random.default_rng(0).integers(20, 200, (11, 64, 66, 3)).astype(np.uint8)
+    images[::2] //= 2
+    alone = np.concatenate([change(tf.constant(images[i : i + 1])).numpy() for i in range(len(images))])
+    np.testing.assert_array_equal(change(tf.constant(images)).numpy(), alone)
