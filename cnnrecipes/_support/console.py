@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from cnnrecipes._support import keras_settings
 from cnnrecipes._support.cluster import find_cluster
+from cnnrecipes._support.garbage_collection import without_garbage_collection
 from cnnrecipes._support.text_wrapping import terminal_width, wrap
 
 # Lines of absl and TensorFlow: "I0000 00:00:1795.4 7261 port.cc:153] oneDNN ...", "2026-11-24 19:30:01.1: I ...".
@@ -74,7 +75,7 @@ def import_tensorflow(devices: bool = True) -> None:
     # In a cluster TensorFlow must not initialize its devices before the workers are connected.
     devices = devices and find_cluster(os.environ) is None
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with contextlib.nullcontext() if level == "0" else _without_logs():
+    with without_garbage_collection(), contextlib.nullcontext() if level == "0" else _without_logs():
         import tensorflow as tf
 
         if devices:
