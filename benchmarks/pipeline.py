@@ -137,7 +137,7 @@ def on_batches(ours: list[str], layers: Callable, contender: str) -> Iterable[in
     # Mapped as in a pipeline: on all cores, and with the batch as an element, or it would be taken for a constant.
     batches = tf.data.Dataset.range(10**9).map(augment, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     if contender == "cnnrecipes":
-        from cnnrecipes.data.autotuning import without_autotuning
+        from cnnrecipes.data.tf_data_defaults import without_autotuning
 
         batches = without_autotuning(batches)  # as in a training
     for _ in batches:

@@ -43,7 +43,7 @@ def _xla_works() -> bool:
     """Return whether this build of TensorFlow has XLA for the CPU, on which the input pipeline runs."""
     with tf.init_scope(), tf.device("CPU"):
         try:
-            tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0))
+            tf.function(lambda x: x + 1, autograph=False, jit_compile=True)(tf.constant(0))
         except tf.errors.OpError:
             return False
     return True

@@ -5,14 +5,13 @@ A place is an example at a position of a batch. There is no state: all is comput
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix, parse_list
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.order import Balanced, Permutations, showings
 from cnnrecipes.data.sources.random_access_dataset import Split
+from cnnrecipes.data.tf_data_defaults import mapped
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import schema
 
@@ -143,8 +142,3 @@ def shard_rows(size: int, shard: tuple[int, int], augment: schema.Augment) -> tu
 def no_draws(size: int) -> tf.Tensor:
     """Return draws with one unused column: TensorFlow 2.21 crashes when it unbatches a tensor without columns."""
     return tf.zeros((size, 1))
-
-
-def mapped(dataset: tf.data.Dataset, function: Callable, parallel: int | None = None) -> tf.data.Dataset:
-    """Call `dataset.map` without autograph, which is not needed here and takes seconds."""
-    return dataset.map(tf.autograph.experimental.do_not_convert(function), parallel)

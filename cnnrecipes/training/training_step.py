@@ -271,7 +271,7 @@ class TrainModel(keras.Model):
         """Return a function (iterator, count) that runs `count` steps on `augmented` batches and returns metrics."""
         strategy = self.distribute_strategy
 
-        @tf.function(reduce_retracing=True, jit_compile=self.jit_compile)
+        @tf.function(reduce_retracing=True, jit_compile=self.jit_compile, autograph=False)
         def one(data):
             strategy.run(step, (data,))
 

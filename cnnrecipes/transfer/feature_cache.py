@@ -19,6 +19,7 @@ from cnnrecipes._support import user_cache
 from cnnrecipes._support.progress import watch
 from cnnrecipes.data import batching
 from cnnrecipes.data.input_pipeline import InputPipeline
+from cnnrecipes.data.tf_data_defaults import mapped
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.runs import checkpoint
 
@@ -95,7 +96,9 @@ def _compute(forward: Forward, pipeline: InputPipeline, split: str, view: int | 
     """
     data, classes = pipeline.source.split(split), len(pipeline.class_names)
     if view is None:
-        batches = batching.evaluation_batches(data, pipeline.recipe.data, classes).map(lambda images, *_: images)
+        batches = mapped(
+            batching.evaluation_batches(data, pipeline.recipe.data, classes), lambda images, *others: images
+        )
     else:
         batches = batching.view_batches(data, pipeline.recipe, pipeline.statistics, classes, view)
     steps, size = batching.evaluation_steps(data), batching.EVALUATION_BATCH

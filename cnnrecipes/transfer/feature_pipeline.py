@@ -15,6 +15,7 @@ from cnnrecipes.data.augmentation import Augmentation
 from cnnrecipes.data.batch_sampler import training_examples
 from cnnrecipes.data.images.releasable_functions import Handles
 from cnnrecipes.data.input_pipeline import InputPipeline
+from cnnrecipes.data.tf_data_defaults import mapped
 from cnnrecipes.transfer.feature_cache import Forward, features
 
 
@@ -105,6 +106,6 @@ class FeaturePipeline(InputPipeline):
         return FeaturePipeline(self._images.with_recipe(recipe), self._forward)
 
     def _finished(self, dataset: tf.data.Dataset, function, handles: Handles, steps: int) -> tf.data.Dataset:
-        made = dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE)
+        made = mapped(dataset, function, tf.data.AUTOTUNE)
         made = batching.finish(handles.close_with(made), None)
         return made.apply(tf.data.experimental.assert_cardinality(steps))

@@ -16,13 +16,13 @@ import numpy as np
 from cnnrecipes._support import file_systems
 from cnnrecipes._support.connectivity_check import why_unreachable
 from cnnrecipes._support.cores import available_cores
-from cnnrecipes.data.autotuning import without_autotuning
 from cnnrecipes.data.images.decode import decode_routed
 from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages, Pool
 from cnnrecipes.data.sources.contents import SPLITS, Contents
 from cnnrecipes.data.sources.data_source_base import Absent, DataSource, ReadOptions
 from cnnrecipes.data.sources.registry import data_source, registered
 from cnnrecipes.data.sources.tfds_records import DataSourceImages, open_records
+from cnnrecipes.data.tf_data_defaults import mapped, without_autotuning
 from cnnrecipes.errors import CNNRecipesError, DataError, UnknownNameError
 
 # Stored size of a split in bytes above which it is not read into memory.
@@ -166,7 +166,11 @@ def _pool(builder, split: str) -> Pool:
             labels[i] = example["label"]
         return Pool(EncodedImages(items, channels), labels)
     array, labels = np.empty((size, *feature.shape), np.uint8), np.empty(size, np.int32)
-    decoded = dataset.map(lambda e: (decode_routed(e["image"], 1, channels), e["label"]), available_cores()).batch(1024)
+
+    def read(example):
+        return decode_routed(example["image"], 1, channels), example["label"]
+
+    decoded = mapped(dataset, read, available_cores()).batch(1024)
     start = 0
     for images, some_labels in decoded.as_numpy_iterator():
         array[start : start + len(images)], labels[start : start + len(images)] = images, some_labels
