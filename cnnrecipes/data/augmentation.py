@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
+from cnnrecipes._support.graphs import Graphs
 from cnnrecipes.augment.apply import augment, mix
 from cnnrecipes.augment.operation import CropWhileDecoding, Operation, parse_list
 from cnnrecipes.data.standardize import Statistics
@@ -14,18 +18,25 @@ from cnnrecipes.recipe import schema
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A recipe's augmentation, as a function of a batch; bit-identical in the pipeline and in the training step."""
+    """A recipe's augmentation, as a function of a batch; bit-identical in the pipeline and in the training step.
+
+    Attributes:
+        ops, seed: as in the recipe.
+        mean: fill color, (C,), 0..255.
+        in_step: True: called in the training step; False: in the input pipeline.
+        graphs: what input pipelines have traced; tracing takes 0.1 s, so pipelines of the same data share it.
+    """
 
     ops: tuple[Operation, ...]
     seed: int
     mean: tuple[float, ...]
-    in_step: bool = False  # True: called in the training step; False: in the input pipeline
+    in_step: bool = False
+    graphs: dict[Hashable, Graphs] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, whole: schema.Recipe, statistics: Statistics, *, in_step: bool = False) -> Augmentation:
+    def of(cls, whole: schema.Recipe, statistics: Statistics, **more: Any) -> Augmentation:
         """Create the augmentation of a recipe; `statistics` of the training split give the fill color."""
-        ops = tuple(parse_list(whole.augment.ops))
-        return cls(ops, whole.train.seed, statistics.mean, in_step)
+        return cls(tuple(parse_list(whole.augment.ops)), whole.train.seed, statistics.mean, **more)
 
     @property
     def random_crop(self) -> CropWhileDecoding | None:
@@ -49,10 +60,21 @@ class Augmentation:
         Returns:
             images (N, H, W, C) uint8 and labels (N, classes) float32, soft if the batch was mixed.
         """
-        index, example, showing = tf.unstack(keys, axis=1)
-        what = {"seed": self.seed, "epoch": epochs[0], "index": index}
-        images = augment(images, self.ops, mean=self.mean, example=example, showing=showing, **what)
-        return mix(images, labels, self.ops, **what)
+        return _augmented(self.ops, self.mean, self.seed, images, labels, keys, epochs)
+
+    def in_pipeline(self, images: tf.Tensor, labels: tf.Tensor, keys: tf.Tensor, epochs: tf.Tensor):
+        """As a call, by a graph of `graphs`."""
+        key = tuple((type(op), repr(op)) for op in self.ops), self.mean
+        if key not in self.graphs:
+            self.graphs[key] = Graphs(partial(_augmented, self.ops, self.mean))
+        return self.graphs[key](tf.constant(self.seed, tf.int64), images, labels, keys, epochs)
+
+
+def _augmented(ops, mean, seed, images, labels, keys, epochs) -> tuple[tf.Tensor, tf.Tensor]:
+    index, example, showing = tf.unstack(keys, axis=1)
+    what = {"seed": seed, "epoch": epochs[0], "index": index}
+    images = augment(images, ops, mean=mean, example=example, showing=showing, **what)
+    return mix(images, labels, ops, **what)
 
 
 def runs_in_training_step(device: str) -> bool:

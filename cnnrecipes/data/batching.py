@@ -15,10 +15,8 @@ from cnnrecipes._support.cores import available_cores
 from cnnrecipes.augment.operation import CropWhileDecoding, Mix
 from cnnrecipes.augment.threefry import streams
 from cnnrecipes.data.augmentation import Augmentation
-from cnnrecipes.data.autotuning import without_autotuning
 from cnnrecipes.data.batch_sampler import (
     distinct_images,
-    mapped,
     no_draws,
     shard_rows,
     steps_per_epoch,
@@ -31,6 +29,7 @@ from cnnrecipes.data.images.image_store import ArrayImages
 from cnnrecipes.data.images.releasable_functions import Handles
 from cnnrecipes.data.sources.random_access_dataset import Split
 from cnnrecipes.data.standardize import Statistics
+from cnnrecipes.data.tf_data_defaults import mapped, without_autotuning
 from cnnrecipes.errors import RecipeError
 from cnnrecipes.recipe import schema
 
@@ -87,7 +86,9 @@ def training_batches(
         batches = mapped(loaded, lambda epoch, key, images, labels: ((images, key, epoch), labels))
     else:
         batches = mapped(
-            loaded, lambda epoch, key, images, labels: augmentation(images, labels, key, epoch), tf.data.AUTOTUNE
+            loaded,
+            lambda epoch, key, images, labels: augmentation.in_pipeline(images, labels, key, epoch),
+            tf.data.AUTOTUNE,
         )
     return finish(batches, threads).apply(tf.data.experimental.assert_cardinality(last_step - first_step))
 
@@ -181,10 +182,24 @@ def evaluation_batches(
 
 def arrays(split: Split, spec: schema.Data, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield the evaluation batches as NumPy arrays. Raises DataError that names an image that cannot be decoded."""
+    if isinstance(split.images, ArrayImages) and not tf_data_readers.resizes(
+        split.images, spec, image_shape(split, spec)
+    ):
+        yield from _slices(split, split.images.array, classes)
+        return
     try:
         yield from evaluation_batches(split, spec, classes).as_numpy_iterator()
     except tf.errors.OpError as error:
         raise (unreadable_image(split, spec) or error) from None
+
+
+def _slices(split: Split, images: np.ndarray, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield the evaluation batches of images that are not resized: slices, without the time to build a pipeline."""
+    for start in range(0, len(split), EVALUATION_BATCH):
+        places = np.arange(start, start + EVALUATION_BATCH)
+        index = np.minimum(places, len(split) - 1)
+        labels = split.labels[index, None] == np.arange(classes)
+        yield images[split.positions[index]], labels.astype(np.float32), (places < len(split)).astype(np.float32)
 
 
 def _random_crop(augmentation: Augmentation, shape: tuple[int, int, int]) -> CropWhileDecoding | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnrecipes._support.console import silent
+from cnnrecipes._support.graphs import Graphs
 from cnnrecipes.data import batching
 from cnnrecipes.data.audit.report import quarantine
 from cnnrecipes.data.augmentation import Augmentation, runs_in_training_step
@@ -48,6 +49,7 @@ class InputPipeline:
         self, source: Source, recipe: Recipe, unreadable: Mapping[str, str] | None = None, *, progress: bool = False
     ):
         self.source, self.recipe, self.unreadable, self.progress = source, recipe, dict(unreadable or {}), progress
+        self._graphs: dict[Hashable, Graphs] = {}
 
     @classmethod
     def open(
@@ -72,6 +74,7 @@ class InputPipeline:
         """Return a pipeline of the same source with another recipe, whose `data` table must be equal."""
         made = InputPipeline(self.source, recipe, self.unreadable, progress=self.progress)
         made.__dict__ |= {name: self.__dict__[name] for name in _OF_DATA if name in self.__dict__}
+        made._graphs = self._graphs
         return made
 
     def __enter__(self) -> InputPipeline:
@@ -114,8 +117,7 @@ class InputPipeline:
     @property
     def augmentation(self) -> Augmentation:
         """The recipe's augmentation, for the training step or for the input pipeline as `augment.device` selects."""
-        in_step = runs_in_training_step(self.recipe.augment.device)
-        return Augmentation.of(self.recipe, self.statistics, in_step=in_step)
+        return self._augmentation(in_step=runs_in_training_step(self.recipe.augment.device))
 
     @property
     def for_model(self) -> dict[str, Any]:
@@ -159,7 +161,6 @@ class InputPipeline:
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the augmented batch of a training step, counted from 0: images (N, H, W, C), labels (N, classes)."""
-        host = Augmentation.of(self.recipe, self.statistics)
         made = batching.training_batches(
             self.train,
             self.recipe,
@@ -167,9 +168,12 @@ class InputPipeline:
             len(self.class_names),
             first_step=step,
             last_step=step + 1,
-            augmentation=host,
+            augmentation=self._augmentation(in_step=False),
         )
         return next(made.as_numpy_iterator())
+
+    def _augmentation(self, *, in_step: bool) -> Augmentation:
+        return Augmentation.of(self.recipe, self.statistics, in_step=in_step, graphs=self._graphs)
 
     def check(self, devices: int = 1) -> None:
         """Raise RecipeError if augmentation and batch size do not fit together or do not divide among the devices."""

@@ -36,6 +36,8 @@ def _exchange(model: keras.Model, classes: LayerClasses) -> keras.Model:
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
+    if not copy.compiled:
+        return copy
     # A new model drops the optimizer that the clone carries.
     if isinstance(copy, keras.Sequential):
         return keras.Sequential(copy.layers, name=model.name)

@@ -152,6 +152,19 @@ def test_evaluation_shows_every_example_once_in_order(n):
     assert set(weights) <= {0.0, 1.0}
 
 
+@pytest.mark.parametrize("size", [4, 6])
+def test_arrays_are_those_of_the_pipeline_with_and_without_resizing(size):
+    images = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3), np.uint8)
+    recipe = catalog.load("resnet20_cifar").change(**{"data.image_size": size, "data.validation": 0.4})
+    source = open_source((images, np.arange(50) % 3), recipe.data)
+    for split in source.splits.values():
+        batches = batching.evaluation_batches(split, recipe.data, 3).as_numpy_iterator()
+        for found, expected in zip(batching.arrays(split, recipe.data, 3), batches, strict=True):
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+                assert one.dtype == other.dtype
+
+
 def test_array_larger_than_two_gigabytes(tmp_path):
     n = 720_000
     images = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(n, 32, 32, 3))

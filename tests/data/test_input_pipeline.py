@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnrecipes.data import batching, input_pipeline
+from cnnrecipes.data import augmentation, batching, input_pipeline
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
@@ -86,6 +86,24 @@ def test_single_batch_is_augmented_and_equals_that_of_its_step(device):
         expected = list(pipeline.training_batches(0, 5).as_numpy_iterator())[4]
     with opened(**{"augment.device": device}) as pipeline:
         assert_equal_batches([pipeline.batch(4)], [expected])
+
+
+def test_pipelines_of_other_steps_and_seeds_trace_the_augmentation_once(monkeypatch):
+    traced, real = [], augmentation.augment
+    monkeypatch.setattr(
+        augmentation, "augment", lambda *given, **options: traced.append(options) or real(*given, **options)
+    )
+    with opened(**{"augment.device": "host"}) as pipeline:
+        again = pipeline.with_recipe(pipeline.recipe.change(**{"train.seed": 7}))
+        found = [pipeline.batch(4), pipeline.batch(2), again.batch(2)]
+        assert len(traced) == 1
+        other = pipeline.with_recipe(pipeline.recipe.change(**{"augment.ops": ["flip_lr(0.25)"]}))
+        found.append(other.batch(2))
+        assert len(traced) == 2
+        # Each equals the batch of a pipeline that traced for itself.
+        alone = [InputPipeline(pipeline.source, one.recipe) for one in (pipeline, pipeline, again, other)]
+        assert_equal_batches(found, [one.batch(step) for one, step in zip(alone, (4, 2, 2, 2), strict=True)])
+    assert np.any(found[1][0] != found[2][0])
 
 
 def test_fingerprint_is_reproducible_and_names_the_training_data():

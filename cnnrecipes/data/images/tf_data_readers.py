@@ -43,11 +43,16 @@ def from_array(
         batch = tf.ensure_shape(batch, (index.shape[0], *images.shape))
         if crop:
             return crop_batch(batch, draws, crop, (height, width))
-        if (height, width) != images.shape[:2] or spec.short_side:
+        if resizes(images, spec, shape):
             return resize(batch, (height, width), spec.resize, spec.short_side)
         return batch
 
     return read
+
+
+def resizes(images: ArrayImages, spec: schema.Data, shape: Shape) -> bool:
+    """Return whether uncropped images of an array are resized to the shape (H, W, C) of a batch."""
+    return shape[:2] != images.shape[:2] or bool(spec.short_side)
 
 
 def contents(split: Split, handles: Handles) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
