@@ -185,10 +185,12 @@ def two_devices(tmp_path_factory):
         changes |= {{"model.norm": "batch", "train.sync_batch_norm": True}}
         def train(name, **more):
             cr.fit("resnet8_digits", workdir={str(folder)!r}, name=name, progress=False, **changes, **more)
-        for strategy in ("mirrored", "single"):
-            train(strategy, **{{"devices.strategy": strategy}})
+        train("single", **{{"devices.strategy": "single"}})
+        changes["devices.strategy"] = "mirrored"
+        train("mirrored", **{{"logging.watch": "off"}})
+        train("watched", **{{"logging.watch": "10 steps"}})
         try:
-            train("refused", **{{"devices.strategy": "mirrored", "data.batch_size": 63}})
+            train("refused", **{{"data.batch_size": 63}})
         except cr.RecipeError as error:
             print(error)
         """
@@ -204,6 +206,14 @@ def test_mirrored_strategy_matches_a_single_device(two_devices):
     folder, _ = two_devices
     one, two = (checkpoint.newest(folder / name).arrays for name in ("single", "mirrored"))
     assert largest_difference(one, two) < TOLERANCE
+
+
+def test_two_devices_are_watched_without_a_change(two_devices):
+    """Synchronized batch norm reduces over the devices in the step; the probe must not."""
+    folder, _ = two_devices
+    on, off = (checkpoint.newest(folder / name).arrays for name in ("watched", "mirrored"))
+    assert all(on[name].tobytes() == off[name].tobytes() for name in off)
+    assert sorted(set(cr.Run(folder / "watched").watch()["step"])) == [0, 1, 2, 4, 8, 9]
 
 
 def test_indivisible_batch_size_is_refused_before_run_folder_creation(two_devices):
