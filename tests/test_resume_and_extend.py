@@ -296,10 +296,10 @@ def test_predict_of_an_unfinished_run_warns_and_uses_its_best_weights(finished, 
 def test_time_budget_ends_training_in_time_with_a_complete_artifact(tmp_path):
     start = time.monotonic()
     run = fit(
-        tmp_path, **PLAIN, **{"train.time_budget": "15 s", "train.epochs": 100_000, "devices.steps_per_execution": 3}
+        tmp_path, **PLAIN, **{"train.time_budget": "8 s", "train.epochs": 100_000, "devices.steps_per_execution": 3}
     )
     taken = time.monotonic() - start
-    assert taken < 65  # 15, and what a busy machine may add after the last check of the clock
+    assert taken < 58  # 8, and what a busy machine may add after the last check of the clock
     assert run.predict(IMAGES[0]).name in ("0", "1")
     rates = run.history.learning_rate
     assert rates.iloc[-1] < 0.02 * rates.max()
@@ -390,8 +390,9 @@ ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def test_ctrl_c_on_the_command_line_saves_a_checkpoint(tmp_path):
+    small = ("model.depths=[1]", "model.widths=[16]", "logging.loggers=[]")
     process = subprocess.Popen(
-        command("fit", "resnet8_digits", "train.epochs=500", "--workdir", tmp_path),
+        command("fit", "resnet8_digits", "train.epochs=500", *small, "--workdir", tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
