@@ -22,6 +22,7 @@ SMALL = {
     "model.depths": [1],
     "model.widths": [16],
     "logging.loggers": [],
+    "logging.report": "off",
     "data.image_size": 8,
     "data.batch_size": 16,
     "train.epochs": 2,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cnnrecipes import build
 from cnnrecipes.layers import FusedBatchNormalization, with_fast_norms, with_keras_norms
 
 BOTH = (FusedBatchNormalization, keras.layers.BatchNormalization)
@@ -116,17 +117,23 @@ def test_weight_files_are_interchangeable_with_keras(tmp_path, writer, reader):
     np.testing.assert_allclose(one(images), other(images), atol=1e-6)
 
 
-def test_model_with_keras_norms_loads_without_cnnrecipes(tmp_path):
+def test_model_with_keras_norms_loads_without_cnnrecipes_and_any_after_its_import(tmp_path):
     images = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype("float32")
     fused = with_fast_norms(small_model(keras.layers.BatchNormalization))
     assert type(fused.get_layer("norm")) is FusedBatchNormalization
     with_keras_norms(fused).save(tmp_path / "model.keras")
+    grouped = build("fast_cnn", input_shape=(8, 8, 3), classes=2, norm="group", pool="blur", widths=(16, 16, 16))
+    grouped.save(tmp_path / "grouped.keras")
     np.save(tmp_path / "images.npy", images)
     code = """
         import sys, keras, numpy as np
         model = keras.saving.load_model(sys.argv[1] + "/model.keras")
         np.save(sys.argv[1] + "/out.npy", model(np.load(sys.argv[1] + "/images.npy")))
         assert "cnnrecipes" not in sys.modules
+        import cnnrecipes
+        model = keras.saving.load_model(sys.argv[1] + "/grouped.keras")
+        np.save(sys.argv[1] + "/grouped.npy", model(np.load(sys.argv[1] + "/images.npy")))
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), fused(images), atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "grouped.npy"), grouped(images), rtol=1e-5, atol=1e-6)
