@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
-import struct
-import termios
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -55,20 +52,18 @@ class Screen:
         return lines
 
 
-def run(command: list[str], folder: Path, columns: int) -> tuple[Screen, int]:
-    """Run a command in a folder on a terminal of the given width; return the final screen and the exit status."""
+def run(command: list[str], folder: Path) -> tuple[str, int]:
+    """Run a command in a folder on a terminal, whose width it sets itself; return its output and the exit status."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
         os.execve(command[0], command, environment | {"TERM": "xterm-256color"})
-    screen, written = Screen(columns), b""
+    written = b""
     while chunk := _read(terminal):
         written += chunk
     os.close(terminal)
-    screen.feed(written.decode())
-    return screen, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return written.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _read(terminal: int) -> bytes:

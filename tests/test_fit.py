@@ -19,6 +19,10 @@ LABELS = np.arange(60) % 2
 IMAGES = (RANDOM.integers(0, 100, (60, 8, 8, 3)) + 150 * LABELS[:, None, None, None]).astype(np.uint8)
 SMALL = {
     "model.name": "resnet8",
+    "model.depths": [1],
+    "model.widths": [16],
+    "logging.loggers": [],
+    "logging.report": "off",
     "data.image_size": 8,
     "data.batch_size": 16,
     "train.epochs": 2,

@@ -1,4 +1,4 @@
-"""From a Kaggle zip file to a prediction in two commands, with the installed console script."""
+"""From a Kaggle zip file to a prediction in two commands, the training with the installed console script."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ def cats_dogs(hymenoptera, tmp_path):
     return tmp_path / "cats_dogs.zip"
 
 
-def test_kaggle_zip_is_trained_on_and_predicted_in_two_commands(cats_dogs, hymenoptera, tmp_path):
+def test_kaggle_zip_is_trained_on_and_predicted_in_two_commands(run_cli, cats_dogs, hymenoptera, tmp_path):
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(next((hymenoptera / "val" / "bees").glob("*.jpg")).read_bytes())
-    small = ("train.epochs=2", "data.image_size=32", "model.name=resnet8", "augment.ops=[]")
+    small = ["train.epochs=1", "data.image_size=16", "augment.ops=[]"]
+    small += ["model.name=resnet8", "model.depths=[1]", "model.widths=[16]"]
     fitted = command(tmp_path, "fit", "photos_from_scratch", "--data", "cats_dogs.zip", *small)
     assert fitted.returncode == 0, fitted.stderr
     (run,) = (tmp_path / "runs").iterdir()
@@ -44,9 +45,9 @@ def test_kaggle_zip_is_trained_on_and_predicted_in_two_commands(cats_dogs, hymen
     assert metrics["validation"]["n"] == 6  # a tenth of training_set
     assert "train in training_set/, test in test_set/" in fitted.stdout
     assert "3 system files (.DS_Store, __MACOSX); left out" in fitted.stdout
-    predicted = command(tmp_path, "predict", run, "photo.jpg")
-    assert predicted.returncode == 0, predicted.stderr
-    assert re.fullmatch(r"photo\.jpg: (cats|dogs) \d+\.\d%  (cats|dogs) \d+\.\d%\n", predicted.stdout)
+    status, predicted, _ = run_cli("predict", str(run.relative_to(tmp_path)), "photo.jpg")
+    assert status == 0
+    assert re.fullmatch(r"photo\.jpg: (cats|dogs) \d+\.\d%  (cats|dogs) \d+\.\d%\n", predicted)
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "photo.jpg", "cats_dogs.zip"}
 
 
@@ -55,22 +56,22 @@ def test_data_page_shows_these_commands():
     assert "$ cnnrecipes fit photos_from_scratch --data cats_dogs.zip\n$ cnnrecipes predict RUN photo.jpg\n" in page
 
 
-def test_check_data_reads_the_zip_as_fit_does(cats_dogs, tmp_path):
-    checked = command(tmp_path, "check-data", "cats_dogs.zip")
-    assert checked.returncode == 0, checked.stderr
-    assert re.search(r"cats +30 +15\ndogs +30 +15\n", checked.stdout)
+def test_check_data_reads_the_zip_as_fit_does(run_cli, cats_dogs, tmp_path):
+    status, said, _ = run_cli("check-data", "cats_dogs.zip")
+    assert status == 0
+    assert re.search(r"cats +30 +15\ndogs +30 +15\n", said)
     assert (tmp_path / "check" / "cats_dogs" / "report.html").is_file()
 
 
-def test_ambiguous_layout_is_resolved_by_the_layout_option(hymenoptera, tmp_path):
+def test_ambiguous_layout_is_resolved_by_the_layout_option(run_cli, hymenoptera, tmp_path):
     for name, split in (("one", "train"), ("two", "val")):
         for cls in ("ants", "bees"):
             for photo in sorted((hymenoptera / split / cls).glob("*.jpg"))[:4]:
                 (tmp_path / "photos" / name / cls).mkdir(parents=True, exist_ok=True)
                 (tmp_path / "photos" / name / cls / photo.name).write_bytes(photo.read_bytes())
-    asked = command(tmp_path, "check-data", "photos/")
-    assert asked.returncode == 1
-    assert "one, two in 'photos' hold the same sub-folders (ants, bees): are they splits, or classes?" in asked.stdout
-    answered = command(tmp_path, "check-data", "photos/", "--layout", "classes")
-    assert answered.returncode == 0, answered.stdout
-    assert re.search(r"one +8\ntwo +8\n", answered.stdout)
+    status, asked, _ = run_cli("check-data", "photos/")
+    assert status == 1
+    assert "one, two in 'photos' hold the same sub-folders (ants, bees): are they splits, or classes?" in asked
+    status, answered, _ = run_cli("check-data", "photos/", "--layout", "classes")
+    assert status == 0
+    assert re.search(r"one +8\ntwo +8\n", answered)

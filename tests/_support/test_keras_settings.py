@@ -8,14 +8,29 @@ import sys
 
 import pytest
 
-FIT = """
+FITS = """
 import sys, keras, cnnrecipes as cr
-{setting}
-changes = {{"train.epochs": 1, "data.batch_size": 512}}
-run = cr.fit("resnet8_digits", workdir=sys.argv[1], progress=False, **changes)
-print({{layer.dtype_policy.name for layer in run.model.layers}} | {{w.dtype for w in run.model.weights}})
-print(keras.config.dtype_policy().name, keras.config.floatx())
-print(cr.load(run.folder).evaluate()["accuracy"] == run.metrics["test"]["accuracy"])
+
+def fit(name):
+    changes = {"train.epochs": 1, "data.batch_size": 512, "model.depths": [1], "model.widths": [16]}
+    return cr.fit("resnet8_digits", workdir=sys.argv[1], name=name, progress=False, **changes)
+
+def report(run):
+    layers = {layer.dtype_policy.name for layer in run.model.layers} | {w.dtype for w in run.model.weights}
+    equal = cr.load(run.folder).evaluate()["accuracy"] == run.metrics["test"]["accuracy"]
+    print(layers, keras.config.dtype_policy().name, keras.config.floatx(), equal, sep=", ")
+
+keras.config.set_floatx("float64")
+report(fit("floatx"))
+keras.config.set_floatx("float32")
+keras.config.set_dtype_policy("mixed_float16")
+report(fit("policy"))
+keras.config.set_dtype_policy("float32")
+keras.config.set_image_data_format("channels_first")
+try:
+    fit("format")
+except cr.KerasSettingError as error:
+    print(error)
 """
 
 
@@ -25,28 +40,26 @@ def python(code: str, *arguments: object, **variables: str) -> subprocess.Comple
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
 
-@pytest.mark.parametrize(
-    ("setting", "after"),
-    [
-        ('keras.config.set_dtype_policy("mixed_float16")', "mixed_float16 float32"),
-        ('keras.config.set_floatx("float64")', "float64"),
-    ],
-)
-def test_artifact_is_float32_regardless_of_global_dtype_settings(tmp_path, setting, after):
-    done = python(FIT.format(setting=setting), tmp_path)
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory):
+    """The folder of trainings under three settings, one after the other, and what their process printed."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = python(FITS, folder)
     assert done.returncode == 0, done.stderr
-    layers, kept, equal = done.stdout.splitlines()
-    assert layers == "{'float32'}"
-    assert after in kept
-    assert equal == "True"
+    return folder, done.stdout.splitlines()
 
 
-def test_channels_first_is_refused_before_the_run_folder_is_created(tmp_path):
-    setting = 'keras.config.set_image_data_format("channels_first")'
-    done = python(FIT.format(setting=setting), tmp_path / "runs")
-    assert "KerasSettingError: Keras' image data format is 'channels_first'" in done.stderr
-    assert "set_image_data_format('channels_last')" in done.stderr
-    assert not (tmp_path / "runs").exists()
+def test_artifact_is_float32_regardless_of_global_dtype_settings(fits):
+    _, (floatx, policy, _) = fits
+    assert floatx == "{'float32'}, float64, float64, True"
+    assert policy == "{'float32'}, mixed_float16, float32, True"
+
+
+def test_channels_first_is_refused_before_the_run_folder_is_created(fits):
+    folder, said = fits
+    assert said[-1].startswith("Keras' image data format is 'channels_first'")
+    assert "set_image_data_format('channels_last')" in said[-1]
+    assert {path.name for path in folder.iterdir()} == {"floatx", "policy"}
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])

@@ -6,7 +6,6 @@ import io
 import re
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,37 +26,65 @@ from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.training.callbacks.progress import ProgressDisplay
 
 
-@pytest.fixture
-def pets(tmp_path):
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
     """pets.zip in Kaggle's layout: 20 training images and 8 test images."""
     random = np.random.default_rng(0)
-    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+    file = tmp_path_factory.mktemp("data") / "pets.zip"
+    with zipfile.ZipFile(file, "w") as archive:
         for folder, count in (("training_set", 10), ("test_set", 4)):
             for name in ("cats", "dogs"):
                 for i in range(count):
                     content = io.BytesIO()
                     Image.fromarray(random.integers(0, 255, (24, 24, 3)).astype("uint8")).save(content, "PNG")
                     archive.writestr(f"dataset/{folder}/{name}/{i}.png", content.getvalue())
-    return tmp_path / "pets.zip"
+    return file
+
+
+# Trains once on each width, and ends each output with a form feed.
+PROGRAM = """
+import fcntl, struct, sys, termios
+from cnnrecipes.cli import app
+arguments = sys.argv[1:]
+for columns in (40, 80):
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    sys.argv[1:] = [*arguments, "--workdir", f"w{columns}"]
+    try:
+        app.main()
+    except SystemExit as stopped:
+        if stopped.code:
+            raise
+    print("\\f", end="", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def outputs(pets):
+    """The output of a training on terminals of 40 and of 80 columns, in one process."""
+    small = ["train.epochs=2", "data.image_size=16", "data.batch_size=4", "augment.ops=[]", "logging.loggers=[]"]
+    small += ["model.name=resnet8", "model.depths=[1]", "model.widths=[16]"]
+    command = ["fit", "photos_from_scratch", "--data", pets.name, "--name", "one", *small]
+    text, status = run([sys.executable, "-c", PROGRAM, *command], pets.parent)
+    assert status == 0, text
+    narrow, wide, rest = text.split("\f")
+    assert not rest
+    return {40: narrow, 80: wide}
 
 
 @pytest.mark.parametrize("columns", [80, 40])
-def test_fit_output_fits_the_terminal_and_ends_with_the_next_command(pets, columns):
-    command = str(Path(sys.executable).with_name("cnnrecipes"))
-    small = ["train.epochs=2", "data.image_size=16", "data.batch_size=4", "model.name=resnet8", "augment.ops=[]"]
-    screen, status = run(
-        [command, "fit", "photos_from_scratch", "--data", pets.name, "--name", "one", *small], pets.parent, columns
-    )
+def test_fit_output_fits_the_terminal_and_ends_with_the_next_command(outputs, columns):
+    screen = Screen(columns)
+    screen.feed(outputs[columns])
     shown = screen.text()
-    assert status == 0, shown
     assert screen.overflowed == []
     assert not [line for line in shown if "━" in line or line.startswith(("starting", "looking", "taking"))]
     end = " ".join(line.strip() for line in shown)
+    where = f"w{columns}/one"
     interval = r"accuracy \d+\.\d\d% \(n = {}, 95% interval \d+\.\d\d% to \d+\.\d\d%\), cross entropy \d\.\d+"
     assert re.search("validation " + interval.format(2), end)
     assert re.search("test " + interval.format(8), end)
-    assert re.search(r"epoch [12] kept; the run is in runs/one next: cnnrecipes predict runs/one IMAGE$", end)
-    assert shown[-1] == "next: cnnrecipes predict runs/one IMAGE"
+    assert re.search(rf"epoch [12] kept; the run is in {where} next: cnnrecipes predict {where} IMAGE$", end)
+    assert shown[-1] == f"next: cnnrecipes predict {where} IMAGE"
     assert "splits of pets.zip/dataset: train in training_set/, test in test_set/" in end  # not the folder of the cache
 
 

@@ -66,14 +66,13 @@ def test_missing_plugin_does_not_matter_where_no_name_of_it_is_needed(command, a
     ],
     ids=" ".join,
 )
-def test_missing_plugin_is_an_error_of_one_line(command, arguments):
-    done = command(*arguments, plugins="no_such")
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(
-        "cnnrecipes: cannot import the module 'no_such' of CNNRECIPES_PLUGINS"
-    )
-    assert "Traceback" not in done.stderr
-    assert "validation error" not in done.stderr
+def test_missing_plugin_is_an_error_of_one_line(run_cli, monkeypatch, arguments):
+    monkeypatch.setenv("CNNRECIPES_PLUGINS", "no_such")
+    status, _, stderr = run_cli(*arguments)
+    assert status == 2
+    assert stderr.splitlines()[-1].startswith("cnnrecipes: cannot import the module 'no_such' of CNNRECIPES_PLUGINS")
+    assert "Traceback" not in stderr
+    assert "validation error" not in stderr
 
 
 def test_failing_plugin_is_an_error_of_one_line(command):
@@ -92,6 +91,7 @@ def test_plugin_may_import_the_recipe(command):
 
 def test_plugin_with_an_operation_and_an_architecture_is_trained(command):
     changes = ["model.name=two_stages", 'augment.ops=["invert_all"]', "train.epochs=1", "model.widths=[4, 8]"]
+    changes += ["logging.loggers=[]", "logging.report=off"]
     done = command("fit", "resnet8_digits", *changes, "--quiet", plugins="mine", mine=OPERATION + ARCHITECTURE)
     assert done.returncode == 0, done.stderr
     run = done.stdout.splitlines()[-1]

@@ -16,6 +16,7 @@ from cnnrecipes.errors import DataError, OutOfMemory, TrainingError
 from cnnrecipes.recipe import catalog
 
 MIB = 2**20
+RECIPE = catalog.load("resnet8_digits").change(**{"model.depths": [1], "model.widths": [16]})
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 DATA = {"train": (IMAGES, np.arange(20) % 2), "validation": (IMAGES[:4], np.arange(4) % 2)}
 
@@ -147,8 +148,8 @@ def test_unknown_memory_of_a_cpu_needs_a_limit():
 @pytest.fixture(scope="module")
 def found():
     """By the example of the documentation."""
-    replace = {'"resnet8_digits"': '"resnet8_digits", DATA'}
-    return run_block("debugging.md", "Batch size", replace, DATA=DATA)["found"]
+    replace = {'"resnet8_digits"': "RECIPE, DATA"}
+    return run_block("debugging.md", "Batch size", replace, RECIPE=RECIPE, DATA=DATA)["found"]
 
 
 def test_real_trials_measure_memory_and_speed(found):
@@ -160,7 +161,7 @@ def test_real_trials_measure_memory_and_speed(found):
 
 
 def test_real_trial_that_exceeds_its_limit_ends_itself():
-    trial = run_trial(catalog.load("resnet8_digits").to_dict(), "a", DATA, 8, 200 * MIB, 300.0)
+    trial = run_trial(RECIPE.to_dict(), "a", DATA, 8, 200 * MIB, 300.0)
     assert not trial.fits
     assert trial.memory > 200 * MIB
     assert math.isnan(trial.step)

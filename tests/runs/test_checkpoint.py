@@ -102,29 +102,40 @@ def test_writer_killed_at_any_time_leaves_a_valid_checkpoint(tmp_path):
     folder = run_with_checkpoints(tmp_path)
     program = textwrap.dedent(
         f"""
-        import numpy as np, pathlib
+        import numpy as np, os, pathlib, sys
         from cnnrecipes.runs import checkpoint
         from cnnrecipes.runs.training_progress import TrainState
         fingerprint = checkpoint.Fingerprint({{}}, {{}})
-        writer = checkpoint.Writer(pathlib.Path({str(folder)!r}))
-        for step in range(10_000):
-            writer.write({{"a": np.full(500_000, step, np.float32)}}, TrainState(20_000, step=step), fingerprint)
-            print(step, flush=True)
+        for _ in sys.stdin:  # a writer for each line, in a process of its own
+            if child := os.fork():
+                os.waitpid(child, 0)
+                print("killed", flush=True)
+                continue
+            print(os.getpid(), flush=True)
+            writer = checkpoint.Writer(pathlib.Path({str(folder)!r}))
+            for step in range(10_000):
+                writer.write({{"a": np.full(500_000, step, np.float32)}}, TrainState(20_000, step=step), fingerprint)
+                print(step, flush=True)
+            os._exit(0)
         """
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     random = np.random.default_rng(0)
-    for _ in range(2):
-        process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
-        for line in process.stdout:
-            if int(line) > 5:
-                time.sleep(random.uniform(0, 0.05))
-                process.send_signal(signal.SIGKILL)
-                break
-        process.communicate()
-        found = checkpoint.newest(tmp_path)
-        assert (found.arrays["a"] == found.state.step).all()
-        assert found.state.step >= 4
+    program = [sys.executable, "-c", program]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, bufsize=1, env=environment) as process:
+        for _ in range(5):
+            process.stdin.write("\n")
+            writer = int(process.stdout.readline())
+            while int(process.stdout.readline()) <= 5:
+                pass
+            time.sleep(random.uniform(0, 0.05))
+            os.kill(writer, signal.SIGKILL)
+            while process.stdout.readline() not in ("killed\n", ""):
+                pass
+            found = checkpoint.newest(tmp_path)
+            assert (found.arrays["a"] == found.state.step).all()
+            assert found.state.step >= 4
 
 
 def test_full_disk_is_reported_and_the_last_checkpoint_kept(tmp_path, monkeypatch):

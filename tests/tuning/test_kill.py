@@ -143,7 +143,7 @@ def test_killed_worker_is_replaced_and_its_trial_resumed(tmp_path, whole, capsys
 
 def test_chief_and_worker_meet_by_the_variables_of_keras_tuner(tmp_path, whole, monkeypatch):
     changes = dict(map(parse_override, CHANGES))
-    base = search_recipe(catalog.load("resnet8_digits").change(**changes), None, None, {"trials": 2, "best": 0}, print)
+    base = search_recipe(catalog.load("resnet8_digits").change(**changes), None, None, {"trials": 1, "best": 0}, print)
     folder = search_folder(base, tmp_path, None)
     chief_data = OpenData()
     search = open_search(base, folder, chief_data, print)
@@ -154,12 +154,12 @@ def test_chief_and_worker_meet_by_the_variables_of_keras_tuner(tmp_path, whole, 
     with chief:
         thread = threading.Thread(target=attend, args=(search, chief, chief_data, print))
         thread.start()
-        found = cr.tune("resnet8_digits", trials=2, best=0, workdir=tmp_path, progress=False, **changes)
+        found = cr.tune("resnet8_digits", trials=1, best=0, workdir=tmp_path, progress=False, **changes)
         thread.join(20)
     assert not thread.is_alive()
     assert found.folder == folder
     columns = ["trial", "status", "seed", "score"]
-    pd.testing.assert_frame_equal(found.trials[columns], whole.trials[columns])
+    pd.testing.assert_frame_equal(found.trials[columns], whole.trials[columns][:1])
     assert not found.finished  # which is the chief's
 
 

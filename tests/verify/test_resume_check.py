@@ -8,18 +8,29 @@ import shutil
 import pytest
 
 import cnnrecipes as cr
-from cnnrecipes.recipe import catalog
-from cnnrecipes.verify.resume_check import differences, resume_check
+from cnnrecipes.cli import app
+from cnnrecipes.verify.resume_check import differences
 
 
-def test_resume_is_bit_exact_after_kills_at_random_steps(tmp_path):
-    """Kills real processes, as `cnnrecipes resume-check` does."""
-    said = []
-    recipe = catalog.load("resnet8_digits")
-    table = resume_check(recipe.change(**{"train.epochs": 6}), kills=2, workdir=tmp_path, seed=1, say=said.append)
-    assert table.equal.tolist() == [True] * 2, said
-    assert table.resumed_from.notna().any()
-    assert table.weights.nunique() == 1
+def test_resume_is_bit_exact_after_a_kill_at_a_random_step(capfd, monkeypatch, tmp_path):
+    """The command kills real processes, and prints one JSON document; with this seed after 79% of a training's time."""
+    changes = ["train.epochs=20", "model.depths=[1]", "model.widths=[16]", "logging.loggers=[]", "logging.report=off"]
+    options = ["--kills", "1", "--seed", "6", "--workdir", str(tmp_path), "--json"]
+    monkeypatch.setattr("sys.argv", ["cnnrecipes", "resume-check", "resnet8_digits", *changes, *options])
+    with pytest.raises(SystemExit) as stopped:
+        app.main()
+    printed = capfd.readouterr()
+    assert not stopped.value.code, printed
+    found = json.loads(printed.out)
+    assert (found["kills"], found["equal"]) == (1, 1)
+    (row,) = found["runs"]
+    assert row["equal"] is True
+    assert row["killed_after"] > 0
+    assert set(row["resumed_from"]) == {"epoch", "step"}
+    whole, killed = (next((tmp_path / name).iterdir()) for name in ("whole", "killed_1"))
+    assert row["weights"] == cr.Run(whole).metrics["weights"] == cr.Run(killed).metrics["weights"]
+    assert differences(cr.Run(whole), cr.Run(killed)) == []
+    assert printed.err.startswith("training without a kill")
 
 
 def test_damaged_metrics_file_raises_a_run_error(digits_run, tmp_path):

@@ -20,10 +20,13 @@ from cnnrecipes.recipe.schema import Data
 
 # In a set, image i has the value i everywhere and the class i % 3; splits start at different numbers.
 PROGRAM = """
-import json, sys
+import gc, json, sys
 import numpy as np
 import tensorflow_datasets as tfds
+from cnnrecipes.data.batching import evaluation_batches
 from cnnrecipes.data.images.decode import decode
+from cnnrecipes.data.images.decoded_cache import DecodedImages
+from cnnrecipes.data.images.image_store import ArrayImages, EncodedImages
 from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.errors import CNNRecipesError
 from cnnrecipes.recipe.schema import Data
@@ -63,7 +66,21 @@ def found(name):
         }
     return {"class_names": source.class_names, "splits": splits}
 
+def in_memory():
+    gc.collect()
+    kinds = (ArrayImages, EncodedImages, DecodedImages)
+    return [type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds)]
+
+def in_memory_during_and_after(name):
+    spec = Data(name=name, image_size=8)
+    with open_source(name, spec) as source:
+        next(iter(evaluation_batches(source.split("validation"), spec, 3)))
+        during = in_memory()
+    del source
+    return during, in_memory()
+
 report = {name: found(name) for name in ("tiny_gray", "tiny_photos")}
+report["images"] = {name: in_memory_during_and_after(name) for name in ("tiny_gray", "tiny_photos")}
 report["again"] = found("tiny_gray") == report["tiny_gray"]
 for name in ("mnist", "cifar10"):
     try:
@@ -112,6 +129,12 @@ def test_images_keep_their_size_and_channels(report):
 
 def test_order_is_reproducible(report):
     assert report["again"]
+
+
+def test_images_are_released(report):
+    for during, after in report["images"].values():
+        assert len(during) >= 3
+        assert after == []
 
 
 def test_unprepared_set_names_the_searched_folder(report):

@@ -1,12 +1,8 @@
-"""The watch of the layers: it changes no bit of the training, and its numbers are those of NumPy."""
+"""The watch changes no bit of a training, and its numbers are those of NumPy; on two devices: test_devices.py."""
 
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
-import textwrap
 import time
 
 import keras
@@ -40,8 +36,6 @@ OPTIONS = {
     "lookahead": {"name": "lion", "lookahead": 4, "clip_norm": 0.5},
     "xla": {"xla": True, "steps_per_execution": 3},
 }
-
-ONE_BLOCK = {"train.epochs": 1, "model.depths": [1, 0, 0], "train.sync_batch_norm": True}
 
 
 def state(training: LinearTraining) -> dict[str, bytes]:
@@ -106,7 +100,8 @@ def test_watched_training_is_bit_equal(tmp_path, name):
 )
 def test_watched_training_is_bit_equal_with_batch_norm_microbatches_and_mixed_precision(tmp_path, changes):
     """`augment.device`: the probe augments its batch itself."""
-    changes = {**SMALL, "augment.ops": ["flip_lr", "mixup"], "model.dropout": 0.2, **changes}
+    small = {**SMALL, "model.depths": [1], "model.widths": [16], "logging.loggers": [], "logging.report": "off"}
+    changes = {**small, "augment.ops": ["flip_lr", "mixup"], "model.dropout": 0.2, **changes}
     runs = {
         watch: cr.fit(
             "resnet20_cifar",
@@ -274,27 +269,3 @@ def test_tensorboard_has_the_histograms(tmp_path):
 def test_invalid_interval_is_refused(value):
     with pytest.raises(RecipeError, match=r'logging.watch = .*; give "auto", "off" or an interval'):
         catalog.load("resnet8_digits").change(**{"logging.watch": value})
-
-
-def test_two_devices_are_watched_without_a_change(tmp_path):
-    """Synchronized batch norm reduces over the devices in the step; the probe must not."""
-    program = textwrap.dedent(
-        f"""
-        import cnnrecipes as cr, numpy as np, tensorflow as tf
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-        changes = {SMALL | ONE_BLOCK}
-        changes["devices.strategy"] = "mirrored"
-        images = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3), dtype=np.uint8)
-        for watch in ("2 steps", "off"):
-            folder = {str(tmp_path)!r} + "/" + watch
-            data = (images, np.arange(90) % 3)
-            cr.fit("resnet20_cifar", data, workdir=folder, progress=False, **changes, **{{"logging.watch": watch}})
-        """
-    )
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=300, capture_output=True)
-    (on,), (off,) = ((tmp_path / watch).iterdir() for watch in ("2 steps", "off"))
-    arrays = [checkpoint.newest(run).arrays for run in (on, off)]
-    assert all(arrays[0][name].tobytes() == arrays[1][name].tobytes() for name in arrays[1])
-    assert sorted(set(read_watch(on / FILE)["step"])) == observed(2, 4)

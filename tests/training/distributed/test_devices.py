@@ -21,6 +21,7 @@ from cnnrecipes.data.sources.opening import open_source
 from cnnrecipes.data.standardize import Statistics
 from cnnrecipes.errors import RecipeError, TrainingError
 from cnnrecipes.recipe import schema
+from cnnrecipes.recipe.toml import parse_override
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.distributed.launcher import _free_ports
@@ -29,10 +30,12 @@ from cnnrecipes.training.distributed.launcher import _free_ports
 # another order than those of the whole. Gradients that are summed wrongly differ by more than 0.01.
 TOLERANCE = 2e-5
 LEARNING_RATE = 0.001
-TRAINING = [
-    "resnet8_digits", "train.epochs=2", f"optimizer.learning_rate={LEARNING_RATE}", "model.norm=group",
-    'augment.ops=["pad_crop(1)", "mixup"]', "logging.checkpoint_every=5 steps", "logging.watch=5 steps",
+CHANGES = [
+    "train.epochs=2", f"optimizer.learning_rate={LEARNING_RATE}", "model.norm=group", "model.depths=[1]",
+    "model.widths=[16]", 'augment.ops=["pad_crop(1)", "mixup"]', "logging.checkpoint_every=5 steps",
+    "logging.watch=20 steps", "logging.loggers=[]", "logging.report=off",
 ]  # fmt: skip
+TRAINING = ["resnet8_digits", *CHANGES]
 
 
 def config(index, workers):
@@ -63,10 +66,10 @@ def whole_recipe(**changes):
     return schema.Recipe.from_dict(tables, "test").change(**{"augment.ops": ["pad_crop(1)", "mixup"], **changes})
 
 
-@pytest.mark.parametrize("shards", [2, 4, 8])
-def test_shards_of_a_batch_concatenate_to_the_batch(shards):
-    """Order, augmentation and mixing are independent of the number of devices."""
-    split, spec = SOURCE.split("train"), whole_recipe()
+@pytest.mark.parametrize(("shards", "batch_size"), [(2, 16), (4, 8)])
+def test_shards_of_a_batch_concatenate_to_the_batch(shards, batch_size):
+    """Order, augmentation and mixing are independent of the number of devices, down to two images on each."""
+    split, spec = SOURCE.split("train"), whole_recipe(**{"data.batch_size": batch_size})
     whole = list(batching.training_batches(split, spec, STATISTICS, 4).as_numpy_iterator())
     each = [
         list(batching.training_batches(split, spec, STATISTICS, 4, shard=(i, shards)).as_numpy_iterator())
@@ -132,9 +135,9 @@ def test_two_workers_match_one_process(two_workers, tmp_path):
     found = re.findall(r"worker (\d) of 2: last losses ([\d., ]+); weights (\w{16})", said)
     assert sorted(index for index, *_ in found) == ["1", "2"]
     assert len({tuple(rest) for _, *rest in found}) == 1
-    assert command("fit", *TRAINING, "--workdir", tmp_path).returncode == 0
+    one = cr.fit("resnet8_digits", workdir=tmp_path, progress=False, **dict(map(parse_override, CHANGES)))
+    two = cr.load(next(folder.iterdir()))
     assert largest_difference(final_arrays(folder), final_arrays(tmp_path)) < TOLERANCE
-    one, two = (cr.load(next(path.iterdir())) for path in (tmp_path, folder))
     assert one.metrics["test"]["n"] == two.metrics["test"]["n"] == len(two.predictions("test")) == 359
     assert (two.folder / "README.md").is_file()
     np.testing.assert_allclose(one.history.val_loss, two.history.val_loss, rtol=1e-5)
@@ -168,35 +171,55 @@ def test_killed_worker_is_reported_and_training_resumes_bit_exactly(two_workers,
     )
 
 
-@pytest.mark.parametrize("norm", ["group", "batch"])
-def test_mirrored_strategy_matches_a_single_device(tmp_path, norm):
-    """Synchronized batch norm has the same statistics as the whole batch."""
+@pytest.fixture(scope="module")
+def two_devices(tmp_path_factory):
+    """The folder and the output of trainings on two logical devices and on one, in a process of their own."""
+    folder = tmp_path_factory.mktemp("two_devices")
     program = textwrap.dedent(
         f"""
         import cnnrecipes as cr, tensorflow as tf
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-        changes = {{"train.epochs": 1, "model.norm": {norm!r}, "optimizer.warmup": "0 epochs"}}
-        changes["optimizer.learning_rate"] = {LEARNING_RATE}
-        changes["train.sync_batch_norm"] = {norm == "batch"}
-        for strategy in ("mirrored", "single"):
-            folder = {str(tmp_path)!r} + "/" + strategy
-            cr.fit("resnet8_digits", workdir=folder, progress=False, **changes, **{{"devices.strategy": strategy}})
+        changes = {{"train.epochs": 1, "model.depths": [1], "model.widths": [16], "optimizer.warmup": "0 epochs"}}
+        changes |= {{"optimizer.learning_rate": {LEARNING_RATE}, "logging.loggers": [], "logging.report": "off"}}
+        changes |= {{"model.norm": "batch", "train.sync_batch_norm": True}}
+        def train(name, **more):
+            cr.fit("resnet8_digits", workdir={str(folder)!r}, name=name, progress=False, **changes, **more)
+        train("single", **{{"devices.strategy": "single"}})
+        changes["devices.strategy"] = "mirrored"
+        train("mirrored", **{{"logging.watch": "off"}})
+        train("watched", **{{"logging.watch": "10 steps"}})
+        try:
+            train("refused", **{{"data.batch_size": 63}})
+        except cr.RecipeError as error:
+            print(error)
         """
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=300, capture_output=True)
-    one, two = final_arrays(tmp_path / "single"), final_arrays(tmp_path / "mirrored")
+    done = subprocess.run([sys.executable, "-c", program], env=environment, timeout=300, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder, done.stdout
+
+
+def test_mirrored_strategy_matches_a_single_device(two_devices):
+    """Synchronized batch norm has the same statistics as the whole batch."""
+    folder, _ = two_devices
+    one, two = (checkpoint.newest(folder / name).arrays for name in ("single", "mirrored"))
     assert largest_difference(one, two) < TOLERANCE
 
 
-def test_indivisible_batch_size_is_refused_before_run_folder_creation(tmp_path):
-    result = command(
-        "launch", "--workers", 2, "fit", "resnet8_digits", "data.batch_size=63", "--workdir", tmp_path / "runs"
-    )
-    assert result.returncode == 2
-    assert "a batch of 63 images does not divide among 2 device(s)" in result.stdout
-    assert not (tmp_path / "runs").exists()
+def test_two_devices_are_watched_without_a_change(two_devices):
+    """Synchronized batch norm reduces over the devices in the step; the probe must not."""
+    folder, _ = two_devices
+    on, off = (checkpoint.newest(folder / name).arrays for name in ("watched", "mirrored"))
+    assert all(on[name].tobytes() == off[name].tobytes() for name in off)
+    assert sorted(set(cr.Run(folder / "watched").watch()["step"])) == [0, 1, 2, 4, 8, 9]
+
+
+def test_indivisible_batch_size_is_refused_before_run_folder_creation(two_devices):
+    folder, said = two_devices
+    assert "a batch of 63 images does not divide among 2 device(s)" in said
+    assert not (folder / "refused").exists()
 
 
 def test_worker_reports_the_failure_of_its_chief(tmp_path):
