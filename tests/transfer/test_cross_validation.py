@@ -26,7 +26,7 @@ SMALL = {
     "extends": "features_photos",
     "name": "small",
     "data": {"image_size": 32, "batch_size": 8},
-    "model": {"name": "mobilenet_v2", "alpha": 0.35},
+    "model": {"name": "mobilenet", "alpha": 0.25},
 }
 OWN = {
     "extends": "features_photos",
@@ -180,7 +180,7 @@ def photos() -> dict:
 def weight_file(folder) -> str:
     """Drawn weights of a small backbone, in the place of pretrained ones."""
     path = folder / "backbone.weights.h5"
-    backbone = keras.applications.MobileNetV2(input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None)
+    backbone = keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None)
     backbone.save_weights(path)
     return str(path)
 
