@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from adaptation import DATA, OTHER, SMALL, adapt, by_path, pretrain, stopped, write_photos
+from adaptation import DATA, OTHER, SMALL, adapt, by_path, stopped, write_photos
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -19,11 +19,6 @@ from cnnrecipes.models import Backbone
 from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.transfer.split_model import SplitModel
 from cnnrecipes.verify.resume_check import differences
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    return pretrain(tmp_path_factory.mktemp("pretrained"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from adaptation import OTHER, adapt, by_path, pretrain, stopped
+from adaptation import OTHER, adapt, by_path, stopped
 
 import cnnrecipes as cr
 from cnnrecipes import transfer
@@ -23,11 +23,6 @@ from cnnrecipes.training.trainer import Trainer
 from cnnrecipes.transfer.layer_freezing import backbone_layers, freeze
 from cnnrecipes.transfer.plan import TransferPlan
 from cnnrecipes.verify.resume_check import differences
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    return pretrain(tmp_path_factory.mktemp("pretrained"))
 
 
 def head_run(pretrained, folder, head: str, **changes):

@@ -7,7 +7,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from adaptation import OTHER, adapt, by_path, pretrain, stopped
+from adaptation import OTHER, adapt, by_path, stopped
 
 import cnnrecipes as cr
 from cnnrecipes.data.input_pipeline import InputPipeline
@@ -20,11 +20,6 @@ from cnnrecipes.transfer.lora import LoraPlan
 from cnnrecipes.verify.resume_check import differences, resume_check
 
 RANK = {"transfer.rank": 2, "transfer.update_rate": 1.0}
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    return pretrain(tmp_path_factory.mktemp("pretrained"))
 
 
 @pytest.fixture(scope="module")
