@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from adaptation import pretrain
+from adaptation import NARROW
 
 import cnnrecipes as cr
 from cnnrecipes.cli.result_printing import print_result
@@ -32,7 +32,7 @@ OWN = {
     "extends": "features_photos",
     "name": "own",
     "data": {"image_size": 16, "batch_size": 8, "standardize": "train"},
-    "model": {"name": "resnet8"},
+    "model": {"name": "resnet8", **{key.removeprefix("model."): list(value) for key, value in NARROW.items()}},
 }
 
 
@@ -185,10 +185,10 @@ def weight_file(folder) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def own_weights(tmp_path_factory) -> str:
+@pytest.fixture
+def own_weights(pretrained) -> str:
     """A small pretrained run, a backbone that is built in a moment."""
-    return str(pretrain(tmp_path_factory.mktemp("pretrained")).folder)
+    return str(pretrained.folder)
 
 
 def assert_recorded_and_shown(run, capsys) -> dict:
