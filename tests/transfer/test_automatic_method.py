@@ -1,4 +1,4 @@
-"""`transfer.how = "auto"`: the way by number of images and separation of the classes."""
+"""`transfer.how = "auto"`: the way by number of images and separation of the classes; `model.name = "auto"`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_accuracy_is_relative_to_chance():
     assert choose(np.repeat(np.arange(100), 100), 100, 0.7, "x").how == "finetune"
 
 
-def test_chosen_fine_tuning_is_recorded_and_explained_and_not_below_the_linear_probe(
+def test_chosen_backbone_and_fine_tuning_are_recorded_and_not_below_the_linear_probe(
     shared, hymenoptera, tmp_path, capsys
 ):
     file = shared / "weights" / "mobilenet_v2_0.35_224_imagenet_no_top.weights.h5"
@@ -44,6 +44,9 @@ def test_chosen_fine_tuning_is_recorded_and_explained_and_not_below_the_linear_p
     changes |= {"logging.loggers": [], "transfer.cross_validation": "never"}
     run = cr.fit("photos", hymenoptera, workdir=tmp_path, **changes)
     said = capsys.readouterr().out
+    assert (run.recipe.model.name, run.recipe.model.alpha) == ("mobilenet_v2", 0.35)
+    assert run.recipe.data.standardize == "model"
+    assert run.predict(next((hymenoptera / "val" / "ants").glob("*.jpg"))).name in ("ants", "bees")
     assert run.recipe.transfer.how == "finetune"
     assert "transfer.how = finetune: 122 images a class" in said
     assert run.metrics["transfer"].split(":")[0] == "transfer.how = finetune"
