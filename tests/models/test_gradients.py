@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from light_models import narrow
+from light_models import builder, ends_of_depth, narrow
 
 import cnnrecipes as cr
 from cnnrecipes.models import own_architectures
@@ -62,12 +62,6 @@ def shallow_rows() -> Iterable[str]:
     for name, row in ARCHITECTURES.items():
         different.setdefault(repr((builder(name), sorted({**row.options, **shallow(name)}.items()))), name)
     return different.values()
-
-
-def builder(name: str) -> tuple:
-    """The function of an architecture, and its arguments."""
-    function = ARCHITECTURES[name].features
-    return getattr(function, "func", function), getattr(function, "keywords", {})
 
 
 def assert_each_moves(model: keras.Model, moves: dict[str, np.ndarray]) -> None:
@@ -145,28 +139,12 @@ def training_step(model: keras.Model) -> Callable[[tf.Tensor], None]:
     return tf.function(step, autograph=False) if grouped else step
 
 
-def ends_of_depth() -> list[str]:
-    """Names without those between the least and the greatest depth of nets that are alike except for their depth."""
-    alike: dict[str, list[str]] = {}
-    for name, row in ARCHITECTURES.items():
-        alike.setdefault(repr((builder(name), sorted({**row.options, "depths": None}.items()))), []).append(name)
-    return [
-        name
-        for names in alike.values()
-        for name in dict.fromkeys(end(names, key=lambda each: sum(deep(each))) for end in (min, max))
-    ]
-
-
-def deep(name: str) -> tuple[int, ...]:
-    return ARCHITECTURES[name].options.get("depths", ())
-
-
 def whole_net(name: str) -> dict:
     """Options of a narrow net; ResNeXt, whose grouped convolutions Keras compiles at each call, has fewer blocks."""
     return {**narrow(name), **({"depths": (2, 1, 1, 1)} if name.startswith("resnext") else {})}
 
 
-@pytest.fixture(scope="module", params=ends_of_depth())
+@pytest.fixture(scope="module", params=ends_of_depth(ARCHITECTURES))
 def initial(request) -> keras.Model:
     """An architecture at its full depth with initial weights; tests leave them unchanged."""
     return build(request.param, **whole_net(request.param))
