@@ -25,7 +25,7 @@ EVERY = [
     ["random_resized_crop", "rotate", "color_jitter", "blur", "noise", "random_erasing"],
     ["alternating_flip_lr", "rand_augment", "equalize(1)", "autocontrast(1)", "solarize(99, 1)"],
     ["translate", "shear", "grayscale(0.5)", "sharpness", "posterize(3, 1)", "flip_ud", "auto_augment"],
-    ["random_crop", "trivial_augment", "aug_mix"],
+    ["random_crop", "trivial_augment", "aug_mix(depth=2)"],
 ]
 
 
