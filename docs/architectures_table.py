@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
-
 import cnnrecipes as cr
 from cnnrecipes.analysis import cost, receptive_field
 from cnnrecipes.layers.activation import NAMES as ACTIVATIONS
 from cnnrecipes.layers.norm import KINDS as NORMS
 from cnnrecipes.models import ARCHITECTURES, HEADS, Published, model_table, own_architectures, stages
+from cnnrecipes.models.pretrained.replay import without_values
 
 HEADER = """# Architectures
 
@@ -177,8 +176,8 @@ def row(name: str, published: Published | None) -> str:
     architecture = own_architectures()[name]
     shape, classes = architecture.setting
     options = published.options if published else {}
-    # Zeros are drawn faster than hundreds of millions of random numbers.
-    model = cr.build(name, input_shape=shape, classes=classes, init=keras.initializers.Zeros, **options)
+    with without_values():  # hundreds of millions, which nothing here needs
+        model = cr.build(name, input_shape=shape, classes=classes, **options)
     totals = cost(model).attrs
     fields = receptive_field(model)
     maps = fields[fields.output_shape.map(len) == 4]

@@ -1,4 +1,4 @@
-"""A small pretrained run, and trainings that adapt it to other images."""
+"""A narrow pretrained run, and trainings that adapt it to other images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMALL = {
 }
 
 
-# Two of the three stages of resnet8, of one width: half of its time, for tests of what surrounds a training.
+# Two of the three stages of resnet8, of one width, for tests of what surrounds a training.
 NARROW = {"model.depths": (1, 1), "model.widths": (16, 16)}
 
 
@@ -51,7 +51,7 @@ def write_photos(folder: Path, train: int = 20, validation: int = 8, size: int =
 
 def pretrain(folder: Path, **changes) -> cr.Run:
     """Train the backbone that `adapt` starts from; `changes` are keys of the recipe."""
-    return cr.fit("resnet20_cifar", data=DATA, workdir=folder, progress=False, **{**SMALL, **changes})
+    return cr.fit("resnet20_cifar", data=DATA, workdir=folder, progress=False, **{**SMALL, **NARROW, **changes})
 
 
 def adapt(how: str, pretrained: cr.Run, folder: Path, progress: bool = False, **changes) -> cr.Run:
@@ -59,7 +59,7 @@ def adapt(how: str, pretrained: cr.Run, folder: Path, progress: bool = False, **
 
     Without cross-validation, which takes half of the time and has tests of its own.
     """
-    settings = {**SMALL, "transfer.how": how, "transfer.cross_validation": "never", **changes}
+    settings = {**SMALL, **NARROW, "transfer.how": how, "transfer.cross_validation": "never", **changes}
     settings.setdefault("train.start_from", str(pretrained.folder))
     return cr.fit("resnet20_cifar", data=OTHER, workdir=folder, progress=progress, **settings)
 

@@ -65,6 +65,14 @@ def digits_run(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory):
+    """A narrow backbone with a head of two classes, which `adaptation.adapt` starts from; read-only for tests."""
+    from adaptation import pretrain
+
+    return pretrain(tmp_path_factory.mktemp("pretrained"))
+
+
 @pytest.fixture
 def run_cli(capsys, monkeypatch, tmp_path):
     """Run the command line in an empty folder, with its arguments; returns exit status, stdout and stderr."""

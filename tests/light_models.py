@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cnnrecipes.models import own_architectures
 
 
@@ -12,3 +14,23 @@ def narrow(name: str) -> dict:
     """
     widths, part = own_architectures()[name].options.get("widths", (0,)), 2 if name.startswith("resnext") else 4
     return {"widths": tuple(width // part for width in widths)} if widths[-1] > 256 else {}
+
+
+def builder(name: str) -> tuple:
+    """The function of an architecture, and its arguments."""
+    function = own_architectures()[name].features
+    return getattr(function, "func", function), getattr(function, "keywords", {})
+
+
+def ends_of_depth(names: Iterable[str]) -> list[str]:
+    """Names without those between the least and the greatest depth of nets that are alike except for their depth."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        options = {**own_architectures()[name].options, "depths": None}
+        alike.setdefault(repr((builder(name), sorted(options.items()))), []).append(name)
+    ends = ((min(same, key=_depth), max(same, key=_depth)) for same in alike.values())
+    return [name for pair in ends for name in dict.fromkeys(pair)]
+
+
+def _depth(name: str) -> int:
+    return sum(own_architectures()[name].options.get("depths", ()))

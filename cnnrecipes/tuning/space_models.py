@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
-import keras
-from keras.src.backend.common import global_state
-
 from cnnrecipes import models
 from cnnrecipes.errors import RecipeError, one_line
+from cnnrecipes.models.pretrained.replay import without_values
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.space import shown_choice
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.tuning.open_data import OpenData
 from cnnrecipes.tuning.trial_recipe import extremes, trial_start
-
-_WAITING = "uninitialized_variables"  # Keras' global list of variables without values
 
 
 def check_models(base: Recipe, opened: OpenData) -> None:
@@ -39,14 +32,3 @@ def check_models(base: Recipe, opened: OpenData) -> None:
                 f"search.space: {key} = {shown_choice(values[key])} is a value with which the model cannot be built: "
                 f"{one_line(error)}; leave it out, or give it a condition on other keys"
             ) from None
-
-
-@contextlib.contextmanager
-def without_values() -> Iterator[None]:
-    """Let variables have a shape alone in the `with` block, so that a large model takes no memory."""
-    before = list(global_state.get_global_attribute(_WAITING) or [])
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(_WAITING, before)

@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from light_models import ends_of_depth
 
 import cnnrecipes as cr
 from cnnrecipes.keras_optim.recipe_optimizer import build_optimizer
@@ -19,7 +20,7 @@ ARCHITECTURES = own_architectures()
 
 RESIDUAL = [name for name, row in ARCHITECTURES.items() if row.options.get("shortcut", "none") != "none"]
 VARIANTS = [
-    *((name, {}) for name in RESIDUAL),
+    *((name, {}) for name in ends_of_depth(RESIDUAL)),
     ("fast_cnn", {}),
     # Without v2 and C: its projections are not separated by a ReLU, and he_normal doubles the variance at each.
     *(("resnet20", {"variant": variant, "shortcut": s}) for variant in ("v1", "d") for s in "ABC"),

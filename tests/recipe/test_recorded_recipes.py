@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomli_w
+from adaptation import NARROW
 
 import cnnrecipes as cr
 from cnnrecipes.recipe.keys_and_defaults import TABLES
@@ -24,6 +25,7 @@ IMAGES = (np.random.default_rng(0).integers(0, 100, (60, 8, 8, 3)) + 150 * LABEL
 DATA = (IMAGES, LABELS)
 CHANGES = {
     "model.name": "resnet8",
+    **NARROW,
     "data.image_size": 8,
     "data.batch_size": 16,
     "augment.ops": [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from adaptation import NARROW
 
 import cnnrecipes as cr
 from cnnrecipes.augment.operation import OPERATIONS
@@ -20,41 +20,20 @@ from cnnrecipes.training.training_step import TrainModel
 RANDOM = np.random.default_rng(0)
 ARRAYS = (RANDOM.integers(0, 256, (40, 12, 12, 3), dtype=np.uint8), np.arange(40) % 4)
 MEAN = Statistics((120.0, 110.0, 100.0), (60.0,) * 3)
-LISTS = [
+EVERY = [
     ["pad_crop(2)", "flip_lr", "cutout(3)", "mixup", "cutmix"],
     ["random_resized_crop", "rotate", "color_jitter", "blur", "noise", "random_erasing"],
     ["alternating_flip_lr", "rand_augment", "equalize(1)", "autocontrast(1)", "solarize(99, 1)"],
-]
-
-
-@pytest.mark.parametrize("ops", LISTS, ids="-".join)
-def test_augmentation_on_host_and_device_is_bit_identical(ops):
-    recipe = catalog.load("resnet20_cifar").change(
-        **{"data.batch_size": 8, "data.image_size": 12, "data.validation": 0.0, "augment.ops": ops, "train.epochs": 3}
-    )
-    split = open_source(ARRAYS, recipe.data).split("train")
-    host = batching.training_batches(split, recipe, MEAN, 4)
-    augmentation = Augmentation.of(recipe, MEAN, in_step=True)
-    device = batching.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
-    step = tf.function(lambda x, labels: augmentation(x[0], labels, *x[1:]))
-    for (images, labels), given in zip(host, device, strict=True):
-        other_images, other_labels = step(*given)
-        np.testing.assert_array_equal(images, other_images)
-        np.testing.assert_array_equal(labels, other_labels)
-
-
-EVERY = [
-    *LISTS,
     ["translate", "shear", "grayscale(0.5)", "sharpness", "posterize(3, 1)", "flip_ud", "auto_augment"],
-    ["random_crop", "trivial_augment", "aug_mix"],
+    ["random_crop", "trivial_augment", "aug_mix(depth=2)"],
 ]
 
 
 @pytest.mark.parametrize("ops", EVERY, ids="-".join)
 def test_xla_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
-    """The weights of this model after two steps depend on every pixel."""
+    """The weights of this model after two epochs depend on every pixel and label."""
     recipe = catalog.load("resnet20_cifar").change(
-        **{"data.batch_size": 8, "data.image_size": 12, "data.validation": 0.0, "augment.ops": ops, "train.epochs": 1}
+        **{"data.batch_size": 8, "data.image_size": 12, "data.validation": 0.0, "augment.ops": ops, "train.epochs": 2}
     )
     split, weights = open_source(ARRAYS, recipe.data).split("train"), []
     for in_step in (False, True):
@@ -66,8 +45,8 @@ def test_xla_compiled_step_trains_on_the_bytes_of_the_pipeline(ops):
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         train_model.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, jit_compile=True)
         train_model.make_train_function()
-        train_model.progress = TrainState(steps_per_epoch=2, steps_per_execution=2)
-        batches = batching.training_batches(split, recipe, MEAN, 4, last_step=2, augmentation=augmentation)
+        train_model.progress = TrainState(steps_per_epoch=10, steps_per_execution=10)
+        batches = batching.training_batches(split, recipe, MEAN, 4, augmentation=augmentation)
         train_model.train_function(iter(batches))
         weights.append(model.get_weights())
     assert np.abs(weights[0][0]).max() > 0
@@ -84,7 +63,8 @@ def test_augment_device_does_not_change_the_trained_weights(tmp_path):
         "data.batch_size": 8,
         "augment.ops": ["pad_crop(2)", "flip_lr", "color_jitter", "mixup"],
         "model.name": "resnet8",
-        "train.epochs": 2,
+        **NARROW,
+        "train.epochs": 1,
         "optimizer.warmup": "0 epochs",
         "data.image_size": 12,
         "data.channels": 3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from adaptation import pretrain
+from adaptation import NARROW
 
 import cnnrecipes as cr
 from cnnrecipes.cli.result_printing import print_result
@@ -26,13 +26,13 @@ SMALL = {
     "extends": "features_photos",
     "name": "small",
     "data": {"image_size": 32, "batch_size": 8},
-    "model": {"name": "mobilenet_v2", "alpha": 0.35},
+    "model": {"name": "mobilenet", "alpha": 0.25},
 }
 OWN = {
     "extends": "features_photos",
     "name": "own",
     "data": {"image_size": 16, "batch_size": 8, "standardize": "train"},
-    "model": {"name": "resnet8"},
+    "model": {"name": "resnet8", **{key.removeprefix("model."): list(value) for key, value in NARROW.items()}},
 }
 
 
@@ -180,15 +180,15 @@ def photos() -> dict:
 def weight_file(folder) -> str:
     """Drawn weights of a small backbone, in the place of pretrained ones."""
     path = folder / "backbone.weights.h5"
-    backbone = keras.applications.MobileNetV2(input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None)
+    backbone = keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None)
     backbone.save_weights(path)
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def own_weights(tmp_path_factory) -> str:
+@pytest.fixture
+def own_weights(pretrained) -> str:
     """A small pretrained run, a backbone that is built in a moment."""
-    return str(pretrain(tmp_path_factory.mktemp("pretrained")).folder)
+    return str(pretrained.folder)
 
 
 def assert_recorded_and_shown(run, capsys) -> dict:

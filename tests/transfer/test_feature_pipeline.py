@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from adaptation import SMALL, write_photos
+from adaptation import NARROW, SMALL, write_photos
 
 import cnnrecipes as cr
 from cnnrecipes.data.batch_sampler import training_examples
@@ -27,7 +27,8 @@ def opened(photos, **changes) -> tuple[InputPipeline, FeaturePipeline, keras.Mod
     settings = {**SMALL, "data.batch_size": 8, "data.standardize": "imagenet", "train.epochs": 4, **changes}
     pipeline = InputPipeline.open(catalog.load("resnet20_cifar").change(**settings), str(photos))
     keras.utils.set_random_seed(0)
-    frozen = SplitModel.before_head(cr.build("resnet8", **pipeline.for_model)).frozen
+    narrow = {key.removeprefix("model."): value for key, value in NARROW.items()}
+    frozen = SplitModel.before_head(cr.build("resnet8", **narrow, **pipeline.for_model)).frozen
     return pipeline, FeaturePipeline(pipeline, frozen), frozen
 
 

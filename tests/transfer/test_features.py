@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from adaptation import DATA, OTHER, SMALL, adapt, by_path, pretrain, stopped, write_photos
+from adaptation import DATA, NARROW, OTHER, SMALL, adapt, by_path, stopped, write_photos
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -22,11 +22,6 @@ from cnnrecipes.verify.resume_check import differences
 
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    return pretrain(tmp_path_factory.mktemp("pretrained"))
-
-
-@pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     return write_photos(tmp_path_factory.mktemp("photos"))
 
@@ -35,7 +30,7 @@ def photos(tmp_path_factory):
 def run(pretrained, photos, tmp_path_factory):
     """Of three classes on photos, from a backbone of two."""
     workdir = tmp_path_factory.mktemp("runs")
-    changes = {"model.name": "resnet8", "model.weights": str(pretrained.folder), "augment.ops": []}
+    changes = {"model.name": "resnet8", **NARROW, "model.weights": str(pretrained.folder), "augment.ops": []}
     changes |= {"data.image_size": 16, "data.standardize": pretrained.recipe.data.standardize}
     return cr.fit("features_photos", data=str(photos), workdir=workdir, progress=False, **changes)
 
@@ -46,7 +41,7 @@ def test_backbone_is_the_pretrained_one_and_the_head_is_fitted(pretrained, run):
     for path, weight in backbone.items():
         if not path.startswith("standardize"):  # of its own data
             np.testing.assert_array_equal(found[path], weight)
-    assert found["logits/kernel"].shape == (64, 3)
+    assert found["logits/kernel"].shape == (16, 3)
     start, about = read_weights(run.folder / START)
     assert about["start_from"] == str(pretrained.folder)
     for one, other in zip(start, run.model.get_weights(), strict=True):
@@ -78,7 +73,7 @@ def test_metrics_are_those_of_the_artifact_on_files(run, photos):
     right = np.mean([one.name == file.parent.name for one, file in zip(run.predict(files), files, strict=True)])
     assert right == pytest.approx(measured["accuracy"])
     assert run.metrics["epoch"] == 0
-    assert run.metrics["trainable_parameters"] == 64 * 3 + 3
+    assert run.metrics["trainable_parameters"] == 16 * 3 + 3
     whole = sum(math.prod(weight.shape) for weight in run.model.trainable_weights)
     assert run.metrics["parameters"] == whole
     again = cr.load(run.folder / "model.keras")
@@ -148,7 +143,7 @@ def test_commands_work_or_name_the_reason(run, photos, tmp_path, monkeypatch, co
 
 def test_features_of_a_features_run_start_another(run, photos, tmp_path):
     """Its model is a backbone as any other."""
-    changes = {"model.name": "resnet8", "model.weights": str(run.folder), "data.image_size": 16}
+    changes = {"model.name": "resnet8", **NARROW, "model.weights": str(run.folder), "data.image_size": 16}
     changes |= {"data.standardize": "train", "optimizer.learning_rate": 1e-4, "train.epochs": 1, "augment.ops": []}
     changes |= {"transfer.cross_validation": "never", "logging.loggers": []}
     tuned = cr.fit("finetune_photos", data=str(photos), workdir=tmp_path, progress=False, **changes)
@@ -162,7 +157,7 @@ def test_imbalanced_classes_are_weighted_as_in_training(pretrained, tmp_path):
     for balance in ("none", "class_weights"):
         settings = {"data.balance": balance, "train.start_from": str(pretrained.folder), "transfer.how": "features"}
         settings["transfer.cross_validation"] = "never"
-        run = cr.fit("resnet20_cifar", data=data, workdir=tmp_path, progress=False, **{**SMALL, **settings})
+        run = cr.fit("resnet20_cifar", data=data, workdir=tmp_path, progress=False, **{**SMALL, **NARROW, **settings})
         kernels.append(run.model.get_layer("logits").get_weights()[0])
     assert class_weights(data[1], 2) != [1.0, 1.0]
     assert np.abs(kernels[0] - kernels[1]).max() > 0
@@ -181,7 +176,7 @@ def test_missing_weights_and_a_head_that_is_not_linear_are_errors_before_anythin
 def test_diverged_backbone_is_an_error(pretrained, tmp_path):
     folder = tmp_path / "diverged"
     model = cr.Run.open(pretrained.folder).model
-    model.get_layer("stage3_block1_norm2").beta.assign(np.full(64, np.inf))
+    model.get_layer("stage2_block1_norm2").beta.assign(np.full(16, np.inf))
     folder.mkdir()
     cr.runs.trained_model.Artifact(model, pretrained.recipe, pretrained.class_names).save(folder / "model.keras")
     with pytest.raises(TrainingError, match="NaN or infinite"):

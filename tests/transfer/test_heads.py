@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from adaptation import OTHER, adapt, by_path, pretrain, stopped
+from adaptation import OTHER, adapt, by_path, stopped
 
 import cnnrecipes as cr
 from cnnrecipes import transfer
@@ -25,15 +25,16 @@ from cnnrecipes.transfer.plan import TransferPlan
 from cnnrecipes.verify.resume_check import differences
 
 
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    return pretrain(tmp_path_factory.mktemp("pretrained"))
-
-
 def head_run(pretrained, folder, head: str, **changes):
     """Train a head of the run's recipe on other images, from the backbone of the run."""
     settings = {"transfer.head": head, "train.start_from": None, "model.weights": str(pretrained.folder)}
     return adapt("features", pretrained, folder, **settings, **changes)
+
+
+@pytest.fixture(scope="module")
+def plain(pretrained, tmp_path_factory):
+    """A run with a linear head; its artifact has the last weights."""
+    return head_run(pretrained, tmp_path_factory.mktemp("plain"), "linear", **{"train.artifact": "last"})
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,11 @@ def test_linear_head_is_trained_as_with_the_frozen_backbone_in_every_epoch(pretr
         np.testing.assert_array_equal(value, by_path(run.model.get_weights(), run.model)[path])
 
 
-def test_head_starts_from_drawn_weights_and_none_is_fitted(pretrained, tmp_path, capsys):
-    runs = [head_run(pretrained, tmp_path, "linear", progress=True, **{"train.seed": seed}) for seed in (0, 0, 1)]
+def test_head_starts_from_drawn_weights_and_none_is_fitted(pretrained, plain, tmp_path, capsys):
+    one = {"progress": True, "train.epochs": 1}
+    runs = [head_run(pretrained, tmp_path, "linear", **one, **{"train.seed": seed}) for seed in (0, 1)]
     assert "logistic" not in capsys.readouterr().out
-    starts = [by_path(read_weights(run.folder / START)[0], run.model) for run in runs]
+    starts = [by_path(read_weights(run.folder / START)[0], run.model) for run in (plain, *runs)]
     assert np.array_equal(starts[0]["logits/kernel"], starts[1]["logits/kernel"])
     assert not np.array_equal(starts[0]["logits/kernel"], starts[2]["logits/kernel"])
     assert not np.array_equal(
@@ -125,11 +127,8 @@ def test_killed_training_resumes_bit_exactly(pretrained, tmp_path, head, more):
     assert resumed.metrics == run.metrics
 
 
-def test_averaged_weights_are_those_of_the_artifact(pretrained, tmp_path):
-    plain, averaged = (
-        head_run(pretrained, tmp_path, "linear", **{"train.artifact": "last", "optimizer.ema": ema})
-        for ema in (None, 0.9)
-    )
+def test_averaged_weights_are_those_of_the_artifact(pretrained, plain, tmp_path):
+    averaged = head_run(pretrained, tmp_path, "linear", **{"train.artifact": "last", "optimizer.ema": 0.9})
     kernels = [run.model.get_layer("logits").get_weights()[0] for run in (plain, averaged)]
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-4
     assert averaged.metrics["validation"]["cross_entropy"] == pytest.approx(
@@ -137,11 +136,11 @@ def test_averaged_weights_are_those_of_the_artifact(pretrained, tmp_path):
     )
 
 
-def test_training_of_a_head_is_extended(pretrained, tmp_path):
-    run = head_run(pretrained, tmp_path, "linear")
-    longer = cr.extend(run, 1, schedule="constant", learning_rate=0.01, data=OTHER, progress=False)
+def test_training_of_a_head_is_extended(plain, tmp_path):
+    changes = {"schedule": "constant", "learning_rate": 0.01, "workdir": tmp_path}
+    longer = cr.extend(plain, 1, data=OTHER, progress=False, **changes)
     assert len(longer.history) == 3
-    np.testing.assert_array_equal(*[each.model.get_layer("stem_conv").get_weights()[0] for each in (run, longer)])
+    np.testing.assert_array_equal(*[each.model.get_layer("stem_conv").get_weights()[0] for each in (plain, longer)])
 
 
 def test_heads_that_contradict_the_model_or_the_way_are_refused(pretrained, tmp_path):

@@ -13,7 +13,7 @@ import keras
 from cnnrecipes.errors import ModelError, RegistrationError
 from cnnrecipes.layers.keras_exchange import OURS
 from cnnrecipes.models.pretrained.preprocessing import find_contract
-from cnnrecipes.models.pretrained.replay import replay
+from cnnrecipes.models.pretrained.replay import replay, without_values
 from cnnrecipes.recipe import schema
 
 
@@ -78,7 +78,8 @@ class Application:
         self._check_images(spec.name, tuple(images.shape[1:]))
         contract = find_contract(self.preprocessing)
         x = contract.apply(images)
-        stock = self.stock(spec, tuple(x.shape[1:]))
+        with without_values():  # only its layers are copied
+            stock = self.stock(spec, tuple(x.shape[1:]))
         names = self._names(stock)
 
         def copy(layer: keras.Operation, outer: keras.Operation) -> Callable[..., Any] | None:

@@ -14,6 +14,7 @@ import keras
 from cnnrecipes.errors import ModelError
 from cnnrecipes.models.architecture_sizes import SIZES
 from cnnrecipes.models.pretrained import weight_file_reader
+from cnnrecipes.models.pretrained.replay import without_values
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays
 from cnnrecipes.models.registry import ARCHITECTURES, applications, find
 from cnnrecipes.recipe import schema
@@ -76,10 +77,11 @@ def _sizes() -> Iterator[tuple[dict[str, Any], int, int]]:
 
 
 def _stock(name: str, alpha: float) -> keras.Model:
-    """Return the backbone of `keras.applications` at its least image size."""
+    """Return the backbone of `keras.applications` at its least image size, with shapes but no values."""
     spec = schema.Model(name=name, alpha=alpha)
     application = find(name).own_application(spec)
-    return application.stock(spec, (application.least, application.least, 3))
+    with without_values():
+        return application.stock(spec, (application.least, application.least, 3))
 
 
 def _recorded(path: Path) -> dict[str, Any] | None:

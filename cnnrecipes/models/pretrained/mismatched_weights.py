@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import keras
 
 from cnnrecipes.models.architecture_sizes import SIZES
+from cnnrecipes.models.pretrained.replay import without_values
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, ordered_weights
 from cnnrecipes.models.registry import ARCHITECTURES, find
 from cnnrecipes.recipe import schema
@@ -41,7 +42,9 @@ def _alphas(spec: schema.Model, found: Sequence[LayerArrays]) -> Iterator[float]
         if alpha == spec.alpha:
             continue
         size = application.least
-        if fits(application.stock(spec.model_copy(update={"alpha": alpha}), (size, size, 3)), found):
+        with without_values():
+            stock = application.stock(spec.model_copy(update={"alpha": alpha}), (size, size, 3))
+        if fits(stock, found):
             yield alpha
 
 

@@ -42,12 +42,3 @@ def test_architecture_of_a_run_is_taken_over(digits_run):
 def test_missing_file_is_a_model_error():
     with pytest.raises(cr.ModelError, match="does not exist"):
         resolved(schema.Model(name="auto", weights="nowhere.h5"))
-
-
-def test_auto_is_recorded_as_the_architecture(shared, hymenoptera, tmp_path):
-    file = shared / "weights" / "mobilenet_v2_0.35_224_imagenet_no_top.weights.h5"
-    changes = {"model.weights": str(file), "data.image_size": 96, "transfer.how": "features"}
-    run = cr.fit("photos", hymenoptera, workdir=tmp_path, progress=False, **changes)
-    assert (run.recipe.model.name, run.recipe.model.alpha) == ("mobilenet_v2", 0.35)
-    assert run.recipe.data.standardize == "model"
-    assert run.predict(next((hymenoptera / "val" / "ants").glob("*.jpg"))).name in ("ants", "bees")

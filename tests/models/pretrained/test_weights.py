@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from adaptation import pretrain
+from adaptation import NARROW
 
 import cnnrecipes as cr
 from cnnrecipes.models import Backbone
@@ -104,10 +104,11 @@ def test_artifact_gives_its_backbone_and_its_head_if_the_classes_are_as_many(mod
     assert larger.get_layer("logits").kernel.shape == (1280, 4)
 
 
-def test_run_of_an_own_architecture_is_a_backbone(tmp_path):
-    run = pretrain(tmp_path, **{"train.epochs": 1})
+def test_run_of_an_own_architecture_is_a_backbone(pretrained):
+    run = pretrained
     shape = run.artifact.input_shape
-    model = cr.build("resnet8", weights=str(run.folder), input_shape=shape, classes=7)
+    narrow = {key.removeprefix("model."): value for key, value in NARROW.items()}
+    model = cr.build("resnet8", weights=str(run.folder), input_shape=shape, classes=7, **narrow)
     for mine, theirs in zip(kernels(model)[3:], kernels(run.model)[-len(kernels(model)) + 3 :], strict=True):
         np.testing.assert_array_equal(mine, theirs)
     with pytest.raises(cr.ModelError, match="resnet8 whose layer .* and resnet14 here"):
