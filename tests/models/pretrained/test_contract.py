@@ -142,8 +142,8 @@ def check_cuts(found: Backbone, one_tensor: bool) -> None:
         if one_tensor:
             assert keras.Model(stage.output, found.model.output).layers
         else:
-            with pytest.raises(ValueError, match="connected"):
-                keras.Model(stage.output, found.model.output)
+            with pytest.raises((ValueError, KeyError)):  # Keras before 3.13 notices it at the call
+                keras.Model(stage.output, found.model.output)(np.zeros((1, *stage.output.shape[1:]), np.float32))
 
 
 def first_of_each_kind(found: Backbone) -> keras.Model:
