@@ -11,7 +11,7 @@ from cnnrecipes.analysis import cost, receptive_field
 from cnnrecipes.layers.activation import NAMES as ACTIVATIONS
 from cnnrecipes.layers.norm import KINDS as NORMS
 from cnnrecipes.models import ARCHITECTURES, HEADS, Published, model_table, own_architectures, stages
-from cnnrecipes.models.pretrained.replay import without_values
+from cnnrecipes.models.without_values import without_values
 
 HEADER = """# Architectures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnrecipes import models
 from cnnrecipes.errors import RecipeError, one_line
-from cnnrecipes.models.pretrained.replay import without_values
+from cnnrecipes.models.without_values import without_values
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.recipe.space import shown_choice
 from cnnrecipes.training.seeding import seeded

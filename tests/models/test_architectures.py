@@ -13,7 +13,7 @@ from light_models import narrow
 
 import cnnrecipes as cr
 from cnnrecipes.models import Published, own_architectures
-from cnnrecipes.tuning.space_models import without_values
+from cnnrecipes.models.without_values import without_values
 
 ARCHITECTURES = own_architectures()
 IMAGENET = {"input_shape": (224, 224, 3), "classes": 1000}

@@ -8,7 +8,7 @@ import pytest
 
 import cnnrecipes as cr
 from cnnrecipes.models import Backbone, backbone, own_architectures, stages
-from cnnrecipes.tuning.space_models import without_values
+from cnnrecipes.models.without_values import without_values
 
 BASIC = {"strides": (4, 8, 16, 32), "channels": (64, 128, 256, 512)}
 BOTTLENECK = {"strides": (4, 8, 16, 32), "channels": (256, 512, 1024, 2048)}

@@ -17,7 +17,7 @@ from light_models import builder, ends_of_depth, narrow
 
 import cnnrecipes as cr
 from cnnrecipes.models import own_architectures
-from cnnrecipes.tuning.space_models import without_values
+from cnnrecipes.models.without_values import without_values
 
 ARCHITECTURES = own_architectures()
 

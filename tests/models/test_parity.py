@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 import cnnrecipes as cr
-from cnnrecipes.tuning.space_models import without_values
+from cnnrecipes.models.without_values import without_values
 
 PARITY = Path(__file__).parents[1] / "parity"
 cases = SimpleNamespace(**runpy.run_path(str(PARITY / "cases.py")))

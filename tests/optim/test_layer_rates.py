@@ -9,7 +9,7 @@ import cnnrecipes as cr
 from cnnrecipes import models
 from cnnrecipes.errors import TrainingError
 from cnnrecipes.optim.layer_rates import layer_rates, layers_after
-from cnnrecipes.tuning.space_models import without_values
+from cnnrecipes.models.without_values import without_values
 
 
 def weight_layers_after(name, **options):

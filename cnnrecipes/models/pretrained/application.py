@@ -13,7 +13,8 @@ import keras
 from cnnrecipes.errors import ModelError, RegistrationError
 from cnnrecipes.layers.keras_exchange import OURS
 from cnnrecipes.models.pretrained.preprocessing import find_contract
-from cnnrecipes.models.pretrained.replay import replay, without_values
+from cnnrecipes.models.pretrained.replay import replay
+from cnnrecipes.models.without_values import without_values
 from cnnrecipes.recipe import schema
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import zipfile
@@ -14,9 +15,9 @@ import keras
 from cnnrecipes.errors import ModelError
 from cnnrecipes.models.architecture_sizes import SIZES
 from cnnrecipes.models.pretrained import weight_file_reader
-from cnnrecipes.models.pretrained.replay import without_values
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays
 from cnnrecipes.models.registry import ARCHITECTURES, applications, find
+from cnnrecipes.models.without_values import without_values
 from cnnrecipes.recipe import schema
 
 AUTO = "auto"
@@ -72,8 +73,14 @@ def _sizes() -> Iterator[tuple[dict[str, Any], int, int]]:
     for name, row in rows.items():
         for alpha in row.application.alphas if row.application else ():
             if alpha != row.options["alpha"]:
-                stock = _stock(name, alpha)
-                yield {"name": name, "alpha": alpha}, stock.count_params(), stock.output_shape[-1]
+                yield {"name": name, "alpha": alpha}, *_size(name, alpha)
+
+
+@functools.cache
+def _size(name: str, alpha: float) -> tuple[int, int]:
+    """Return parameters and output channels of a backbone of a width that `SIZES` does not list."""
+    stock = _stock(name, alpha)
+    return stock.count_params(), stock.output_shape[-1]
 
 
 def _stock(name: str, alpha: float) -> keras.Model:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import keras
 
 from cnnrecipes.models.architecture_sizes import SIZES
-from cnnrecipes.models.pretrained.replay import without_values
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, ordered_weights
 from cnnrecipes.models.registry import ARCHITECTURES, find
+from cnnrecipes.models.without_values import without_values
 from cnnrecipes.recipe import schema
 
 

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
 
 # (operation or layer of a nested model, the operation of the model itself) -> its replacement; None: left out
 Replace = Callable[[keras.Operation, keras.Operation], Callable[..., Any] | None]
-
-_WAITING = "uninitialized_variables"  # Keras' global list of variables without values
-
-
-@contextlib.contextmanager
-def without_values() -> Iterator[None]:
-    """Let variables have a shape alone in the `with` block, so that a large model takes no memory."""
-    before = list(global_state.get_global_attribute(_WAITING) or [])
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(_WAITING, before)
 
 
 def replay(model: keras.Model, x, replace: Replace):

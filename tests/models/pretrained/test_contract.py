@@ -27,7 +27,7 @@ from cnnrecipes.models.pretrained.application import Application
 from cnnrecipes.models.pretrained.preprocessing import TORCH_MEAN, TORCH_STD
 from cnnrecipes.models.pretrained.weights import set_from_stock
 from cnnrecipes.recipe import schema
-from cnnrecipes.tuning.space_models import without_values
+from cnnrecipes.models.without_values import without_values
 
 FAMILIES = (
     "keras_vgg16",
