@@ -139,7 +139,8 @@ class AugMix(Operation):
             for step in range(self.depth)
         ]
         copies = tf.concat([images] * self.width, 0)
-        chains = transform_in_chains(copies, kinds, tf.stack(magnitudes, 1), fill_color(self.fill, mean))
+        fill = fill_color(self.fill, mean)
+        chains = transform_in_chains(copies, kinds, tf.stack(magnitudes, 1), fill, _MILD_KINDS)
         return _weighted_sum(images, chains, self._shares(weights))
 
     def _shares(self, draws: tf.Tensor) -> tf.Tensor:

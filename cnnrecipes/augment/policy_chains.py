@@ -16,7 +16,9 @@ else:
 _END, _PIXELS, _MOVE = range(3)  # what the next step of a chain is: none, of pixel values, geometric
 
 
-def transform_in_chains(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+def transform_in_chains(
+    images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor, among: tuple[str, ...] = KINDS
+) -> tf.Tensor:
     """Apply to each image its own chain of transformations.
 
     Consecutive geometric transformations are composed into one affine map. In each step the images are partitioned by
@@ -27,15 +29,16 @@ def transform_in_chains(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tens
         kinds: (N, depth) int32, indices into `policy_ops.KINDS`; a chain ends at its first "identity", or after all.
         magnitudes: (N, depth) float32, as `policy_ops.transform` takes them.
         fill: uint8, (C,) or a scalar; fill color for pixels outside of the image.
+        among: all kinds that occur in `kinds`, apart from "identity".
 
     Returns:
         (N, H, W, C), uint8.
     """
-    kinds, magnitudes = (tf.pad(each, ((0, 0), (0, 1))) for each in (kinds, magnitudes))
+    of_pixels = tuple(kind for kind in among if kind not in GEOMETRIC)
     geometric = tf.reduce_any(kinds[..., None] == [KINDS.index(kind) for kind in GEOMETRIC], -1)
     following = tf.where(geometric, _MOVE, tf.where(kinds == 0, _END, _PIXELS))
-    still = affine_maps(kinds[:, -1], magnitudes[:, -1])
     places = tf.range(tf.shape(images)[0])
+    still = affine_maps(tf.zeros_like(places), tf.zeros_like(magnitudes[:, 0]))
     # Of each image its place in the batch and its pixels so far; `moving` images also have a map yet to be applied.
     settled, moving, ended = (places, images), (places[:0], images[:0], still[:0]), []
     for step in range(kinds.shape[1]):
@@ -43,10 +46,13 @@ def transform_in_chains(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tens
         settled = _joined(settled, *arrived)
         end, (at, pixels), begun = _split(settled, tf.gather(following[:, step], settled[0]), 3)
         ended.append(end)
-        settled = at, transform(pixels, tf.gather(kinds[:, step], at), tf.gather(magnitudes[:, step], at), fill)
+        kind, magnitude = tf.gather(kinds[:, step], at), tf.gather(magnitudes[:, step], at)
+        settled = at, transform(pixels, kind, magnitude, fill, of_pixels)
         at, pixels, maps = _joined(moving, (*begun, tf.gather(still, begun[0])))
         added = affine_maps(tf.gather(kinds[:, step], at), tf.gather(magnitudes[:, step], at))
         moving = at, pixels, composed(maps, added)
+    _, *arrived = _arrive(moving, tf.zeros_like(moving[0], tf.bool), fill)
+    ended += [settled, *arrived]
     return tf.ensure_shape(tf.dynamic_stitch(*zip(*ended, strict=True)), images.shape)
 
 

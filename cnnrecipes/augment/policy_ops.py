@@ -82,7 +82,9 @@ KINDS = tuple(_MAGNITUDES)
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 
 
-def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor) -> tf.Tensor:
+def transform(
+    images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: tf.Tensor, among: tuple[str, ...] = KINDS
+) -> tf.Tensor:
     """Apply to each image its own transformation.
 
     Args:
@@ -90,17 +92,19 @@ def transform(images: tf.Tensor, kinds: tf.Tensor, magnitudes: tf.Tensor, fill: 
         kinds: (N,) int32, indices into KINDS.
         magnitudes: (N,) float32, in the transformation's own unit.
         fill: uint8, (C,) or a scalar; fill color for pixels outside of the image.
+        among: all kinds that occur in `kinds`; others are left out of the graph.
 
     Returns:
         (N, H, W, C), uint8.
     """
-    group_of = {kind: number for number, (members, _) in enumerate(_GROUPS) for kind in members}
-    groups = tf.gather([group_of[kind] for kind in KINDS], kinds)
+    used = [group for group in _GROUPS if not set(among).isdisjoint(group[0])]
+    group_of = {kind: number for number, (members, _) in enumerate(used) for kind in members}
+    groups = tf.gather([group_of.get(kind, -1) for kind in KINDS], kinds)
     places, *parts = (
-        tf.dynamic_partition(each, groups, len(_GROUPS))
+        tf.dynamic_partition(each, groups, len(used))
         for each in (tf.range(tf.shape(images)[0]), images, kinds, magnitudes)
     )
-    done = [apply(*part, fill) for (_, apply), *part in zip(_GROUPS, *parts, strict=True)]
+    done = [apply(*part, fill) for (_, apply), *part in zip(used, *parts, strict=True)]
     return tf.ensure_shape(tf.dynamic_stitch(places, done), images.shape)
 
 

@@ -150,7 +150,7 @@ def test_aug_mix_draws_the_chains_of_algorithm_1(monkeypatch):
     """Chains of 1 to `depth` steps of uniform kinds, with magnitudes up to `severity` tenths of the largest."""
     drawn = []
 
-    def note(images, kinds, magnitudes, fill):
+    def note(images, kinds, magnitudes, fill, among):
         drawn.append((kinds.numpy(), magnitudes.numpy()))
         return images
 

@@ -8,8 +8,8 @@ import pytest
 import cnnrecipes as cr
 from cnnrecipes import models
 from cnnrecipes.errors import TrainingError
-from cnnrecipes.optim.layer_rates import layer_rates, layers_after
 from cnnrecipes.models.without_values import without_values
+from cnnrecipes.optim.layer_rates import layer_rates, layers_after
 
 
 def weight_layers_after(name, **options):

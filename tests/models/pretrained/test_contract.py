@@ -26,8 +26,8 @@ from cnnrecipes.models.architecture_sizes import SIZES
 from cnnrecipes.models.pretrained.application import Application
 from cnnrecipes.models.pretrained.preprocessing import TORCH_MEAN, TORCH_STD
 from cnnrecipes.models.pretrained.weights import set_from_stock
-from cnnrecipes.recipe import schema
 from cnnrecipes.models.without_values import without_values
+from cnnrecipes.recipe import schema
 
 FAMILIES = (
     "keras_vgg16",
