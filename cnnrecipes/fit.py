@@ -34,7 +34,7 @@ def fit(
     progress: bool = True,
     **changes: Any,
 ) -> Run:
-    """Train a recipe and return the finished run.
+    """Train a recipe and return the finished run, with its artifact and metrics written.
 
     Args:
         recipe: name of a shipped recipe, path of a TOML file, nested tables as a dict, or a Recipe.
@@ -47,9 +47,6 @@ def fit(
         seed: shorthand for `**{"train.seed": seed}`.
         progress: print a summary and progress bars; False: print nothing.
         changes: recipe keys to override, for example `**{"train.epochs": 5}` or `train={"epochs": 5}`.
-
-    Returns:
-        The run, with its artifact and metrics written.
 
     Raises:
         CNNRecipesError: the recipe, the data, the model or the run folder is invalid, or the loss diverges.
@@ -74,8 +71,7 @@ def resume(run: str | Path | Run, data: Any = None, *, progress: bool = True, **
 
     Raises:
         RunError: the run does not exist or is finished, its checkpoint belongs to another recipe or other data, or a
-            change affects what is trained.
-        CNNRecipesError: as for `fit`.
+            change affects what is trained. Other errors as for `fit`.
     """
     run = Run.open(run).require_unfinished()
     start = find_start(resumed_recipe(run, changes), run=run, say=console.say if progress else console.silent)
@@ -97,13 +93,11 @@ def extend(
     Args:
         run: the finished run, or the path of its folder.
         epochs: number of additional epochs.
-        schedule: "stretch": the recipe's schedule rescaled to the total number of epochs, from the current position;
-            "restart": the schedule from its start, over the additional epochs; "constant": a constant learning rate;
-            or the name of a registered extension. `analysis.plot_extension` plots them.
-        learning_rate: learning rate of "constant".
-        data: the same data as was passed to `fit`; None if the run was trained on the recipe's data set.
+        schedule, learning_rate: "stretch": the recipe's schedule rescaled to the total number of epochs, from the
+            current position; "restart": the schedule from its start, over the additional epochs; "constant": constantly
+            `learning_rate`; or the name of a registered extension. `analysis.plot_extension` plots them.
         workdir: parent folder of the new run folder; None: the parent folder of the old one.
-        progress: print a summary and progress bars; False: print nothing.
+        data, progress: as for `resume`.
 
     Raises:
         RunError: the run does not exist or is unfinished, its last checkpoint is missing, or the data differ.
@@ -144,15 +138,12 @@ def train_from(
         for line in summary(job):
             say(line, indent=LABEL)
         with run_folder.opened(job, start, workdir, name, say) as run:
-            more = [*callbacks(job)] if callbacks else []
-            page = ReportPage(job, run, say)
-            more += [page] if report else []
-            outcome = Trainer(job, run, started=started, callbacks=more, progress=progress, say=say).fit(
-                start.checkpoint
-            )
+            page = ReportPage(job, run, say, wanted=report)
+            more = [*(callbacks(job) if callbacks else ()), page]
+            trainer = Trainer(job, run, started=started, callbacks=more, progress=progress, say=say)
+            outcome = trainer.fit(start.checkpoint)
             finish(run, job, outcome)
             if progress and (sentence := closing_sentence(job, outcome.state, run.folder)):
                 say(sentence)
-            if report:
-                page.finish()
+            page.finish()
             return run

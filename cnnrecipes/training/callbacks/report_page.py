@@ -37,12 +37,13 @@ class ReportPage(keras.callbacks.Callback):
         job: the training.
         run: its folder, in which only the chief writes.
         say: receives messages.
+        wanted: write reports as `logging.report` selects; False: none.
     """
 
-    def __init__(self, job: TrainJob, run: Run, say: Callable[[str], None]):
+    def __init__(self, job: TrainJob, run: Run, say: Callable[[str], None], *, wanted: bool = True):
         super().__init__()
         self.job, self.run, self.say = job, run, say
-        self.when = job.recipe.logging.report if job.devices.is_chief else "off"
+        self.when = job.recipe.logging.report if wanted and job.devices.is_chief else "off"
         self.started, self.not_before, self.failed = time.monotonic(), 0.0, False
 
     def set_model(self, model):
