@@ -161,7 +161,7 @@ def _checked_values(over: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
             "a comparison trains each variant with several values of train.seed already; give seeds=5 instead"
         )
     if empty := [key for key, values in found.items() if not values]:
-        raise RecipeError(f"{empty[0]} is to be compared over no value; give two or more")
+        raise RecipeError(f"{empty[0]} has no values to compare; give two or more")
     return found
 
 

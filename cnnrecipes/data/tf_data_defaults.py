@@ -1,4 +1,4 @@
-"""Input pipelines without two defaults of tf.data: autotuning and autograph."""
+"""Defaults of tf.data that this package switches off: autotuning and autograph."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def _of_gpu(which: str) -> int:
         return int(tf.config.experimental.get_memory_info("GPU:0")[which])
     except ValueError as error:  # some allocators count nothing
         raise TrainingError(
-            f"TensorFlow does not tell the memory of the GPU ({one_line(error)}); unset TF_GPU_ALLOCATOR"
+            f"TensorFlow does not report the memory of the GPU ({one_line(error)}); unset TF_GPU_ALLOCATOR"
         ) from None
 
 

@@ -66,7 +66,7 @@ class Profile:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The parts of a training step: columns part, seconds, share (of the step of the training)."""
+        """The parts of a training step: columns part, seconds, share (of a whole step)."""
         times = dataclasses.asdict(self.step)
         times = {"waiting for input": self.waiting, **{name: s for name, s in times.items() if name != "whole"}}
         rows = [(name, seconds, seconds / self.training) for name, seconds in times.items()]

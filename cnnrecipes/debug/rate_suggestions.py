@@ -152,7 +152,7 @@ def suggest(rates: np.ndarray, values: np.ndarray, start: float) -> Suggestions:
     """Return the suggestions of a smoothed curve that falls.
 
     Only the fall itself counts. Left out are the losses up to the last one at which less than 10% of the fall is done,
-    such as early spikes and the waves of a flat start, and those behind the lowest one, such as the divergence.
+    such as early spikes and the waves of a flat start, and those after the lowest one, such as the divergence.
 
     Args:
         rates: (n,) rising learning rates, n >= m.

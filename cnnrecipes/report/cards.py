@@ -78,7 +78,7 @@ Place = tuple[str, int]  # split, and position in its store
 
 
 def add_pictures(facts: Facts, cards: Sequence[Card], places: Sequence[Place | None]) -> Pictured:
-    """Add their images to cards, and Grad-CAM of `other`; say what is missing.
+    """Add images to cards, and Grad-CAM of their class `other`; report what is missing.
 
     Args:
         facts: of the run, with its data open if there are to be pictures.

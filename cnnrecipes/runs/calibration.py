@@ -67,7 +67,8 @@ def fit_temperature(predictions: Predictions) -> float:
     """Return the temperature that minimizes the cross entropy of a split (Guo et al. 2017, section 4.2).
 
     The logits are divided by it: above 1 the model was too sure of itself. It is fitted on the validation split, never
-    on the split whose calibration is told. 1.0 if no prediction is wrong, since then every lower temperature is better.
+    on the split whose calibration is reported. 1.0 if no prediction is wrong, since then every lower temperature is
+    better.
     """
     from scipy.optimize import minimize_scalar
 

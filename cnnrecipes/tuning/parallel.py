@@ -87,7 +87,7 @@ def is_searched(search: Search) -> bool:
 
 
 def launch(search: Search, oracle: KeptOracle, workers: int, say: Callable[[str], None], *, isolate: bool) -> None:
-    """Run a search in so many processes on this machine, with a GPU each if there are any.
+    """Run a search in several processes on this machine, with a GPU each if there are any.
 
     Raises:
         TrainingError: a worker ended with an error.

@@ -75,7 +75,7 @@ class TrialRunner:
     def record(
         self, number: int, values: Mapping[str, Any], *, stop_after: int | None = None, parent: int | None = None
     ) -> Trial:
-        """Return the record of a trial; a new one is written if it has none. Arguments as of `run`."""
+        """Return the record of a trial; a new one is written if it has none. Arguments as for `run`."""
         if found := read_trial(self.folder, number):
             return found
         inherited = read_trial(self.folder, parent) if parent else None

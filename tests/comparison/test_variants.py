@@ -82,7 +82,7 @@ def test_baseline_is_found_by_label_or_value():
         (DIGITS, {"model.norm": ["batch", "bach"]}, {}, "bach"),
         (DIGITS, {"model.norm": ["batch"]}, {}, "two variants or more, and there is 1"),
         (DIGITS, None, {}, "two variants or more"),
-        (DIGITS, {"model.norm": []}, {}, "over no value"),
+        (DIGITS, {"model.norm": []}, {}, "no values to compare"),
         (DIGITS, {"model.norm": "batch"}, {}, "give a list of values"),
         (DIGITS, {"model.norm": ["group", "group"]}, {}, "are equal"),
         ([DIGITS, DIGITS], None, {}, "are equal"),

@@ -103,7 +103,7 @@ def closing_sentence(job: TrainJob, state: TrainState, folder: Path | None = Non
 
 
 def evidence_of_job(job: TrainJob, state: TrainState, folder: Path | None, *, running: bool) -> Evidence:
-    """Return the evidence that a training has of itself: its history, and the sizes of its splits."""
+    """Return the evidence of a training that is running: its history, and the sizes of its splits."""
     pipeline = job.pipeline
     height, width, _ = pipeline.image_shape
     counts = np.bincount(pipeline.train.labels, minlength=len(pipeline.class_names))
