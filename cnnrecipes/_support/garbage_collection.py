@@ -1,4 +1,4 @@
-"""When Python's garbage collector runs: after a training, and not during large imports."""
+"""Control of Python's garbage collector: it runs after each training, and is off during large imports."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Pictured:
-    """How many cards have a picture, and why others have none.
+    """The number of cards with a picture, and the reason for which others have none.
 
     Attributes:
         shown: number of cards with one.
