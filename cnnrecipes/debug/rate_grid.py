@@ -20,12 +20,13 @@ from cnnrecipes.debug.examined_training import opened_subject
 from cnnrecipes.debug.find_lr import check_has_rate, check_job
 from cnnrecipes.debug.rate_grid_plot import plot_grid
 from cnnrecipes.debug.rate_grid_result import Cell, RateGrid
-from cnnrecipes.debug.short_training import GivenRates, at_given_rates, set_values, train, validate, with_recipe
+from cnnrecipes.debug.short_training import at_given_rates, set_values, train, validate, with_recipe
 from cnnrecipes.errors import DataError, RecipeError, counted
 from cnnrecipes.figures import drawable
 from cnnrecipes.keras_optim.recipe_schedule import RecipeSchedule, build_schedule
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe, dotted
+from cnnrecipes.training.given_rates import GivenRates, rates_of
 from cnnrecipes.training.seeding import seeded, undisturbed_random_numbers
 from cnnrecipes.training.train_job import TrainJob
 
@@ -184,7 +185,7 @@ def _rates_of_steps(job: TrainJob, rate: float, length: Length) -> np.ndarray:
     table = job.recipe.optimizer.model_copy(update={"learning_rate": rate})
     steps = length.steps or job.pipeline.steps_per_epoch
     schedule: RecipeSchedule = build_schedule(table, job.recipe.train, steps, job.pipeline.images_per_step)
-    return np.array([float(schedule(step)) for step in range(schedule.total_steps)])
+    return rates_of(schedule)
 
 
 def _trained(job: TrainJob, parts: Sequence[int], say: Callable[[str], None]) -> tuple[float | None, float]:

@@ -13,7 +13,6 @@ import numpy as np
 from cnnrecipes._support.progress import watch
 from cnnrecipes.debug.rate_suggestions import TAKE, TAKE_UNDECAYED, TAKES, Reading, has_diverged, read_curves
 from cnnrecipes.debug.short_training import (
-    GivenRates,
     at_given_rates,
     drawn_values,
     reset_metrics,
@@ -23,6 +22,7 @@ from cnnrecipes.debug.short_training import (
 )
 from cnnrecipes.errors import TrainingError, counted
 from cnnrecipes.runs.training_progress import TrainState
+from cnnrecipes.training.given_rates import GivenRates
 from cnnrecipes.training.train_job import TrainJob
 from cnnrecipes.training.xla_fallback import fit_without_xla_if_it_fails
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,6 +16,7 @@ from cnnrecipes._support import keras_settings
 from cnnrecipes.models.variable_snapshot import restored
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.training_progress import TrainState
+from cnnrecipes.training.given_rates import GivenRates
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.train_job import TrainJob
@@ -25,34 +25,14 @@ from cnnrecipes.training.xla_fallback import fit_without_xla_if_it_fails
 from cnnrecipes.transfer.plan import HeadPlan
 
 
-class GivenRates(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rates of the steps, which can change without another graph; the last one holds afterwards.
-
-    Args:
-        count: number of rates.
-    """
-
-    def __init__(self, count: int = 1):
-        self._rates = keras.Variable(np.zeros(count, np.float32), trainable=False, name="given_rates")
-
-    def __call__(self, step):
-        """Return the learning rate of a step, counted from 0."""
-        rates = tf.convert_to_tensor(self._rates)
-        return tf.gather(rates, tf.minimum(tf.cast(step, tf.int32), rates.shape[0] - 1))
-
-    def set(self, rates: float | Sequence[float] | np.ndarray) -> None:
-        """Set the rates."""
-        self._rates.assign(np.broadcast_to(np.asarray(rates, np.float32), self._rates.shape))
-
-
 def all_values(job: TrainJob) -> list[np.ndarray]:
     """Return the values of all variables of a job: of model, optimizer, averages, schedule, metrics and counters."""
-    return [np.asarray(variable.numpy()) for variable in _variables(job)]
+    return [np.asarray(variable.numpy()) for variable in job.all_variables()]
 
 
 def set_values(job: TrainJob, values: Sequence[np.ndarray]) -> None:
     """Set what `all_values` returned, of this job or one of the same recipe with other initial weights."""
-    for variable, value in zip(_variables(job), values, strict=True):
+    for variable, value in zip(job.all_variables(), values, strict=True):
         variable.assign(value)
 
 
@@ -68,7 +48,7 @@ def at_given_rates(job: TrainJob, rates: GivenRates) -> Iterator[list[np.ndarray
     # Functions that were built before have the job's own schedule.
     model.train_function = model.test_function = None
     try:
-        with restored(_variables(job)) as kept, naming_memory(job), job.pipeline.naming_unreadable():
+        with restored(job.all_variables()) as kept, naming_memory(job), job.pipeline.naming_unreadable():
             yield kept.values
     finally:
         model.optimizer.learning_rate = job.schedule
@@ -162,10 +142,3 @@ def reset_metrics(job: TrainJob) -> None:
     """Reset the metrics of a job, also if it keeps them for the rest of a resumed epoch."""
     for metric in job.model.metrics:
         metric.reset_state()
-
-
-def _variables(job: TrainJob) -> list[keras.Variable]:
-    """Return the variables of a checkpoint, then the others of the model, for example the last learning rate."""
-    found = [variable for group in job.model.checkpoint_variables().values() for variable in group]
-    known = {id(variable) for variable in found}
-    return [*found, *(variable for variable in job.model.variables if id(variable) not in known)]

@@ -83,6 +83,12 @@ class TrainJob:
         """Number of parameters that are trained: of a head on frozen features those of the head."""
         return sum(math.prod(variable.shape) for variable in self.model.inner.trainable_variables)
 
+    def all_variables(self) -> list[keras.Variable]:
+        """Return the variables of a checkpoint, then the others of the model, for example the last learning rate."""
+        found = [variable for group in self.model.checkpoint_variables().values() for variable in group]
+        known = {id(variable) for variable in found}
+        return [*found, *(variable for variable in self.model.variables if id(variable) not in known)]
+
     @property
     def microbatches(self) -> int:
         """Number of microbatches into which a batch is divided."""

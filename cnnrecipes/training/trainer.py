@@ -50,11 +50,11 @@ Finish = Callable[[Run, TrainJob, Outcome], None]  # writes the artifact and the
 
 
 class Trainer:
-    """Trains a job in a run folder.
+    """Trains a job, in a run folder or without writing files.
 
     Args:
         job: the training.
-        run: the run folder, in which the chief writes.
+        run: the run folder, in which the chief writes; None: the best weights are kept in memory.
         started: `time.monotonic()` from which a time budget counts; None: now.
         callbacks: additional callbacks, called after all others.
         progress: show progress.
@@ -64,7 +64,7 @@ class Trainer:
     def __init__(
         self,
         job: TrainJob,
-        run: Run,
+        run: Run | None,
         *,
         started: float | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -76,8 +76,8 @@ class Trainer:
 
     @property
     def folder(self) -> Path | None:
-        """The run folder in the chief, which writes; None in other workers."""
-        return self.run.folder if self.job.devices.is_chief else None
+        """The run folder in the chief, which writes; None in other workers, and without a run."""
+        return self.run.folder if self.run and self.job.devices.is_chief else None
 
     def fit(self, start: Checkpoint | None = None) -> Outcome:
         """Train to the last epoch; with `devices.on_oom` = "halve", in smaller microbatches if memory runs out.
@@ -100,7 +100,7 @@ class Trainer:
             with seeded(self.job.recipe.train.seed):
                 self.job.rebuild(2 * self.job.microbatches)
             self.say(f"each batch is computed in {self.job.microbatches} microbatches")
-            start = checkpoint.newest(self.run.folder, self.say) or start
+            start = (checkpoint.newest(self.run.folder, self.say) if self.run else None) or start
 
     def _fit(self, start: Checkpoint | None) -> Outcome:
         job, state = self.job, self.job.begin(start)
@@ -113,7 +113,7 @@ class Trainer:
             if job.plan.trains_by_steps:
                 fit_without_xla_if_it_fails(lambda: self._epochs(state, callbacks), job.model, self.say)
             callbacks.saver.save()
-        return self._outcome(state)
+        return self._outcome(state, callbacks.best_weights)
 
     def _epochs(self, state: TrainState, callbacks: TrainingCallbacks) -> None:
         """Train to the last epoch with `devices.steps_per_execution` steps per call of the training function.
@@ -123,7 +123,7 @@ class Trainer:
         """
         job, epochs, wanted = self.job, self.job.recipe.train.epochs, self.job.recipe.devices.steps_per_execution
         state.steps_per_execution, state.seconds_per_execution = wanted or 1, None
-        for end in (min(state.epoch + 1, epochs), epochs):
+        for end in (epochs,) if wanted else (min(state.epoch + 1, epochs), epochs):
             if state.epoch >= end or state.stop_reason:
                 continue
             job.model.fit(
@@ -139,14 +139,22 @@ class Trainer:
                 steps = max(min(EXECUTION_SECONDS / state.seconds_per_execution, state.steps_per_epoch), 1)
                 state.steps_per_execution = round(job.devices.mean([steps])[0])
 
-    def _outcome(self, state: TrainState) -> Outcome:
+    def _outcome(self, state: TrainState, in_memory: list[np.ndarray] | None) -> Outcome:
         """Return the best or the last weights, as the recipe selects.
 
         If best.npz is not usable, the last weights are returned, with a message.
+
+        Args:
+            state: at the end of the training.
+            in_memory: the best weights of a training without a run.
         """
         weights = self.job.model.measured_weights()
         last = Outcome(weights, state.epoch, state, checkpoint.digest(weights))
-        if self.job.recipe.train.artifact == "last" or state.best_epoch in (None, state.epoch) or not self.folder:
+        if self.job.recipe.train.artifact == "last" or state.best_epoch in (None, state.epoch):
+            return last
+        if self.run is None and in_memory is not None:
+            return replace(last, weights=in_memory, epoch=state.best_epoch)
+        if not self.folder:
             return last
         path = self.folder / checkpoint.FOLDER / BEST
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ from cnnrecipes.data.batch_sampler import training_examples
 from cnnrecipes.data.images.releasable_functions import Handles
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.tf_data_defaults import mapped
+from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.transfer.feature_cache import Forward, features
 
 
@@ -28,12 +28,15 @@ class FeaturePipeline(InputPipeline):
     Args:
         pipeline: the images.
         frozen: part of a model: images (N, H, W, C), 0..255 -> features (N, ...), float.
+
+    Attributes:
+        of_images: the pipeline of the images.
     """
 
     def __init__(self, pipeline: InputPipeline, frozen: keras.Model | Forward):
         super().__init__(pipeline.source, pipeline.recipe, pipeline.unreadable, progress=pipeline.progress)
-        self._images, self._forward = pipeline, frozen if isinstance(frozen, Forward) else Forward(frozen)
-        self._held_out: dict[str, np.ndarray] = {}
+        self.of_images, self._forward = pipeline, frozen if isinstance(frozen, Forward) else Forward(frozen)
+        self._features: dict[tuple[str, int | None], np.ndarray] = {}  # by split and view, once they are computed
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -45,19 +48,21 @@ class FeaturePipeline(InputPipeline):
         """An augmentation without operations: images are augmented before their features are computed."""
         return Augmentation((), self.recipe.train.seed, self.statistics.mean)
 
-    @cached_property
+    @property
     def views(self) -> Sequence[np.ndarray]:
         """The features (N, ...) of the training images themselves, and of their augmented views."""
-        numbers = (None, *range(self.recipe.transfer.views))
-        return [features(self._forward, self._images, "train", number) for number in numbers]
+        return [self.split_features("train", view) for view in (None, *range(self.recipe.transfer.views))]
 
-    def split_features(self, split: str) -> np.ndarray:
-        """Return the features (N, ...) of a split, without augmentation, computed at the first use."""
-        if split == "train":
-            return self.views[0]
-        if split not in self._held_out:
-            self._held_out[split] = features(self._forward, self._images, split)
-        return self._held_out[split]
+    def split_features(self, split: str, view: int | None = None) -> np.ndarray:
+        """Return the features (N, ...) of a split, computed at the first use.
+
+        Args:
+            split: name of the split.
+            view: number of the augmented view of the images; None: the images without augmentation.
+        """
+        if (split, view) not in self._features:
+            self._features[split, view] = features(self._forward, self.of_images, split, view)
+        return self._features[split, view]
 
     def training_batches(self, first_step: int, last_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """Return the training batches of the steps `first_step` to `last_step` (exclusive): features and labels."""
@@ -95,17 +100,28 @@ class FeaturePipeline(InputPipeline):
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the images of a training step, as they are for features, and their labels."""
-        return self._images.batch(step)
+        return self.of_images.batch(step)
 
     def check(self, devices: int = 1) -> None:
         """Raise RecipeError if the batch size does not divide among the devices."""
         batching.check_batches(self.train, self.recipe, self.augmentation, devices)
 
-    def with_recipe(self, recipe: Any) -> FeaturePipeline:
-        """Return a pipeline of the same features with another recipe, whose `data` table must be equal."""
-        return FeaturePipeline(self._images.with_recipe(recipe), self._forward)
+    def with_recipe(self, recipe: Recipe) -> FeaturePipeline:
+        """Return a pipeline of the same images with another recipe, whose `data` table must be equal but for batches.
+
+        Both have the features that either computes, unless the recipes give them other augmentation or another dtype.
+        """
+        made = FeaturePipeline(self.of_images.with_recipe(recipe), self._forward)
+        if _features_of(recipe) == _features_of(self.recipe):
+            made._features = self._features
+        return made
 
     def _finished(self, dataset: tf.data.Dataset, function, handles: Handles, steps: int) -> tf.data.Dataset:
         made = mapped(dataset, function, tf.data.AUTOTUNE)
         made = batching.finish(handles.close_with(made), None)
         return made.apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def _features_of(recipe: Recipe) -> tuple[Any, ...]:
+    """Return what the features of the same images and the same model depend on."""
+    return recipe.augment, recipe.train.seed, recipe.transfer.features_dtype

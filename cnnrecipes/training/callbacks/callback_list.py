@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from cnnrecipes.runs import checkpoint, watch_records
 from cnnrecipes.runs.records import FAILURE
@@ -42,7 +43,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
     Args:
         job: the training.
         state: the progress of the training, shared by the callbacks.
-        folder: the run folder; None in workers other than the chief, which write nothing.
+        folder: the run folder; None in workers other than the chief, and in a training without one: they write nothing.
         started: `time.monotonic()` from which a time budget counts.
         more: additional callbacks, called after all others.
         progress: show progress.
@@ -95,6 +96,11 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         ]
         super().__init__([one for one in found if one is not None], add_history=True, model=job.model)
         self.set_params({"epochs": job.recipe.train.epochs, "steps": state.steps_per_epoch, "verbose": 0})
+
+    @property
+    def best_weights(self) -> list[np.ndarray] | None:
+        """The weights of the best epoch so far, if there is no folder for them."""
+        return self._best.kept
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

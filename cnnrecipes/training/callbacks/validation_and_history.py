@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -176,16 +177,17 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Writes the evaluation weights of the epoch with the best validation so far.
+    """Writes the evaluation weights of the epoch with the best validation so far, or keeps them in memory.
 
     Args:
-        path: the weight file; None: only the state is updated.
+        path: the weight file; None: they are kept in `kept`.
         monitor: "accuracy", and the loss where it is equal, or "loss".
     """
 
     def __init__(self, state: TrainState, path: Path | None, monitor: str):
         super().__init__()
         self.state, self.path, self.monitor = state, path, monitor
+        self.kept: list[np.ndarray] | None = None
 
     def on_epoch_end(self, epoch, logs=None):
         score = self._score(epoch, logs)
@@ -195,8 +197,11 @@ class BestWeights(keras.callbacks.Callback):
             return
         self.state.best_epoch, self.state.best_score = epoch + 1, score
         self.state.epochs_without_improvement = self.state.epochs_at_this_rate = 0
-        if self.path is not None:
-            write_weights(self.path, self.model.measured_weights(), epoch=epoch + 1)
+        weights = self.model.measured_weights()
+        if self.path is None:
+            self.kept = weights
+        else:
+            write_weights(self.path, weights, epoch=epoch + 1)
 
     def _score(self, epoch: int, logs: dict[str, float]) -> list[float]:
         """Return the score of an epoch, compared entry by entry, larger is better; the epoch without a validation."""
