@@ -119,13 +119,11 @@ def _compare_recipes(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from cnnrecipes.comparison.variants import make_variants, parse_values
+    from cnnrecipes.comparison.variants import make_variants, split_values
 
     if not recipes:
         raise RecipeError("there is no recipe to compare; give one or more, for example resnet8_digits")
-    values = dict(map(parse_values, settings))
-    over = {key: some for key, some in values.items() if len(some) > 1}
-    fixed = {key: some[0] for key, some in values.items() if len(some) == 1}
+    over, fixed = split_values(settings)
     make_variants(recipes, over, fixed, pairs=options.get("pairs", False))  # before the slow import of TensorFlow
     import_tensorflow()
     if table is not None:

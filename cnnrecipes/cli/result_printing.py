@@ -18,6 +18,7 @@ from cnnrecipes._support.text_wrapping import wrap
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cnnrecipes.comparison.heads import HeadComparison
     from cnnrecipes.comparison.result import Comparison
     from cnnrecipes.data.audit.report import Report
     from cnnrecipes.debug.checks.check import Check
@@ -107,20 +108,32 @@ def print_stages(stages: pd.DataFrame) -> None:
     """Print cost and receptive field of a model, one row per stage; omit less important columns if they do not fit."""
     columns = ["stage", "layers", "output", "parameters", "multiply-adds", "activations", "sees"]
     rows = [_stage(stage) for stage in stages.itertuples()]
-    left_out = []
-    for name in ("layers", "activations", "sees", "multiply-adds"):
-        widths = [max(cell_len(cells[i]) for cells in (columns, *rows)) for i in range(len(columns))]
-        if sum(widths) + 2 * (len(widths) - 1) <= (_columns() or math.inf):
-            break
-        place = columns.index(name)
-        left_out.append(name)
-        columns, *rows = ([*cells[:place], *cells[place + 1 :]] for cells in (columns, *rows))
+    columns, rows, left_out = _fitting(columns, rows, ("layers", "activations", "sees", "multiply-adds"), _columns())
     table = _table(columns[0], *(Column(name, justify="right") for name in columns[1:]))
     for cells in rows:
         table.add_row(*cells, style="bold" if cells[0] == "total" else None)
     out.print(table)
     if left_out:
         out.print(wrap(f"{', '.join(left_out)}: in layers.csv, or on a wider terminal", _columns()))
+
+
+def _fitting(
+    columns: list[str], rows: list[list[str]], less_important: Sequence[str], limit: int | None
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return columns and rows of a table without the less important columns, as many as exceed the width `limit`.
+
+    Returns:
+        columns, rows, and the names of the columns that are left out.
+    """
+    left_out = []
+    for name in less_important:
+        widths = [max(cell_len(cells[i]) for cells in (columns, *rows)) for i in range(len(columns))]
+        if sum(widths) + 2 * (len(widths) - 1) <= (limit or math.inf):
+            break
+        place = columns.index(name)
+        left_out.append(name)
+        columns, *rows = ([*cells[:place], *cells[place + 1 :]] for cells in (columns, *rows))
+    return columns, rows, left_out
 
 
 def _stage(stage: Any) -> list[str]:
@@ -199,6 +212,26 @@ def print_learning_curve(curve: pd.DataFrame) -> None:
     out.print(table)
     subject = printable(curve.attrs.get("of", "logistic heads on frozen features"))
     print(f"accuracy on {curve.attrs['validation_images']:,} validation images, of {subject}")
+
+
+def print_heads(found: HeadComparison) -> None:
+    """Print the heads of a comparison, the best first; less important columns are left out if they do not fit."""
+    columns = ["head", "accuracy", "95% interval", "cross entropy", "p", "parameters", "seconds", "chosen"]
+    rows = []
+    for row in found.table.to_dict("records"):
+        p = "<0.001" if row["p_holm"] < 0.001 else _number(row["p_holm"], ".2g")
+        interval = "" if math.isnan(row["low"]) else f"{row['low']:.1%} to {row['high']:.1%}"
+        cells = [printable(row["head"]), _number(row["accuracy"], ".1%"), interval]
+        cells += [_number(row["cross_entropy"], ".3f"), p, f"{row['parameters']:,}", _number(row["seconds"], ".1f")]
+        rows.append([*cells, row["chosen"]])
+    less_important = ("parameters", "seconds", "p", "cross entropy", "chosen")
+    columns, rows, left_out = _fitting(columns, rows, less_important, out.width)
+    table = _table(*(Column(name, justify="left" if name in ("head", "chosen") else "right") for name in columns))
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    out.print(table)
+    if left_out:
+        out.print(wrap(f"{', '.join(left_out)}: with --json, or on a wider terminal", _columns()))
 
 
 def print_rates(found: RateSweep) -> None:

@@ -68,6 +68,13 @@ def parse_values(text: str) -> tuple[str, list[Any]]:
     return key.strip(), [parse_override(f"{key}={piece.strip() if len(pieces) > 1 else piece}")[1] for piece in pieces]
 
 
+def split_values(settings: Sequence[str]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """Parse arguments KEY=A,B; return the keys with several values, and those with one. Raises RecipeError."""
+    values = dict(map(parse_values, settings))
+    several = {key: some for key, some in values.items() if len(some) > 1}
+    return several, {key: some[0] for key, some in values.items() if len(some) == 1}
+
+
 def make_variants(
     recipes: Any, over: Mapping[str, Sequence[Any]] | None, changes: Mapping[str, Any], *, pairs: bool = False
 ) -> list[Variant]:
@@ -98,9 +105,9 @@ def make_variants(
         )
     if count > _MOST:
         raise RecipeError(f"{count:,} variants are too many; give at most {_MOST}, or list them with pairs")
-    names, titles = _recipe_names(loaded), _titles(values)
+    names, titles = _recipe_names(loaded), short_names(values)
     variants = [
-        Variant(_label(name if len(loaded) > 1 else "", row, titles), recipe, {**fixed, **row})
+        Variant(label_of(name if len(loaded) > 1 else "", row, titles), recipe, {**fixed, **row})
         for name, recipe in zip(names, loaded, strict=True)
         for row in rows
     ]
@@ -176,13 +183,20 @@ def _rows(values: Mapping[str, list[Any]], pairs: bool) -> list[dict[str, Any]]:
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)] or [{}]
 
 
-def _titles(values: Mapping[str, Any]) -> dict[str, str]:
+def short_names(values: Mapping[str, Any]) -> dict[str, str]:
     """Return the short name of each key: its last part, or all of it where two keys end alike."""
     leaves = [key.rpartition(".")[2] for key in values]
     return {key: leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(values, leaves, strict=True)}
 
 
-def _label(recipe: str, row: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+def label_of(recipe: str, row: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """Return the label of a variant, for example "resnet8_digits, norm=group".
+
+    Args:
+        recipe: its name, or "" if there is one recipe alone.
+        row: the values that tell it from the others.
+        titles: key -> short name, as `short_names` returns them.
+    """
     parts = [recipe] if recipe else []
     return ", ".join([*parts, *(f"{titles[key]}={value_text(value)}" for key, value in row.items())])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,3 +56,11 @@ def parse_override(text: str) -> tuple[str, Any]:
     except RecursionError:
         raise RecipeError(f"{key.strip()}: the value is nested too deep; use at most 3 levels") from None
     return key.strip(), tables["value"] if list(tables) == ["value"] else value
+
+
+def write_override(key: str, value: Any) -> str:
+    """Return "train.epochs=5", from which `parse_override` returns the key and the value."""
+    if isinstance(value, str):
+        plain = f"{key}={value}"
+        return plain if parse_override(plain) == (key, value) else f"{key}={json.dumps(value)}"
+    return f"{key}={json.dumps(value)}"

@@ -48,11 +48,17 @@ def examples(pipeline: FeaturePipeline, split: str, *, views: bool = False) -> E
 
 def fit_head(split: SplitModel, pipeline: FeaturePipeline) -> HeadFit:
     """Fit a logistic regression to the features of the training split, and make it the last layer of `split.whole`."""
+    found = fit_to_features(pipeline)
+    last: keras.layers.Dense = split.whole.get_layer(LOGITS)
+    last.set_weights([found.logistic.kernel, found.logistic.bias])
+    return found
+
+
+def fit_to_features(pipeline: FeaturePipeline) -> HeadFit:
+    """Fit a logistic regression to the features of the training split and their augmented views."""
     classes, balance = len(pipeline.class_names), pipeline.recipe.data.balance
     train = examples(pipeline, "train", views=True)
     held_out = examples(pipeline, "validation") if pipeline.images("validation") else None
     weights = None if balance == "none" else class_weights(pipeline.train.labels, classes)
     fitted = fit_logistic(train, held_out, classes=classes, class_weights=weights)
-    last: keras.layers.Dense = split.whole.get_layer(LOGITS)
-    last.set_weights([fitted.kernel, fitted.bias])
     return HeadFit(fitted, len(pipeline.train), "the validation split" if held_out else "cross-validation")

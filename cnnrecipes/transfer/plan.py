@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from cnnrecipes import models
+from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.trained_part import TrainedPart
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.transfer.cross_validation import cross_validated, head_class_weights
@@ -112,10 +113,32 @@ class HeadPlan(TransferPlan):
         return replace(self, start_weights=[drawn.get(path, value) for path, value in pairs])
 
     def _drawn(self) -> keras.Model:
-        channels, classes = self.split.trained.input_shape[-1], self.split.trained.output_shape[-1]
-        return SplitModel.before_head(models.build_head(self.recipe.model, channels, classes)).trained
+        return drawn_head(self.recipe, self.split.trained.input_shape[-1], self.split.trained.output_shape[-1])
 
     def artifact(self, weights: Sequence[np.ndarray]) -> keras.Model:
         """Return the whole model with a trained head."""
         self.split.trained.set_weights(weights)
         return self.split.whole
+
+
+@dataclass(frozen=True)
+class DrawnHeadPlan(ModelPlan):
+    """A head alone, trained from drawn weights as a HeadPlan does; without the backbone, so that it has no artifact.
+
+    Attributes:
+        channels: channels of the features that its `pipeline`, a FeaturePipeline, yields.
+    """
+
+    channels: int = field(kw_only=True)
+
+    def build(self, norm: Callable | None = None) -> keras.Model:
+        """Return the head: features (N, C) -> logits."""
+        return drawn_head(self.recipe, self.channels, len(self.pipeline.class_names))
+
+    def initialize(self, model: keras.Model) -> None:
+        """Do nothing: the weights stay those that were drawn."""
+
+
+def drawn_head(recipe: Recipe, channels: int, classes: int) -> keras.Model:
+    """Return the head of a recipe with drawn weights: features (N, channels) -> logits (N, classes)."""
+    return SplitModel.before_head(models.build_head(recipe.model, channels, classes)).trained

@@ -15,6 +15,7 @@ from cnnrecipes.models.pretrained.preprocessing_mismatch import preprocessing_mi
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.training.model_plan import ModelPlan
+from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.start_or_resume import Start
 from cnnrecipes.transfer.automatic_method import choose
 from cnnrecipes.transfer.cross_validation import to_cross_validate
@@ -23,7 +24,7 @@ from cnnrecipes.transfer.fine_tuning import check_decays, finetune_plan
 from cnnrecipes.transfer.head_fit import HeadFit, fit_head
 from cnnrecipes.transfer.layer_freezing import backbone_layers, frozen_stages
 from cnnrecipes.transfer.lora import LoraPlan, check_rank
-from cnnrecipes.transfer.plan import HeadPlan, TransferPlan
+from cnnrecipes.transfer.plan import HeadPlan, TransferPlan, drawn_head
 from cnnrecipes.transfer.split_model import SplitModel
 
 
@@ -97,14 +98,15 @@ def _probe(whole: keras.Model, pipeline: InputPipeline) -> None:
 def _initialize(base: ModelPlan, whole: keras.Model) -> None:
     """Set the initial weights of the whole model, as the plan `base` gives them.
 
-    With `train.start_from` the head is loaded too. With `model.weights` it keeps its random weights, even if the file
-    has a head of the same shape.
+    With `train.start_from` the head is loaded too. With `model.weights` its weights are drawn, even if the file has a
+    head of the same shape; they depend on the seed and the number of channels, and not on the backbone.
     """
-    head = SplitModel.before_head(whole).trained
-    drawn = head.get_weights()
     base.initialize(whole)
     if base.weights_from is None:  # `model.weights` are those of a backbone
-        head.set_weights(drawn)
+        head = SplitModel.before_head(whole).trained
+        with seeded(base.recipe.train.seed):
+            drawn = drawn_head(base.recipe, head.input_shape[-1], head.output_shape[-1])
+        head.set_weights(drawn.get_weights())
 
 
 def _check(whole: keras.Model, recipe: schema.Recipe) -> None:
@@ -115,7 +117,7 @@ def _check(whole: keras.Model, recipe: schema.Recipe) -> None:
         RecipeError: learning rates would decay both by layer and by stage.
     """
     table = recipe.transfer
-    _check_head(whole, table.head)
+    check_head(SplitModel.before_head(whole).trained, table.head)
     if table.how == "finetune":
         frozen_stages(whole, table.train_from)
         check_decays(recipe)
@@ -123,9 +125,9 @@ def _check(whole: keras.Model, recipe: schema.Recipe) -> None:
         check_rank(backbone_layers(whole), table.rank)
 
 
-def _check_head(whole: keras.Model, kind: str) -> None:
+def check_head(head: keras.Model, kind: str) -> None:
     """Raise ModelError unless a head "mlp" has layers with weights before the logits, and others have none."""
-    weighted = [layer.name for layer in SplitModel.before_head(whole).trained.layers if layer.weights]
+    weighted = [layer.name for layer in head.layers if layer.weights]
     if kind == "mlp" and len(weighted) == 1:
         raise ModelError(
             "transfer.head = 'mlp' trains the head model.head = 'mlp', and the model here has a linear one; leave "
