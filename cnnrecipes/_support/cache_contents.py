@@ -43,9 +43,9 @@ class Kind:
 _KEY = r"(?P<key>[0-9a-f]{32})"
 KINDS: Mapping[str, Kind] = {
     "features": Kind("outputs of frozen layers", "features", re.compile(rf"(\.\d+\.)?{_KEY}\.npy")),
-    "archives": Kind("unpacked archives of images", "archives", re.compile(rf"{_KEY}({_PARTIAL}\w+)?")),
-    "records": Kind("positions of images in TFRecord files", "records", re.compile(r"[0-9a-f]{32}\.npz")),
-    "statistics": Kind("mean and standard deviation of images", "statistics", re.compile(r"[0-9a-f]{32}\.json")),
+    "archives": Kind("unpacked archives", "archives", re.compile(rf"{_KEY}({_PARTIAL}\w+)?")),
+    "records": Kind("index of TFRecord files", "records", re.compile(r"[0-9a-f]{32}\.npz")),
+    "statistics": Kind("mean and standard deviation", "statistics", re.compile(r"[0-9a-f]{32}\.json")),
     "tables": Kind("inspection results of files", "", re.compile(r"(files|archives)-\d+\.sqlite")),
 }
 

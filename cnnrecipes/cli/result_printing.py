@@ -16,7 +16,7 @@ from cnnrecipes._support.cache_contents import KINDS
 from cnnrecipes._support.cache_pruning import LIMIT
 from cnnrecipes._support.console import printable, say
 from cnnrecipes._support.memory_sizes import memory_text
-from cnnrecipes._support.text_wrapping import wrap
+from cnnrecipes._support.text_wrapping import NARROW, wrap
 from cnnrecipes.errors import counted
 
 if TYPE_CHECKING:
@@ -71,10 +71,12 @@ def print_models(models: pd.DataFrame) -> None:
 
 def print_cache(contents: Sequence[CacheUsage], folder: Path, limit: int) -> None:
     """Print what the cache folder holds: number, size and last use by kind, and the limit of the features in bytes."""
-    table = _table("kind", *(Column(title, justify="right") for title in ("items", "size")), "last used", "content")
+    explained = ["content"] if out.width >= NARROW else []
+    table = _table("kind", *(Column(title, justify="right") for title in ("items", "size")), "last used", *explained)
     for one in contents:
-        last = f"{one.last_used:%Y-%m-%d %H:%M}" if one.last_used else ""
-        table.add_row(one.kind, f"{one.items:,}", memory_text(one.size), last, KINDS[one.kind].content)
+        last = f"{one.last_used:%Y-%m-%d}" if one.last_used else ""
+        cells = (one.kind, f"{one.items:,}", memory_text(one.size), last, KINDS[one.kind].content)
+        table.add_row(*cells[: len(table.columns)])
     out.print(wrap(printable(folder), _columns()), markup=False)
     out.print(table)
     say(

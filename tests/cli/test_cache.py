@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from screen import Screen
+
+import cnnrecipes as cr
+from cnnrecipes.cli import result_printing
 
 
 @pytest.fixture
@@ -34,6 +41,19 @@ def test_contents_and_limit_are_shown(run_cli, features, monkeypatch):
     assert (found["folder"], found["features_limit"]) == (str(features.parents[1]), 20 * 2**30)
     (kind,) = found["contents"]
     assert (kind["kind"], kind["items"], kind["size"]) == ("features", 1, 2**20)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_table_fits_the_terminal(features, monkeypatch, columns):
+    text = io.StringIO()
+    monkeypatch.setattr(result_printing, "out", Console(file=text, width=columns, soft_wrap=True, force_terminal=True))
+    contents = [dataclasses.replace(one, items=12345) for one in cr.cache_contents()]
+    result_printing.print_cache(contents, Path("cache"), 2**30)
+    screen = Screen(columns)
+    screen.feed(text.getvalue().replace("\n", "\r\n"))
+    assert screen.overflowed == []
+    assert len(screen.text()) == 2 + len(contents)
+    assert "…" not in text.getvalue()
 
 
 def test_what_was_shown_is_deleted_and_reported(run_cli, features):
