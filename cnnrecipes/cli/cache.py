@@ -20,7 +20,7 @@ def cache(
     kinds: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(
-            metavar="KIND...",
+            metavar="KIND",
             help=f"Some of {', '.join(KINDS)}; default: all.",
             autocompletion=completion.words(*KINDS),
         ),
