@@ -73,6 +73,8 @@ _PUBLIC = {
     "Search": "cnnrecipes.tuning.search",
     "HyperRecipe": "cnnrecipes.tuning.hyper_recipe",
     "load_state_dict": "cnnrecipes.models.torch_weights",
+    "cache_contents": "cnnrecipes._support.cache_contents",
+    "clear_cache": "cnnrecipes._support.cache_contents",
     "Recipe": "cnnrecipes.recipe.schema",
     "CNNRecipesError": "cnnrecipes.errors",
     "CNNRecipesWarning": "cnnrecipes.errors",
@@ -87,13 +89,19 @@ _PUBLIC = {
     "NonFinite": "cnnrecipes.errors",
     "OutOfMemory": "cnnrecipes.errors",
     "DiskFull": "cnnrecipes.errors",
+    "CacheError": "cnnrecipes.errors",
     "KerasSettingError": "cnnrecipes.errors",
     "Interrupted": "cnnrecipes.errors",
 }
 
 _MODULES = ("analysis", "debug", "experiments", "explain", "layers", "models", "report", "transfer")
 # Modules that need neither Keras nor TensorFlow.
-_WITHOUT_KERAS = ("cnnrecipes.errors", "cnnrecipes.recipe.schema", "cnnrecipes.training.distributed.launcher")
+_WITHOUT_KERAS = (
+    "cnnrecipes.errors",
+    "cnnrecipes._support.cache_contents",
+    "cnnrecipes.recipe.schema",
+    "cnnrecipes.training.distributed.launcher",
+)
 
 __all__ = [*_PUBLIC, *_MODULES, "recipes"]
 

@@ -61,6 +61,10 @@ class DiskFull(TrainingError):
     """Error for a disk without room for the files of a training."""
 
 
+class CacheError(CNNRecipesError, ValueError):
+    """Error for an invalid setting of the user's cache folder: its limit (CNNRECIPES_CACHE_LIMIT), a number of days."""
+
+
 class KerasSettingError(CNNRecipesError, RuntimeError):
     """Error for a global Keras setting (backend, image data format) that cnnrecipes does not support."""
 

@@ -55,6 +55,12 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def mark_used(path: Path) -> None:
+    """Set the modification time of a cached file to now: the time of its last use, also where disks keep no atime."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
 class Table:
     """Key-value table in one SQLite file: rows of text and numbers by a text key; empty if the file cannot be used.
 
@@ -69,6 +75,7 @@ class Table:
         with self._done_without():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._database = self._opened()
+            mark_used(self._path)
 
     def find(self, keys: Sequence[str]) -> dict[str, tuple]:
         """Return the cached rows by key; keys without a row (cache misses) are omitted."""
@@ -180,3 +187,22 @@ def table(name: str, columns: Sequence[str]) -> Iterator[Table]:
         yield opened
     finally:
         opened.close()
+
+
+def empty_table(path: Path) -> None:
+    """Delete all rows from the file of a table, which other processes may have open.
+
+    Raises:
+        OSError: the file is not accessible, not a table, or locked by another process.
+    """
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as database:
+            columns = [row[1] for row in database.execute("PRAGMA table_info(rows)")]
+            if columns[:1] + columns[-1:] != ["key", "row_checksum"]:
+                raise OSError("not a table of cnnrecipes")
+            with database:
+                database.execute("DELETE FROM rows")
+            database.execute("VACUUM")
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from None

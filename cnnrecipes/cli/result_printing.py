@@ -12,12 +12,19 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from cnnrecipes._support.cache_contents import KINDS
+from cnnrecipes._support.cache_pruning import LIMIT
 from cnnrecipes._support.console import printable, say
-from cnnrecipes._support.text_wrapping import wrap
+from cnnrecipes._support.memory_sizes import memory_text
+from cnnrecipes._support.text_wrapping import NARROW, wrap
+from cnnrecipes.errors import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
+    from cnnrecipes._support.cache_contents import CacheUsage, Cleared
     from cnnrecipes.comparison.heads import HeadComparison
     from cnnrecipes.comparison.result import Comparison
     from cnnrecipes.data.audit.report import Report
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from cnnrecipes.runs.trained_model import Prediction
 
 _CLASSES = 40  # rows of the table of classes
+_KEPT = 8  # paths that could not be deleted
 _FILES = 3  # files of a finding
 _GROUPS, _MEMBERS = 3, 5  # groups of a finding, and files of a group
 _STATUSES = {"ok": "green", "warning": "dark_orange3", "FAIL": "bold red", "cannot tell": "dim"}
@@ -60,6 +68,34 @@ def print_models(models: pd.DataFrame) -> None:
         sizes = ("" if pd.isna(n) else f"{n / 1e6:,.1f} M" for n in (row["parameters"], row["multiply_adds"]))
         table.add_row(row["model"], *sizes, row["image_size"], top1, weights)
     out.print(table)
+
+
+def print_cache(contents: Sequence[CacheUsage], folder: Path, limit: int) -> None:
+    """Print what the cache folder holds: number, size and last use by kind, and the limit of the features in bytes."""
+    explained = ["content"] if out.width >= NARROW else []
+    table = _table("kind", *(Column(title, justify="right") for title in ("items", "size")), "last used", *explained)
+    for one in contents:
+        last = f"{one.last_used:%Y-%m-%d}" if one.last_used else ""
+        cells = (one.kind, f"{one.items:,}", memory_text(one.size), last, KINDS[one.kind].content)
+        table.add_row(*cells[: len(table.columns)])
+    out.print(wrap(printable(folder), _columns()), markup=False)
+    out.print(table)
+    say(
+        f"the least recently used features are deleted above {memory_text(limit)}; the environment variable "
+        f"{LIMIT} sets another limit, and --clear deletes what is shown"
+    )
+
+
+def print_cleared(done: Cleared) -> None:
+    """Print what was deleted from the cache folder, and what stays for which reason."""
+    for one in done.deleted:
+        if one.items:
+            say(f"deleted from {one.kind}: {counted(one.items, 'item')}, {memory_text(one.size)}")
+    say(f"freed {memory_text(sum(one.size for one in done.deleted))}")
+    for path, why in list(done.kept.items())[:_KEPT]:
+        say(f"kept {path}: {why}")
+    if len(done.kept) > _KEPT:
+        say(f"kept {counted(len(done.kept) - _KEPT, 'more item')}")
 
 
 def print_report(report: Report) -> None:

@@ -32,6 +32,8 @@ def split_statistics(split: Split, spec: schema.Data, *, progress: bool = False)
         return Statistics.named(spec.standardize, image_shape(split, spec)[2])
     kept = _kept_statistics(split, spec)
     found = Statistics.load(kept) if kept else None
+    if kept and found:
+        user_cache.mark_used(kept)
     if found is None:
         found = statistics(_batches(split, spec, progress))
         if kept:

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from cnnrecipes._support import console
+from cnnrecipes._support.memory_sizes import memory_text, parse_memory
 from cnnrecipes._support.process_memory import available_memory
 from cnnrecipes.debug.batch_trial import BatchTrial, run_trial
 from cnnrecipes.errors import OutOfMemory, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.syntax.memory import memory_text, parse_memory
 from cnnrecipes.training.start_or_resume import complete_recipe
 
 SECONDS = 60.0  # of the steps of a trial

@@ -13,7 +13,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from cnnrecipes import models
-from cnnrecipes._support import keras_settings
+from cnnrecipes._support import cache_pruning, keras_settings
 from cnnrecipes.errors import DiskFull
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.training import loggers
@@ -27,12 +27,14 @@ _ONEDNN_FEATURES = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_i
 
 
 def check(recipe: Recipe) -> None:
-    """Check Keras settings, model name and loggers before data is opened; enable determinism if the recipe sets it.
+    """Check settings, model name and loggers before data is opened; enable determinism if the recipe sets it.
 
     Raises:
-        CNNRecipesError: settings of Keras that are not supported, an unknown model, a logger that is not installed.
+        CNNRecipesError: settings of Keras that are not supported, a CNNRECIPES_CACHE_LIMIT that is not a size, an
+            unknown model, a logger that is not installed.
     """
     keras_settings.check()
+    cache_pruning.chosen_limit()
     models.find(recipe.model.name)
     loggers.check(recipe.logging)
     if recipe.train.deterministic:

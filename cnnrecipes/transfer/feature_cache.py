@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
-from cnnrecipes._support import user_cache
+from cnnrecipes._support import cache_pruning, user_cache
+from cnnrecipes._support.locks import marked_in_use
 from cnnrecipes._support.progress import watch
 from cnnrecipes.data import batching
 from cnnrecipes.data.input_pipeline import InputPipeline
@@ -24,7 +26,10 @@ from cnnrecipes.errors import TrainingError
 from cnnrecipes.runs import checkpoint
 
 _RESERVE = 0.5 * 2**30  # bytes that stay free on the disk
-_REMEDY = "delete old features there, set CNNRECIPES_CACHE to another folder, or transfer.features_dtype=float16"
+_REMEDY = (
+    "free some space, for example by `cnnrecipes cache --clear`, set CNNRECIPES_CACHE to another folder, or "
+    "transfer.features_dtype=float16"
+)
 
 
 class Forward:
@@ -50,7 +55,8 @@ def features(model: keras.Model | Forward, pipeline: InputPipeline, split: str, 
     """Return the outputs of a model for all images of a split, in order, in inference mode.
 
     Features of unchanged files are computed once; they are memory-mapped from the user's cache folder, where they are
-    kept by the model's weights, the files, their preparation and the augmentation of a view.
+    kept by the model's weights, the files, their preparation and the augmentation of a view. New ones take the place
+    of the least recently used ones there, within the limit of `cache_pruning`.
 
     Args:
         model: part of a model: images (N, H, W, C), 0..255 -> features (N, ...). A Forward is traced once for several
@@ -63,9 +69,11 @@ def features(model: keras.Model | Forward, pipeline: InputPipeline, split: str, 
         (N, ...) of dtype `transfer.features_dtype`; read-only if it is memory-mapped.
 
     Raises:
+        CacheError: CNNRECIPES_CACHE_LIMIT is not a size.
         DataError: an image cannot be decoded.
         TrainingError: the disk is too full.
     """
+    cache_pruning.chosen_limit()  # an error before the computation
     forward = model if isinstance(model, Forward) else Forward(model)
     path = _path(forward.model, pipeline, split, view)
     shape = (len(pipeline.source.split(split)), *forward.model.output_shape[1:])
@@ -81,7 +89,9 @@ def features(model: keras.Model | Forward, pipeline: InputPipeline, split: str, 
             return found
         with _created(path, shape, dtype) as file:
             _compute(forward, pipeline, split, view, file)
-        return np.load(path, mmap_mode="r")
+        written = _mapped(path)
+        cache_pruning.prune_features(path)
+        return written
 
 
 def _compute(forward: Forward, pipeline: InputPipeline, split: str, view: int | None, out: np.ndarray) -> None:
@@ -142,8 +152,19 @@ def _usable(folder: Path) -> bool:
 def _cached(path: Path) -> np.ndarray | None:
     """Return memory-mapped features; None if there are none, or if the file is damaged."""
     with contextlib.suppress(OSError, ValueError, EOFError):
-        return np.load(path, mmap_mode="r")
+        found = _mapped(path)
+        user_cache.mark_used(path)
+        return found
     return None
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """Return the memory-mapped array of a file, which other processes do not delete before the array is released."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(marked_in_use(path))
+        found = np.load(path, mmap_mode="r")
+        weakref.finalize(found, stack.pop_all().close)
+        return found
 
 
 @contextlib.contextmanager
@@ -212,7 +233,8 @@ def _lock(path: Path) -> FileLock:
 
 
 def _check_space(folder: Path, needed: int) -> None:
-    """Raise TrainingError unless the disk has room for `needed` bytes."""
+    """Delete old features if the disk has no room for `needed` bytes; raise TrainingError if that is not enough."""
+    cache_pruning.make_room(needed + _RESERVE - shutil.disk_usage(folder).free)
     free = shutil.disk_usage(folder).free
     if needed + _RESERVE > free:
         raise TrainingError(

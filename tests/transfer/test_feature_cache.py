@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ import cnnrecipes as cr
 from cnnrecipes.data import batching
 from cnnrecipes.data.batch_sampler import training_examples
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.errors import DataError, RecipeError, TrainingError
+from cnnrecipes.errors import CacheError, CNNRecipesWarning, DataError, RecipeError, TrainingError
 from cnnrecipes.recipe import catalog
 from cnnrecipes.runs import checkpoint
 from cnnrecipes.transfer import feature_cache
@@ -58,7 +59,8 @@ def backbone(pipeline: InputPipeline):
 
 
 def cached(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("[!.]*.npy")}
+    """The inode of each file, another one if it is written again."""
+    return {path.name: path.stat().st_ino for path in folder.glob("[!.]*.npy")}
 
 
 def leftovers(folder: Path) -> Iterator[Path]:
@@ -200,9 +202,82 @@ def test_too_full_disk_is_an_error_with_a_remedy(photos, cache, monkeypatch):
     pipeline = opened(str(photos))
     full = type("usage", (), {"free": 100})
     monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda folder: full)
-    with pytest.raises(TrainingError, match=r"features need 0.0 GiB, and 0.0 GiB are free.*set CNNRECIPES_CACHE"):
+    with pytest.raises(
+        TrainingError, match=r"features need 0.0 GiB, and 0.0 GiB are free.*cache --clear.*CNNRECIPES_CACHE"
+    ):
         features(backbone(pipeline), pipeline, "train")
     assert not list(cache.glob("[!.]*.npy"))
+
+
+class Variants:
+    """Features of the validation photos by one model with several weights, each 128 + 8 * 16 * 4 bytes in the cache."""
+
+    size = 640
+
+    def __init__(self, photos: Path):
+        self.pipeline = opened(str(photos))
+        self.forward = feature_cache.Forward(backbone(self.pipeline))
+
+    def features(self, factor: int) -> np.ndarray:
+        last = self.forward.model.trainable_weights[-1]
+        last.assign(np.full(last.shape, factor))
+        return features(self.forward, self.pipeline, "validation")
+
+
+def test_least_recently_used_features_are_deleted_above_the_limit(photos, cache, monkeypatch):
+    variants = Variants(photos)
+    first, second = (variants.features(factor).copy() for factor in (1, 2))
+    assert [path.stat().st_size for path in cache.glob("*.npy")] == [variants.size] * 2
+    monkeypatch.setenv("CNNRECIPES_CACHE_LIMIT", "1.9 KiB")
+    for factor in (1, 3, 4):  # the first is used again
+        variants.features(factor)
+    before = cached(cache)
+    assert len(before) == 3
+    np.testing.assert_array_equal(variants.features(1), first)
+    assert cached(cache) == before
+    np.testing.assert_array_equal(variants.features(2), second)
+    assert cached(cache) != before
+
+
+def test_features_in_use_are_not_deleted(photos, cache, monkeypatch):
+    variants = Variants(photos)
+    monkeypatch.setenv("CNNRECIPES_CACHE_LIMIT", "0.5 KiB")
+    with pytest.warns(CNNRecipesWarning, match="take 0.625 KiB, more than the limit of 0.5 KiB.*CACHE_LIMIT"):
+        used = variants.features(1)
+    good, part = used.copy(), used[2:]
+    del used
+    variants.features(2)
+    assert len(cached(cache)) == 2
+    np.testing.assert_array_equal(part, good[2:])
+    del part
+    with pytest.warns(CNNRecipesWarning, match="take 0.625 KiB"):
+        variants.features(3)
+    assert len(cached(cache)) == 1
+
+
+def test_old_features_make_room_on_a_full_disk(photos, cache, monkeypatch):
+    variants = Variants(photos)
+    monkeypatch.setattr(feature_cache, "_RESERVE", 0)
+    monkeypatch.setattr(
+        feature_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=(2 - len(cached(cache))) * variants.size)
+    )
+    for factor in (1, 2, 3):
+        variants.features(factor)
+    before = cached(cache)
+    assert len(before) == 2
+    variants.features(2)
+    assert cached(cache) == before
+
+
+def test_invalid_limit_is_an_error_before_data_are_read_or_features_computed(photos, cache, monkeypatch):
+    pipeline = opened(str(photos))
+    model = backbone(pipeline)
+    monkeypatch.setenv("CNNRECIPES_CACHE_LIMIT", "20")
+    monkeypatch.setattr(feature_cache, "_compute", None)
+    with pytest.raises(CacheError, match="CNNRECIPES_CACHE_LIMIT is '20'"):
+        features(model, pipeline, "train")
+    with pytest.raises(CacheError, match="CNNRECIPES_CACHE_LIMIT is '20'"):
+        cr.fit("features_photos", "missing/", progress=False)
 
 
 def test_disk_that_is_full_in_spite_of_the_check_is_an_error(photos, cache):

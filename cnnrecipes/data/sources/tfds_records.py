@@ -80,6 +80,7 @@ def open_records(files: Sequence[str], channels: int) -> tuple[RecordImages, np.
     try:
         with np.load(cached) as index:
             numbers, offsets, lengths, labels = (index[name] for name in ("numbers", "offsets", "lengths", "labels"))
+        user_cache.mark_used(cached)
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         numbers, offsets, lengths, labels = _index(paths)
         _save_index(cached, numbers=numbers, offsets=offsets, lengths=lengths, labels=labels)

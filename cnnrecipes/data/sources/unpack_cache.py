@@ -6,6 +6,7 @@ and archives that expand to far more than their size are refused.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import json
@@ -14,14 +15,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock
 
 from cnnrecipes._support import file_systems, user_cache
+from cnnrecipes._support.cache_contents import MANIFEST
+from cnnrecipes._support.locks import marked_in_use
 from cnnrecipes.data.sources.unpack import unpack
 from cnnrecipes.errors import DataError
 
-_MANIFEST = "manifest.json"
+_IN_USE: dict[Path, IO[bytes]] = {}  # manifests of the archives that this process reads, which `clear_cache` keeps
 
 
 def unpacked_folder(key: str, name: str, fetch: Callable[[Path], Path], progress: bool = False) -> str:
@@ -45,6 +49,7 @@ def unpacked_folder(key: str, name: str, fetch: Callable[[Path], Path], progress
                 for left in home.glob(f"{final.name}.partial-*") if locked else ():  # from killed processes
                     shutil.rmtree(left, ignore_errors=True)
                 _make(final, name, fetch, progress)
+            _keep(final)
     except OSError as error:
         raise DataError(
             f"cannot unpack {name!r} into {str(home)!r}: {error.strerror or error}; free disk space there, or "
@@ -61,10 +66,24 @@ def _make(final: Path, name: str, fetch: Callable[[Path], Path], progress: bool)
         (partial / "whole" / "files").mkdir(parents=True)
         unpack(archive, partial / "whole" / "files", name, progress=progress)
         manifest = {"archive": name, "sha256": _sha256(archive), **_size(partial / "whole" / "files")}
-        (partial / "whole" / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        (partial / "whole" / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         os.replace(partial / "whole", final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _keep(final: Path) -> None:
+    """Mark an archive as in use until this process ends, and as used now."""
+    before, _IN_USE[final] = _IN_USE.get(final), marked_in_use(final / MANIFEST)
+    if before:
+        before.close()  # its folder may have been deleted, and another one made
+    user_cache.mark_used(final / MANIFEST)
+
+
+@atexit.register
+def _release() -> None:
+    for manifest in _IN_USE.values():
+        manifest.close()
 
 
 def is_unpacked(key: str) -> bool:
@@ -75,7 +94,7 @@ def is_unpacked(key: str) -> bool:
 def _is_complete(final: Path) -> bool:
     """Return True if all unpacked files of an archive still exist; other programs may clean up cache folders."""
     try:
-        manifest = json.loads((final / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((final / MANIFEST).read_text(encoding="utf-8"))
         return {key: manifest[key] for key in ("files", "bytes")} == _size(final / "files")
     except (OSError, ValueError, KeyError):
         return False

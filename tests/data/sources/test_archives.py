@@ -14,6 +14,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,7 @@ import pytest
 from encoding import encoded
 from PIL import Image
 
+import cnnrecipes as cr
 from cnnrecipes._support import user_cache
 from cnnrecipes.data.sources import registry, unpack, unpack_cache
 from cnnrecipes.data.sources.archive import unpack_archive
@@ -316,6 +318,32 @@ def test_unencrypted_url_requires_a_checksum():
 )
 def test_folder_name_is_the_archive_name_without_extensions(text, name):
     assert registry.find(text).folder_name(text) == name
+
+
+def test_archive_that_a_process_reads_is_not_cleared(tmp_path, own_cache):
+    archive = pack(tmp_path / "cats.zip")
+    code = "import sys; from cnnrecipes.data.sources.archive import unpack_archive; "
+    code += "print(unpack_archive(sys.argv[1]), flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, str(archive)], **pipes) as reader:
+        folder = Path(reader.stdout.readline().strip()).parent
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert [(one.items, one.size) for one in cr.cache_contents(["archives"])] == [(1, size)]
+        assert list(cr.clear_cache(["archives"]).kept) == [folder]
+        assert len(list(folder.rglob("*.png"))) == 8
+        reader.kill()
+    assert not cr.clear_cache(["archives"]).kept
+    assert not folder.exists()
+
+
+def test_archive_that_is_read_again_counts_as_used(tmp_path):
+    archive = str(pack(tmp_path / "cats.zip"))
+    manifest = Path(unpack_archive(archive)).with_name("manifest.json")
+    os.utime(manifest, (0, 0))
+    assert cr.cache_contents(["archives"], unused_days=1)[0].items == 1
+    unpack_archive(archive)
+    assert cr.cache_contents(["archives"], unused_days=1)[0].items == 0
+    assert list(cr.clear_cache(["archives"]).kept) == [manifest.parent]
 
 
 def test_unpack_cache_is_in_the_cache_folder(own_cache):

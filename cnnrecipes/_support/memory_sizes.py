@@ -1,4 +1,4 @@
-"""Sizes of memory with a unit: "8GiB", "512 MiB", "16 GB"."""
+"""Sizes of memory and files with a unit: "8GiB", "512 MiB", "16 GB"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_memory(text: object) -> int:
 
 
 def memory_text(size: float) -> str:
-    """Return bytes as text with three digits: "6.91 GiB", "512 MiB"."""
-    unit = "GiB" if size >= 2**30 else "MiB"
+    """Return bytes as text with three digits: "6.91 GiB", "512 MiB", "0 KiB"."""
+    unit = next((unit for unit in ("GiB", "MiB") if size >= UNITS[unit]), "KiB")
     amount = size / UNITS[unit]
     return f"{amount:.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnrecipes.syntax.memory import memory_text, parse_memory
+from cnnrecipes._support.memory_sizes import memory_text, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,9 @@ def test_anything_else_is_refused(text):
 
 
 def test_text_has_three_digits():
-    assert [memory_text(size) for size in (2**20, 751 * 2**20, 2**30, 7.416 * 2**30)] == [
+    assert [memory_text(size) for size in (0, 1536, 2**20, 751 * 2**20, 2**30, 7.416 * 2**30)] == [
+        "0 KiB",
+        "1.5 KiB",
         "1 MiB",
         "751 MiB",
         "1 GiB",
