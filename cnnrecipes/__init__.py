@@ -34,7 +34,7 @@ _PUBLIC = {
     "extend": "cnnrecipes.fit",
     "compare": "cnnrecipes.compare",
     "compare_runs": "cnnrecipes.compare",
-    "compare_heads": "cnnrecipes.comparison.heads",
+    "compare_heads": "cnnrecipes.comparison.compare_heads",
     "Comparison": "cnnrecipes.compare",
     "training_curve": "cnnrecipes.comparison.learning_curve_by_training",
     "launch": "cnnrecipes.training.distributed.launcher",

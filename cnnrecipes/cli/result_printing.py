@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cnnrecipes._support.cache_contents import CacheUsage, Cleared
-    from cnnrecipes.comparison.heads import HeadComparison
+    from cnnrecipes.comparison.head_comparison import HeadComparison
     from cnnrecipes.comparison.result import Comparison
     from cnnrecipes.data.audit.report import Report
     from cnnrecipes.debug.checks.check import Check
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cnnrecipes.runs.trained_model import Prediction
 
 _CLASSES = 40  # rows of the table of classes
+_WIDE = 200  # columns of a table in a file or a pipe that is not wrapped
 _KEPT = 8  # paths that could not be deleted
 _FILES = 3  # files of a finding
 _GROUPS, _MEMBERS = 3, 5  # groups of a finding, and files of a group
@@ -260,12 +261,12 @@ def print_heads(found: HeadComparison) -> None:
         cells = [printable(row["head"]), _number(row["accuracy"], ".1%"), interval]
         cells += [_number(row["cross_entropy"], ".3f"), p, f"{row['parameters']:,}", _number(row["seconds"], ".1f")]
         rows.append([*cells, row["chosen"]])
-    less_important = ("parameters", "seconds", "p", "cross entropy", "chosen")
-    columns, rows, left_out = _fitting(columns, rows, less_important, out.width)
+    less_important = ("parameters", "seconds", "cross entropy", "chosen", "p")
+    columns, rows, left_out = _fitting(columns, rows, less_important, _columns())
     table = _table(*(Column(name, justify="left" if name in ("head", "chosen") else "right") for name in columns))
     for cells in rows:
         table.add_row(*map(Text, cells))
-    out.print(table)
+    (out if out.is_terminal else Console(width=_WIDE, highlight=False)).print(table)
     if left_out:
         out.print(wrap(f"{', '.join(left_out)}: with --json, or on a wider terminal", _columns()))
 

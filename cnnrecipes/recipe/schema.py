@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from cnnrecipes.errors import CNNRecipesWarning, RecipeError
 from cnnrecipes.optim import shortened_schedules
@@ -48,6 +48,16 @@ class Recipe(Section):
     devices: Devices = Field(default_factory=Devices)
     logging: Logging = Field(default_factory=Logging)
     search: Search | None = None
+
+    @model_validator(mode="after")
+    def _views_differ(self):
+        if self.transfer.views and not self.augment.ops:
+            raise ValueError(
+                f"transfer.views = {self.transfer.views} are augmented views, and augment.ops is empty, so that they "
+                'would be copies; set augment.ops, for example to ["random_resized_crop", "flip_lr"], or '
+                "transfer.views = 0"
+            )
+        return self
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], origin: str) -> Recipe:

@@ -22,7 +22,8 @@ from cnnrecipes._support.progress import watch
 from cnnrecipes.data import batching
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.tf_data_defaults import mapped
-from cnnrecipes.errors import TrainingError
+from cnnrecipes.errors import NonFinite, TrainingError
+from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs import checkpoint
 
 _RESERVE = 0.5 * 2**30  # bytes that stay free on the disk
@@ -71,6 +72,7 @@ def features(model: keras.Model | Forward, pipeline: InputPipeline, split: str, 
     Raises:
         CacheError: CNNRECIPES_CACHE_LIMIT is not a size.
         DataError: an image cannot be decoded.
+        NonFinite: features that are NaN or infinite.
         TrainingError: the disk is too full.
     """
     cache_pruning.chosen_limit()  # an error before the computation
@@ -116,7 +118,20 @@ def _compute(forward: Forward, pipeline: InputPipeline, split: str, view: int | 
     with pipeline.naming_unreadable():
         for step, images in enumerate(watch(batches, what, steps, pipeline.progress)):
             rows = out[step * size : (step + 1) * size]
-            rows[:] = forward(images)[: len(rows)]
+            with np.errstate(over="ignore"):  # of float16
+                rows[:] = forward(images)[: len(rows)]
+            if not np.isfinite(rows).all():
+                raise NonFinite(
+                    f"the features of {split} images {step * size + 1:,} to {step * size + len(rows):,} have values "
+                    f"that are NaN or infinite as {out.dtype}; check the weights of the backbone, or set "
+                    "transfer.features_dtype=float32"
+                )
+
+
+def settings_of_features(recipe: Recipe) -> tuple[tuple, tuple]:
+    """Return the settings that the features of given images by a given model depend on, and those of their views."""
+    of_images = recipe.data.resize, recipe.data.short_side, recipe.transfer.features_dtype
+    return of_images, (recipe.augment.ops, recipe.train.seed)
 
 
 def _path(model: keras.Model, pipeline: InputPipeline, split: str, view: int | None) -> Path | None:
@@ -124,12 +139,9 @@ def _path(model: keras.Model, pipeline: InputPipeline, split: str, view: int | N
     files = pipeline.source.split(split).files()
     if files is None:
         return None
-    recipe = pipeline.recipe
-    what = (
-        _digest(model),
-        (pipeline.image_shape, recipe.data.resize, recipe.data.short_side, recipe.transfer.features_dtype),
-        None if view is None else (view, recipe.augment.ops, recipe.train.seed, pipeline.statistics.mean),
-    )
+    of_images, of_views = settings_of_features(pipeline.recipe)
+    of_view = None if view is None else (view, of_views, pipeline.statistics.mean)
+    what = (_digest(model), pipeline.image_shape, of_images, of_view)
     with contextlib.suppress(OSError):
         return user_cache.folder() / "features" / f"{user_cache.fingerprint(files, repr(what))}.npy"
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ from cnnrecipes.data.images.releasable_functions import Handles
 from cnnrecipes.data.input_pipeline import InputPipeline
 from cnnrecipes.data.tf_data_defaults import mapped
 from cnnrecipes.recipe.schema import Recipe
-from cnnrecipes.transfer.feature_cache import Forward, features
+from cnnrecipes.transfer.feature_cache import Forward, features, settings_of_features
 
 
 class FeaturePipeline(InputPipeline):
@@ -28,15 +27,21 @@ class FeaturePipeline(InputPipeline):
     Args:
         pipeline: the images.
         frozen: part of a model: images (N, H, W, C), 0..255 -> features (N, ...), float.
+        computed: features by split and view, to which those that are computed here are added; None: none so far.
 
     Attributes:
         of_images: the pipeline of the images.
     """
 
-    def __init__(self, pipeline: InputPipeline, frozen: keras.Model | Forward):
+    def __init__(
+        self,
+        pipeline: InputPipeline,
+        frozen: keras.Model | Forward,
+        computed: dict[tuple[str, int | None], np.ndarray] | None = None,
+    ):
         super().__init__(pipeline.source, pipeline.recipe, pipeline.unreadable, progress=pipeline.progress)
         self.of_images, self._forward = pipeline, frozen if isinstance(frozen, Forward) else Forward(frozen)
-        self._features: dict[tuple[str, int | None], np.ndarray] = {}  # by split and view, once they are computed
+        self._features = {} if computed is None else computed
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -111,17 +116,10 @@ class FeaturePipeline(InputPipeline):
 
         Both have the features that either computes, unless the recipes give them other augmentation or another dtype.
         """
-        made = FeaturePipeline(self.of_images.with_recipe(recipe), self._forward)
-        if _features_of(recipe) == _features_of(self.recipe):
-            made._features = self._features
-        return made
+        same = settings_of_features(recipe) == settings_of_features(self.recipe)
+        return FeaturePipeline(self.of_images.with_recipe(recipe), self._forward, self._features if same else None)
 
     def _finished(self, dataset: tf.data.Dataset, function, handles: Handles, steps: int) -> tf.data.Dataset:
         made = mapped(dataset, function, tf.data.AUTOTUNE)
         made = batching.finish(handles.close_with(made), None)
         return made.apply(tf.data.experimental.assert_cardinality(steps))
-
-
-def _features_of(recipe: Recipe) -> tuple[Any, ...]:
-    """Return what the features of the same images and the same model depend on."""
-    return recipe.augment, recipe.train.seed, recipe.transfer.features_dtype

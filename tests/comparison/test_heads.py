@@ -12,7 +12,8 @@ import pytest
 from adaptation import NARROW, OTHER, SMALL, write_photos
 
 import cnnrecipes as cr
-from cnnrecipes.comparison.heads import ComparedHead, HeadComparison, head_variants
+from cnnrecipes.comparison.head_comparison import ComparedHead, HeadComparison
+from cnnrecipes.comparison.head_variants import head_variants
 from cnnrecipes.comparison.paired import Discordance
 from cnnrecipes.errors import DataError, ModelError, NonFinite, RecipeError, TrainingError
 from cnnrecipes.recipe.toml import write_override
@@ -74,17 +75,29 @@ def test_table_has_the_best_first_with_intervals_and_paired_tests(found):
     )
 
 
-def test_conclusion_tells_from_how_many_heads_the_best_can_be_told():
+def compared(label: str, right: np.ndarray, diverged: bool = False) -> ComparedHead:
+    return ComparedHead(
+        label, {}, right & (not diverged), 0.1, 2, 0.1, "diverged" if diverged else "epoch 1 of 2", diverged
+    )
+
+
+def test_conclusion_tells_how_many_heads_are_significantly_worse():
     right = np.arange(100) < 95
-    heads = [
-        ComparedHead(name, {}, right & (np.arange(100) >= wrong)) for name, wrong in (("a", 0), ("b", 1), ("c", 40))
-    ]
-    found = HeadComparison([*heads, ComparedHead("d", {}, np.zeros(0, bool), chosen="diverged")], 100)
-    assert "a is best: 95.0% of 100 validation images right" in str(found)
-    assert "it cannot be told from 1 of the other 3" in str(found)
-    assert "better than each other one" in str(HeadComparison([heads[0], heads[2]], 100))
-    assert "each other one diverged" in str(HeadComparison([heads[0], found.heads[3]], 100))
-    assert json.loads(json.dumps(found.document()["conclusion"])) == found.conclusion
+    best, near, far = (
+        compared(name, right & (np.arange(100) >= wrong)) for name, wrong in (("a", 0), ("b", 1), ("c", 40))
+    )
+    diverged = compared("d", right, diverged=True)
+    found = HeadComparison([best, near, far, diverged])
+    assert "a has the highest accuracy: 95.0% of 100 validation images right" in str(found)
+    assert "1 of 2 other heads are significantly worse" in str(found)
+    assert "mostly random" not in str(found)
+    assert "Every other head is significantly worse" in str(HeadComparison([best, far]))
+    assert "No other head is significantly worse" in str(HeadComparison([best, near, diverged]))
+    assert "every other head diverged" in str(HeadComparison([best, diverged]))
+    assert "With 20 validation images the choice is mostly random" in str(
+        HeadComparison([compared("a", right[:20]), diverged])
+    )
+    assert found.table.loc[3, ["accuracy", "low", "cross_entropy", "p_holm"]].isna().all()
 
 
 def test_heads_that_diverge_come_last_and_if_all_do_it_is_an_error(settings):
@@ -113,19 +126,28 @@ def test_default_is_three_kinds_of_heads_with_three_learning_rates():
 @pytest.mark.parametrize(
     ("over", "changes", "message"),
     [
-        ({"data.image_size": [32, 64]}, {}, r"data.image_size does not belong to the head alone.*`cnnrecipes compare`"),
-        ({"train.seed": [0, 1]}, {}, r"train.seed does not belong"),
-        ({RATE: [0.1, 0.2]}, {HEAD: "logistic"}, r"one head to compare.*does not depend on optimizer.learning_rate"),
+        ({"data.image_size": [32, 64]}, {}, r"data.image_size cannot have several values.*`cnnrecipes compare`"),
+        ({"train.seed": [0, 1]}, {}, r"train.seed cannot have several values here: all heads have the same.*seed"),
+        ({"train.xla": [True, False]}, {}, r"train.xla cannot have several values"),
+        ({RATE: [0.1, 0.2]}, {HEAD: "logistic"}, r"one head to compare, a logistic regression"),
+        (None, {HEAD: "logistic"}, r"one head to compare, a logistic regression"),
         (None, {HEAD: "mlp", RATE: 0.1}, r"one head to compare; give several values"),
         ({RATE: [0.1, 0.2]}, {"transfer.how": "lora", HEAD: "mlp"}, r"transfer.how = 'lora'.*leave it out"),
         ({RATE: [0.1, 0.2]}, {"train.start_from": "RUN", HEAD: "mlp"}, r"start_from.*model.weights instead"),
+        ({RATE: [0.1, 0.2]}, {"train.time_budget": "9 s", HEAD: "mlp"}, r"time_budget.*leave it out"),
         ({RATE: [0.1, -1]}, {HEAD: "mlp"}, r"learning_rate"),
-        ({"optimizer.rate": [0.1, 1]}, {HEAD: "mlp"}, r"optimizer.rate"),
+        ({"transfer.hed": ["linear", "mlp"]}, {}, r"transfer.hed.*transfer.head"),
+        ({"transfer.views": [0, 2]}, {}, r"augment.ops is empty, so that they would be copies"),
     ],
 )
 def test_keys_that_cannot_be_compared_are_named(over, changes, message):
     with pytest.raises(RecipeError, match=message):
         head_variants("features_photos", over, changes)
+
+
+def test_pairs_need_keys():
+    with pytest.raises(RecipeError, match="there is no such key"):
+        head_variants("features_photos", None, {}, pairs=True)
 
 
 def test_keys_are_checked_before_the_data_are_opened():
@@ -155,10 +177,12 @@ def test_command_prints_the_table_and_writes_the_best(run_cli, settings, tmp_pat
     status, out, _ = run_cli(*asked)
     assert status == 0
     assert "head=logistic" in out
-    assert "is best: " in out
+    assert "has the highest accuracy: " in out
     command = shlex.split(out.splitlines()[-1].removeprefix("next: "))
     assert command[:5] == ["cnnrecipes", "fit", "resnet20_cifar", "--data", photos]
     assert {"model.widths=[16, 16]", "transfer.how=features", "augment.ops=[]"} <= set(command)
+    status, _, err = run_cli(*asked, "--name", "one")
+    assert (status, "--name is for --fit" in err) == (2, True)
     status, out, _ = run_cli(*asked, "--json", "--fit", "--workdir", str(tmp_path / "runs"))
     assert status == 0
     document = json.loads(out)
