@@ -23,7 +23,7 @@ def opened_job(
     data: Any = None,
     *,
     progress: bool = False,
-    planned: Callable[[InputPipeline, Start, Callable[[str], None]], ModelPlan] = prepare,
+    planned: Callable[[InputPipeline, Start, Callable[[str], None], Devices], ModelPlan] = prepare,
     opened: InputPipeline | None = None,
 ) -> Iterator[TrainJob]:
     """Open devices and data, and build the training; float32 and the recipe's seed hold in the `with` block.
@@ -52,7 +52,7 @@ def opened_job(
         seeded(start.recipe.train.seed),
     ):
         pipeline = pipeline.with_recipe(start.adjusted(pipeline.steps_per_epoch))
-        plan = planned(pipeline, start, say)
+        plan = planned(pipeline, start, say, devices)
         with seeded(start.recipe.train.seed):  # a resume does not fit a head before
             job = TrainJob.build(plan, devices)
         if start.checkpoint:

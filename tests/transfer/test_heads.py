@@ -59,7 +59,7 @@ def test_linear_head_is_trained_as_with_the_frozen_backbone_in_every_epoch(pretr
     more = {"train.artifact": "last", "train.epochs": 4, "optimizer.weight_decay": 1e-3}
     run = head_run(pretrained, tmp_path, "linear", **more)
     with InputPipeline.open(run.recipe, OTHER) as pipeline, seeded(0):
-        plan = transfer.prepare(pipeline, Start(run.recipe), silent)
+        plan = transfer.prepare(pipeline, Start(run.recipe), silent, Devices.open("single"))
         shared = {"start_weights": plan.start_weights, "paths": plan.paths, "count": plan.count}
         cached = trained(plan, tmp_path)
         computed = trained(FrozenPlan(pipeline, **shared), tmp_path)

@@ -93,9 +93,25 @@ class Devices:
         size = round(self._averaged(np.asarray([len(content)], np.float32))[0] * self.workers)
         if size == 0:
             return ""
+        return self._from_chief(content, size).decode()
+
+    def broadcast_arrays(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the chief's arrays in all workers, bit-exactly; all pass arrays of the same shapes and dtypes."""
+        if self.workers == 1:
+            return list(arrays)
+        content = self._from_chief(b"".join(array.tobytes() for array in arrays), sum(one.nbytes for one in arrays))
+        ends = np.cumsum([array.nbytes for array in arrays])
+        return [
+            np.frombuffer(content[end - one.nbytes : end], one.dtype).reshape(one.shape)
+            for one, end in zip(arrays, ends, strict=True)
+        ]
+
+    def _from_chief(self, content: bytes, size: int) -> bytes:
+        """Return the chief's `content`, of `size` bytes, in all workers."""
         padded = np.zeros(size, np.float32)
-        padded[: len(content)] = np.frombuffer(content, np.uint8)
-        return np.rint(self._averaged(padded) * self.workers).astype(np.uint8).tobytes().decode()
+        if self.is_chief:
+            padded[:] = np.frombuffer(content, np.uint8)
+        return np.rint(self._averaged(padded) * self.workers).astype(np.uint8).tobytes()
 
     @contextlib.contextmanager
     def naming_lost_workers(self, command: str) -> Iterator[None]:
