@@ -113,7 +113,6 @@ def test_mlp_is_recorded_trained_and_saved_with_the_backbone(pretrained, tmp_pat
 @pytest.mark.parametrize(
     ("head", "more"),
     [
-        ("linear", {"optimizer.ema": 0.9}),
         ("mlp", {"augment.ops": ["flip_lr"], "transfer.views": 1, "optimizer.lookahead": 2}),
         ("mlp", {"optimizer.ema": 0.9, "train.microbatches": 2, "model.dropout": 0.2}),
     ],
