@@ -17,7 +17,7 @@ from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.start_or_resume import Start
-from cnnrecipes.transfer.automatic_method import choose
+from cnnrecipes.transfer.automatic_method import Choice, choose
 from cnnrecipes.transfer.cross_validation import to_cross_validate
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
 from cnnrecipes.transfer.fine_tuning import check_decays, finetune_plan
@@ -51,8 +51,8 @@ def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None], d
     if kept is None and devices.is_chief:
         _probe(whole, pipeline)
     if kept is None and table.head == "logistic":
-        how, remark = _fit_in_chief(split, features, devices, say)
-        pipeline = pipeline.with_recipe(pipeline.recipe.change(**{"transfer.how": how}))
+        choice = _fit_in_chief(split, features, devices, say)
+        pipeline, remark = pipeline.with_recipe(pipeline.recipe.change(**{"transfer.how": choice.how})), choice.reason
     return _plan(
         pipeline,
         split,
@@ -148,22 +148,22 @@ def _plan(
     return HeadPlan(features.with_recipe(pipeline.recipe), split=split, **options)
 
 
-def _fit_in_chief(
-    split: SplitModel, features: FeaturePipeline, devices: Devices, say: Callable[[str], None]
-) -> tuple[str, str]:
-    """Fit the head in the chief, and set it in all workers; return `transfer.how` and why "auto" chose it, or ""."""
-    how, why = features.recipe.transfer.how, ""
+def _fit_in_chief(split: SplitModel, features: FeaturePipeline, devices: Devices, say: Callable[[str], None]) -> Choice:
+    """Fit the head in the chief, and set it in all workers; return `transfer.how`, with a reason if "auto" chose it.
+
+    Only the chief, which records it, has the reason.
+    """
+    choice = Choice(features.recipe.transfer.how, "")
     if devices.is_chief:
         fitted = fit_head(split, features)
         say(str(fitted))
-        if how == "auto":
+        if choice.how == "auto":
             labels, classes = features.train.labels, len(features.class_names)
             choice = choose(labels, classes, fitted.accuracy, fitted.measured_on)
-            how, why = choice.how, choice.reason
-            say(why)
+            say(choice.reason)
     head = split.whole.get_layer(LOGITS)
     head.set_weights(devices.broadcast_arrays(head.get_weights()))
-    return devices.broadcast(how), why
+    return Choice(devices.broadcast(choice.how), choice.reason)
 
 
 def _kept(start: Start) -> Path | None:
