@@ -212,7 +212,8 @@ def on_two_devices(pretrained, tmp_path_factory) -> list[cr.Run]:
         sys.path.insert(0, sys.argv[1])
         from adaptation import adapt
         for how, changes in json.loads(sys.argv[4]):
-            run = adapt(how, cr.Run.open(sys.argv[2]), sys.argv[3], **changes, **{"devices.strategy": "mirrored"})
+            changes |= {"devices.strategy": "mirrored", "logging.report": "off"}
+            run = adapt(how, cr.Run.open(sys.argv[2]), sys.argv[3], **changes)
             print(run.folder)
     """
     folder = tmp_path_factory.mktemp("two")

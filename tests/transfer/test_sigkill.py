@@ -17,7 +17,7 @@ from cnnrecipes.verify.resume_check import differences
 
 WAYS = {
     "lora": {"transfer.how": "lora", "transfer.rank": 2, "transfer.update_rate": 1.0},
-    "all_layers": {"transfer.how": "finetune", "optimizer.ema": 0.9, "augment.ops": ["flip_lr", "mixup"]},
+    "all_layers": {"transfer.how": "finetune", "optimizer.ema": 0.9, "augment.ops": ["flip_lr"]},
     "cached_outputs_of_frozen_stages": {
         "transfer.how": "finetune",
         "transfer.train_from": "stage2",
@@ -67,8 +67,9 @@ def photos(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def trainings(pretrained) -> dict[str, dict]:
     """The settings of the training of each way."""
-    shared = {"model.weights": str(pretrained.folder), "transfer.cross_validation": "never", "train.epochs": 3}
-    return {name: {**SMALL, **NARROW, **shared, **more} for name, more in WAYS.items()}
+    shared = {"model.weights": str(pretrained.folder), "transfer.cross_validation": "never", "train.epochs": 2}
+    aside = {"logging.report": "off", "logging.watch": "off"}
+    return {name: {**SMALL, **NARROW, **aside, **shared, **more} for name, more in WAYS.items()}
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,8 @@ def settings(pretrained, **more) -> dict:
     """Settings of a training that is to choose fine-tuning, and trains the last stage on cached outputs of others."""
     chosen = {"transfer.how": "auto", "transfer.train_from": "stage2", "transfer.cross_validation": "always"}
     kinds = {"optimizer.ema": 0.9, "train.microbatches": 2, "train.time_budget": "60 min", "train.artifact": "last"}
-    weights = {"model.weights": str(pretrained.folder)}
-    return {**SMALL, **NARROW, "train.epochs": 1, **weights, **chosen, **kinds, **more}
+    shared = {"model.weights": str(pretrained.folder), "logging.report": "off", "logging.watch": "off"}
+    return {**SMALL, **NARROW, "train.epochs": 1, **shared, **chosen, **kinds, **more}
 
 
 def write_ambiguous_photos(folder: Path) -> Path:
