@@ -25,7 +25,7 @@ def locked(path: Path, seconds: float = 0.0) -> Iterator[bool]:
 
     Args:
         path: of the lock file, whose folder exists.
-        seconds: to wait for the other process.
+        seconds: to wait for the other process; -1: without a limit.
     """
     lock = FileLock(path)
     try:

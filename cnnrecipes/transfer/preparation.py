@@ -14,26 +14,28 @@ from cnnrecipes.errors import CNNRecipesWarning, ModelError, TrainingError
 from cnnrecipes.models.pretrained.preprocessing_mismatch import preprocessing_mismatch
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs.weights import START, read_weights
+from cnnrecipes.training.distributed.devices import Devices
 from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.start_or_resume import Start
-from cnnrecipes.transfer.automatic_method import choose
+from cnnrecipes.transfer.automatic_method import Choice, choose
 from cnnrecipes.transfer.cross_validation import to_cross_validate
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
 from cnnrecipes.transfer.fine_tuning import check_decays, finetune_plan
-from cnnrecipes.transfer.head_fit import HeadFit, fit_head
+from cnnrecipes.transfer.head_fit import fit_head
 from cnnrecipes.transfer.layer_freezing import backbone_layers, frozen_stages
 from cnnrecipes.transfer.lora import LoraPlan, check_rank
 from cnnrecipes.transfer.plan import HeadPlan, TransferPlan, drawn_head
-from cnnrecipes.transfer.split_model import SplitModel
+from cnnrecipes.transfer.split_model import LOGITS, SplitModel
 
 
-def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None]) -> ModelPlan:
+def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None], devices: Devices) -> ModelPlan:
     """Return the plan of a training; for transfer learning with the head fitted to frozen features.
 
     A head "linear" or "mlp" is not fitted: its weights are drawn, and the training starts from them.
 
-    A resumed or extended run has the initial weights of the whole model in its folder: nothing is fitted again.
+    A resumed or extended run has the initial weights of the whole model in its folder: nothing is fitted again. Of
+    several workers the chief fits the head and chooses the way: other processors round otherwise.
 
     Raises:
         TrainingError: transfer learning without pretrained weights.
@@ -47,14 +49,11 @@ def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None]) -
     split = SplitModel.before_head(whole)
     features = FeaturePipeline(pipeline, split.frozen)
     remark = read_weights(kept)[1].get("remark", "") if kept else ""
-    if kept is None:
+    if kept is None and devices.is_chief:
         _probe(whole, pipeline)
     if kept is None and table.head == "logistic":
-        fitted = fit_head(split, features)
-        say(str(fitted))
-        pipeline, remark = _with_choice(pipeline, fitted)
-        if remark:
-            say(remark)
+        choice = _fit_in_chief(split, features, devices, say)
+        pipeline, remark = pipeline.with_recipe(pipeline.recipe.change(**{"transfer.how": choice.how})), choice.reason
     return _plan(
         pipeline,
         split,
@@ -63,7 +62,7 @@ def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None]) -
         start_weights=[weight.numpy() for weight in whole.weights],
         paths=[weight.path for weight in whole.weights],
         count=sum(math.prod(variable.shape) for variable in whole.trainable_variables),
-        few=to_cross_validate(features),
+        few=to_cross_validate(features) if devices.is_chief else None,
         remark=remark,
     )
 
@@ -151,14 +150,22 @@ def _plan(
     return HeadPlan(features.with_recipe(pipeline.recipe), split=split, **options)
 
 
-def _with_choice(pipeline: InputPipeline, fitted: HeadFit) -> tuple[InputPipeline, str]:
-    """Return the pipeline with the way chosen for `transfer.how` = "auto" in its recipe, and the reason, or ""."""
-    recipe = pipeline.recipe
-    if recipe.transfer.how != "auto":
-        return pipeline, ""
-    labels, classes = pipeline.train.labels, len(pipeline.class_names)
-    choice = choose(labels, classes, fitted.accuracy, fitted.measured_on)
-    return pipeline.with_recipe(recipe.change(**{"transfer.how": choice.how})), choice.reason
+def _fit_in_chief(split: SplitModel, features: FeaturePipeline, devices: Devices, say: Callable[[str], None]) -> Choice:
+    """Fit the head in the chief, and set it in all workers; return `transfer.how`, with a reason if "auto" chose it.
+
+    Only the chief, which records it, has the reason.
+    """
+    choice = Choice(features.recipe.transfer.how, "")
+    if devices.is_chief:
+        fitted = fit_head(split, features)
+        say(str(fitted))
+        if choice.how == "auto":
+            labels, classes = features.train.labels, len(features.class_names)
+            choice = choose(labels, classes, fitted.accuracy, fitted.measured_on)
+            say(choice.reason)
+    head = split.whole.get_layer(LOGITS)
+    head.set_weights(devices.broadcast_arrays(head.get_weights()))
+    return Choice(devices.broadcast(choice.how), choice.reason)
 
 
 def _kept(start: Start) -> Path | None:

@@ -154,8 +154,9 @@ class HyperRecipe(keras_tuner.HyperModel):
         with warnings.catch_warnings(), keras_settings.float32(), seeded(start.recipe.train.seed):
             warnings.simplefilter("ignore", CNNRecipesWarning)
             pipeline = self._data.pipeline(start.recipe)
-            plan = prepare(pipeline.with_recipe(start.adjusted(pipeline.steps_per_epoch)), start, console.silent)
-            return TrainJob.build(plan, Devices.open(start.recipe.devices.strategy))
+            pipeline = pipeline.with_recipe(start.adjusted(pipeline.steps_per_epoch))
+            devices = Devices.open(start.recipe.devices.strategy)
+            return TrainJob.build(prepare(pipeline, start, console.silent, devices), devices)
 
     def _start(self, hp: keras_tuner.HyperParameters, number: int) -> Start:
         values = self._values(hp)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
-from adaptation import NARROW, OTHER, SMALL, adapt, by_path, stopped, write_photos
+from adaptation import OTHER, adapt, by_path, stopped
 
 import cnnrecipes as cr
 from cnnrecipes.data.input_pipeline import InputPipeline
@@ -151,37 +147,3 @@ def test_training_starts_from_an_unfinished_run(pretrained, run, tmp_path):
     other = adapt("none", pretrained, tmp_path / "next", **{"train.start_from": str(start.path), "train.epochs": 1})
     for one, two in zip(read_weights(other.folder / START)[0], whole, strict=True):
         np.testing.assert_array_equal(one, two)
-
-
-# Trains, and is killed in the fifth step, when there is a checkpoint.
-KILLED = """
-import json, os, signal, sys, time
-from pathlib import Path
-import keras
-from cnnrecipes.fit import complete_recipe, find_start, train_from
-from cnnrecipes.recipe import catalog
-from cnnrecipes.runs import checkpoint
-
-class Kill(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        if self.model.progress.total_steps == 5:
-            while not checkpoint.found(Path(workdir) / "killed"):
-                time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-photos, workdir, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-start = find_start(complete_recipe(catalog.load("resnet20_cifar"), photos, None, settings))
-train_from(start, photos, workdir=workdir, name="killed", progress=False, callbacks=lambda job: [Kill()])
-"""
-
-
-def test_training_killed_by_sigkill_resumes_bit_exactly(pretrained, tmp_path):
-    settings = {**SMALL, **NARROW, **RANK, "transfer.how": "lora", "model.weights": str(pretrained.folder)}
-    settings |= {"transfer.cross_validation": "never", "train.epochs": 6}
-    photos = str(write_photos(tmp_path / "photos"))
-    run = cr.fit("resnet20_cifar", photos, workdir=tmp_path, name="whole", progress=False, **settings)
-    command = [sys.executable, "-c", KILLED, photos, str(tmp_path), json.dumps(settings)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert 1 <= checkpoint.newest(tmp_path / "killed").state.total_steps <= 5
-    assert differences(run, cr.resume(tmp_path / "killed", progress=False)) == []

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from cnnrecipes._support.connectivity_check import why_unreachable
+from cnnrecipes._support.locks import locked
 from cnnrecipes.errors import ModelError, one_line
 from cnnrecipes.models.pretrained.application import Application
 from cnnrecipes.recipe import schema
@@ -68,16 +69,23 @@ def keras_home() -> Path:
 
 @contextlib.contextmanager
 def _noting_download(wanted: dict[str, str]) -> Iterator[None]:
-    """Note name and URL of the file that Keras wants, and refuse to wait for a server that does not answer."""
+    """Note name and URL of the file that Keras wants, and refuse to wait for a server that does not answer.
+
+    One process at a time downloads it; others that want it wait.
+    """
     module: Any = importlib.import_module(keras.utils.get_file.__module__)
     get_file: Callable[..., str] = module.get_file
 
     def noting(fname: str, origin: str, **options: Any) -> str:
         wanted.update(fname=fname, origin=origin)
         cached = keras_home() / options.get("cache_subdir", "datasets") / fname
-        if not cached.is_file() and (why := why_unreachable([origin], _SECONDS)):
-            raise ModelError(f"no connection ({why})")
-        return get_file(fname, origin, **options)
+        with contextlib.suppress(OSError):
+            cached.parent.mkdir(parents=True, exist_ok=True)
+        # Keras writes to the place itself: another process would take the half of it for damaged, and overwrite it.
+        with locked(cached.with_name(f".{fname}.lock"), seconds=-1):
+            if not cached.is_file() and (why := why_unreachable([origin], _SECONDS)):
+                raise ModelError(f"no connection ({why})")
+            return get_file(fname, origin, **options)
 
     module.get_file = noting
     try:

@@ -50,7 +50,7 @@ class Devices:
                 "shows both, and `cnnrecipes launch --workers 2 fit ...` starts them on this machine"
             )
         if cluster is not None and strategy in ("multi_worker", "auto"):
-            return _join(cluster)
+            return cls(_joined(cluster), len(cluster.workers), cluster.index)
         gpus = tf.config.list_logical_devices("GPU")
         if strategy == "mirrored" or (strategy == "auto" and len(gpus) > 1):
             devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
@@ -93,9 +93,25 @@ class Devices:
         size = round(self._averaged(np.asarray([len(content)], np.float32))[0] * self.workers)
         if size == 0:
             return ""
+        return self._from_chief(content, size).decode()
+
+    def broadcast_arrays(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the chief's arrays in all workers, bit-exactly; all pass arrays of the same shapes and dtypes."""
+        if self.workers == 1:
+            return list(arrays)
+        content = self._from_chief(b"".join(array.tobytes() for array in arrays), sum(one.nbytes for one in arrays))
+        ends = np.cumsum([array.nbytes for array in arrays])
+        return [
+            np.frombuffer(content[end - one.nbytes : end], one.dtype).reshape(one.shape)
+            for one, end in zip(arrays, ends, strict=True)
+        ]
+
+    def _from_chief(self, content: bytes, size: int) -> bytes:
+        """Return the chief's `content`, of `size` bytes, in all workers."""
         padded = np.zeros(size, np.float32)
-        padded[: len(content)] = np.frombuffer(content, np.uint8)
-        return np.rint(self._averaged(padded) * self.workers).astype(np.uint8).tobytes().decode()
+        if self.is_chief:
+            padded[:] = np.frombuffer(content, np.uint8)
+        return np.rint(self._averaged(padded) * self.workers).astype(np.uint8).tobytes()
 
     @contextlib.contextmanager
     def naming_lost_workers(self, command: str) -> Iterator[None]:
@@ -155,8 +171,12 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def _join(cluster: Cluster) -> Devices:
-    """Join the cluster and return its devices as soon as all workers have joined."""
+@functools.cache
+def _joined(cluster: Cluster) -> tf.distribute.Strategy:
+    """Join the cluster and return its strategy as soon as all workers have joined; one for all trainings of a process.
+
+    TensorFlow keeps the port until the process ends.
+    """
     _check_port(cluster)
     config = {"cluster": {"worker": list(cluster.workers)}, "task": {"type": "worker", "index": cluster.index}}
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
@@ -164,13 +184,12 @@ def _join(cluster: Cluster) -> Devices:
     )
     try:
         with _stoppable():
-            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
         raise TrainingError(
             f"worker {cluster.index} of {len(cluster.workers)} cannot join the cluster ({_first_line(error)}); start "
             "every worker, and in each call fit before any other use of TensorFlow"
         ) from None
-    return Devices(strategy, len(cluster.workers), cluster.index)
 
 
 @contextlib.contextmanager

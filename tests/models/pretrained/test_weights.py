@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import importlib
+import threading
 import time
+from pathlib import Path
 
 import h5py
 import keras
@@ -13,7 +16,9 @@ import tensorflow as tf
 from adaptation import NARROW
 
 import cnnrecipes as cr
+from cnnrecipes._support.locks import locked
 from cnnrecipes.models import Backbone
+from cnnrecipes.models.pretrained.imagenet_weights import _noting_download
 from cnnrecipes.models.pretrained.weights import set_backbone_weights
 from cnnrecipes.recipe import schema
 
@@ -247,3 +252,35 @@ def test_a_file_in_the_cache_is_read_and_its_checksum_compared(tmp_path, monkeyp
     wrong.write_bytes(b"wrong")
     with pytest.raises(cr.ModelError, match="cannot get the ImageNet weights of keras_vgg16"):
         cr.build("keras_vgg16", weights="imagenet", input_shape=(32, 32, 3), classes=2)
+
+
+def test_another_process_waits_for_a_download_that_it_would_take_for_a_damaged_file(tmp_path, monkeypatch):
+    """Keras writes a download to its place directly; workers on one machine want it at the same time."""
+    module = importlib.import_module(keras.utils.get_file.__module__)
+    monkeypatch.setattr(module.config, "keras_home", lambda: str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    free_while_loading = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            with locked(tmp_path / "models" / ".weights.h5.lock") as free:
+                free_while_loading.append(free)
+            self.send_response(200)
+            self.send_header("Content-Length", "7")
+            self.end_headers()
+            self.wfile.write(b"weights")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        origin = f"http://127.0.0.1:{server.server_port}/weights.h5"
+        with _noting_download({}):
+            path = module.get_file("weights.h5", origin, cache_subdir="models")
+        server.shutdown()
+    assert free_while_loading
+    assert not any(free_while_loading)
+    with locked(tmp_path / "models" / ".weights.h5.lock") as free:
+        assert free
+    assert Path(path).read_bytes() == b"weights"
