@@ -360,8 +360,8 @@ class Transfer(Section):
     def _trains_a_head_alone(self):
         if self.head != "logistic" and self.how != "features":
             raise ValueError(
-                f"head {self.head!r} is trained on frozen features, with how = 'features', and how is {self.how!r}; "
-                "leave one of the two out"
+                f"head {self.head!r} is trained on frozen features, and how is {self.how!r}; set how = 'features', or "
+                "leave head out"
             )
         return self
 

@@ -17,6 +17,7 @@ from cnnrecipes.training.model_plan import ModelPlan
 from cnnrecipes.training.seeding import seeded
 from cnnrecipes.training.start_or_resume import complete_recipe
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
+from cnnrecipes.transfer.image_probe import warn_of_mismatch
 from cnnrecipes.transfer.split_model import SplitModel
 
 
@@ -54,4 +55,5 @@ def frozen_features(
         plan = ModelPlan(pipeline, complete.train.start_from)
         whole = plan.whole()
         plan.initialize(whole)
+        warn_of_mismatch(whole, pipeline)
         yield FeaturePipeline(pipeline, SplitModel.before_head(whole).frozen)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 from cnnrecipes.data.input_pipeline import InputPipeline
-from cnnrecipes.errors import CNNRecipesWarning, ModelError, TrainingError
-from cnnrecipes.models.pretrained.preprocessing_mismatch import preprocessing_mismatch
+from cnnrecipes.errors import ModelError, TrainingError
 from cnnrecipes.recipe import schema
 from cnnrecipes.runs.weights import START, read_weights
 from cnnrecipes.training.distributed.devices import Devices
@@ -23,6 +21,7 @@ from cnnrecipes.transfer.cross_validation import to_cross_validate
 from cnnrecipes.transfer.feature_pipeline import FeaturePipeline
 from cnnrecipes.transfer.fine_tuning import check_decays, finetune_plan
 from cnnrecipes.transfer.head_fit import fit_head
+from cnnrecipes.transfer.image_probe import warn_of_mismatch
 from cnnrecipes.transfer.layer_freezing import backbone_layers, frozen_stages
 from cnnrecipes.transfer.lora import LoraPlan, check_rank
 from cnnrecipes.transfer.plan import HeadPlan, TransferPlan, drawn_head
@@ -50,7 +49,7 @@ def prepare(pipeline: InputPipeline, start: Start, say: Callable[[str], None], d
     features = FeaturePipeline(pipeline, split.frozen)
     remark = read_weights(kept)[1].get("remark", "") if kept else ""
     if kept is None and devices.is_chief:
-        _probe(whole, pipeline)
+        warn_of_mismatch(whole, pipeline)
     if kept is None and table.head == "logistic":
         choice = _fit_in_chief(split, features, devices, say)
         pipeline, remark = pipeline.with_recipe(pipeline.recipe.change(**{"transfer.how": choice.how})), choice.reason
@@ -85,13 +84,6 @@ def _pretrained(pipeline: InputPipeline, weights_from: str | Path | None) -> ker
     _check(whole, recipe)
     _initialize(base, whole)
     return whole
-
-
-def _probe(whole: keras.Model, pipeline: InputPipeline) -> None:
-    """Warn if the backbone sees the training images unlike those of its pretraining, for example BGR."""
-    images = next(pipeline.evaluation_batches("train").as_numpy_iterator())[0]
-    if wrong := preprocessing_mismatch(whole, images):
-        warnings.warn(wrong, CNNRecipesWarning, stacklevel=8)
 
 
 def _initialize(base: ModelPlan, whole: keras.Model) -> None:

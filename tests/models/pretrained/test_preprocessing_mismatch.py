@@ -59,3 +59,15 @@ def test_fit_warns_of_bgr_images(shared, photos, tmp_path):
     data = (photos[..., ::-1].astype(np.uint8), np.arange(len(photos)) % 2)
     with pytest.warns(cr.CNNRecipesWarning, match="BGR"):
         cr.fit("features_photos", data, workdir=tmp_path, progress=False, **{"model.weights": str(weights)})
+
+
+def test_bgr_is_found_in_images_that_are_ordered_by_class(shared, hymenoptera):
+    """Also where a command computes features without a training."""
+    weights = shared / "weights" / "mobilenet_v2_0.35_224_imagenet_no_top.weights.h5"
+    files = [path for name in ("ants", "bees") for path in sorted((hymenoptera / "train" / name).glob("*.jpg"))[:40]]
+    images = np.stack([np.asarray(Image.open(path).convert("RGB").resize((224, 224))) for path in files])
+    data = (images[..., ::-1], np.repeat([0, 1], 40))
+    with pytest.warns(cr.CNNRecipesWarning, match="BGR"):
+        cr.transfer.cross_validate(
+            "features_photos", data, folds=3, repeats=1, progress=False, **{"model.weights": str(weights)}
+        )
