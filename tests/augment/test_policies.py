@@ -181,7 +181,7 @@ def test_chains_are_their_steps_with_consecutive_geometric_steps_composed():
     for pattern in np.unique(is_geometric, axis=0):
         rows = np.flatnonzero((is_geometric == pattern).all(axis=1))
         expected = tf.gather(images, rows)
-        for geometric, run in itertools.groupby(range(3), lambda step: bool(pattern[step])):
+        for geometric, run in itertools.groupby(range(3), pattern.item):
             steps = [(tf.constant(kinds[rows, k], tf.int32), tf.constant(magnitudes[rows, k])) for k in run]
             if geometric:
                 maps = [affine_maps(*step) for step in steps]
