@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import keras
+import pytest
 
 from cnnrecipes.models import own_architectures
 
@@ -30,6 +34,16 @@ def ends_of_depth(names: Iterable[str]) -> list[str]:
         alike.setdefault(repr((builder(name), sorted(options.items()))), []).append(name)
     ends = ((min(same, key=_depth), max(same, key=_depth)) for same in alike.values())
     return [name for pair in ends for name in dict.fromkeys(pair)]
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Let initial weights be zeros in the `with` block, for models whose weights are set afterwards."""
+    initializers = keras.initializers
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (initializers.VarianceScaling, initializers.RandomNormal, initializers.TruncatedNormal):
+            patch.setattr(kind, "__call__", lambda self, shape, dtype=None, **more: keras.ops.zeros(shape, dtype))
+        yield
 
 
 def _depth(name: str) -> int:

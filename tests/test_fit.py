@@ -12,6 +12,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cnnrecipes as cr
+from cnnrecipes import models
+from cnnrecipes.runs import checkpoint
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 2
@@ -221,3 +223,14 @@ def test_finished_run_has_history_events_and_checkpoints(digits_run):
         "best.npz",
         f"step_{6 * 19:09d}.npz",
     }
+
+
+def test_model_of_a_finished_run_has_the_best_weights_and_nothing_of_the_training(tmp_path):
+    run = fit((IMAGES, LABELS), tmp_path, **{"optimizer.ema": 0.5, "model.dropout": 0.5})
+    artifact, loaded = run.artifact, cr.load(run.folder).artifact
+    assert checkpoint.digest(artifact.model.get_weights()) == run.metrics["weights"]
+    fresh = models.build(run.recipe.model, input_shape=(8, 8, 3), classes=2)
+    for model in (artifact.model, loaded.model):
+        assert [weight.path for weight in model.weights] == [weight.path for weight in fresh.weights]
+        assert not model.compiled
+    np.testing.assert_array_equal(artifact.logits(IMAGES), loaded.logits(IMAGES))

@@ -49,6 +49,11 @@ class ModelPlan:
         return True
 
     @property
+    def trains_whole(self) -> bool:
+        """True if `build` returns the same model as `artifact`, in which no layer or weight is frozen or left out."""
+        return True
+
+    @property
     def starts_fitted(self) -> bool:
         """True if the initial weights classify already, so that training is compared with them."""
         return False

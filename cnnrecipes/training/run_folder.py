@@ -88,7 +88,7 @@ def finish(
         print(f"worker {devices.index + 1} of {devices.workers}: last losses {losses}; weights {outcome.last}")
     if devices.is_chief:
         try:
-            artifact = job.artifact(outcome.weights)
+            artifact = job.final_artifact(outcome.weights)
             artifact.save(run.folder / "model.keras")
             run.keep_artifact(artifact)
             evaluated = (measured or _evaluated)(artifact, job, outcome)

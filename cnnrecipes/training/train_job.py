@@ -131,6 +131,14 @@ class TrainJob:
         """Return the artifact: a float32, single-device model, independent of precision and devices of the training."""
         return Artifact(self.plan.artifact(weights), self.recipe, self.pipeline.class_names)
 
+    def final_artifact(self, weights: list[np.ndarray]) -> Artifact:
+        """Return the artifact once the training is over: the trained model itself, with `weights`, if it is as such."""
+        model = self.model.inner
+        if not (self.plan.trains_whole and self.devices.count == 1 and model.compute_dtype == "float32"):
+            return self.artifact(weights)
+        model.set_weights(weights)
+        return Artifact(model, self.recipe, self.pipeline.class_names)
+
 
 def _built(plan: ModelPlan, devices: Devices, microbatches: int) -> tuple[TrainModel, RecipeSchedule]:
     """Return the compiled model in training and its schedule. Raises CNNRecipesError if they cannot be built."""

@@ -40,6 +40,11 @@ class TransferPlan(ModelPlan):
         return True
 
     @property
+    def trains_whole(self) -> bool:
+        """False: a part is frozen, or is not in the model in training."""
+        return False
+
+    @property
     def starts_fitted(self) -> bool:
         """True if the head was fitted to frozen features before the training."""
         return self.trains_by_steps and self.recipe.transfer.how != "features"

@@ -177,13 +177,16 @@ def test_chains_are_their_steps_with_consecutive_geometric_steps_composed():
     magnitudes = np.array([[strength.get(KINDS[kind], 0) for kind in chain] for chain in kinds], np.float32)
     images = tf.constant(RANDOM.integers(0, 256, (len(kinds), 17, 19, 3), dtype=np.uint8))
     found = transform_in_chains(images, tf.constant(kinds, tf.int32), tf.constant(magnitudes), GRAY).numpy()
-    for i in range(0, len(kinds), 3):
-        image = images[i : i + 1]
-        runs = itertools.groupby(zip(kinds[i], magnitudes[i], strict=True), lambda step: KINDS[step[0]] in GEOMETRIC)
-        for geometric, run in runs:
-            steps = [(tf.constant([kind], tf.int32), tf.constant([amount])) for kind, amount in run]
+    is_geometric = np.isin(np.array(KINDS)[kinds], GEOMETRIC)
+    for pattern in np.unique(is_geometric, axis=0):
+        rows = np.flatnonzero((is_geometric == pattern).all(axis=1))
+        expected = tf.gather(images, rows)
+        for geometric, run in itertools.groupby(range(3), pattern.item):
+            steps = [(tf.constant(kinds[rows, k], tf.int32), tf.constant(magnitudes[rows, k])) for k in run]
             if geometric:
-                image = affine.affine(image, functools.reduce(affine.composed, [affine_maps(*s) for s in steps]), GRAY)
+                maps = [affine_maps(*step) for step in steps]
+                expected = affine.affine(expected, functools.reduce(affine.composed, maps), GRAY)
             for step in [] if geometric else steps:
-                image = transform(image, *step, GRAY)
-        np.testing.assert_array_equal(found[i], image[0], err_msg=str([KINDS[kind] for kind in kinds[i]]))
+                expected = transform(expected, *step, GRAY)
+        for row, one in zip(rows, expected, strict=True):
+            np.testing.assert_array_equal(found[row], one, err_msg=str([KINDS[kind] for kind in kinds[row]]))

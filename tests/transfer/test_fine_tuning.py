@@ -90,6 +90,7 @@ def trained_paths(run) -> set[str]:
 
 def test_frozen_stages_are_bit_equal(last_stage):
     assert changed(last_stage) == {path for path in trained_paths(last_stage) if not is_statistic(path)}
+    assert all(layer.trainable for layer in last_stage.artifact.model.layers)  # which are free in the artifact
 
 
 def test_frozen_stages_are_bit_equal_below_batch_norms_that_train(pretrained, tmp_path):
