@@ -136,7 +136,13 @@ def narrow(tmp_path_factory) -> str:
             {},
             "block_1_project has the shapes .*alpha 0.35.*These are weights of model.alpha = 0.5: set that",
         ),
-        ("mobilenet", {"alpha": 0.25}, "does not fit mobilenet with alpha 0.25: .* in the file"),
+        (
+            "mobilenet",
+            {"alpha": 0.25},
+            "does not fit mobilenet with alpha 0.25: .* in the file. "
+            'These are weights of model.name = "mobilenet_v2" with model.alpha = 0.5: set that',
+        ),
+        ("efficientnet_v2_b0", {"alpha": None}, 'of model.name = "mobilenet_v2" with model.alpha = 0.5: set that'),
         ("resnet8", {"alpha": None}, "weights alone, which resnet8 cannot take.*give the folder of a run"),
     ],
 )
@@ -151,6 +157,12 @@ def test_weights_of_another_variant_are_recognized(tmp_path):
     )
     with pytest.raises(cr.ModelError, match='These are weights of model.name = "keras_vgg19": set that'):
         cr.build("keras_vgg16", weights=str(tmp_path / "vgg19.weights.h5"), input_shape=(32, 32, 3), classes=2)
+
+
+def test_weights_of_another_family_with_a_head_are_recognized(stocks, tmp_path):
+    path = write(stocks[True], "weights_top", tmp_path)
+    with pytest.raises(cr.ModelError, match='of model.name = "mobilenet_v2" with model.alpha = 0.35: set that'):
+        cr.build("keras_vgg16", weights=path, input_shape=(32, 32, 3), classes=2)
 
 
 @pytest.mark.parametrize(
