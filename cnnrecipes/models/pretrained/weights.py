@@ -16,7 +16,7 @@ from cnnrecipes.models.pretrained.imagenet_weights import load_imagenet
 from cnnrecipes.models.pretrained.mismatched_weights import whose_weights
 from cnnrecipes.models.pretrained.preprocessing import TORCH_MEAN, TORCH_STD
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, model_arrays, ordered_weights
-from cnnrecipes.models.registry import ARCHITECTURES, find
+from cnnrecipes.models.registry import find, keras_twin
 from cnnrecipes.recipe import schema
 
 # VGG's own head has the most arrays: two of each of three dense layers.
@@ -57,8 +57,8 @@ def set_backbone_weights(model: keras.Model, spec: schema.Model) -> None:
 
 
 def _no_imagenet(name: str) -> str:
-    twin = f"keras_{name}"
-    other = f" model.name = {twin!r} has them: Keras' own variant of this network." if twin in ARCHITECTURES else ""
+    twin = keras_twin(name)
+    other = f" model.name = {twin!r} has them: Keras' own variant of this network." if twin else ""
     return (
         f"{name} has no ImageNet weights.{other} Choose a backbone of `cnnrecipes models` that has, or set "
         "model.weights to a run of your own"
