@@ -145,6 +145,8 @@ def _set_by_name(model: keras.Model, stored: keras.Model, spec: schema.Model) ->
         here = [tuple(weight.shape) for weight in layer.weights]
         shapes = [array.shape for array in there.get(layer.name, ())]
         if here != shapes:
+            if message := _color_mismatch(here, shapes, spec):
+                raise ModelError(message)
             raise ModelError(
                 f"model.weights = {spec.weights!r} is a {stored.name} whose layer {layer.name} has the shapes "
                 f"{shapes or 'of no weights'}, and {_called(spec)} here {here}; set model.name and its options as there"
@@ -155,3 +157,17 @@ def _set_by_name(model: keras.Model, stored: keras.Model, spec: schema.Model) ->
     )
     for layer in [*backbone, *(head if same else [])]:
         layer.set_weights(there[layer.name])
+
+
+def _color_mismatch(here: Sequence[tuple[int, ...]], there: Sequence[tuple[int, ...]], spec: schema.Model) -> str | None:
+    """Return the message for a first convolution whose shapes differ only in gray against RGB, else None."""
+    one, other = ([shape for array in shapes for shape in array] for shapes in (here, there))
+    differing = [(place, *pair) for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]
+    if len(one) != len(other) or differing not in ([(2, 1, 3)], [(2, 3, 1)]):
+        return None
+    ((_, ours, theirs),) = differing
+    names = {1: "gray", 3: "RGB"}
+    return (
+        f"model.weights = {spec.weights!r} was trained on {names[theirs]} images, and the images here are "
+        f"{names[ours]}; set data.channels = {theirs}, or give weights of a training on {names[ours]} images"
+    )

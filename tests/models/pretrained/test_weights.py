@@ -115,6 +115,12 @@ def test_run_of_an_own_architecture_is_a_backbone(pretrained):
         cr.build("resnet14", weights=str(run.folder), input_shape=shape, classes=7)
 
 
+def test_run_on_gray_images_is_refused_for_rgb_with_the_reason(digits_run):
+    words = "was trained on gray images, and the images here are RGB; set data.channels = 1, or give weights of"
+    with pytest.raises(cr.ModelError, match=words):
+        cr.build("resnet8", weights=str(digits_run.folder), input_shape=(8, 8, 3), classes=7)
+
+
 def test_unfinished_run_is_named_with_the_command_to_finish_it(load, tmp_path):
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(cr.ModelError, match=r"an unfinished run: finish it with `cnnrecipes resume"):
