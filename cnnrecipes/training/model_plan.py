@@ -81,6 +81,10 @@ class ModelPlan:
         """Return the number of parameters of the whole model; `model` is one of `build`."""
         return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
+    def adaptation(self, model: keras.Model) -> str:
+        """Return in words how kernels of the backbone are adapted, for the summary before the training; "" by default."""
+        return ""
+
     def trained_part(self, model: keras.Model) -> TrainedPart | None:
         """Return which weights of the whole model a model of `build` has; None if it is the whole model."""
         return None
