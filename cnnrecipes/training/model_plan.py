@@ -82,7 +82,7 @@ class ModelPlan:
         return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
     def adaptation(self, model: keras.Model) -> str:
-        """Return in words how kernels of the backbone are adapted, for the summary before the training; "" by default."""
+        """Return in words how kernels of the backbone are adapted, for the summary of `fit`; "" by default."""
         return ""
 
     def trained_part(self, model: keras.Model) -> TrainedPart | None:

@@ -159,7 +159,9 @@ def _set_by_name(model: keras.Model, stored: keras.Model, spec: schema.Model) ->
         layer.set_weights(there[layer.name])
 
 
-def _color_mismatch(here: Sequence[tuple[int, ...]], there: Sequence[tuple[int, ...]], spec: schema.Model) -> str | None:
+def _color_mismatch(
+    here: Sequence[tuple[int, ...]], there: Sequence[tuple[int, ...]], spec: schema.Model
+) -> str | None:
     """Return the message for a first convolution whose shapes differ only in gray against RGB, else None."""
     one, other = ([shape for array in shapes for shape in array] for shapes in (here, there))
     differing = [(place, *pair) for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]

@@ -44,7 +44,7 @@ def test_options_that_contradict_the_weights_are_refused(shared, digits_run):
     words = r"model.alpha = 0.5 contradicts .*0.35_224.*mobilenet_v2 with alpha = 0.35; leave model.alpha out"
     with pytest.raises(cr.ModelError, match=words):
         resolved(schema.Model(name="auto", weights=file, alpha=0.5))
-    with pytest.raises(cr.ModelError, match="model.squeeze_excite = 4 contradicts .* mobilenet_v2, which has no squeez"):
+    with pytest.raises(cr.ModelError, match="model.squeeze_excite = 4 contradicts .* mobilenet_v2, which has no sq"):
         resolved(schema.Model(name="auto", weights=file, squeeze_excite=4))
     with pytest.raises(cr.ModelError, match="model.norm = 'group' contradicts .* resnet8 with norm = 'batch'"):
         resolved(schema.Model(name="auto", weights=str(digits_run.folder), norm="group"))
