@@ -280,7 +280,7 @@ def live_verdicts(folder: Path = RUNS) -> list[dict[str, Any]]:
                 lines.append(diagnosis.verdict)
             if epoch <= epochs / 2:
                 half = told.told
-        end = dataclasses.replace(evidence_of(record), **UNMEASURED)
+        end = in_training(evidence_of(record))
         verdict = named(diagnosed(end), record["truth"])
         found.append(
             {"name": name, "set": record["set"], "truth": record["truth"], "half": half, "lines": lines, "end": verdict}
@@ -298,7 +298,15 @@ def after(record: dict[str, Any], epoch: int) -> Evidence:
         steps = round((watched["step"].max() + 1) * epoch / epochs)
         layers = layer_records(watched[watched["step"] < steps], steps)
     evidence = Evidence.of_record({**record, "history": record["history"][:epoch]})
-    return dataclasses.replace(evidence, running=True, failure=None, stopped=None, layers=layers, **UNMEASURED)
+    return in_training(evidence, running=True, failure=None, stopped=None, layers=layers)
+
+
+def in_training(evidence: Evidence, **changes: Any) -> Evidence:
+    """The evidence that a training has of itself: no predictions, but the classes of its validation images."""
+    counts, share = evidence.training_images, evidence.validation_majority
+    if counts and evidence.validation is not None:
+        share = evidence.validation.images[int(np.argmax(counts))] / evidence.validation.n
+    return dataclasses.replace(evidence, validation_majority=share, **changes, **UNMEASURED)
 
 
 def stored(folder: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -8,6 +8,7 @@ import warnings
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 import cnnrecipes
 from cnnrecipes._support.console import printable
@@ -15,7 +16,19 @@ from cnnrecipes.cli import command_registry, output
 from cnnrecipes.cli.options import QuietOption, VerboseOption
 from cnnrecipes.errors import CNNRecipesError, CNNRecipesWarning, Interrupted, one_line
 
+
+class _Commands(TyperGroup):
+    """The commands; an interrupt is raised as `typer.Abort`, which newer versions of Typer make a silent exit."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Design, train and use image-classification CNNs. A recipe holds all settings of a training; "
     "`cnnrecipes list` shows the shipped ones, and `cnnrecipes fit resnet8_digits` trains one in a minute. "
     "`cnnrecipes --install-completion` completes commands, recipes and keys in your shell.",
@@ -56,7 +69,7 @@ def main() -> None:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnnrecipes", standalone_mode=False))
     except Interrupted as error:
         _fail(error, status=130)
-    except (KeyboardInterrupt, typer.Abort) as error:
+    except (KeyboardInterrupt, typer.Abort) as error:  # the former outside of a command
         _fail(error, "interrupted", 130)
     except CNNRecipesError as error:
         _fail(error)

@@ -29,6 +29,7 @@ from cnnrecipes.data.unreadable_files import open_readable
 from cnnrecipes.recipe.schema import Recipe
 
 FEW = 20  # validation images below which the 95% interval of an accuracy is wider than 40 points
+_EPOCH = "best epoch"  # what the validation images may select
 _OF_DATA = ("image_shape", "statistics")  # cached properties that depend on the `data` table alone
 _SAMPLE = 32  # training images in the fingerprint
 
@@ -189,14 +190,21 @@ class InputPipeline:
         images, asked, held_out = len(self.train), self.recipe.data.batch_size, self.images("validation")
         if asked > images:
             yield f"data.batch_size = {asked} exceeds the number of training images: each step uses all {images}"
-        selected = _selected(self.recipe)
-        if 0 < held_out < FEW and selected:
-            what, instead = selected
+        if 0 < held_out < FEW and (what := _selected(self.recipe)):
             yield (
                 f"warning: {held_out} validation images select the {what}, and one image is {1 / held_out:.0%} of its "
-                f"accuracy: the selection is mostly random. Set data.validation higher, or {instead}"
+                f"accuracy: the selection is mostly random. {self._more_validation(what)}"
             )
         yield from (f"warning: {line}" for line in unmeasured_classes(self.source))
+
+    def _more_validation(self, selected: str) -> str:
+        """Return what gives more validation images, and how to do without the selection."""
+        last = ", or set train.artifact=last" if selected == _EPOCH else ""
+        if "validation" not in self.source.divided:
+            return f"The data has its own validation split: give it more images{last}"
+        if self.recipe.data.folds:
+            return f"Set data.folds lower{last}"
+        return f"Set data.validation higher{last or ', or to 0 for cross-validation'}"
 
     def quarantine(self) -> str:
         """Return the text of quarantine.txt: path and reason of each unreadable file, a line each; "" without any."""
@@ -220,10 +228,8 @@ class InputPipeline:
         }
 
 
-def _selected(recipe: Recipe) -> tuple[str, str] | None:
-    """Return what a recipe selects by the validation split, and how to do without; None if it selects nothing."""
+def _selected(recipe: Recipe) -> str | None:
+    """Return what a recipe selects by the validation split; None if it selects nothing."""
     if not recipe.transfer.trains_by_steps:
-        return "L2 strength", "to 0 for cross-validation"
-    if recipe.train.artifact == "best" or recipe.train.early_stopping:
-        return "best epoch", "train.artifact=last"
-    return None
+        return "L2 strength"
+    return _EPOCH if recipe.train.artifact == "best" or recipe.train.early_stopping else None

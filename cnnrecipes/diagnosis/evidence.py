@@ -100,6 +100,7 @@ class Evidence:
         running: True for an unfinished training: what only its end can show is not judged.
         training_images: training images of each class, (classes,).
         validation_images: number of validation images.
+        validation_majority: share of the validation images that are of the largest class of the training, 0..1.
         failure: the loss became NaN or infinite.
         stopped: why or when the training ended before its last epoch, in words.
         train, validation: predictions of the run's model on a part of these splits.
@@ -115,6 +116,7 @@ class Evidence:
     running: bool = False
     training_images: tuple[int, ...] | None = None
     validation_images: int | None = None
+    validation_majority: float | None = None
     failure: NonFiniteLoss | None = None
     stopped: str | None = None
     train: Predictions | None = None
@@ -173,7 +175,7 @@ class Evidence:
 
     def record(self) -> dict[str, Any]:
         """Return the evidence as JSON types, from which `of_record` makes it again."""
-        kept = {"classes", "image_size", "training_images", "validation_images", "stopped"}
+        kept = {"classes", "image_size", "training_images", "validation_images", "validation_majority", "stopped"}
         found = {name: getattr(self, name) for name in kept}
         parts = {name: getattr(self, name) for name in ("failure", "train", "validation", "reestimated")}
         found |= {name: asdict(part) for name, part in parts.items() if part is not None}
@@ -197,6 +199,7 @@ class Evidence:
             image_size=(size[0], size[1]) if size else None,
             training_images=tuple(counts) if counts else None,
             validation_images=record.get("validation_images"),
+            validation_majority=record.get("validation_majority"),
             failure=NonFiniteLoss(**record["failure"]) if "failure" in record else None,
             stopped=record.get("stopped"),
             layers=tuple(LayerRecord(**layer) for layer in record.get("layers", ())),

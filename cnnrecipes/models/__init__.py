@@ -34,7 +34,7 @@ from cnnrecipes.models.pretrained import keras_applications_rows
 from cnnrecipes.models.pretrained.automatic_backbone import resolved
 from cnnrecipes.models.pretrained.preprocessing_mismatch import preprocessing_mismatch
 from cnnrecipes.models.pretrained.weights import set_backbone_weights
-from cnnrecipes.models.registry import ARCHITECTURES, applications, find, own_architectures, register
+from cnnrecipes.models.registry import ARCHITECTURES, applications, find, keras_twin, own_architectures, register
 from cnnrecipes.models.standardization_layer import standardize, standardize_image
 
 families.load()
@@ -57,6 +57,7 @@ __all__ = [
     "check_size",
     "check_stages",
     "find",
+    "keras_twin",
     "layers_by_stage",
     "model_table",
     "own_architectures",

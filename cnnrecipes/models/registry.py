@@ -43,6 +43,12 @@ def find(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
+def keras_twin(name: str) -> str | None:
+    """Return the name of Keras' own variant of an architecture of this package, which has ImageNet weights, or None."""
+    twin = f"keras_{name}"
+    return twin if twin in ARCHITECTURES else None
+
+
 def own_architectures() -> dict[str, Architecture]:
     """Return the architectures without the backbones of `keras.applications`: of this package and of plugins."""
     return {name: row for name, row in ARCHITECTURES.items() if row.application is None}

@@ -86,6 +86,10 @@ class ModelPlan:
         """Return the number of parameters of the whole model; `model` is one of `build`."""
         return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
+    def adaptation(self, model: keras.Model) -> str:
+        """Return in words how kernels of the backbone are adapted, for the summary of `fit`; "" by default."""
+        return ""
+
     def trained_part(self, model: keras.Model) -> TrainedPart | None:
         """Return which weights of the whole model a model of `build` has; None if it is the whole model."""
         return None

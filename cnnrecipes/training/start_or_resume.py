@@ -144,9 +144,11 @@ def with_backbone(recipe: Recipe, *, asked: bool) -> Recipe:
             "data.standardize out, or set 'model'"
         )
     if data.standardize == "model" and not has_own:
+        twin = models.keras_twin(model.name)
+        other = f"model.name={twin}, Keras' own variant of this network with ImageNet weights, or " if twin else ""
         raise RecipeError(
             f"data.standardize = 'model' needs a backbone of keras.applications, and {model.name} is none; set "
-            "data.standardize=train"
+            f"{other}data.standardize=train"
         )
     if has_own:
         data = data.model_copy(update={"standardize": "model"})

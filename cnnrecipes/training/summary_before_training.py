@@ -58,7 +58,8 @@ def _model(job: TrainJob) -> str:
     recipe, trained, whole = job.recipe, job.trainable_parameters, job.parameters
     source = recipe.train.start_from or recipe.model.weights
     start = "random weights" if source == "none" else f"weights of {printable(source)}"
-    return f"{recipe.model.name}, {parameters_text(whole, trained)}, {start}"
+    parts = (recipe.model.name, parameters_text(whole, trained), start, job.plan.adaptation(job.model.inner))
+    return ", ".join(filter(None, parts))
 
 
 def _devices(devices: Devices, model: TrainModel) -> str:

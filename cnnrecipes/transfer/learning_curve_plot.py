@@ -30,7 +30,7 @@ def plot_learning_curve(curve: pd.DataFrame, *, path: str | os.PathLike | None =
     axes.fill_between(curve["images"], 100 * curve["low"], 100 * curve["high"], alpha=0.2, label="95% interval")
     axes.plot(curve["images"], 100 * curve["accuracy"], "C0-o", label="mean over the repeats")
     doubling = curve.attrs.get("doubling")
-    if doubling is not None and doubling.law is not None and not doubling.is_bad:
+    if doubling is not None and doubling.law is not None and not (doubling.is_bad or doubling.is_flat):
         used = curve["images"].tail(doubling.sizes)
         images = np.geomspace(used.iloc[0], 2 * doubling.images, 100)
         axes.plot(images, 100 * (1 - doubling.law.error(images)), "C1--", label="power law, to twice the images")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from cnnrecipes.errors import ModelError, RecipeError
+from cnnrecipes.errors import ModelError, RecipeError, counted
 from cnnrecipes.runs.trained_part import LORA_A, LORA_B, TrainedPart, whole_weights
 from cnnrecipes.transfer.layer_freezing import backbone_layers, freeze
 from cnnrecipes.transfer.plan import TransferPlan
@@ -46,6 +46,13 @@ class LoraPlan(TransferPlan):
             )
         factors = [v for v in model.trainable_variables if v.path.endswith((LORA_A, LORA_B))]
         return {variable.path: self.recipe.transfer.update_rate for variable in factors}
+
+    def adaptation(self, model: keras.Model) -> str:
+        """Return the number of kernels that get updates of this rank, and that of the smaller ones, trained whole."""
+        kernels = _kernels(backbone_layers(model))
+        whole = sum(not layer.lora_enabled for layer in kernels)
+        smaller = f", {counted(whole, 'smaller kernel')} trained whole" if whole else ""
+        return f"updates of rank {self.recipe.transfer.rank} of {counted(len(kernels) - whole, 'kernel')}{smaller}"
 
     def artifact(self, weights: Sequence[np.ndarray]) -> keras.Model:
         """Return the whole model, with the low-rank updates added to its kernels.

@@ -18,6 +18,7 @@ _DRAWS = 500  # of the bootstrap
 _EXPONENTS = (0.02, 3.0)  # bounds of c
 _GRID = np.geomspace(*_EXPONENTS, 25)
 _BAD = 3.0  # standard errors by which a size may miss the law
+_FLAT = 0.0005  # decrease of the error over the sizes below which none was seen
 _HARDLY = 0.01  # gain of the accuracy; one below this is not worth twice the images
 
 
@@ -55,6 +56,7 @@ class Doubling:
         law: the fitted power law; None if there are too few sizes.
         miss: largest distance of a size from the law, in the accuracy, and `miss_errors` in its standard errors.
         miss_at: number of images of that size.
+        decrease: by how much the law's error falls from the first of the sizes to the last.
     """
 
     images: int
@@ -66,11 +68,17 @@ class Doubling:
     miss: float = 0.0
     miss_errors: float = 0.0
     miss_at: int = 0
+    decrease: float = 0.0
 
     @property
     def is_bad(self) -> bool:
         """True if the accuracy at one of the sizes is farther from the law than chance explains."""
         return self.miss_errors > _BAD
+
+    @property
+    def is_flat(self) -> bool:
+        """True if the error did not decrease over the sizes, from which no power law can be told."""
+        return self.decrease < _FLAT
 
     def __str__(self) -> str:
         if self.law is None:
@@ -80,6 +88,12 @@ class Doubling:
                 f"What more images would bring cannot be told: no power law fits the last {self.sizes} sizes. The best "
                 f"one misses the accuracy with {self.miss_at:,} images by {100 * self.miss:.1f} points, "
                 f"{self.miss_errors:.1f} times its standard error."
+            )
+        if self.is_flat:
+            return (
+                f"More images brought no gain so far: no decrease of the error was seen over the last {self.sizes} "
+                f"sizes, and the validation accuracy is {self.accuracy:.1%} now. What twice as many would bring cannot "
+                "be told."
             )
         low, high = (f"{100 * bound:.1f}" for bound in self.gain_95)
         law = f"error = {self.law.a:.3g} + {self.law.b:.3g} n^-{self.law.c:.2f}"
@@ -163,6 +177,7 @@ def doubling(hits: Mapping[int, np.ndarray], rng: np.random.Generator) -> Doubli
         float(abs(rest[worst])),
         float(abs(rest[worst]) / deviations[worst]),
         used[worst],
+        float(law.error(used[0]) - law.error(used[-1])),
     )
 
 

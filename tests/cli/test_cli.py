@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -84,6 +85,13 @@ def test_list_shows_every_recipe(monkeypatch, capsys):
     assert run_cli(monkeypatch, "list") == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in catalog.names())
+
+
+def test_interrupted_command_says_so(monkeypatch, capfd):
+    """A real SIGINT while a command works."""
+    monkeypatch.setattr(catalog, "names", lambda: signal.raise_signal(signal.SIGINT))
+    assert run_cli(monkeypatch, "list") == 130
+    assert capfd.readouterr().err.strip() == "cnnrecipes: interrupted"
 
 
 def test_show_prints_a_valid_recipe(monkeypatch, capsys):

@@ -145,6 +145,28 @@ def test_few_validation_images_are_reported_if_they_select_the_epoch():
     assert not notes(**{"data.validation": 0.0})
 
 
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({}, "Set data.validation higher, or set train.artifact=last"),
+        ({"transfer.how": "features"}, "Set data.validation higher, or to 0 for cross-validation"),
+        ({"data.folds": 5}, "Set data.folds lower, or set train.artifact=last"),
+    ],
+)
+def test_remedy_for_few_validation_images_is_the_key_that_decides_on_them(changes, remedy):
+    said: list[str] = []
+    opened(say=said.append, **changes)
+    assert any(line.endswith(f"the selection is mostly random. {remedy}") for line in said)
+
+
+def test_data_with_an_own_validation_split_needs_more_images():
+    said: list[str] = []
+    data = {"train": (IMAGES, LABELS), "validation": (IMAGES[:6], LABELS[:6])}
+    InputPipeline.open(recipe(), data, said.append)
+    remedy = "The data has its own validation split: give it more images, or set train.artifact=last"
+    assert any(line.endswith(remedy) for line in said)
+
+
 def test_batch_size_above_the_number_of_images_is_reported():
     said: list[str] = []
     opened(say=said.append, **{"data.batch_size": 100})

@@ -242,6 +242,15 @@ def test_imbalance_without_predictions_is_a_suspicion():
     assert diagnosed(evidence(better, classes=2, training_images=(1800, 200))).verdict == "healthy"
 
 
+def test_suspicion_of_a_collapse_compares_with_the_classes_of_the_validation_images():
+    """Training images are 10 to 1, validation images are balanced."""
+    given = {"classes": 2, "training_images": (1000, 100), "validation_majority": 0.5}
+    found = diagnosed(evidence(history([0.3] * 5, 0.91, 0.9, 0.725), **given))
+    assert "class_collapse" not in {one.cause for one in found.findings}
+    found = diagnosed(evidence(history([0.3] * 5, 0.91, 0.9, 0.5), **given))
+    assert "the validation accuracy, 50.0%, is that of always answering it (50.0%)" in str(found)
+
+
 def test_reestimated_statistics_prove_a_stale_batch_norm():
     curves = history(exponential(2, 0.1, 0.5, 10), exponential(0.3, 0.97, 0.5, 10), 4.0, 0.12)
     bad, good = predictions([50] * 10, [500] + [0] * 9, [50] + [0] * 9), predictions([50] * 10, [50] * 10, [46] * 10)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cnnrecipes.errors import RecipeError
+from cnnrecipes.recipe import catalog
 from cnnrecipes.recipe.schema import Recipe
 from cnnrecipes.runs.checkpoint import FOLDER, Checkpoint, Fingerprint
 from cnnrecipes.runs.run import Run
 from cnnrecipes.runs.training_progress import TrainState
 from cnnrecipes.runs.weights import START
-from cnnrecipes.training.start_or_resume import find_start
+from cnnrecipes.training.start_or_resume import find_start, with_backbone
 
 GIVEN = "/runs/old/model.keras"
 
@@ -55,6 +57,19 @@ def test_resumed_training_continues_or_starts_again_in_its_run(tmp_path, start_f
     assert (start.checkpoint.state.step if start.checkpoint else None) == step
     assert start.weights == {"recipe": start_from, "copy": tmp_path / START, None: None}[weights]
     assert start.adjustable == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("vgg16", "and vgg16 is none; set model.name=keras_vgg16, Keras' own variant .* or data.standardize=train"),
+        ("resnet8", "and resnet8 is none; set data.standardize=train"),
+    ],
+)
+def test_architecture_without_own_preprocessing_is_refused_with_its_twin_of_keras(name, words):
+    photos = catalog.load("photos").change(**{"model.name": name})
+    with pytest.raises(RecipeError, match=words):
+        with_backbone(photos, asked=False)
 
 
 def test_resumed_training_reports_a_damaged_checkpoint(tmp_path):

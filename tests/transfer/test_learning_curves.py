@@ -112,10 +112,18 @@ def test_interval_of_the_gain_contains_the_truth_for_drawn_validation_images():
     assert covered >= 5
 
 
-def test_doubling_of_a_flat_curve_hardly_helps():
-    found = doubling(hits(dict.fromkeys((10, 20, 50, 100), 0.9)), np.random.default_rng(0))
-    assert found.gain == pytest.approx(0, abs=1e-6)
+def test_doubling_of_a_saturated_curve_hardly_helps():
+    found = doubling(hits({10: 0.5, 20: 0.85, 50: 0.9, 100: 0.903}), np.random.default_rng(0))
     assert str(found).startswith("More images will hardly help")
+
+
+@pytest.mark.parametrize("accuracy", [(0.9, 0.9, 0.9, 0.9), (0.577, 0.576, 0.577, 0.576)], ids=["flat", "rising error"])
+def test_curve_without_a_decrease_of_the_error_has_no_power_law(accuracy):
+    found = doubling(hits(dict(zip((10, 20, 50, 100), accuracy, strict=True))), np.random.default_rng(0))
+    assert found.is_flat
+    assert "no decrease of the error was seen over the last 4 sizes" in str(found)
+    assert f"the validation accuracy is {accuracy[-1]:.1%} now" in str(found)
+    assert "n^" not in str(found)
 
 
 def test_doubling_is_not_extrapolated_from_two_sizes():

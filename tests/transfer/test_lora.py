@@ -98,7 +98,12 @@ def test_rank_above_all_kernels_is_refused_with_the_highest_which_trains(pretrai
         adapt("lora", pretrained, tmp_path, **{"transfer.rank": 4096})
     run = adapt("lora", pretrained, tmp_path, True, **{"transfer.rank": 14, "train.epochs": 1})
     count, whole = (run.metrics[key] for key in ("trainable_parameters", "parameters"))
-    assert f"{count:,} of {whole:,} parameters trained" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"{count:,} of {whole:,} parameters trained" in shown
+    kernels = [layer for layer in plan(run).build().layers if type(layer) is keras.layers.Conv2D]
+    updated = sum(math.prod(layer.kernel.shape[:-1]) > 27 for layer in kernels)  # the first has the matrix 27 x 16
+    assert 0 < updated < len(kernels)
+    assert f"updates of rank 14 of {updated} kernels, {len(kernels) - updated} smaller kernel" in shown
 
 
 def test_resume_is_bit_exact_and_unfinished_run_predicts_with_averaged_weights_in_bfloat16(pretrained, tmp_path):

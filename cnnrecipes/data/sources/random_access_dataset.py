@@ -70,12 +70,17 @@ class Source:
     """A data set: its name, class names in label order, and splits by name ("train", "validation", "test").
 
     A context manager that closes the splits on exit: their pipelines release images, decoded caches and files.
+
+    Attributes:
+        layout: the detected folder layout.
+        divided: names of the splits that were split off the training images; the others are the data's own.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
     layout: Layout = field(default_factory=Layout)
+    divided: frozenset[str] = frozenset()
 
     def split(self, name: str) -> Split:
         """Return the split with this name. Raise DataError that lists the existing splits if there is none."""

@@ -31,10 +31,12 @@ def split_off(source: Source, spec: schema.Data) -> tuple[Source, list[str]]:
         DataError: too few images or groups for the splits.
     """
     splits, whole = dict(source.splits), source.split("train")
-    for name, some in _positions(whole, set(splits), spec).items():
+    parts = _positions(whole, set(splits), spec)
+    for name, some in parts.items():
         groups = None if whole.groups is None else whole.groups[some]
         splits[name] = Split(name, whole.images, whole.labels[some], whole.positions[some], groups)
-    divided = replace(source, splits={name: splits[name] for name in SPLITS if name in splits and len(splits[name])})
+    kept = {name: splits[name] for name in SPLITS if name in splits and len(splits[name])}
+    divided = replace(source, splits=kept, divided=frozenset(parts) - {"train"})
     return divided, class_problems(divided)
 
 

@@ -12,7 +12,7 @@ _MISSED = 0.2  # recall below which a class is missed
 _DIFFERENCE = 0.2  # accuracy minus balanced accuracy
 _ENOUGH = 3  # validation images of a class
 _EPOCHS = 3
-_ABOVE = 0.01  # accuracy above the share of the largest class
+_NEAR = 0.01  # distance of the accuracy from the share of the largest class
 
 
 @finds("class_collapse", order=65, live=True)
@@ -54,11 +54,15 @@ def _suspicion(evidence: Evidence) -> Finding | None:
     validation, ratio = validation_accuracy(evidence), imbalance(evidence)
     if validation is None or ratio < IMBALANCED or len(evidence.history) < _EPOCHS:
         return None
-    if validation.value - evidence.chance > _ABOVE:
+    # Of the validation images, which may have other class shares than the training.
+    share, counts = evidence.validation_majority, evidence.training_images or ()
+    if share is None:
+        share = max(counts) / sum(counts)
+    if abs(validation.value - share) > _NEAR:
         return None
     facts = (
         f"the largest class has {ratio:.0f} times the training images of the smallest, and the validation accuracy, "
-        f"{percent(validation.value)}, is that of always answering it ({percent(evidence.chance)})",
+        f"{percent(validation.value)}, is that of always answering it ({percent(share)})",
         "`cnnrecipes diagnose` predicts the validation images to see it",
     )
     tries = tuple(_remedies(evidence, ratio))

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from cnnrecipes.errors import ModelError
-from cnnrecipes.models.architecture_sizes import SIZES
-from cnnrecipes.models.pretrained import weight_file_reader
+from cnnrecipes.models.pretrained import backbone_recognition, weight_file_reader
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays
-from cnnrecipes.models.registry import ARCHITECTURES, applications, find
-from cnnrecipes.models.without_values import without_values
+from cnnrecipes.models.registry import ARCHITECTURES, find
 from cnnrecipes.recipe import schema
 
 AUTO = "auto"
 ON_CPU, ON_GPU = "mobilenet_v2", "efficientnet_v2_b0"
+# Options that weights of a backbone leave free: its head, and what only the training uses.
+_FREE = (
+    "weights", "head", "dropout", "block_dropout", "spatial_dropout", "stochastic_depth", "init", "zero_init_residual",
+)  # fmt: skip
 _ARTIFACT_ENTRY = "cnnrecipes.json"
 
 
@@ -32,7 +31,7 @@ def resolved(spec: schema.Model) -> schema.Model:
     EfficientNetV2-B0 on a GPU.
 
     Raises:
-        ModelError: the file is missing or damaged, or belongs to no known backbone.
+        ModelError: the file is missing or damaged, belongs to no known backbone, or contradicts an option that is set.
     """
     if spec.name != AUTO:
         return spec
@@ -41,54 +40,45 @@ def resolved(spec: schema.Model) -> schema.Model:
     path = weight_file_reader.locate(spec.weights)
     if weight_file_reader.is_model(path) and (table := _recorded(path)):
         kept = {key: value for key, value in table.items() if key not in ("weights", "head", "dropout")}
-        return spec.model_copy(update=schema.model_spec(kept.pop("name"), **kept).model_dump(exclude_unset=True))
+        return _joined(spec, schema.model_spec(kept.pop("name"), **kept))
     if weight_file_reader.is_model(path):
         found = weight_file_reader.model_arrays(weight_file_reader.load_model(path))
     else:
-        found = weight_file_reader.read_arrays(path, _stock(ON_CPU, 1.0))
-    return spec.model_copy(update=_owner(found, spec.weights))
+        found = weight_file_reader.read_arrays(path, backbone_recognition.stock(ON_CPU, 1.0))
+    return _joined(spec, schema.Model(**_owner(found, spec.weights)))
 
 
-def _owner(found: list[LayerArrays], source: str) -> dict[str, Any]:
-    """Return the name, and the width multiplier if any, of the backbone with the number of values of a file.
-
-    The file may have a linear head too.
-    """
+def _owner(found: Sequence[LayerArrays], source: str) -> dict[str, Any]:
+    """Return the name, and the width multiplier if any, of the backbone that the arrays of a file belong to."""
+    if settings := backbone_recognition.owner(found):
+        return settings
     total = sum(math.prod(array.shape) for one in found for array in one.arrays)
-    classes = found[-1].arrays[-1].shape[-1] if found and found[-1].arrays else 0
-    for settings, backbone, channels in _sizes():
-        if total - backbone in (0, (channels + 1) * classes):
-            return settings
     raise ModelError(
         f"model.weights = {source!r} has {total:,} parameters, those of no backbone of `cnnrecipes models`; set "
         "model.name to the backbone it belongs to"
     )
 
 
-def _sizes() -> Iterator[tuple[dict[str, Any], int, int]]:
-    """Yield settings, parameters and output channels of all backbones; those with another width are built for it."""
-    rows = {name: row for name, row in applications().items() if name in SIZES}
-    for name, row in rows.items():
-        yield {"name": name, **row.options}, SIZES[name].backbone, SIZES[name].channels
-    for name, row in rows.items():
-        for alpha in row.application.alphas if row.application else ():
-            if alpha != row.options["alpha"]:
-                yield {"name": name, "alpha": alpha}, *_size(name, alpha)
+def _joined(spec: schema.Model, theirs: schema.Model) -> schema.Model:
+    """Return the table `theirs` of a file's backbone with the user's options that the weights leave free.
 
-
-@functools.cache
-def _size(name: str, alpha: float) -> tuple[int, int]:
-    """Return parameters and output channels of a backbone of a width that `SIZES` does not list."""
-    stock = _stock(name, alpha)
-    return stock.count_params(), stock.output_shape[-1]
-
-
-def _stock(name: str, alpha: float) -> keras.Model:
-    """Return the backbone of `keras.applications` at its least image size, with shapes but no values."""
-    spec = schema.Model(name=name, alpha=alpha)
-    application = find(name).own_application(spec)
-    with without_values():
-        return application.stock(spec, (application.least, application.least, 3))
+    Raises:
+        ModelError: the user set another option that the backbone of the file has otherwise.
+    """
+    unset, complete = schema.Model(name=spec.name), find(theirs.name).complete(theirs)
+    given = {
+        key: value
+        for key in schema.Model.model_fields
+        if key != "name" and (value := getattr(spec, key)) != getattr(unset, key)
+    }
+    for key, value in given.items():
+        if key not in _FREE and value != (known := getattr(complete, key)):
+            has = f"{theirs.name}, which has no {key}" if known is None else f"{theirs.name} with {key} = {known!r}"
+            raise ModelError(
+                f"model.{key} = {value!r} contradicts model.weights = {spec.weights!r}, weights of {has}; leave "
+                f"model.{key} out, or give other weights"
+            )
+    return theirs.model_copy(update=given)
 
 
 def _recorded(path: Path) -> dict[str, Any] | None:

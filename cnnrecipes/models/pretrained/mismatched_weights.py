@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import keras
 
-from cnnrecipes.models.architecture_sizes import SIZES
+from cnnrecipes.models.pretrained.backbone_recognition import owner
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, ordered_weights
-from cnnrecipes.models.registry import ARCHITECTURES, find
+from cnnrecipes.models.registry import find
 from cnnrecipes.models.without_values import without_values
 from cnnrecipes.recipe import schema
 
@@ -17,21 +16,15 @@ from cnnrecipes.recipe import schema
 def whose_weights(spec: schema.Model, found: Sequence[LayerArrays]) -> list[str]:
     """Return the settings, for example "model.alpha = 0.35", that the arrays of a file fit; [] if none is known.
 
-    Other backbones are recognized by their number of parameters, with and without a linear head.
+    Other backbones are recognized as for `model.name = "auto"`.
     """
-    arrays = [array for one in found for array in one.arrays]
     if alphas := [f"model.alpha = {alpha}" for alpha in _alphas(spec, found)]:
         return alphas
-    total = sum(math.prod(array.shape) for array in arrays)
-    classes = arrays[-1].shape[-1] if arrays and arrays[-1].ndim == 1 else 0
-    return [
-        f'model.name = "{name}"'
-        for name, size in SIZES.items()
-        if name != spec.name
-        and name in ARCHITECTURES
-        and ARCHITECTURES[name].application
-        and total - size.backbone in (0, (size.channels + 1) * classes)
-    ][:3]
+    settings = owner(found) or {}
+    if settings.get("name") in (None, spec.name):
+        return []
+    width = f" with model.alpha = {settings['alpha']}" if "alpha" in settings else ""
+    return [f'model.name = "{settings["name"]}"{width}']
 
 
 def _alphas(spec: schema.Model, found: Sequence[LayerArrays]) -> Iterator[float]:

@@ -6,6 +6,8 @@ A batch norm keeps the mean and variance of its input over the pretraining. Imag
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import keras
 import numpy as np
 
@@ -61,17 +63,21 @@ def preprocessing_mismatch(model: keras.Model, images: np.ndarray) -> str | None
 def _hint(inputs: keras.Model, norms: list, images: np.ndarray) -> str:
     """Return the scaling with which the images would fit, as the end of a clause; "" if there is none."""
     given = images.astype(np.float32)
-    for what, scale in _SCALES.items():
+    for what, scale in _scales(given):
         if _distance_of_variances(norms, _outputs(inputs, scale(given))) < MOST:
             return f"; {what} fits them"
     return ""
 
 
-_SCALES = {
-    "multiplying them by 255": lambda images: images * 255,
-    "mapping -1..1 to 0..255": lambda images: (images + 1) * 127.5,
-    "dividing them by 255": lambda images: images / 255,
-}
+def _scales(images: np.ndarray) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    """Yield the scalings that may give the images 0..255, by their range: variances alone cannot tell them apart."""
+    if images.min() >= 0:
+        yield "multiplying them by 255", lambda images: images * 255
+        yield "dividing them by 255", lambda images: images / 255
+    elif np.abs(images).max() <= 1:
+        yield "mapping -1..1 to 0..255", lambda images: (images + 1) * 127.5
+    else:
+        yield "undoing their standardization", lambda images: images * 64 + 128
 
 
 def _outputs(inputs: keras.Model, images: np.ndarray) -> list[np.ndarray]:

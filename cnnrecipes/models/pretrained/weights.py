@@ -16,7 +16,7 @@ from cnnrecipes.models.pretrained.imagenet_weights import load_imagenet
 from cnnrecipes.models.pretrained.mismatched_weights import whose_weights
 from cnnrecipes.models.pretrained.preprocessing import TORCH_MEAN, TORCH_STD
 from cnnrecipes.models.pretrained.weight_file_reader import LayerArrays, model_arrays, ordered_weights
-from cnnrecipes.models.registry import ARCHITECTURES, find
+from cnnrecipes.models.registry import find, keras_twin
 from cnnrecipes.recipe import schema
 
 # VGG's own head has the most arrays: two of each of three dense layers.
@@ -57,8 +57,8 @@ def set_backbone_weights(model: keras.Model, spec: schema.Model) -> None:
 
 
 def _no_imagenet(name: str) -> str:
-    twin = f"keras_{name}"
-    other = f" model.name = {twin!r} has them: Keras' own variant of this network." if twin in ARCHITECTURES else ""
+    twin = keras_twin(name)
+    other = f" model.name = {twin!r} has them: Keras' own variant of this network." if twin else ""
     return (
         f"{name} has no ImageNet weights.{other} Choose a backbone of `cnnrecipes models` that has, or set "
         "model.weights to a run of your own"
@@ -145,6 +145,8 @@ def _set_by_name(model: keras.Model, stored: keras.Model, spec: schema.Model) ->
         here = [tuple(weight.shape) for weight in layer.weights]
         shapes = [array.shape for array in there.get(layer.name, ())]
         if here != shapes:
+            if message := _color_mismatch(here, shapes, spec):
+                raise ModelError(message)
             raise ModelError(
                 f"model.weights = {spec.weights!r} is a {stored.name} whose layer {layer.name} has the shapes "
                 f"{shapes or 'of no weights'}, and {_called(spec)} here {here}; set model.name and its options as there"
@@ -155,3 +157,19 @@ def _set_by_name(model: keras.Model, stored: keras.Model, spec: schema.Model) ->
     )
     for layer in [*backbone, *(head if same else [])]:
         layer.set_weights(there[layer.name])
+
+
+def _color_mismatch(
+    here: Sequence[tuple[int, ...]], there: Sequence[tuple[int, ...]], spec: schema.Model
+) -> str | None:
+    """Return the message for a first convolution whose shapes differ only in gray against RGB, else None."""
+    one, other = ([shape for array in shapes for shape in array] for shapes in (here, there))
+    differing = [(place, *pair) for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]
+    if len(one) != len(other) or differing not in ([(2, 1, 3)], [(2, 3, 1)]):
+        return None
+    ((_, ours, theirs),) = differing
+    names = {1: "gray", 3: "RGB"}
+    return (
+        f"model.weights = {spec.weights!r} was trained on {names[theirs]} images, and the images here are "
+        f"{names[ours]}; set data.channels = {theirs}, or give weights of a training on {names[ours]} images"
+    )

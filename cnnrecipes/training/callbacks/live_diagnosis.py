@@ -107,6 +107,7 @@ def evidence_of_job(job: TrainJob, state: TrainState, folder: Path | None, *, ru
     pipeline = job.pipeline
     height, width, _ = pipeline.image_shape
     counts = np.bincount(pipeline.train.labels, minlength=len(pipeline.class_names))
+    held_out = pipeline.source.split("validation").labels if pipeline.images("validation") else None
     return Evidence(
         recipe=job.recipe,
         history=History.of(state.history),
@@ -115,6 +116,7 @@ def evidence_of_job(job: TrainJob, state: TrainState, folder: Path | None, *, ru
         running=running,
         training_images=tuple(int(n) for n in counts),
         validation_images=pipeline.images("validation") or None,
+        validation_majority=None if held_out is None else float(np.mean(held_out == counts.argmax())),
         stopped=state.stop_reason,
         folder=str(folder) if folder else None,
     )

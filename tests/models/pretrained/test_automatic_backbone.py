@@ -39,6 +39,24 @@ def test_architecture_of_a_run_is_taken_over(digits_run):
     assert (found.weights, found.dropout) == (str(digits_run.folder), 0.2)
 
 
+def test_options_that_contradict_the_weights_are_refused(shared, digits_run):
+    file = str(shared / "weights" / "mobilenet_v2_0.35_224_imagenet_no_top.weights.h5")
+    words = r"model.alpha = 0.5 contradicts .*0.35_224.*mobilenet_v2 with alpha = 0.35; leave model.alpha out"
+    with pytest.raises(cr.ModelError, match=words):
+        resolved(schema.Model(name="auto", weights=file, alpha=0.5))
+    with pytest.raises(cr.ModelError, match="model.squeeze_excite = 4 contradicts .* mobilenet_v2, which has no sq"):
+        resolved(schema.Model(name="auto", weights=file, squeeze_excite=4))
+    with pytest.raises(cr.ModelError, match="model.norm = 'group' contradicts .* resnet8 with norm = 'batch'"):
+        resolved(schema.Model(name="auto", weights=str(digits_run.folder), norm="group"))
+
+
+def test_options_that_the_weights_leave_free_are_taken(shared, digits_run):
+    file = str(shared / "weights" / "mobilenet_v2_0.35_224_imagenet_no_top.weights.h5")
+    assert resolved(schema.Model(name="auto", weights=file, alpha=0.35, head="mlp")).head == "mlp"
+    found = resolved(schema.Model(name="auto", weights=str(digits_run.folder), norm="batch", stochastic_depth=0.1))
+    assert (found.name, found.stochastic_depth) == (digits_run.recipe.model.name, 0.1)
+
+
 def test_missing_file_is_a_model_error():
     with pytest.raises(cr.ModelError, match="does not exist"):
         resolved(schema.Model(name="auto", weights="nowhere.h5"))

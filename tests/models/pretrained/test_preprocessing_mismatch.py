@@ -36,8 +36,10 @@ def test_scaled_images_are_found(model, photos, scaled):
     assert "0..255" in found
 
 
-def test_images_in_zero_to_one_get_a_hint(model, photos):
+def test_hint_names_the_scale_of_the_images(model, photos):
     assert "multiplying them by 255 fits them" in preprocessing_mismatch(model, photos / 255)
+    assert "mapping -1..1 to 0..255 fits them" in preprocessing_mismatch(model, photos / 127.5 - 1)
+    assert "undoing their standardization fits them" in preprocessing_mismatch(model, (photos - 120) / 60)
 
 
 def test_bgr_images_are_found(model, photos):

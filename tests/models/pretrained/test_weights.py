@@ -120,6 +120,12 @@ def test_run_of_an_own_architecture_is_a_backbone(pretrained):
         cr.build("resnet14", weights=str(run.folder), input_shape=shape, classes=7)
 
 
+def test_run_on_gray_images_is_refused_for_rgb_with_the_reason(digits_run):
+    words = "was trained on gray images, and the images here are RGB; set data.channels = 1, or give weights of"
+    with pytest.raises(cr.ModelError, match=words):
+        cr.build("resnet8", weights=str(digits_run.folder), input_shape=(8, 8, 3), classes=7)
+
+
 def test_unfinished_run_is_named_with_the_command_to_finish_it(load, tmp_path):
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(cr.ModelError, match=r"an unfinished run: finish it with `cnnrecipes resume"):
@@ -141,7 +147,13 @@ def narrow(tmp_path_factory) -> str:
             {},
             "block_1_project has the shapes .*alpha 0.35.*These are weights of model.alpha = 0.5: set that",
         ),
-        ("mobilenet", {"alpha": 0.25}, "does not fit mobilenet with alpha 0.25: .* in the file"),
+        (
+            "mobilenet",
+            {"alpha": 0.25},
+            "does not fit mobilenet with alpha 0.25: .* in the file. "
+            'These are weights of model.name = "mobilenet_v2" with model.alpha = 0.5: set that',
+        ),
+        ("efficientnet_v2_b0", {"alpha": None}, 'of model.name = "mobilenet_v2" with model.alpha = 0.5: set that'),
         ("resnet8", {"alpha": None}, "weights alone, which resnet8 cannot take.*give the folder of a run"),
     ],
 )
@@ -156,6 +168,12 @@ def test_weights_of_another_variant_are_recognized(tmp_path):
     )
     with pytest.raises(cr.ModelError, match='These are weights of model.name = "keras_vgg19": set that'):
         cr.build("keras_vgg16", weights=str(tmp_path / "vgg19.weights.h5"), input_shape=(32, 32, 3), classes=2)
+
+
+def test_weights_of_another_family_with_a_head_are_recognized(stocks, tmp_path):
+    path = write(stocks[True], "weights_top", tmp_path)
+    with pytest.raises(cr.ModelError, match='of model.name = "mobilenet_v2" with model.alpha = 0.35: set that'):
+        cr.build("keras_vgg16", weights=path, input_shape=(32, 32, 3), classes=2)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,11 +26,13 @@ class Curves:
         state: TrainState | None = None,
         watch: WatchFile | None = None,
         folder: Path | None = None,
+        labels: Sequence[int] = tuple(i % 10 for i in range(1000)),
     ):
         pipeline = SimpleNamespace(
             class_names=list("abcdefghij"),
             image_shape=(8, 8, 1),
-            train=SimpleNamespace(labels=[i % 10 for i in range(1000)]),
+            train=SimpleNamespace(labels=np.array(labels)),
+            source=SimpleNamespace(split=lambda name: SimpleNamespace(labels=np.arange(1000) % 10)),
             images=lambda *splits: 1000,
         )
         plan = SimpleNamespace(trains_by_steps=True)
@@ -57,6 +60,19 @@ def test_change_of_the_verdict_is_told_once():
     assert len(curves.said) == 1
     assert ": diagnosis: overfitting since epoch" in curves.said[0]
     assert "try augment.ops=" in curves.said[0]
+
+
+def test_collapse_is_suspected_by_the_classes_of_the_validation_images():
+    """Nearly all training images are of one class, and the validation images have the ten classes evenly."""
+    labels = [0] * 910 + [1 + i % 9 for i in range(90)]
+    said = {}
+    for accuracy in (0.1, 0.72):
+        curves = Curves(labels=labels)
+        for _ in range(8):
+            curves.epoch(0.3, 0.92, 2.0, accuracy)
+        said[accuracy] = live_diagnosis.closing_sentence(curves.job, curves.state)
+    assert "10.0%, is that of always answering it (10.0%)" in said[0.1]
+    assert "always answering" not in said[0.72]
 
 
 def test_resume_does_not_tell_it_again():
