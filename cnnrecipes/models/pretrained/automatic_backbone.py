@@ -17,10 +17,9 @@ from cnnrecipes.recipe import schema
 
 AUTO = "auto"
 ON_CPU, ON_GPU = "mobilenet_v2", "efficientnet_v2_b0"
+_DROPOUTS = ("dropout", "block_dropout", "spatial_dropout", "stochastic_depth")
 # Options that weights of a backbone leave free: its head, and what only the training uses.
-_FREE = (
-    "weights", "head", "dropout", "block_dropout", "spatial_dropout", "stochastic_depth", "init", "zero_init_residual",
-)  # fmt: skip
+_FREE = ("weights", "head", "init", "zero_init_residual", *_DROPOUTS)
 _ARTIFACT_ENTRY = "cnnrecipes.json"
 
 
