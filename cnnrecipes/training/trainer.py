@@ -123,7 +123,8 @@ class Trainer:
         """
         job, epochs, wanted = self.job, self.job.recipe.train.epochs, self.job.recipe.devices.steps_per_execution
         state.steps_per_execution, state.seconds_per_execution = wanted or 1, None
-        for end in (epochs,) if wanted else (min(state.epoch + 1, epochs), epochs):
+        # Keras has one number of calls for all epochs: an epoch that is resumed in its middle has fewer.
+        for end in (epochs,) if wanted and not state.step else (min(state.epoch + 1, epochs), epochs):
             if state.epoch >= end or state.stop_reason:
                 continue
             job.model.fit(
